@@ -1,0 +1,53 @@
+# Finds the CUDA 13 toolkit: $CUDA_HOME, /usr/local/cuda, else build/toolkit (NVIDIA's wheels, fetched by scripts/setup.sh).
+# Only its headers, nvcc (for tests/apps) and libcudart.so.13 are needed; nothing of it is linked into what we ship.
+#   ACCELMESH_CUDA_HOME     the toolkit's root
+#   ACCELMESH_NVCC          its nvcc
+#   ACCELMESH_CUDA_INCLUDE  folder with cuda_runtime_api.h
+#   ACCELMESH_CUDART        path of libcudart.so.13
+include_guard(GLOBAL)
+
+# Sets `result` to the reason why `home` is not a toolkit that we can use, or to nothing.
+function(accelmesh_toolkit_fault home result)
+  set(${result} "" PARENT_SCOPE)
+  foreach(file bin/nvcc include/cuda_runtime_api.h include/cuda.h)
+    if(NOT EXISTS ${home}/${file})
+      set(${result} "no ${file}" PARENT_SCOPE)
+      return()
+    endif()
+  endforeach()
+  file(STRINGS ${home}/include/cuda_runtime_api.h version REGEX "^#define CUDART_VERSION +13[0-9]+")
+  if(NOT version)
+    set(${result} "not CUDA 13" PARENT_SCOPE)
+    return()
+  endif()
+  file(GLOB cudart ${home}/lib64/libcudart.so.13 ${home}/lib/libcudart.so.13 ${home}/targets/*/lib/libcudart.so.13)
+  if(NOT cudart)
+    set(${result} "no libcudart.so.13" PARENT_SCOPE)
+  endif()
+endfunction()
+
+set(ACCELMESH_CUDA_HOME "")
+set(accelmesh_toolkit_faults "")
+foreach(home "$ENV{CUDA_HOME}" /usr/local/cuda ${CMAKE_SOURCE_DIR}/build/toolkit)
+  if(home AND NOT ACCELMESH_CUDA_HOME)
+    accelmesh_toolkit_fault(${home} fault)
+    if(fault)
+      string(APPEND accelmesh_toolkit_faults "\n  ${home}: ${fault}")
+    else()
+      set(ACCELMESH_CUDA_HOME ${home})
+    endif()
+  endif()
+endforeach()
+if(NOT ACCELMESH_CUDA_HOME)
+  message(FATAL_ERROR "No CUDA 13 toolkit:${accelmesh_toolkit_faults}\n"
+                      "Set CUDA_HOME to one, or run scripts/setup.sh, which puts NVIDIA's wheels into build/toolkit.")
+endif()
+set(ACCELMESH_NVCC ${ACCELMESH_CUDA_HOME}/bin/nvcc)
+# A find_path of an earlier configure may have left cache entries of these names; the ones below must win.
+unset(ACCELMESH_CUDA_INCLUDE CACHE)
+unset(ACCELMESH_CUDART CACHE)
+set(ACCELMESH_CUDA_INCLUDE ${ACCELMESH_CUDA_HOME}/include)
+file(GLOB ACCELMESH_CUDART ${ACCELMESH_CUDA_HOME}/lib64/libcudart.so.13 ${ACCELMESH_CUDA_HOME}/lib/libcudart.so.13
+     ${ACCELMESH_CUDA_HOME}/targets/*/lib/libcudart.so.13)
+list(GET ACCELMESH_CUDART 0 ACCELMESH_CUDART)
+message(STATUS "CUDA toolkit: ${ACCELMESH_CUDA_HOME}")
