@@ -1,0 +1,61 @@
+#include "protocol/transport/bulk_expectations.h"
+
+#include <string>
+
+#include "protocol/transport/copy.h"
+
+namespace accelmesh {
+
+Status BulkExpectations::Expect(std::uint64_t token, MutableByteView destination) {
+  std::lock_guard lock(mutex_);
+  if (!expected_.try_emplace(token, Expectation{destination}).second) {
+    return {Code::kInvalidArgument, "ExpectBulk.token", "token " + std::to_string(token) + " is expected already"};
+  }
+  return {};
+}
+
+bool BulkExpectations::Landed(std::uint64_t token) {
+  std::lock_guard lock(mutex_);
+  const auto found = expected_.find(token);
+  if (found == expected_.end() || found->second.landed < found->second.destination.size()) return false;
+  if (found->second.copying > 0) return false;  // an empty piece on its way out; it is done in a moment
+  expected_.erase(found);
+  return true;
+}
+
+void BulkExpectations::Cancel(std::uint64_t token) {
+  std::unique_lock lock(mutex_);
+  idle_.wait(lock, [&] {
+    const auto found = expected_.find(token);
+    return found == expected_.end() || found->second.copying == 0;
+  });
+  expected_.erase(token);
+}
+
+Status BulkExpectations::Land(std::uint64_t token, std::uint64_t offset, ByteView piece) {
+  std::uint8_t* to = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = expected_.find(token);
+    if (found == expected_.end()) return {};
+    Expectation& expectation = found->second;
+    const std::size_t size = expectation.destination.size();
+    if (offset > size || piece.size() > size - offset || piece.size() > size - expectation.claimed) {
+      return {Code::kBadFrame, "BulkExpectations::Land",
+              "a piece of " + std::to_string(piece.size()) + " bytes at " + std::to_string(offset) +
+                  " does not fit the " + std::to_string(size) + " bytes expected"};
+    }
+    expectation.claimed += piece.size();
+    ++expectation.copying;
+    to = expectation.destination.data() + offset;
+  }
+  // The entry cannot go away meanwhile: Landed() and Cancel() both wait for `copying` to be 0.
+  CopyBody(to, piece.data(), piece.size());
+  std::lock_guard lock(mutex_);
+  Expectation& expectation = expected_.find(token)->second;
+  expectation.landed += piece.size();
+  if (--expectation.copying == 0) idle_.notify_all();
+  return {};
+}
+
+}  // namespace accelmesh

@@ -1,0 +1,157 @@
+// Thin owners of libzmq's C objects, and the layout of our messages. No exceptions: libzmq's C interface has none.
+//
+// Every message of a session is one part (behind a routing id on ROUTER sockets):
+//
+//     bytes[...]  first:u64  second:u64  kind:u64
+//
+// The trailer stands last so that a frame begins where its message begins. `first` and `second` are, by lane:
+//     bulk up: token, 0      bulk down: token, offset      down: pieces of bulk sent before it, 0      others: 0, 0
+// Threads: a Socket belongs to one thread at a time (libzmq allows to migrate it through a mutex).
+#pragma once
+
+#include <zmq.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/clock.h"
+#include "protocol/base/result.h"
+#include "protocol/transport/channel.h"
+
+namespace accelmesh::zmq {
+
+enum class MessageKind : std::uint64_t { kFrame = 0, kProgress = 1, kBye = 2, kAttach = 3 };
+
+struct Trailer {
+  std::uint64_t first = 0;
+  std::uint64_t second = 0;
+  MessageKind kind = MessageKind::kFrame;
+};
+
+enum Lane { kCommandLane = 0, kSideLane = 1, kBulkUpLane = 2, kDownLane = 3, kBulkDownLane = 4, kLanes = 5 };
+
+// The largest message any socket of ours takes; libzmq cuts off a peer that sends more.
+inline constexpr std::size_t kMessageBytesMax = limits::kFrameBytesMax + sizeof(Trailer);
+static_assert(limits::kBulkBytesMax <= limits::kFrameBytesMax);
+// Messages that libzmq holds per lane and side before a sender waits: bulk bodies, frames. Frames are mostly small.
+inline constexpr int kBulkMessagesMax = 16;
+inline constexpr int kFrameMessagesMax = 128;
+
+class Message {
+ public:
+  Message() { zmq_msg_init(&message_); }
+  // A message of `body` and a trailer; empty() if there is no memory.
+  Message(ByteView body, const Trailer& trailer);
+  // A message of `body` alone.
+  explicit Message(ByteView body);
+  ~Message() { zmq_msg_close(&message_); }
+  Message(Message&& other) noexcept {
+    zmq_msg_init(&message_);
+    zmq_msg_move(&message_, &other.message_);
+  }
+  Message& operator=(Message&& other) noexcept {
+    if (this != &other) zmq_msg_move(&message_, &other.message_);
+    return *this;
+  }
+
+  zmq_msg_t* get() { return &message_; }
+  ByteView bytes() const {
+    auto* message = const_cast<zmq_msg_t*>(&message_);
+    return {static_cast<const std::uint8_t*>(zmq_msg_data(message)), zmq_msg_size(message)};
+  }
+  bool more() const { return zmq_msg_more(const_cast<zmq_msg_t*>(&message_)) != 0; }
+  // The trailer; false if the message is too short for one.
+  bool ReadTrailer(Trailer& trailer) const;
+  // The bytes before the trailer. Precondition: ReadTrailer() was true.
+  ByteView body() const { return bytes().first(bytes().size() - sizeof(Trailer)); }
+
+ private:
+  zmq_msg_t message_;
+};
+
+// Shared by the sockets of a channel; its destruction waits (bounded by their linger) until they are gone.
+class Context {
+ public:
+  Context() : context_(zmq_ctx_new()) {}
+  ~Context() {
+    if (context_ != nullptr) zmq_ctx_term(context_);
+  }
+  Context(const Context&) = delete;
+  void* get() const { return context_; }
+
+ private:
+  void* context_;
+};
+
+enum class Io { kDone, kWouldBlock, kNoPeer, kFailed };
+
+class Socket {
+ public:
+  Socket() = default;
+  // Makes a socket with our limits: message size, `messages_max` in each direction, no reconnecting.
+  static Result<Socket> Open(const Context& context, int type, int messages_max);
+  ~Socket() { Close(); }
+  Socket(Socket&& other) noexcept : socket_(other.socket_) { other.socket_ = nullptr; }
+  Socket& operator=(Socket&& other) noexcept {
+    if (this != &other) {
+      Close();
+      socket_ = other.socket_;
+      other.socket_ = nullptr;
+    }
+    return *this;
+  }
+
+  void* get() const { return socket_; }
+  Status Connect(const Endpoint& endpoint);
+  // kUnavailable if the address is taken. The endpoint comes back with the port that was bound.
+  Result<Endpoint> Bind(const Endpoint& endpoint);
+  void SetLinger(int ms) { zmq_setsockopt(socket_, ZMQ_LINGER, &ms, sizeof(ms)); }
+
+  // Never wait. `message` is consumed on kDone only.
+  Io TrySend(Message& message, bool more = false);
+  Io TryReceive(Message& message);
+
+ private:
+  void Close() {
+    if (socket_ != nullptr) zmq_close(socket_);
+    socket_ = nullptr;
+  }
+  void* socket_ = nullptr;
+};
+
+// Tells of connections that end (and of attempts that fail) on one socket.
+class Monitor {
+ public:
+  // `name` is unique in its context. Call before the socket connects or binds.
+  Status Watch(const Context& context, const Socket& socket, const char* name);
+  void* get() const { return pair_.get(); }
+  // The next event, never waiting: the number of the connection's descriptor that ended, or -1 for an attempt that
+  // failed; false if there is none.
+  bool NextEnd(int& descriptor);
+
+ private:
+  Socket pair_;
+};
+
+Status ZmqStatus(int error, const char* where, const std::string& what);
+
+// Refuses addresses that other machines can reach.
+Status CheckLocal(const Endpoint& endpoint, const char* where);
+
+// Waits on an event descriptor and clears it.
+class Wakeup {
+ public:
+  Wakeup();
+  ~Wakeup();
+  Wakeup(const Wakeup&) = delete;
+  int fd() const { return fd_; }
+  void Set();
+  void Clear();
+
+ private:
+  int fd_;
+};
+
+}  // namespace accelmesh::zmq

@@ -1,0 +1,160 @@
+#include "tests/conformance/transport/transports.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <future>
+
+#include "protocol/schema/session_generated.h"
+
+namespace accelmesh::conformance {
+namespace {
+
+Bytes WelcomeFrame(const std::string& worker_endpoint) {
+  flatbuffers::FlatBufferBuilder builder;
+  const Bytes secret = TestSecret();
+  const auto secret_offset = builder.CreateVector(secret);
+  const auto endpoint = builder.CreateString(worker_endpoint);
+  wire::WelcomeBuilder welcome(builder);
+  welcome.add_version(1);
+  welcome.add_session_id(1);
+  welcome.add_secret(secret_offset);
+  welcome.add_worker_endpoint(endpoint);
+  builder.Finish(welcome.Finish());
+  return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
+}
+
+class ListenerRendezvous final : public Rendezvous {
+ public:
+  ListenerRendezvous(std::unique_ptr<Listener> listener, WorkerEndpoints where)
+      : listener_(std::move(listener)), where_(std::move(where)) {}
+  std::string url() const override { return listener_->endpoint().ToString(); }
+
+  Result<std::unique_ptr<ServerChannel>> Serve(Deadline deadline) override {
+    for (;;) {
+      Result<Arrival> arrival = listener_->Accept();
+      if (arrival.ok()) return Welcome(*arrival, deadline);
+      if (arrival.code() != Code::kFull) return arrival.status();
+      pollfd item{listener_->poll_fd(), POLLIN, 0};
+      if (poll(&item, 1, deadline.left_ms()) == 0) {
+        return Status(Code::kDeadlineExceeded, "Rendezvous::Serve", "nobody came");
+      }
+    }
+  }
+
+ private:
+  Result<std::unique_ptr<ServerChannel>> Welcome(const Arrival& arrival, Deadline deadline) {
+    if (arrival.connection_fd >= 0) return OpenShmWorker(arrival.connection_fd, WelcomeFrame(""), deadline);
+    ACCELMESH_ASSIGN_OR_RETURN(OpenedZmq opened, OpenZmqWorker(where_, TestSecret()));
+    ACCELMESH_RETURN_IF_ERROR(listener_->Answer(arrival.peer, WelcomeFrame(opened.endpoint)));
+    return std::move(opened.channel);
+  }
+
+  std::unique_ptr<Listener> listener_;
+  WorkerEndpoints where_;
+};
+
+std::string UniqueName(const char* stem) {
+  static std::atomic<int> next{0};
+  return std::string(stem) + std::to_string(getpid()) + "-" + std::to_string(next++);
+}
+
+Result<std::unique_ptr<Rendezvous>> ListenAt(const std::string& url, const std::string& folder) {
+  ACCELMESH_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(url));
+  WorkerEndpoints where;
+  where.scheme = endpoint.scheme;
+  where.folder = folder;
+  Result<std::unique_ptr<Listener>> listener =
+      endpoint.scheme == Endpoint::Scheme::kShm ? ListenShm(endpoint) : ListenZmq(endpoint);
+  if (!listener.ok()) return listener.status();
+  return std::unique_ptr<Rendezvous>(new ListenerRendezvous(std::move(*listener), where));
+}
+
+Result<Connected> ConnectTo(const std::string& url, Deadline deadline) {
+  ACCELMESH_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(url));
+  return endpoint.scheme == Endpoint::Scheme::kShm ? ConnectShm(endpoint, HelloFrame(), deadline)
+                                                   : ConnectZmq(endpoint, HelloFrame(), deadline);
+}
+
+Result<std::unique_ptr<Rendezvous>> ListenOnShm(const std::string& folder) {
+  return ListenAt("shm://" + UniqueName("test"), folder);
+}
+Result<std::unique_ptr<Rendezvous>> ListenOnTcp(const std::string& folder) {
+  return ListenAt("tcp://127.0.0.1:0", folder);
+}
+Result<std::unique_ptr<Rendezvous>> ListenOnIpc(const std::string& folder) {
+  return ListenAt("ipc://" + folder + "/" + UniqueName("hello"), folder);
+}
+
+}  // namespace
+
+std::vector<Transport> AllTransports() {
+  return {
+      {"loopback", nullptr, nullptr},
+      {"shm", ListenOnShm, ConnectTo},
+      {"zmq_tcp", ListenOnTcp, ConnectTo},
+      {"zmq_ipc", ListenOnIpc, ConnectTo},
+  };
+}
+
+Deadline In(int ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
+
+Pair Open(const Transport& transport) {
+  Pair pair;
+  if (!transport.listen) {
+    LoopbackPair both = MakeLoopback();
+    pair.client = std::move(both.client);
+    pair.server = std::move(both.server);
+    return pair;
+  }
+  auto rendezvous = transport.listen(Folder());
+  EXPECT_TRUE(rendezvous.ok()) << rendezvous.status().ToString();
+  if (!rendezvous.ok()) return pair;
+  pair.rendezvous = std::move(*rendezvous);
+  auto server = std::async(std::launch::async, [&] { return pair.rendezvous->Serve(In(10000)); });
+  auto client = transport.connect(pair.rendezvous->url(), In(10000));
+  auto served = server.get();
+  EXPECT_TRUE(client.ok()) << client.status().ToString();
+  EXPECT_TRUE(served.ok()) << served.status().ToString();
+  if (client.ok()) pair.client = std::move(client->channel);
+  if (served.ok()) pair.server = std::move(*served);
+  return pair;
+}
+
+Bytes HelloFrame() {
+  flatbuffers::FlatBufferBuilder builder;
+  builder.Finish(wire::CreateHello(builder, 1, 1));
+  return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
+}
+
+Bytes TestSecret() {
+  Bytes secret(32);
+  for (std::size_t i = 0; i < secret.size(); ++i) secret[i] = static_cast<std::uint8_t>(7 * i + 1);
+  return secret;
+}
+
+const std::string& Folder() {
+  struct Owner {
+    Owner() {
+      char pattern[] = "/tmp/accelmesh-test-XXXXXX";
+      path = mkdtemp(pattern);
+      setenv("XDG_RUNTIME_DIR", path.c_str(), 1);
+      pid = getpid();
+    }
+    ~Owner() {
+      std::error_code ignored;
+      if (getpid() == pid) std::filesystem::remove_all(path, ignored);
+    }
+    std::string path;
+    pid_t pid;
+  };
+  static Owner owner;
+  return owner.path;
+}
+
+}  // namespace accelmesh::conformance
