@@ -1,0 +1,126 @@
+// The software GPU as a backend: memory in a reserved window, streams as ordered queues over a pool of threads, kernels
+// from PTX on tier 0. One device.
+//
+// Threads: the executor calls; pool threads run tasks and report to the CompletionSink. One lock guards the queues; it
+// is not held while a task runs.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "server/backend/cpu/ptx/module.h"
+#include "server/backend/cpu/tier0/tier0.h"
+#include "server/device.h"
+
+namespace accelmesh {
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const BackendOptions& options);
+  ~CpuBackend() override;
+
+  std::string name() const override { return "cpu"; }
+  Result<std::vector<DeviceDescription>> Open(std::uint64_t window_base, std::uint64_t window_bytes,
+                                              CompletionSink* sink) override;
+  Status MemAlloc(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) override;
+  Status MemFree(std::uint32_t device, std::uint64_t address) override;
+  Result<ModuleDescription> ModuleLoad(std::uint32_t device, std::uint32_t module, Bytes image) override;
+  Status ModuleUnload(std::uint32_t module) override;
+  Status StreamCreate(std::uint32_t stream, std::uint32_t device, std::uint8_t kind, std::int32_t priority) override;
+  Status StreamDestroy(std::uint32_t stream) override;
+  std::size_t InFlight(std::uint32_t stream) const override;
+  Status Launch(std::uint32_t stream, std::uint64_t sequence, const LaunchJob& job) override;
+  Status Copy(std::uint32_t stream, std::uint64_t sequence, CopyJob job) override;
+  Status Fill(std::uint32_t stream, std::uint64_t sequence, const FillJob& job) override;
+  Status EventCreate(std::uint32_t event, bool timing) override;
+  Status EventDestroy(std::uint32_t event) override;
+  Status EventRecord(std::uint32_t stream, std::uint64_t sequence, std::uint32_t event) override;
+  Status StreamWaitEvent(std::uint32_t stream, std::uint64_t sequence, std::uint32_t event) override;
+  Result<float> EventElapsedMs(std::uint32_t start, std::uint32_t end) override;
+  Status Hold(std::uint32_t stream, bool on) override;
+  void Close() override;
+
+ private:
+  // A kernel of a loaded module; decoded at its first launch.
+  struct Kernel {
+    const ptx::Kernel* source = nullptr;
+    std::once_flag once;
+    Result<std::unique_ptr<tier0::DecodedKernel>> decoded{Status(Code::kInternal, "Kernel", "not decoded")};
+  };
+  struct Module {
+    std::shared_ptr<const ptx::Module> source;
+    std::vector<std::unique_ptr<Kernel>> kernels;
+    std::unordered_map<std::string, std::uint64_t> symbols;
+  };
+  // A launch whose blocks several threads share, given out in increasing order.
+  struct Grid {
+    std::shared_ptr<Module> module;
+    Kernel* kernel = nullptr;
+    tier0::GridLaunch launch;
+    Bytes arguments;
+    std::function<void(std::string_view)> print;
+    std::uint64_t blocks = 0;
+    std::atomic<std::uint64_t> next{0};
+    std::atomic<std::uint64_t> done{0};
+    std::uint32_t stream = 0;
+    std::uint64_t sequence = 0;
+    std::atomic<bool> failed{false};
+  };
+  struct Task {
+    std::uint64_t sequence = 0;
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> after;  // stream, ticket
+    std::function<void()> run;
+    std::shared_ptr<Grid> grid;
+  };
+  struct Stream {
+    bool exists = false;
+    bool busy = false;
+    std::uint8_t kind = 1;        // wire::StreamKind
+    std::uint64_t queued = 0;     // tickets given
+    std::uint64_t completed = 0;  // tickets done
+    std::deque<Task> tasks;
+  };
+  struct Event {
+    bool timing = false;
+    bool recorded = false;
+    std::uint32_t stream = 0;
+    std::uint64_t ticket = 0;
+    std::shared_ptr<std::atomic<std::int64_t>> at_ns = std::make_shared<std::atomic<std::int64_t>>(0);
+  };
+
+  void Enqueue(std::uint32_t stream, Task task);
+  void PoolMain();
+  bool Ready(const Task& task) const;
+  void FinishTask(std::uint32_t stream, std::uint64_t sequence);
+  void RunGrid(const std::shared_ptr<Grid>& grid, tier0::BlockContext& context);
+  void RunCopy(std::uint32_t stream, std::uint64_t sequence, const CopyJob& job);
+  Result<std::uint64_t> AllocateGlobal(const ptx::Variable& variable);
+
+  BackendOptions options_;
+  CompletionSink* sink_ = nullptr;
+  std::uint64_t window_base_ = 0;
+  std::uint64_t window_bytes_ = 0;
+  std::uint64_t globals_top_ = 0;  // module globals lie at the end of the window
+  tier0::MemoryMap memory_;
+  std::atomic<bool> cancel_{false};
+
+  std::mutex modules_mu_;
+  std::unordered_map<std::uint32_t, std::shared_ptr<Module>> modules_;
+
+  mutable std::mutex mu_;
+  std::condition_variable work_;
+  std::vector<Stream> streams_;
+  std::vector<std::uint32_t> live_streams_;
+  std::unordered_map<std::uint32_t, Event> events_;
+  std::vector<std::shared_ptr<Grid>> grids_;  // with blocks left to give out
+  bool stop_ = false;
+  std::vector<std::thread> pool_;
+};
+
+}  // namespace accelmesh

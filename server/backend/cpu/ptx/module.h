@@ -1,0 +1,125 @@
+// The front end of the software GPU: PTX text taken apart into kernels and variables.
+//
+// PTX ISA 6.0 to 9.0 as nvcc 13 writes it (both of its front ends), plus what other compilers write in the same
+// grammar. The parser knows the grammar, not the opcodes: those are one table in tier0/opcodes.cpp. What it cannot read
+// inside one kernel fails that kernel only, at its first launch, with the line (Kernel::unsupported). Ownership: a
+// Module owns everything, its text too. Threads: const after ParseModule; safe to share. Hostile input: the text comes
+// from a client; sizes, counts and depths are bounded.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/result.h"
+
+namespace accelmesh::ptx {
+
+enum class Type : std::uint8_t {
+  kNone,
+  kB8,
+  kB16,
+  kB32,
+  kB64,
+  kB128,
+  kU8,
+  kU16,
+  kU32,
+  kU64,
+  kS8,
+  kS16,
+  kS32,
+  kS64,
+  kF16,
+  kF16x2,
+  kBf16,
+  kBf16x2,
+  kF32,
+  kF64,
+  kPred
+};
+// Bytes of a value of the type; 0 for kNone and kPred.
+std::uint32_t TypeBytes(Type type);
+// kNone if `name` (without a dot) is no type.
+Type ParseType(std::string_view name);
+
+enum class Space : std::uint8_t { kGlobal, kConst, kShared, kLocal, kParam };
+
+struct Operand {
+  enum class Kind : std::uint8_t { kRegister, kPredicate, kImmediate, kSpecial, kSymbol, kVector, kSink, kLabel };
+  Kind kind = Kind::kSink;
+  bool is_address = false;      // stood in [ ]
+  bool negated = false;         // !p
+  std::uint32_t index = 0;      // register, predicate; second predicate of d|p in `paired`
+  std::int32_t paired = -1;     // p of d|p
+  std::uint64_t immediate = 0;  // value, or the offset behind a register or symbol
+  std::string_view symbol;      // symbol, special register, or label
+  std::vector<Operand> elements;
+};
+
+struct Instruction {
+  std::uint32_t line = 0;
+  std::int32_t guard = -1;  // predicate index
+  bool guard_negated = false;
+  std::vector<std::string_view> opcode;  // split at dots: {"add", "f32"}
+  std::vector<Operand> operands;
+  std::string_view text;
+};
+
+struct Variable {
+  std::string name;
+  Space space = Space::kGlobal;
+  std::uint64_t bytes = 0;
+  std::uint64_t alignment = 1;
+  bool is_extern = false;
+  Bytes initial;  // empty: zeros
+  struct Relocation {
+    std::uint64_t offset;
+    std::string symbol;
+    std::int64_t addend;
+  };
+  std::vector<Relocation> relocations;
+  std::uint64_t address = 0;  // shared, local: offset in the kernel's frame
+};
+
+struct Parameter {
+  std::string name;
+  std::uint32_t offset = 0;
+  std::uint32_t bytes = 0;
+  std::uint32_t alignment = 1;
+};
+
+struct Kernel {
+  std::string name;
+  std::vector<Parameter> parameters;
+  std::uint32_t parameter_bytes = 0;
+  std::uint32_t static_shared_bytes = 0;
+  std::uint32_t local_bytes = 0;
+  std::uint32_t registers = 0;  // 64-bit containers
+  std::uint32_t predicates = 0;
+  std::uint32_t max_threads = 1024;
+  std::vector<Instruction> instructions;
+  std::unordered_map<std::string_view, std::uint32_t> labels;  // name -> index of the instruction behind it
+  std::unordered_map<std::string, Variable> locals;            // .shared and .local of the kernel
+  std::unordered_map<std::string_view, std::vector<std::string_view>> branch_targets;
+  Status unsupported;
+};
+
+struct Module {
+  std::string text;
+  std::uint32_t version = 0;  // 10 * major + minor
+  std::uint32_t target = 0;   // sm number
+  std::vector<Kernel> kernels;
+  std::vector<Variable> variables;                          // .global and .const
+  std::unordered_map<std::string, Variable> module_shared;  // .shared at module scope, offsets from 0
+  std::uint32_t module_shared_bytes = 0;
+};
+
+// kInvalidArgument with the line if the text is not PTX at module level.
+Result<std::shared_ptr<const Module>> ParseModule(std::string_view text);
+
+}  // namespace accelmesh::ptx

@@ -1,0 +1,194 @@
+// What a device backend does for a session: the one interface between the executor and cpu, cuda and null devices.
+//
+// A backend is a shared object opened by the worker at start (CreateBackend below); it serves one session. The executor
+// is its only caller unless a method says otherwise, and no method may wait for the device: work is queued on streams
+// and its end is reported through CompletionSink, in order within a stream, from any thread. A stream's commands carry
+// the session's sequence number.
+//
+// Order among streams is the backend's: streams run concurrently; a legacy stream's command waits for all earlier
+// commands of that device's blocking streams and later ones of those wait for it (CUDA's legacy default stream).
+// Device addresses are what the client chose; the backend reserves exactly the window offered in Open().
+// Errors: a Status is the caller's mistake or ours (Code::kInvalidArgument etc.); an error of the device itself goes
+// to CompletionSink::Failed with a CUresult number.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/result.h"
+#include "protocol/transport/channel.h"
+
+namespace accelmesh {
+
+// CUresult numbers that our own code decides on; everything else comes from a driver.
+enum DeviceStatus : std::uint32_t {
+  kDeviceOk = 0,
+  kDeviceInvalidValue = 1,
+  kDeviceOutOfMemory = 2,
+  kDeviceInvalidPtx = 218,
+  kDeviceNoBinary = 209,
+  kDeviceInvalidHandle = 400,
+  kDeviceNotFound = 500,
+  kDeviceIllegalAddress = 700,
+  kDeviceLaunchOutOfResources = 701,
+  kDeviceAssert = 710,
+  kDeviceMisaligned = 716,
+  kDeviceLaunchFailed = 719,
+  kDeviceNotSupported = 801,
+  kDeviceUnknown = 999,
+};
+
+struct Dim3 {
+  std::uint32_t x = 1, y = 1, z = 1;
+  std::uint64_t count() const { return static_cast<std::uint64_t>(x) * y * z; }
+};
+
+// What a device is: enough for the client to answer every query without asking. `attributes` are pairs of
+// CUdevice_attribute number and value.
+struct DeviceDescription {
+  std::string name;
+  std::array<std::uint8_t, 16> uuid{};
+  std::string pci_bus_id;
+  std::uint64_t memory_bytes = 0;  // that this session may allocate
+  std::uint64_t window_base = 0;
+  std::uint64_t window_bytes = 0;
+  std::vector<std::pair<std::uint32_t, std::int32_t>> attributes;
+};
+
+struct KernelDescription {
+  std::string name;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> parameters;  // offset, bytes
+  std::uint32_t max_threads_per_block = 1024;
+  std::uint32_t static_shared_bytes = 0;
+  std::uint32_t local_bytes = 0;
+  std::uint32_t constant_bytes = 0;
+  std::uint32_t registers = 0;
+  std::uint32_t ptx_version = 0;
+  std::uint32_t binary_version = 0;
+};
+struct GlobalDescription {
+  std::string name;
+  std::uint64_t address = 0;
+  std::uint64_t bytes = 0;
+  bool is_constant = false;
+};
+struct ModuleDescription {
+  std::vector<KernelDescription> kernels;
+  std::vector<GlobalDescription> globals;
+};
+
+// One side of a copy. Exactly one of: device memory; bytes that came with the command (`body`, owned); memory the
+// client shares (`host`, lives as long as the session); a token the client awaits (`token`, destination only).
+struct CopySide {
+  enum class Kind : std::uint8_t { kDevice, kBody, kHost, kToken };
+  Kind kind = Kind::kDevice;
+  std::uint64_t address = 0;
+  MutableByteView host;
+  std::uint64_t token = 0;
+  std::uint64_t pitch = 0;  // bytes from row to row
+  std::uint64_t slice = 0;  // bytes from slice to slice
+};
+// `depth` slices of `height` rows of `width` bytes. A linear copy is one row.
+struct CopyJob {
+  CopySide dst;
+  CopySide src;
+  std::unique_ptr<BulkBody> body;  // for kBody
+  std::uint64_t width = 0;
+  std::uint64_t height = 1;
+  std::uint64_t depth = 1;
+};
+struct FillJob {
+  std::uint64_t address = 0;
+  std::uint64_t pitch = 0;
+  std::uint64_t slice = 0;
+  std::uint64_t width = 0;  // elements
+  std::uint64_t height = 1;
+  std::uint64_t depth = 1;
+  std::uint32_t value = 0;
+  std::uint32_t element_bytes = 1;
+};
+struct LaunchJob {
+  std::uint32_t module = 0;
+  std::uint32_t kernel = 0;
+  Dim3 grid;
+  Dim3 block;
+  std::uint32_t shared_bytes = 0;
+  bool cooperative = false;
+  ByteView arguments;  // valid during the call only
+};
+
+// Where a backend reports; safe from any thread.
+class CompletionSink {
+ public:
+  virtual ~CompletionSink() = default;
+  // All commands of `stream` up to `sequence` have completed, their effects are visible.
+  virtual void Completed(std::uint32_t stream, std::uint64_t sequence) = 0;
+  // The command failed. `text` is for people. Followed by Completed() all the same.
+  virtual void Failed(std::uint32_t stream, std::uint64_t sequence, DeviceStatus status, bool sticky,
+                      std::string_view text) = 0;
+  // Sends device bytes to the client's expectation `token`; waits for room. Not from the executor's thread.
+  virtual Status SendToClient(std::uint64_t token, std::uint64_t offset, ByteView bytes) = 0;
+  // Text that a kernel printed.
+  virtual void Output(std::uint64_t sequence, std::string_view text) = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string name() const = 0;
+  // Reserves exactly the window and describes the devices. kFull: the window is taken here, offer another.
+  virtual Result<std::vector<DeviceDescription>> Open(std::uint64_t window_base, std::uint64_t window_bytes,
+                                                      CompletionSink* sink) = 0;
+
+  virtual Status MemAlloc(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) = 0;
+  virtual Status MemFree(std::uint32_t device, std::uint64_t address) = 0;
+
+  // May take long; called on a service thread, one at a time, at the same time as other methods.
+  virtual Result<ModuleDescription> ModuleLoad(std::uint32_t device, std::uint32_t module, Bytes image) = 0;
+  virtual Status ModuleUnload(std::uint32_t module) = 0;
+
+  virtual Status StreamCreate(std::uint32_t stream, std::uint32_t device, std::uint8_t kind, std::int32_t priority) = 0;
+  virtual Status StreamDestroy(std::uint32_t stream) = 0;
+
+  // How many commands of `stream` are queued and not complete; the executor parks a stream beyond its window.
+  virtual std::size_t InFlight(std::uint32_t stream) const = 0;
+
+  virtual Status Launch(std::uint32_t stream, std::uint64_t sequence, const LaunchJob& job) = 0;
+  virtual Status Copy(std::uint32_t stream, std::uint64_t sequence, CopyJob job) = 0;
+  virtual Status Fill(std::uint32_t stream, std::uint64_t sequence, const FillJob& job) = 0;
+
+  virtual Status EventCreate(std::uint32_t event, bool timing) = 0;
+  virtual Status EventDestroy(std::uint32_t event) = 0;
+  virtual Status EventRecord(std::uint32_t stream, std::uint64_t sequence, std::uint32_t event) = 0;
+  virtual Status StreamWaitEvent(std::uint32_t stream, std::uint64_t sequence, std::uint32_t event) = 0;
+  // Both events have completed (the client waited for them). kInvalidArgument if one was never recorded or untimed.
+  virtual Result<float> EventElapsedMs(std::uint32_t start, std::uint32_t end) = 0;
+
+  // null backend: holds or releases a stream. kUnsupported elsewhere.
+  virtual Status Hold(std::uint32_t stream, bool on) = 0;
+
+  // Stops running work as soon as possible and waits for the backend's threads. Called once, at the session's end.
+  virtual void Close() = 0;
+};
+
+struct BackendOptions {
+  std::uint32_t cpu_threads = 0;          // 0: one per core
+  std::uint64_t memory_bytes = 0;         // 0: what the backend finds reasonable
+  std::uint32_t compute_capability = 80;  // 10 * major + minor
+  // The client lives in this process and has reserved the window already (loopback).
+  bool window_is_reserved = false;
+};
+
+// The symbol of a backend's shared object. Both sides are built together; the number is raised with every change here.
+inline constexpr std::uint32_t kBackendAbi = 1;
+using CreateBackendFunction = Backend* (*)(std::uint32_t abi, const BackendOptions& options);
+inline constexpr const char* kCreateBackendSymbol = "accelmesh_create_backend";
+
+}  // namespace accelmesh
