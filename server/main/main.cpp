@@ -1,0 +1,102 @@
+// gpu-server: parses the command line and wires the parts.
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <climits>
+
+#include "protocol/base/log.h"
+#include "server/main/supervisor.h"
+#include "server/main/worker.h"
+
+namespace {
+
+void LogLine(accelmesh::log::Level level, std::string_view line) {
+  static constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
+                                                          spdlog::level::warn, spdlog::level::err};
+  spdlog::log(kLevels[static_cast<int>(level)], "{}", line);
+}
+
+std::string SelfPath() {
+  char path[PATH_MAX];
+  const ssize_t length = ::readlink("/proc/self/exe", path, sizeof(path));
+  return length > 0 ? std::string(path, static_cast<std::size_t>(length)) : std::string();
+}
+
+}  // namespace
+
+namespace accelmesh {
+namespace {
+
+int Main(int argc, char** argv) {
+  ServerOptions options;
+  int control = -1;
+  std::string ports;
+  std::string capability = "8.0";
+  bool standalone = false;
+  bool verbose = false;
+  CLI::App app{"gpu-server: owns devices and runs the CUDA programs of its clients on them"};
+  app.set_version_flag("--version", std::string("gpu-server ") + ACCELMESH_VERSION);
+  app.add_option("--listen", options.listen,
+                 "tcp://127.0.0.1:PORT, ipc:///PATH or shm://NAME; repeatable (default tcp://127.0.0.1:7700)");
+  app.add_option("--backend", options.backend, "the device: cpu (software GPU)")
+      ->check(CLI::IsMember({"cpu", "cuda", "null"}));
+  app.add_option("--cpu-threads", options.device.cpu_threads, "threads of the cpu backend's pool; 0 = one per core");
+  app.add_option("--warm-workers", options.warm_workers, "workers kept ready for the next session")
+      ->check(CLI::Range(0, 64));
+  app.add_option("--memory", options.device.memory_bytes, "device memory a session may use, such as 8GiB")
+      ->transform(CLI::AsSizeValue(false));
+  app.add_option("--compute-capability", capability, "what the cpu backend claims, such as 8.0");
+  app.add_option("--worker-ports", ports, "A-B: the ports that workers listen on (default: any free one)");
+  app.add_flag("--standalone", standalone, "serve without a market (the only mode of this release)");
+  app.add_flag("--verbose", verbose, "log every session");
+  std::uint32_t worker_capability = 0;
+  app.add_option("--worker-control-fd", control)->group("");
+  app.add_option("--worker-capability", worker_capability)->group("");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  spdlog::set_default_logger(spdlog::stderr_color_mt("gpu-server"));
+  log::SetSink(&LogLine);
+  log::SetLevel(verbose ? log::Level::kInfo : log::Level::kWarning);
+  options.self = SelfPath();
+  options.libraries = options.self.substr(0, options.self.rfind('/')) + "/../lib/accelmesh";
+  unsigned major = 0;
+  unsigned minor = 0;
+  if (std::sscanf(capability.c_str(), "%u.%u", &major, &minor) != 2 || major < 5 || major > 12 || minor > 9) {
+    std::fprintf(stderr, "gpu-server: --compute-capability %s is not of the form 8.0\n", capability.c_str());
+    return 2;
+  }
+  options.device.compute_capability = worker_capability != 0 ? worker_capability : major * 10 + minor;
+  if (control >= 0) return WorkerMain(options, control);
+  if (options.backend != "cpu") {
+    std::fprintf(stderr, "gpu-server: the %s backend is not part of this build; use --backend cpu\n",
+                 options.backend.c_str());
+    return 2;
+  }
+  if (!ports.empty()) {
+    unsigned first = 0;
+    unsigned last = 0;
+    if (std::sscanf(ports.c_str(), "%u-%u", &first, &last) != 2 || first == 0 || last < first || last > 65535) {
+      std::fprintf(stderr, "gpu-server: --worker-ports %s is not of the form 40000-40100\n", ports.c_str());
+      return 2;
+    }
+    options.port_first = static_cast<std::uint16_t>(first);
+    options.port_last = static_cast<std::uint16_t>(last);
+  }
+  if (options.listen.empty()) options.listen.push_back("tcp://127.0.0.1:7700");
+  Supervisor supervisor(options);
+  Status status = supervisor.Listen();
+  if (status.ok()) status = supervisor.Run();
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "gpu-server: %s\n", status.text().c_str());
+  return 1;
+}
+
+}  // namespace
+}  // namespace accelmesh
+
+int main(int argc, char** argv) { return accelmesh::Main(argc, argv); }

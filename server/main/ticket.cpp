@@ -1,0 +1,76 @@
+#include "server/main/ticket.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "protocol/base/command.h"
+#include "protocol/schema/session_generated.h"
+
+namespace accelmesh {
+
+Status SendMessage(int socket, ByteView message, int fd) {
+  iovec io{const_cast<std::uint8_t*>(message.data()), message.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr header{};
+  header.msg_iov = &io;
+  header.msg_iovlen = 1;
+  if (fd >= 0) {
+    header.msg_control = control;
+    header.msg_controllen = sizeof(control);
+    cmsghdr* item = CMSG_FIRSTHDR(&header);
+    item->cmsg_level = SOL_SOCKET;
+    item->cmsg_type = SCM_RIGHTS;
+    item->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(item), &fd, sizeof(int));
+  }
+  if (::sendmsg(socket, &header, MSG_NOSIGNAL) < 0)
+    return Status::System(errno, "SendMessage", "cannot reach the other process");
+  return Status::Ok();
+}
+
+Status ReceiveMessage(int socket, MutableByteView message, int* fd) {
+  *fd = -1;
+  iovec io{message.data(), message.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr header{};
+  header.msg_iov = &io;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof(control);
+  const ssize_t got = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
+  if (got == 0) return {Code::kClosed, "ReceiveMessage", "the other process has ended"};
+  if (got < 0) return Status::System(errno, "ReceiveMessage", "cannot hear the other process");
+  for (cmsghdr* item = CMSG_FIRSTHDR(&header); item != nullptr; item = CMSG_NXTHDR(&header, item)) {
+    if (item->cmsg_level == SOL_SOCKET && item->cmsg_type == SCM_RIGHTS) std::memcpy(fd, CMSG_DATA(item), sizeof(int));
+  }
+  if (static_cast<std::size_t>(got) != message.size())
+    return {Code::kBadFrame, "ReceiveMessage", "a message of the wrong size"};
+  return Status::Ok();
+}
+
+namespace {
+Bytes Finish(flatbuffers::FlatBufferBuilder& builder) {
+  return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
+}
+}  // namespace
+
+Bytes MakeWelcome(std::uint64_t session_id, ByteView secret, const std::string& worker_endpoint,
+                  std::uint32_t worker_pid) {
+  flatbuffers::FlatBufferBuilder builder;
+  const auto secret_offset = builder.CreateVector(secret.data(), secret.size());
+  const auto endpoint = builder.CreateString(worker_endpoint);
+  const auto text = builder.CreateString("");
+  builder.Finish(wire::CreateWelcome(builder, wire::Refusal::None, text, kProtocolVersion, session_id, secret_offset,
+                                     endpoint, worker_pid));
+  return Finish(builder);
+}
+
+Bytes MakeRefusal(std::uint8_t refusal, const std::string& text) {
+  flatbuffers::FlatBufferBuilder builder;
+  const auto text_offset = builder.CreateString(text);
+  builder.Finish(wire::CreateWelcome(builder, static_cast<wire::Refusal>(refusal), text_offset));
+  return Finish(builder);
+}
+
+}  // namespace accelmesh

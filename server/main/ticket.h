@@ -1,0 +1,39 @@
+// What the supervisor hands a worker over their socket pair: one session. A fixed struct, since both ends are one
+// binary. For shm the client's connection travels with it as a descriptor.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "protocol/base/bytes.h"
+
+namespace accelmesh {
+
+inline constexpr std::size_t kSecretBytes = 32;
+
+struct Ticket {
+  std::uint32_t scheme = 0;  // Endpoint::Scheme
+  std::uint16_t port_first = 0;
+  std::uint16_t port_last = 0;
+  std::uint64_t session_id = 0;
+  std::array<std::uint8_t, kSecretBytes> secret{};
+  char host[64] = {};
+  char folder[200] = {};
+};
+struct TicketAnswer {
+  std::uint32_t ok = 0;
+  char text[500] = {};  // the worker's endpoint, or why there is none
+};
+
+// Sends a message with an optional descriptor (-1: none).
+Status SendMessage(int socket, ByteView message, int fd);
+// Receives exactly sizeof(T) bytes; `fd` gets the descriptor or -1. kClosed at the peer's end.
+Status ReceiveMessage(int socket, MutableByteView message, int* fd);
+
+// The Welcome of a session, as a finished frame.
+Bytes MakeWelcome(std::uint64_t session_id, ByteView secret, const std::string& worker_endpoint,
+                  std::uint32_t worker_pid);
+Bytes MakeRefusal(std::uint8_t refusal, const std::string& text);
+
+}  // namespace accelmesh

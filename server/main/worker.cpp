@@ -1,0 +1,96 @@
+#include "server/main/worker.h"
+
+#include <dlfcn.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "protocol/base/log.h"
+#include "server/main/ticket.h"
+#include "server/session/session.h"
+
+namespace accelmesh {
+namespace {
+
+constexpr std::chrono::seconds kAttachPatience{20};
+
+Result<std::unique_ptr<Backend>> LoadBackend(const ServerOptions& options) {
+  const std::string path = options.libraries + "/libaccelmesh_backend_" + options.backend + ".so";
+  void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    return Status(Code::kNotFound, "gpu-server --backend",
+                  "cannot open backend '" + options.backend + "': " + ::dlerror());
+  }
+  const auto create = reinterpret_cast<CreateBackendFunction>(::dlsym(library, kCreateBackendSymbol));
+  std::unique_ptr<Backend> backend(create != nullptr ? create(kBackendAbi, options.device) : nullptr);
+  if (backend == nullptr) return Status(Code::kVersionMismatch, "gpu-server --backend", path + " is of another build");
+  return backend;
+}
+
+}  // namespace
+
+int WorkerMain(const ServerOptions& options, int control) {
+  // The supervisor's end is ours as well.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const std::string who = "worker " + std::to_string(::getpid());
+  Result<std::unique_ptr<Backend>> backend = LoadBackend(options);
+  if (!backend.ok()) {
+    log::Error(who, backend.status().ToString());
+    return 1;
+  }
+  Ticket ticket;
+  int connection = -1;
+  // Warm until the supervisor has a session for us.
+  const Status received =
+      ReceiveMessage(control, {reinterpret_cast<std::uint8_t*>(&ticket), sizeof(ticket)}, &connection);
+  if (!received.ok()) return received.code() == Code::kClosed ? 0 : 1;
+  std::unique_ptr<ServerChannel> channel;
+  TicketAnswer answer;
+  const auto scheme = static_cast<Endpoint::Scheme>(ticket.scheme);
+  Status opened;
+  if (scheme == Endpoint::Scheme::kShm) {
+    const Bytes welcome = MakeWelcome(ticket.session_id, ticket.secret, "", static_cast<std::uint32_t>(::getpid()));
+    Result<std::unique_ptr<ServerChannel>> made = OpenShmWorker(connection, welcome, Deadline::After(kAttachPatience));
+    if (made.ok())
+      channel = *std::move(made);
+    else
+      opened = made.status();
+  } else {
+    WorkerEndpoints where;
+    where.scheme = scheme;
+    where.host = ticket.host;
+    where.port_first = ticket.port_first;
+    where.port_last = ticket.port_last;
+    where.folder = ticket.folder;
+    Result<OpenedZmq> made = OpenZmqWorker(where, ticket.secret);
+    if (made.ok()) {
+      channel = std::move(made->channel);
+      std::snprintf(answer.text, sizeof(answer.text), "%s", made->endpoint.c_str());
+    } else {
+      opened = made.status();
+    }
+  }
+  answer.ok = opened.ok() ? 1 : 0;
+  if (!opened.ok()) {
+    log::Error(who, opened.ToString());
+    std::snprintf(answer.text, sizeof(answer.text), "%s", opened.text().c_str());
+  }
+  const Status answered = SendMessage(control, AsBytes(answer), -1);
+  if (!opened.ok() || !answered.ok()) return 1;
+  Status ended;
+  {
+    Session session(*channel, **backend);
+    ended = session.Run();
+  }
+  channel->Close();
+  if (ended.ok() || ended.code() == Code::kClosed) {
+    log::Info(
+        who, "session " + std::to_string(ticket.session_id) + " has ended: " + (ended.ok() ? "goodbye" : ended.text()));
+    return 0;
+  }
+  log::Error(who, "session " + std::to_string(ticket.session_id) + " is ended: " + ended.ToString());
+  return 1;
+}
+
+}  // namespace accelmesh

@@ -1,0 +1,33 @@
+// The live allocations of one device, as the client told them, with the exact quota.
+// Threads: none; the executor's. Units: bytes.
+#pragma once
+
+#include <cstdint>
+#include <map>
+
+#include "protocol/base/result.h"
+
+namespace accelmesh {
+
+class RangeTable {
+ public:
+  RangeTable(std::uint64_t base, std::uint64_t window_bytes, std::uint64_t memory_bytes)
+      : base_(base), window_bytes_(window_bytes), memory_bytes_(memory_bytes) {}
+
+  // kInvalidArgument outside of the window or over another range; kOutOfMemory past the quota.
+  Status Add(std::uint64_t address, std::uint64_t bytes);
+  // kInvalidArgument unless `address` starts a range.
+  Status Remove(std::uint64_t address);
+  // Whether [address, address + bytes) lies inside one range.
+  bool Covers(std::uint64_t address, std::uint64_t bytes) const;
+  std::uint64_t allocated_bytes() const { return allocated_bytes_; }
+
+ private:
+  std::uint64_t base_;
+  std::uint64_t window_bytes_;
+  std::uint64_t memory_bytes_;
+  std::uint64_t allocated_bytes_ = 0;
+  std::map<std::uint64_t, std::uint64_t> ranges_;
+};
+
+}  // namespace accelmesh

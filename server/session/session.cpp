@@ -1,0 +1,329 @@
+#include "server/session/session.h"
+
+#include "protocol/base/log.h"
+#include "server/session/session_inl.h"
+
+namespace accelmesh {
+namespace {
+
+constexpr std::chrono::milliseconds kReceiveSlice{500};
+constexpr std::chrono::seconds kReplyPatience{30};
+
+}  // namespace
+
+Session::Session(ServerChannel& channel, Backend& backend)
+    : channel_(channel), backend_(backend), streams_(limits::kStreamsMax) {
+  service_ = std::thread([this] { ServiceMain(); });
+}
+
+Session::~Session() {
+  {
+    const std::lock_guard lock(service_mu_);
+    service_stop_ = true;
+  }
+  service_cv_.notify_one();
+  service_.join();
+  for (StreamState& stream : streams_) stream.parked.clear();
+  events_.clear();
+  backend_.Close();
+}
+
+Status Session::Run() {
+  while (!goodbye_) {
+    const bool accept = parked_commands_ < limits::kParkedCommandsMax;
+    Result<ReceivedFrame> received = channel_.Receive(accept, Deadline::After(kReceiveSlice));
+    if (!received.ok()) {
+      if (received.code() == Code::kDeadlineExceeded) continue;
+      return received.status();
+    }
+    if (received->kind == ReceivedFrame::Kind::kFrame) {
+      ACCELMESH_RETURN_IF_ERROR(
+          HandleFrame(received->frame, received->lane == UpLane::kSide ? CommandLane::kSide : CommandLane::kCommand));
+    }
+    if (!collecting_.empty()) ACCELMESH_RETURN_IF_ERROR(CollectImages());
+    if (parked_commands_ != 0) ACCELMESH_RETURN_IF_ERROR(Unpark());
+  }
+  return Status::Ok();
+}
+
+Status Session::HandleFrame(ByteView frame, CommandLane lane) {
+  ACCELMESH_ASSIGN_OR_RETURN(FrameReader reader, FrameReader::Open(frame));
+  std::uint64_t& expected = lane == CommandLane::kCommand ? next_sequence_ : next_side_sequence_;
+  if (reader.first_sequence() != expected) {
+    return {Code::kBadFrame, "Session::HandleFrame.first_sequence",
+            "expected " + std::to_string(expected) + ", got " + std::to_string(reader.first_sequence()) +
+                (reader.first_sequence() < expected ? " (a replay)" : " (a gap)")};
+  }
+  while (true) {
+    const Result<RecordView> record = reader.Next();
+    if (!record.ok()) {
+      if (record.code() != Code::kNotFound) return record.status();
+      break;
+    }
+    ++expected;
+    if (!open_ && record->command != static_cast<std::uint16_t>(CommandId::kOpenSession) &&
+        lane == CommandLane::kCommand) {
+      return {Code::kBadFrame, "Session::HandleFrame.command", "the first command is not OpenSession"};
+    }
+    ACCELMESH_RETURN_IF_ERROR(GenDispatch(*record, lane, *this));
+  }
+  if (lane == CommandLane::kCommand) channel_.PublishAcknowledged(expected - 1);
+  return Status::Ok();
+}
+
+// Parking ------------------------------------------------------------------------------------------------------------
+
+bool Session::HasBody(std::uint64_t token) {
+  if (bodies_.contains(token)) return true;
+  Result<std::unique_ptr<BulkBody>> body = channel_.TakeBulk(token);
+  if (!body.ok()) return false;
+  bodies_.emplace(token, *std::move(body));
+  return true;
+}
+
+std::unique_ptr<BulkBody> Session::TakeBody(std::uint64_t token) {
+  const auto found = bodies_.find(token);
+  std::unique_ptr<BulkBody> body = std::move(found->second);
+  bodies_.erase(found);
+  return body;
+}
+
+bool Session::LegacyRuleParks(const StreamState& state, std::uint32_t stream, std::uint64_t sequence) const {
+  if (parked_commands_ == 0 || state.kind == wire::StreamKind::NonBlocking) return false;
+  for (std::uint32_t s = 0; s < streams_.size(); ++s) {
+    const StreamState& other = streams_[s];
+    if (s == stream || other.parked.empty() || other.device != state.device) continue;
+    if (other.parked.front().sequence > sequence) continue;
+    // Legacy waits for blocking streams and they for it; two blocking streams do not wait for each other.
+    const bool related = (state.kind == wire::StreamKind::Legacy) != (other.kind == wire::StreamKind::Legacy) &&
+                         other.kind != wire::StreamKind::NonBlocking;
+    if (related) return true;
+  }
+  return false;
+}
+
+bool Session::MayRun(const StreamState& state, std::uint32_t stream, std::uint64_t sequence, std::uint64_t token,
+                     const EventState* wait_event) {
+  if (wait_event != nullptr && wait_event->parked_records != 0) return false;
+  if (LegacyRuleParks(state, stream, sequence)) return false;
+  if (token != 0 && !HasBody(token)) return false;
+  return backend_.InFlight(stream) < limits::kStreamInFlightMax;
+}
+
+Status Session::Unpark() {
+  bool progress = true;
+  while (progress && parked_commands_ != 0) {
+    progress = false;
+    for (std::uint32_t s = 0; s < streams_.size(); ++s) {
+      StreamState& state = streams_[s];
+      while (!state.parked.empty()) {
+        Parked& next = state.parked.front();
+        if (!MayRun(state, s, next.sequence, next.token, next.wait_event.get())) break;
+        Parked running = std::move(next);
+        state.parked.pop_front();
+        --parked_commands_;
+        progress = true;
+        ACCELMESH_RETURN_IF_ERROR(running.run());
+      }
+    }
+  }
+  anything_parked_.store(parked_commands_ != 0, std::memory_order_seq_cst);
+  return Status::Ok();
+}
+
+// Completions (any thread) -------------------------------------------------------------------------------------------
+
+void Session::Completed(std::uint32_t stream, std::uint64_t sequence) {
+  channel_.PublishCompleted(stream, sequence);
+  if (anything_parked_.load(std::memory_order_relaxed)) channel_.Interrupt();
+}
+
+void Session::Failed(std::uint32_t /*stream*/, std::uint64_t sequence, DeviceStatus status, bool sticky,
+                     std::string_view text) {
+  if (sticky) context_lost_.store(true, std::memory_order_release);
+  channel_.PublishError(status, sticky, sequence);
+  SendDown(wire::DownKind::ErrorText, sequence, status, Code::kOk, text, {});
+}
+
+Status Session::SendToClient(std::uint64_t token, std::uint64_t offset, ByteView bytes) {
+  return channel_.SendBulk(token, offset, bytes, Deadline::After(kReplyPatience));
+}
+
+void Session::Output(std::uint64_t sequence, std::string_view text) {
+  SendDown(wire::DownKind::Output, sequence, 0, Code::kOk, text.substr(0, limits::kTextBytesMax), {});
+}
+
+void Session::CallerError(std::uint32_t stream, std::uint64_t sequence, DeviceStatus status, std::string_view text) {
+  log::Warning("session", text);
+  Failed(stream, sequence, status, false, text);
+  // In order behind what the stream still has queued: an empty fill of nothing would do, but a lost order is harmless
+  // only when nothing is queued, so it goes through the backend as a wait on nothing.
+  if (stream < streams_.size() && streams_[stream].exists && backend_.InFlight(stream) == 0)
+    Completed(stream, sequence);
+}
+
+void Session::Reply(std::uint64_t sequence, DeviceStatus device_status, Code code, std::string_view text,
+                    ByteView body) {
+  SendDown(wire::DownKind::Reply, sequence, device_status, code, text, body);
+}
+
+void Session::SendDown(wire::DownKind kind, std::uint64_t sequence, std::uint32_t device_status, Code code,
+                       std::string_view text, ByteView body) {
+  flatbuffers::FlatBufferBuilder builder(256 + text.size() + body.size());
+  const auto text_offset = builder.CreateString(text.data(), text.size());
+  const auto body_offset = builder.CreateVector(body.data(), body.size());
+  builder.Finish(wire::CreateDown(builder, kind, sequence, device_status, static_cast<std::uint16_t>(code), text_offset,
+                                  body_offset));
+  const Status sent = channel_.Send({builder.GetBufferPointer(), builder.GetSize()}, Deadline::After(kReplyPatience));
+  if (!sent.ok() && sent.code() != Code::kClosed) log::Error("session", "cannot answer: " + sent.ToString());
+}
+
+// Session and side lane ----------------------------------------------------------------------------------------------
+
+Status Session::On(const wire::OpenSession& command, const RecordView& record) {
+  if (open_) return {Code::kBadFrame, "OpenSession", "the session is open already"};
+  if (command.window_bytes() == 0 || command.window_bytes() > 8192 * limits::kGiB ||
+      command.window_base() % (2 * limits::kMiB) != 0) {
+    return {Code::kBadFrame, "OpenSession.window", "not a window"};
+  }
+  Result<std::vector<DeviceDescription>> devices = backend_.Open(command.window_base(), command.window_bytes(), this);
+  if (!devices.ok()) {
+    Reply(record.sequence, kDeviceOk, devices.code(), devices.status().text(), {});
+    return Status::Ok();
+  }
+  open_ = true;
+  devices_ = *std::move(devices);
+  flatbuffers::FlatBufferBuilder builder;
+  std::vector<flatbuffers::Offset<wire::DeviceInfo>> infos;
+  for (std::uint32_t d = 0; d < devices_.size(); ++d) {
+    const DeviceDescription& device = devices_[d];
+    std::vector<wire::DeviceAttribute> attributes;
+    for (const auto& [id, value] : device.attributes) attributes.emplace_back(id, value);
+    infos.push_back(wire::CreateDeviceInfo(
+        builder, builder.CreateString(device.name), builder.CreateVector(device.uuid.data(), device.uuid.size()),
+        device.memory_bytes, device.window_base, device.window_bytes, builder.CreateVectorOfStructs(attributes),
+        builder.CreateString(device.pci_bus_id)));
+    memory_.emplace_back(device.window_base, device.window_bytes, device.memory_bytes);
+    streams_[d].exists = true;
+    streams_[d].device = d;
+    streams_[d].kind = wire::StreamKind::Legacy;
+    ACCELMESH_RETURN_IF_ERROR(backend_.StreamCreate(d, d, static_cast<std::uint8_t>(wire::StreamKind::Legacy), 0));
+  }
+  constexpr int kDriverVersion = 13000;  // The runtime this protocol version was made for.
+  builder.Finish(wire::CreateSessionInfo(builder, builder.CreateVector(infos), builder.CreateString(backend_.name()),
+                                         kDriverVersion));
+  Reply(record.sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
+  return Status::Ok();
+}
+
+Status Session::On(const wire::Ping& /*command*/, const RecordView& record) {
+  Reply(record.sequence, kDeviceOk, Code::kOk, "", {});
+  return Status::Ok();
+}
+Status Session::On(const wire::Goodbye& /*command*/, const RecordView& /*record*/) {
+  goodbye_ = true;
+  return Status::Ok();
+}
+Status Session::On(const wire::Heartbeat& /*command*/, const RecordView& /*record*/) { return Status::Ok(); }
+Status Session::On(const wire::Hold& command, const RecordView& /*record*/) {
+  ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
+  const Status held = backend_.Hold(command.stream(), command.on() != 0);
+  if (!held.ok()) log::Warning("session", held.ToString());
+  return Status::Ok();
+}
+
+// Streams and events -------------------------------------------------------------------------------------------------
+
+Status Session::CheckStream(std::uint32_t stream) const {
+  if (stream < streams_.size() && streams_[stream].exists) return Status::Ok();
+  return {Code::kBadFrame, "Session::CheckStream", "no stream has slot " + std::to_string(stream)};
+}
+
+Status Session::On(const wire::StreamCreate& command, const RecordView& record) {
+  if (command.stream() >= streams_.size() || command.device() >= devices_.size() ||
+      command.kind() > wire::StreamKind::NonBlocking || command.kind() == wire::StreamKind::Legacy) {
+    return {Code::kBadFrame, "StreamCreate", "slot, device or kind out of range"};
+  }
+  StreamState& state = streams_[command.stream()];
+  if (state.exists) return {Code::kBadFrame, "StreamCreate.stream", "the slot is taken"};
+  state.exists = true;
+  state.device = command.device();
+  state.kind = command.kind();
+  ACCELMESH_RETURN_IF_ERROR(backend_.StreamCreate(command.stream(), command.device(),
+                                                  static_cast<std::uint8_t>(command.kind()), command.priority()));
+  Completed(command.stream(), record.sequence);
+  return Status::Ok();
+}
+
+Status Session::On(const wire::StreamDestroy& command, const RecordView& record) {
+  ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
+  if (command.stream() < devices_.size()) return {Code::kBadFrame, "StreamDestroy.stream", "a legacy stream"};
+  const std::uint32_t stream = command.stream();
+  return RunOrPark(stream, record.sequence, 0, nullptr, [this, stream] {
+    streams_[stream].exists = false;
+    return backend_.StreamDestroy(stream);
+  });
+}
+
+Status Session::On(const wire::EventCreate& command, const RecordView& /*record*/) {
+  if (command.event() >= limits::kEventsMax || command.device() >= devices_.size()) {
+    return {Code::kBadFrame, "EventCreate", "event or device out of range"};
+  }
+  if (events_.contains(command.event())) return {Code::kBadFrame, "EventCreate.event", "the id is taken"};
+  const std::uint32_t id = next_backend_event_++;
+  ACCELMESH_RETURN_IF_ERROR(backend_.EventCreate(id, command.timing() != 0));
+  events_.emplace(command.event(), std::make_shared<EventState>(&backend_, id));
+  return Status::Ok();
+}
+
+Status Session::On(const wire::EventDestroy& command, const RecordView& /*record*/) {
+  if (events_.erase(command.event()) == 0) return {Code::kBadFrame, "EventDestroy.event", "no such event"};
+  return Status::Ok();
+}
+
+Status Session::On(const wire::EventRecord& command, const RecordView& record) {
+  ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
+  const auto found = events_.find(command.event());
+  if (found == events_.end()) return {Code::kBadFrame, "EventRecord.event", "no such event"};
+  std::shared_ptr<EventState> event = found->second;
+  const std::uint32_t stream = command.stream();
+  const std::uint64_t sequence = record.sequence;
+  const std::size_t parked_before = parked_commands_;
+  EventState* state = event.get();
+  ACCELMESH_RETURN_IF_ERROR(
+      RunOrPark(stream, sequence, 0, nullptr, [this, stream, sequence, event = std::move(event)]() mutable {
+        if (event->parked_records != 0) --event->parked_records;
+        return backend_.EventRecord(stream, sequence, event->backend_id);
+      }));
+  if (parked_commands_ != parked_before) ++state->parked_records;
+  return Status::Ok();
+}
+
+Status Session::On(const wire::StreamWaitEvent& command, const RecordView& record) {
+  ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
+  const auto found = events_.find(command.event());
+  if (found == events_.end()) return {Code::kBadFrame, "StreamWaitEvent.event", "no such event"};
+  std::shared_ptr<EventState> event = found->second;
+  const std::uint32_t stream = command.stream();
+  const std::uint64_t sequence = record.sequence;
+  return RunOrPark(stream, sequence, 0, event, [this, stream, sequence, event] {
+    return backend_.StreamWaitEvent(stream, sequence, event->backend_id);
+  });
+}
+
+Status Session::On(const wire::EventElapsed& command, const RecordView& record) {
+  const auto start = events_.find(command.start());
+  const auto end = events_.find(command.end());
+  if (start == events_.end() || end == events_.end()) return {Code::kBadFrame, "EventElapsed", "no such event"};
+  const Result<float> elapsed = backend_.EventElapsedMs(start->second->backend_id, end->second->backend_id);
+  if (!elapsed.ok()) {
+    Reply(record.sequence, kDeviceInvalidHandle, Code::kOk, elapsed.status().text(), {});
+    return Status::Ok();
+  }
+  flatbuffers::FlatBufferBuilder builder;
+  builder.Finish(wire::CreateElapsedTime(builder, *elapsed));
+  Reply(record.sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
+  return Status::Ok();
+}
+
+}  // namespace accelmesh

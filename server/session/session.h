@@ -1,0 +1,153 @@
+// One session on the worker's side: the executor. It takes the client's ordered command stream apart and hands it to a
+// device backend.
+//
+// The executor never waits for the device (SEMANTICS.md 2). A command whose stream is full, or whose bulk body has not
+// arrived, parks its stream: it and everything behind it on that stream queue here, as does whatever depends on a
+// parked command by an event or by the legacy-stream rule; all other streams go on. Parked streams resume on
+// completions and arrivals. Threads: Run() is the executor's thread. The CompletionSink methods come from any thread of
+// the backend. Errors: bytes that do not add up end the session (Run() returns kBadFrame); a command that the program
+// got wrong becomes the session's asynchronous error, and the session goes on.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "protocol/gen_commands.h"
+#include "server/device.h"
+#include "server/session/range_table.h"
+
+namespace accelmesh {
+
+class Session final : private CompletionSink {
+ public:
+  // Both outlive the session. `service_threads` run module loads.
+  Session(ServerChannel& channel, Backend& backend);
+  ~Session() override;
+
+  // Serves until the client says goodbye (ok), is gone (kClosed), or sends what it must not (kBadFrame).
+  Status Run();
+
+  // The generated dispatch calls these; each has validated nothing yet.
+  Status On(const wire::OpenSession& command, const RecordView& record);
+  Status On(const wire::Ping& command, const RecordView& record);
+  Status On(const wire::Goodbye& command, const RecordView& record);
+  Status On(const wire::Heartbeat& command, const RecordView& record);
+  Status On(const wire::Hold& command, const RecordView& record);
+  Status On(const wire::MemAlloc& command, const RecordView& record);
+  Status On(const wire::MemFree& command, const RecordView& record);
+  Status On(const wire::Copy& command, const RecordView& record);
+  Status On(const wire::CopyPitched& command, const RecordView& record);
+  Status On(const wire::Fill& command, const RecordView& record);
+  Status On(const wire::ModuleLoad& command, const RecordView& record);
+  Status On(const wire::ModuleUnload& command, const RecordView& record);
+  Status On(const wire::Launch& command, const RecordView& record);
+  Status On(const wire::StreamCreate& command, const RecordView& record);
+  Status On(const wire::StreamDestroy& command, const RecordView& record);
+  Status On(const wire::EventCreate& command, const RecordView& record);
+  Status On(const wire::EventDestroy& command, const RecordView& record);
+  Status On(const wire::EventRecord& command, const RecordView& record);
+  Status On(const wire::StreamWaitEvent& command, const RecordView& record);
+  Status On(const wire::EventElapsed& command, const RecordView& record);
+  Status On(const wire::SharedRelease& command, const RecordView& record);
+
+ private:
+  // An event of the client; the backend's event lives as long as somebody parked still means it.
+  struct EventState {
+    Backend* backend;
+    std::uint32_t backend_id;
+    std::uint32_t parked_records = 0;
+    ~EventState() { (void)backend->EventDestroy(backend_id).ok(); }
+  };
+  // A command of a stream that could not go to the backend yet, with everything it owns.
+  struct Parked {
+    std::uint64_t sequence = 0;
+    std::uint64_t token = 0;  // bulk body it needs; 0 = none
+    std::shared_ptr<EventState> wait_event;
+    std::function<Status()> run;
+  };
+  struct StreamState {
+    bool exists = false;
+    std::uint32_t device = 0;
+    wire::StreamKind kind = wire::StreamKind::Blocking;
+    std::deque<Parked> parked;
+  };
+  struct ModuleState {
+    bool loading = false;
+    std::uint32_t device = 0;
+    std::vector<std::uint32_t> argument_bytes;  // by kernel
+    std::vector<std::uint64_t> globals;
+  };
+  struct PendingLoad {
+    wire::ModuleLoad command;
+    std::uint64_t sequence;
+    Bytes image;
+    std::uint32_t bodies = 0;
+  };
+
+  Status HandleFrame(ByteView frame, CommandLane lane);
+  // Runs `run` now or parks it behind what the stream waits for. `owned` makes a copy-safe closure only when needed.
+  template <typename Work>
+  Status RunOrPark(std::uint32_t stream, std::uint64_t sequence, std::uint64_t token,
+                   std::shared_ptr<EventState> wait_event, Work&& run);
+  bool MayRun(const StreamState& state, std::uint32_t stream, std::uint64_t sequence, std::uint64_t token,
+              const EventState* wait_event);
+  bool LegacyRuleParks(const StreamState& state, std::uint32_t stream, std::uint64_t sequence) const;
+  Status Unpark();
+  bool HasBody(std::uint64_t token);
+  std::unique_ptr<BulkBody> TakeBody(std::uint64_t token);
+  Result<CopySide> ResolvePlace(const wire::Place& place, std::uint64_t bytes, const RecordView& record, bool is_dst,
+                                std::uint64_t* token);
+  Status CheckStream(std::uint32_t stream) const;
+  // Turns a caller's mistake into the session's asynchronous error and completes the command.
+  void CallerError(std::uint32_t stream, std::uint64_t sequence, DeviceStatus status, std::string_view text);
+  void Reply(std::uint64_t sequence, DeviceStatus device_status, Code code, std::string_view text, ByteView body);
+  void SendDown(wire::DownKind kind, std::uint64_t sequence, std::uint32_t device_status, Code code,
+                std::string_view text, ByteView body);
+  Status CollectImages();
+  void ServiceMain();
+  void RunLoad(PendingLoad load);
+
+  void Completed(std::uint32_t stream, std::uint64_t sequence) override;
+  void Failed(std::uint32_t stream, std::uint64_t sequence, DeviceStatus status, bool sticky,
+              std::string_view text) override;
+  Status SendToClient(std::uint64_t token, std::uint64_t offset, ByteView bytes) override;
+  void Output(std::uint64_t sequence, std::string_view text) override;
+
+  ServerChannel& channel_;
+  Backend& backend_;
+  bool open_ = false;
+  bool goodbye_ = false;
+  std::uint64_t next_sequence_ = 1;
+  std::uint64_t next_side_sequence_ = 1;
+  std::vector<DeviceDescription> devices_;
+  std::vector<RangeTable> memory_;  // by device
+  std::vector<StreamState> streams_;
+  std::size_t parked_commands_ = 0;
+  std::atomic<bool> anything_parked_{false};
+  std::atomic<bool> context_lost_{false};
+  std::unordered_map<std::uint32_t, std::shared_ptr<EventState>> events_;
+  std::uint32_t next_backend_event_ = 0;
+  std::unordered_map<std::uint64_t, std::unique_ptr<BulkBody>> bodies_;  // arrived early, kept for a parked command
+
+  mutable std::mutex modules_mu_;  // the service thread fills modules_
+  std::unordered_map<std::uint32_t, ModuleState> modules_;
+  std::map<std::uint64_t, std::uint64_t> globals_;  // address -> bytes
+  std::vector<PendingLoad> collecting_;
+
+  std::mutex service_mu_;
+  std::condition_variable service_cv_;
+  std::deque<PendingLoad> service_queue_;
+  bool service_stop_ = false;
+  std::thread service_;
+};
+
+}  // namespace accelmesh

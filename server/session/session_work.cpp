@@ -1,0 +1,351 @@
+// Session: memory, copies, modules and launches.
+#include <algorithm>
+
+#include "protocol/base/log.h"
+#include "server/session/session_inl.h"
+
+namespace accelmesh {
+namespace {
+
+// Owns a payload that came inline with a command.
+class InlineBody final : public BulkBody {
+ public:
+  explicit InlineBody(ByteView bytes) : bytes_(bytes.begin(), bytes.end()) {}
+  ByteView bytes() const override { return bytes_; }
+
+ private:
+  Bytes bytes_;
+};
+
+// width * height * depth without overflow; 0 if past every limit.
+std::uint64_t Volume(std::uint64_t width, std::uint64_t height, std::uint64_t depth) {
+  std::uint64_t volume = 0;
+  if (__builtin_mul_overflow(width, height, &volume) || __builtin_mul_overflow(volume, depth, &volume)) return 0;
+  return volume > limits::kAllocationBytesMax ? 0 : volume;
+}
+
+// Bytes from the first to the last byte of a pitched box; 0 if it makes no sense.
+std::uint64_t Extent(std::uint64_t pitch, std::uint64_t slice, std::uint64_t width, std::uint64_t height,
+                     std::uint64_t depth) {
+  if (height > 1 && pitch < width) return 0;
+  std::uint64_t rows = 0;
+  std::uint64_t slices = 0;
+  if (__builtin_mul_overflow(pitch, height - 1, &rows) || __builtin_mul_overflow(slice, depth - 1, &slices)) return 0;
+  if (rows > limits::kAllocationBytesMax || slices > limits::kAllocationBytesMax || width > limits::kAllocationBytesMax)
+    return 0;
+  return rows + slices + width;
+}
+
+}  // namespace
+
+Status Session::On(const wire::MemAlloc& command, const RecordView& record) {
+  if (command.device() >= memory_.size()) return {Code::kBadFrame, "MemAlloc.device", "out of range"};
+  const Status added = memory_[command.device()].Add(command.address(), command.bytes());
+  if (!added.ok()) {
+    const DeviceStatus status = added.code() == Code::kOutOfMemory ? kDeviceOutOfMemory : kDeviceInvalidValue;
+    Failed(0, record.sequence, status, false, added.ToString());
+    return Status::Ok();
+  }
+  return backend_.MemAlloc(command.device(), command.address(), command.bytes());
+}
+
+Status Session::On(const wire::MemFree& command, const RecordView& record) {
+  if (command.device() >= memory_.size()) return {Code::kBadFrame, "MemFree.device", "out of range"};
+  const Status removed = memory_[command.device()].Remove(command.address());
+  if (!removed.ok()) {
+    Failed(0, record.sequence, kDeviceInvalidValue, false, removed.ToString());
+    return Status::Ok();
+  }
+  return backend_.MemFree(command.device(), command.address());
+}
+
+Result<CopySide> Session::ResolvePlace(const wire::Place& place, std::uint64_t bytes, const RecordView& record,
+                                       bool is_dst, std::uint64_t* token) {
+  CopySide side;
+  switch (place.kind()) {
+    case wire::PlaceKind::Device: {
+      side.kind = CopySide::Kind::kDevice;
+      side.address = place.address();
+      for (const RangeTable& table : memory_) {
+        if (table.Covers(place.address(), bytes)) return side;
+      }
+      const std::lock_guard lock(modules_mu_);
+      const auto after = globals_.upper_bound(place.address());
+      if (after != globals_.begin()) {
+        const auto& [start, size] = *std::prev(after);
+        const std::uint64_t offset = place.address() - start;
+        if (offset <= size && bytes <= size - offset) return side;
+      }
+      return Status(Code::kInvalidArgument, is_dst ? "Copy.dst" : "Copy.src",
+                    std::to_string(bytes) + " bytes do not lie inside one allocation");
+    }
+    case wire::PlaceKind::Shared: {
+      ACCELMESH_ASSIGN_OR_RETURN(const MutableByteView region, channel_.SharedRegion(place.region()));
+      if (place.address() > region.size() || bytes > region.size() - place.address()) {
+        return Status(Code::kBadFrame, "Copy.shared", "outside of the shared region");
+      }
+      side.kind = CopySide::Kind::kHost;
+      side.host = region.subspan(place.address(), bytes);
+      return side;
+    }
+    case wire::PlaceKind::Bulk:
+      side.kind = is_dst ? CopySide::Kind::kToken : CopySide::Kind::kBody;
+      side.token = place.address();
+      if (!is_dst) {
+        if (bytes > limits::kBulkBytesMax) return Status(Code::kBadFrame, "Copy.src", "a body past the limit");
+        *token = place.address();
+      }
+      return side;
+    case wire::PlaceKind::Inline:
+      if (is_dst || record.payload.size() != bytes)
+        return Status(Code::kBadFrame, "Copy.inline", "the payload does not fit");
+      side.kind = CopySide::Kind::kBody;
+      return side;
+  }
+  return Status(Code::kBadFrame, "Copy.place", "no such kind of place");
+}
+
+Status Session::On(const wire::Copy& command, const RecordView& record) {
+  const wire::CopyPitched pitched(command.dst(), command.src(), command.bytes(), command.bytes(), command.bytes(),
+                                  command.bytes(), command.bytes(), 1, 1, command.stream(), 0);
+  return On(pitched, record);
+}
+
+Status Session::On(const wire::CopyPitched& command, const RecordView& record) {
+  ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
+  const std::uint32_t stream = command.stream();
+  const std::uint64_t sequence = record.sequence;
+  const std::uint64_t volume = Volume(command.width(), command.height(), command.depth());
+  if (volume == 0) {
+    CallerError(stream, sequence, kDeviceInvalidValue, "a copy of no bytes, or past every limit");
+    return Status::Ok();
+  }
+  const auto side_bytes = [&](const wire::Place& place, std::uint64_t pitch, std::uint64_t slice) {
+    const bool packed = place.kind() == wire::PlaceKind::Bulk || place.kind() == wire::PlaceKind::Inline;
+    return packed ? volume : Extent(pitch, slice, command.width(), command.height(), command.depth());
+  };
+  const std::uint64_t dst_bytes = side_bytes(command.dst(), command.dst_pitch(), command.dst_slice());
+  const std::uint64_t src_bytes = side_bytes(command.src(), command.src_pitch(), command.src_slice());
+  if (dst_bytes == 0 || src_bytes == 0) {
+    CallerError(stream, sequence, kDeviceInvalidValue, "a pitched copy whose pitch is less than its width");
+    return Status::Ok();
+  }
+  std::uint64_t token = 0;
+  Result<CopySide> dst = ResolvePlace(command.dst(), dst_bytes, record, true, &token);
+  Result<CopySide> src = ResolvePlace(command.src(), src_bytes, record, false, &token);
+  for (const Result<CopySide>* side : {&dst, &src}) {
+    if (side->ok()) continue;
+    if (side->code() == Code::kBadFrame) return side->status();
+    // A body that comes for nothing must not stay.
+    CallerError(stream, sequence, kDeviceInvalidValue, side->status().ToString());
+    return Status::Ok();
+  }
+  dst->pitch = command.dst_pitch();
+  dst->slice = command.dst_slice();
+  src->pitch = command.src_pitch();
+  src->slice = command.src_slice();
+  CopyJob job;
+  job.dst = *dst;
+  job.src = *src;
+  job.width = command.width();
+  job.height = command.height();
+  job.depth = command.depth();
+  if (command.src().kind() == wire::PlaceKind::Inline) job.body = std::make_unique<InlineBody>(record.payload);
+  return RunOrPark(stream, sequence, token, nullptr,
+                   [this, stream, sequence, token, volume, job = std::move(job)]() mutable -> Status {
+                     if (token != 0) {
+                       job.body = TakeBody(token);
+                       if (job.body->bytes().size() != volume) {
+                         return {Code::kBadFrame, "Copy.src", "the body does not have the size of the copy"};
+                       }
+                     }
+                     return backend_.Copy(stream, sequence, std::move(job));
+                   });
+}
+
+Status Session::On(const wire::Fill& command, const RecordView& record) {
+  ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
+  const std::uint32_t stream = command.stream();
+  const std::uint64_t sequence = record.sequence;
+  const std::uint32_t element = command.element_bytes();
+  if (element != 1 && element != 2 && element != 4) return {Code::kBadFrame, "Fill.element_bytes", "not 1, 2 or 4"};
+  std::uint64_t width = 0;
+  const bool sane = !__builtin_mul_overflow(command.width(), element, &width) && width != 0 && command.height() != 0 &&
+                    command.depth() != 0 && Volume(width, command.height(), command.depth()) != 0;
+  const std::uint64_t bytes =
+      sane ? Extent(command.pitch(), command.slice(), width, command.height(), command.depth()) : 0;
+  std::uint64_t token = 0;
+  const Result<CopySide> side =
+      ResolvePlace(wire::Place(command.address(), 0, wire::PlaceKind::Device), bytes, record, true, &token);
+  if (bytes == 0 || !side.ok() || command.address() % element != 0) {
+    CallerError(stream, sequence, kDeviceInvalidValue, "a fill that does not lie inside one allocation");
+    return Status::Ok();
+  }
+  const FillJob job{command.address(), command.pitch(), command.slice(), command.width(),
+                    command.height(),  command.depth(), command.value(), element};
+  return RunOrPark(stream, sequence, 0, nullptr,
+                   [this, stream, sequence, job] { return backend_.Fill(stream, sequence, job); });
+}
+
+Status Session::On(const wire::SharedRelease& command, const RecordView& /*record*/) {
+  // The client waited for its copies before; the mapping itself lives as long as the channel.
+  if (command.region() >= limits::kSharedRegionsMax) return {Code::kBadFrame, "SharedRelease.region", "out of range"};
+  return Status::Ok();
+}
+
+// Modules ------------------------------------------------------------------------------------------------------------
+
+Status Session::On(const wire::ModuleLoad& command, const RecordView& record) {
+  constexpr std::uint64_t kBody = limits::kBulkBytesMax;
+  if (command.module_id() >= limits::kModulesMax || command.device() >= devices_.size() || command.image_bytes() == 0 ||
+      command.image_bytes() > limits::kImageBytesMax ||
+      command.tokens() != (command.image_bytes() + kBody - 1) / kBody) {
+    return {Code::kBadFrame, "ModuleLoad", "module, device or size out of range"};
+  }
+  {
+    const std::lock_guard lock(modules_mu_);
+    if (modules_.contains(command.module_id())) return {Code::kBadFrame, "ModuleLoad.module", "the id is taken"};
+    modules_[command.module_id()].loading = true;
+  }
+  collecting_.push_back({command, record.sequence, {}, 0});
+  return CollectImages();
+}
+
+Status Session::CollectImages() {
+  for (auto load = collecting_.begin(); load != collecting_.end();) {
+    while (load->bodies < load->command.tokens() && HasBody(load->command.first_token() + load->bodies)) {
+      const std::unique_ptr<BulkBody> body = TakeBody(load->command.first_token() + load->bodies);
+      load->image.insert(load->image.end(), body->bytes().begin(), body->bytes().end());
+      ++load->bodies;
+    }
+    if (load->bodies < load->command.tokens()) {
+      ++load;
+      continue;
+    }
+    if (load->image.size() != load->command.image_bytes()) {
+      return {Code::kBadFrame, "ModuleLoad.image_bytes", "the bodies do not add up to the image"};
+    }
+    {
+      const std::lock_guard lock(service_mu_);
+      service_queue_.push_back(std::move(*load));
+    }
+    service_cv_.notify_one();
+    load = collecting_.erase(load);
+  }
+  return Status::Ok();
+}
+
+void Session::ServiceMain() {
+  while (true) {
+    std::unique_lock lock(service_mu_);
+    service_cv_.wait(lock, [this] { return service_stop_ || !service_queue_.empty(); });
+    if (service_stop_) return;
+    PendingLoad load = std::move(service_queue_.front());
+    service_queue_.pop_front();
+    lock.unlock();
+    RunLoad(std::move(load));
+  }
+}
+
+void Session::RunLoad(PendingLoad load) {
+  const std::uint32_t id = load.command.module_id();
+  Result<ModuleDescription> module = backend_.ModuleLoad(load.command.device(), id, std::move(load.image));
+  if (!module.ok()) {
+    {
+      const std::lock_guard lock(modules_mu_);
+      modules_.erase(id);
+    }
+    const DeviceStatus status = module.code() == Code::kNotFound      ? kDeviceNoBinary
+                                : module.code() == Code::kOutOfMemory ? kDeviceOutOfMemory
+                                                                      : kDeviceInvalidPtx;
+    log::Warning("module load", module.status().ToString());
+    Reply(load.sequence, status, Code::kOk, module.status().text(), {});
+    return;
+  }
+  flatbuffers::FlatBufferBuilder builder;
+  std::vector<flatbuffers::Offset<wire::KernelInfo>> kernels;
+  std::vector<flatbuffers::Offset<wire::GlobalInfo>> globals;
+  ModuleState state;
+  state.device = load.command.device();
+  for (const KernelDescription& kernel : module->kernels) {
+    std::vector<wire::KernelParameter> parameters;
+    std::uint32_t end = 0;
+    for (const auto& [offset, bytes] : kernel.parameters) {
+      parameters.emplace_back(offset, bytes);
+      end = std::max(end, offset + bytes);
+    }
+    state.argument_bytes.push_back(end);
+    kernels.push_back(wire::CreateKernelInfo(builder, builder.CreateString(kernel.name),
+                                             builder.CreateVectorOfStructs(parameters), kernel.max_threads_per_block,
+                                             kernel.static_shared_bytes, kernel.local_bytes, kernel.constant_bytes,
+                                             kernel.registers, kernel.ptx_version, kernel.binary_version));
+  }
+  for (const GlobalDescription& global : module->globals) {
+    state.globals.push_back(global.address);
+    globals.push_back(wire::CreateGlobalInfo(builder, builder.CreateString(global.name), global.address, global.bytes,
+                                             global.is_constant));
+  }
+  builder.Finish(wire::CreateModuleInfo(builder, builder.CreateVector(kernels), builder.CreateVector(globals)));
+  {
+    const std::lock_guard lock(modules_mu_);
+    for (const GlobalDescription& global : module->globals) globals_[global.address] = global.bytes;
+    modules_[id] = std::move(state);
+  }
+  Reply(load.sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
+}
+
+Status Session::On(const wire::ModuleUnload& command, const RecordView& /*record*/) {
+  {
+    const std::lock_guard lock(modules_mu_);
+    const auto found = modules_.find(command.module_id());
+    if (found == modules_.end() || found->second.loading) {
+      return {Code::kBadFrame, "ModuleUnload.module", "no such module"};
+    }
+    for (const std::uint64_t address : found->second.globals) globals_.erase(address);
+    modules_.erase(found);
+  }
+  return backend_.ModuleUnload(command.module_id());
+}
+
+Status Session::On(const wire::Launch& command, const RecordView& record) {
+  ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
+  {
+    const std::lock_guard lock(modules_mu_);
+    const auto found = modules_.find(command.module_id());
+    if (found == modules_.end() || found->second.loading || command.kernel() >= found->second.argument_bytes.size()) {
+      return {Code::kBadFrame, "Launch.kernel", "no such module or kernel"};
+    }
+    if (record.payload.size() != found->second.argument_bytes[command.kernel()]) {
+      return {Code::kBadFrame, "Launch.arguments", "the argument block does not have the kernel's size"};
+    }
+  }
+  const std::uint32_t stream = command.stream();
+  const std::uint64_t sequence = record.sequence;
+  LaunchJob job;
+  job.module = command.module_id();
+  job.kernel = command.kernel();
+  job.grid = {command.grid_x(), command.grid_y(), command.grid_z()};
+  job.block = {command.block_x(), command.block_y(), command.block_z()};
+  job.shared_bytes = command.shared_bytes();
+  job.cooperative = (command.attributes() & 1) != 0;
+  // The client checked against the device's limits; what a hostile one sends is refused here.
+  if (job.grid.count() == 0 || job.block.count() == 0 || job.block.x > 1024 || job.block.y > 1024 || job.block.z > 64 ||
+      job.block.count() > 1024 || job.grid.y > 65535 || job.grid.z > 65535 || job.grid.x > 0x7fffffff ||
+      job.shared_bytes > 1024 * limits::kKiB) {
+    return {Code::kBadFrame, "Launch.geometry", "past the device's limits"};
+  }
+  StreamState& state = streams_[stream];
+  if (state.parked.empty() && !context_lost_.load(std::memory_order_relaxed) &&
+      MayRun(state, stream, sequence, 0, nullptr)) {
+    job.arguments = record.payload;
+    return backend_.Launch(stream, sequence, job);
+  }
+  return RunOrPark(
+      stream, sequence, 0, nullptr,
+      [this, stream, sequence, job, arguments = Bytes(record.payload.begin(), record.payload.end())]() mutable {
+        job.arguments = arguments;
+        return backend_.Launch(stream, sequence, job);
+      });
+}
+
+}  // namespace accelmesh
