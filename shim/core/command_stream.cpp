@@ -1,0 +1,283 @@
+#include "shim/core/command_stream.h"
+
+#include <sys/prctl.h>
+
+#include <chrono>
+
+#include "protocol/base/log.h"
+
+namespace accelmesh {
+namespace {
+
+// A batch leaves when it is this large even if the flusher has not come by.
+constexpr std::size_t kBatchBytes = 48 * 1024;
+// A posted command leaves within 50 us (SEMANTICS.md 2); the sleep is shorter because timers fire late.
+constexpr std::chrono::microseconds kGather{30};
+// How many idle rounds the flusher stays awake before it sleeps until it is woken.
+constexpr int kIdleRounds = 20;
+constexpr std::chrono::seconds kSendPatience{30};
+constexpr std::chrono::milliseconds kWaitSlice{200};
+constexpr std::size_t kRepliesMax = 4096;
+
+void AppendBytes(Bytes& out, ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
+
+void AppendRecord(Bytes& out, std::uint16_t command, ByteView body, ByteView payload) {
+  RecordHeaderValue header;
+  header.bytes = static_cast<std::uint32_t>(RecordBytes(body.size(), payload.size()));
+  header.body_bytes = static_cast<std::uint32_t>(body.size());
+  header.payload_bytes = static_cast<std::uint32_t>(payload.size());
+  header.command = command;
+  const std::size_t start = out.size();
+  out.resize(start + header.bytes);
+  std::uint8_t* at = out.data() + start;
+  std::memcpy(at, &header, sizeof(header));
+  std::memcpy(at + sizeof(header), body.data(), body.size());
+  if (!payload.empty()) std::memcpy(at + sizeof(header) + body.size(), payload.data(), payload.size());
+}
+
+void StartFrame(Bytes& out, std::uint64_t first_sequence) {
+  FrameHeaderValue header;
+  header.first_sequence = first_sequence;
+  AppendBytes(out, AsBytes(header));
+}
+
+void FinishFrame(Bytes& frame, std::uint32_t records) {
+  std::memcpy(frame.data() + offsetof(FrameHeaderValue, records), &records, sizeof(records));
+}
+
+}  // namespace
+
+CommandStream::CommandStream(std::unique_ptr<ClientChannel> channel, std::function<void(std::string_view)> output)
+    : channel_(std::move(channel)), output_(std::move(output)) {
+  batch_.reserve(kBatchBytes + limits::kRecordBytesMax);
+  flusher_ = std::thread([this] { FlusherMain(); });
+}
+
+CommandStream::~CommandStream() { Close(); }
+
+Result<std::uint64_t> CommandStream::Append(std::uint16_t command, ByteView body, ByteView payload) {
+  if (RecordBytes(body.size(), payload.size()) > limits::kRecordBytesMax) {
+    return Status(Code::kLimitExceeded, "CommandStream::Append.payload",
+                  std::to_string(payload.size()) + " bytes do not fit into a command");
+  }
+  if (closed()) return Status(Code::kClosed, "CommandStream::Append", "the session has ended");
+  const bool at_once = channel_->traits().flush_each_append;
+  std::uint64_t sequence = 0;
+  bool wake = false;
+  {
+    const std::lock_guard lock(append_mu_);
+    if (batch_.empty()) StartFrame(batch_, next_sequence_);
+    AppendRecord(batch_, command, body, payload);
+    ++batch_records_;
+    sequence = next_sequence_++;
+    if (at_once || batch_.size() >= kBatchBytes) {
+      ACCELMESH_RETURN_IF_ERROR(FlushLocked());
+    } else {
+      wake = batch_records_ == 1;
+    }
+  }
+  if (wake && flusher_asleep_.load(std::memory_order_seq_cst)) {
+    const std::lock_guard lock(flusher_mu_);
+    flusher_asleep_.store(false, std::memory_order_seq_cst);
+    flusher_cv_.notify_one();
+  }
+  return sequence;
+}
+
+Status CommandStream::AppendSide(std::uint16_t command, ByteView body) {
+  const std::lock_guard lock(side_mu_);
+  Bytes frame;
+  StartFrame(frame, next_side_sequence_++);
+  AppendRecord(frame, command, body, {});
+  FinishFrame(frame, 1);
+  return channel_->Send(UpLane::kSide, frame, Deadline::After(kSendPatience));
+}
+
+Status CommandStream::Flush() {
+  const std::lock_guard lock(append_mu_);
+  return FlushLocked();
+}
+
+Status CommandStream::FlushLocked() {
+  if (batch_.empty()) return Status::Ok();
+  FinishFrame(batch_, batch_records_);
+  statistics_.frames.fetch_add(1, std::memory_order_relaxed);
+  statistics_.command_bytes.fetch_add(batch_.size(), std::memory_order_relaxed);
+  Status sent = channel_->Send(UpLane::kCommand, batch_, Deadline::After(kSendPatience));
+  if (!sent.ok()) {
+    closed_.store(true, std::memory_order_release);
+    return sent;
+  }
+  // A connection through shared memory cannot break while both processes live, so nothing is kept for resending there.
+  if (!channel_->traits().shares_memory) {
+    retained_bytes_ += batch_.size();
+    retained_.emplace_back(next_sequence_ - 1, batch_);
+    ReleaseAcknowledged();
+    // Beyond the bound posting waits; the log shrinks as acknowledgements are received, by whoever pumps.
+    while (retained_bytes_ > limits::kRetainedLogBytesMax) {
+      ACCELMESH_RETURN_IF_ERROR(TakeInSomething(Deadline::After(kSendPatience)));
+      ReleaseAcknowledged();
+    }
+  }
+  batch_.clear();
+  batch_records_ = 0;
+  return Status::Ok();
+}
+
+void CommandStream::ReleaseAcknowledged() {
+  const std::uint64_t acknowledged = progress().acknowledged.load(std::memory_order_acquire);
+  while (!retained_.empty() && retained_.front().first <= acknowledged) {
+    retained_bytes_ -= retained_.front().second.size();
+    retained_.pop_front();
+  }
+}
+
+Result<Reply> CommandStream::CallBytes(std::uint16_t command, ByteView body, Deadline deadline) {
+  statistics_.calls.fetch_add(1, std::memory_order_relaxed);
+  ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t sequence, Append(command, body, {}));
+  const Status waited = WaitUntil(
+      [this, sequence] {
+        const std::lock_guard lock(reply_mu_);
+        return replies_.contains(sequence);
+      },
+      deadline);
+  const std::lock_guard lock(reply_mu_);
+  const auto found = replies_.find(sequence);
+  if (found == replies_.end()) return waited;  // What came together with the end of the connection counts.
+  Reply reply = std::move(found->second);
+  replies_.erase(found);
+  return reply;
+}
+
+Status CommandStream::TakeInSomething(Deadline deadline) {
+  if (deadline.passed()) {
+    return {Code::kDeadlineExceeded, "CommandStream::WaitUntil", "the server did not get there in time"};
+  }
+  std::unique_lock lock(pump_mu_);
+  if (pumping_) {
+    const std::uint64_t round = pump_round_;
+    pump_cv_.wait_for(lock, std::min<Duration>(deadline.left(), kWaitSlice),
+                      [this, round] { return pump_round_ != round || !pumping_; });
+    return Status::Ok();
+  }
+  if (closed()) return {Code::kClosed, "CommandStream::WaitUntil", "the connection to the server has ended"};
+  pumping_ = true;
+  lock.unlock();
+  const Deadline slice(std::min(deadline.at(), Clock::now() + kWaitSlice));
+  Status pumped = channel_->Pump(*this, slice);
+  lock.lock();
+  pumping_ = false;
+  ++pump_round_;
+  lock.unlock();
+  pump_cv_.notify_all();
+  if (pumped.ok() || pumped.code() == Code::kDeadlineExceeded) return Status::Ok();
+  closed_.store(true, std::memory_order_release);
+  // What arrived together with the end was delivered; the caller looks once more before it gives up.
+  return pumped;
+}
+
+void CommandStream::Poll() {
+  {
+    const std::lock_guard lock(pump_mu_);
+    if (pumping_ || closed()) return;
+    pumping_ = true;
+  }
+  const Status pumped = channel_->Pump(*this, Deadline(Clock::now()));
+  {
+    const std::lock_guard lock(pump_mu_);
+    pumping_ = false;
+    ++pump_round_;
+  }
+  pump_cv_.notify_all();
+  if (pumped.code() == Code::kClosed) closed_.store(true, std::memory_order_release);
+}
+
+void CommandStream::OnFrame(ByteView frame) {
+  flatbuffers::Verifier verifier(frame.data(), frame.size());
+  if (!verifier.VerifyBuffer<wire::Down>(nullptr)) {
+    log::Error("CommandStream::OnFrame", "a frame from the server does not verify; the session ends");
+    closed_.store(true, std::memory_order_release);
+    channel_->Close();
+    return;
+  }
+  const auto& down = *flatbuffers::GetRoot<wire::Down>(frame.data());
+  const std::string_view text = down.text() != nullptr ? down.text()->string_view() : std::string_view{};
+  switch (down.kind()) {
+    case wire::DownKind::Reply: {
+      Reply reply;
+      reply.device_status = down.device_status();
+      reply.code = down.code();
+      reply.text = text;
+      if (down.body() != nullptr) reply.body.assign(down.body()->begin(), down.body()->end());
+      const std::lock_guard lock(reply_mu_);
+      // A server that answers what nobody asked must not fill our memory.
+      if (replies_.size() < kRepliesMax) replies_[down.sequence()] = std::move(reply);
+      break;
+    }
+    case wire::DownKind::ErrorText: log::Error("device", std::string(text)); break;
+    case wire::DownKind::Output:
+      if (output_) output_(text);
+      break;
+  }
+}
+
+void CommandStream::FlusherMain() {
+  // Timers of ordinary threads may fire 50 us late; this one's whole point is to be earlier than that.
+  ::prctl(PR_SET_TIMERSLACK, 1000UL);
+  ::prctl(PR_SET_NAME, "accelmesh-flush");
+  int idle_rounds = 0;
+  while (true) {
+    {
+      std::unique_lock lock(flusher_mu_);
+      if (idle_rounds > kIdleRounds) {
+        flusher_asleep_.store(true, std::memory_order_seq_cst);
+        bool gathered = false;
+        {
+          // A record appended just before the flag was set did not wake us: look once more.
+          const std::lock_guard append_lock(append_mu_);
+          gathered = !batch_.empty();
+        }
+        if (!gathered) {
+          flusher_cv_.wait(lock, [this] { return stop_flusher_ || !flusher_asleep_.load(std::memory_order_relaxed); });
+        }
+        flusher_asleep_.store(false, std::memory_order_seq_cst);
+        idle_rounds = 0;
+      }
+      if (stop_flusher_) return;
+    }
+    std::this_thread::sleep_for(kGather);
+    bool had_work = false;
+    {
+      const std::lock_guard lock(append_mu_);
+      had_work = !batch_.empty();
+      if (had_work && !FlushLocked().ok()) return;
+    }
+    if (pending_effects_.load(std::memory_order_relaxed) > 0) {
+      had_work = true;
+      if (!TakeInSomething(Deadline::After(std::chrono::milliseconds(1))).ok() && closed()) return;
+    }
+    idle_rounds = had_work ? 0 : idle_rounds + 1;
+  }
+}
+
+void CommandStream::Abandon() {
+  closed_.store(true, std::memory_order_release);
+  {
+    const std::lock_guard lock(flusher_mu_);
+    stop_flusher_ = true;
+    flusher_cv_.notify_one();
+  }
+  if (flusher_.joinable()) flusher_.join();
+  channel_->Close();
+}
+
+void CommandStream::Close() {
+  if (!closed()) {
+    Status flushed = Flush();
+    if (flushed.ok()) flushed = PostSide(wire::Goodbye(0));
+    if (!flushed.ok()) log::Debug("CommandStream::Close", flushed.ToString());
+  }
+  Abandon();
+}
+
+}  // namespace accelmesh

@@ -1,0 +1,142 @@
+// The client's end of a session: one ordered command stream that any thread appends to, and the one place that waits.
+//
+// Threads: everything may be called from any thread. Appending is a short critical section; no lock is held across a
+// wait for the server. A waiting thread receives for itself: the first waiter pumps the channel, the others sleep until
+// it has taken something in (a thread hop costs more than a round trip on the same host).
+// Errors: Status for the connection and our own side; what the device reports is in Reply::device_status and in
+// ProgressPage::error.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "protocol/gen_commands.h"
+#include "protocol/transport/channel.h"
+
+namespace accelmesh {
+
+// How many functions were answered in which way, and what crossed the wire. Plain relaxed counters.
+struct StreamStatistics {
+  std::atomic<std::uint64_t> posts{0};
+  std::atomic<std::uint64_t> calls{0};
+  std::atomic<std::uint64_t> waits{0};  // waits for progress that was not there yet
+  std::atomic<std::uint64_t> frames{0};
+  std::atomic<std::uint64_t> command_bytes{0};
+  std::atomic<std::uint64_t> bulk_up_bytes{0};
+  std::atomic<std::uint64_t> bulk_down_bytes{0};
+};
+
+struct Reply {
+  std::uint32_t device_status = 0;
+  std::uint16_t code = 0;  // accelmesh::Code of the server's own errors
+  std::string text;
+  Bytes body;  // the reply table, unverified
+};
+
+class CommandStream final : private FrameSink {
+ public:
+  // `output` receives what kernels print; called on a waiting thread.
+  CommandStream(std::unique_ptr<ClientChannel> channel, std::function<void(std::string_view)> output);
+  ~CommandStream() override;
+  CommandStream(const CommandStream&) = delete;
+  CommandStream& operator=(const CommandStream&) = delete;
+
+  // Appends a struct command; returns its sequence number. Blocks only while the retained log or the lane is full.
+  template <typename T>
+  Result<std::uint64_t> Post(const T& body, ByteView payload = {}) {
+    static_assert(!CommandTraits<T>::kIsTable && CommandTraits<T>::kLane == CommandLane::kCommand);
+    statistics_.posts.fetch_add(1, std::memory_order_relaxed);
+    return Append(static_cast<std::uint16_t>(CommandTraits<T>::kId), AsBytes(body), payload);
+  }
+  // Appends a call and waits for its reply.
+  template <typename T>
+  Result<Reply> Call(const T& body, Deadline deadline) {
+    return CallBytes(static_cast<std::uint16_t>(CommandTraits<T>::kId), AsBytes(body), deadline);
+  }
+  // The same for a command whose body is a finished FlatBuffer.
+  Result<Reply> CallTable(CommandId id, ByteView flatbuffer, Deadline deadline) {
+    return CallBytes(static_cast<std::uint16_t>(id), flatbuffer, deadline);
+  }
+  // Sends one command on the side lane at once; nothing parked delays it.
+  template <typename T>
+  Status PostSide(const T& body) {
+    return AppendSide(static_cast<std::uint16_t>(CommandTraits<T>::kId), AsBytes(body));
+  }
+
+  // Flushes, then waits until `done()` holds. `done` is called often and must be cheap and thread-safe.
+  template <typename Predicate>
+  Status WaitUntil(Predicate done, Deadline deadline) {
+    if (done()) return Status::Ok();
+    statistics_.waits.fetch_add(1, std::memory_order_relaxed);
+    ACCELMESH_RETURN_IF_ERROR(Flush());
+    while (!done()) ACCELMESH_RETURN_IF_ERROR(TakeInSomething(deadline));
+    return Status::Ok();
+  }
+  Status Flush();
+  // Takes in what has already arrived, without waiting.
+  void Poll();
+
+  const ProgressPage& progress() const { return channel_->progress(); }
+  ClientChannel& channel() { return *channel_; }
+  std::uint64_t NextToken() { return TakeTokens(1); }
+  // `count` consecutive tokens; returns the first.
+  std::uint64_t TakeTokens(std::uint32_t count) { return next_token_.fetch_add(count, std::memory_order_relaxed); }
+  StreamStatistics& statistics() { return statistics_; }
+  bool closed() const { return closed_.load(std::memory_order_acquire); }
+  // While above zero, somebody has to receive even if no thread waits: the flusher does.
+  void AddPendingEffects(int delta) { pending_effects_.fetch_add(delta, std::memory_order_relaxed); }
+
+  // Stops the flusher and closes the channel without a goodbye: the child of fork() and process exit.
+  void Abandon();
+  // Orderly end.
+  void Close();
+
+ private:
+  Result<std::uint64_t> Append(std::uint16_t command, ByteView body, ByteView payload);
+  Status AppendSide(std::uint16_t command, ByteView body);
+  Result<Reply> CallBytes(std::uint16_t command, ByteView body, Deadline deadline);
+  Status FlushLocked();  // requires append_mu_
+  Status TakeInSomething(Deadline deadline);
+  void OnFrame(ByteView frame) override;
+  void FlusherMain();
+  void ReleaseAcknowledged();
+
+  std::unique_ptr<ClientChannel> channel_;
+  std::function<void(std::string_view)> output_;
+  StreamStatistics statistics_;
+  std::atomic<bool> closed_{false};
+  std::atomic<std::uint64_t> next_token_{1};
+  std::atomic<int> pending_effects_{0};
+
+  std::mutex append_mu_;
+  Bytes batch_;  // frame under construction, header first; empty if nothing is gathered
+  std::uint32_t batch_records_ = 0;
+  std::uint64_t next_sequence_ = 1;
+  std::deque<std::pair<std::uint64_t, Bytes>> retained_;  // last sequence of the frame, frame
+  std::size_t retained_bytes_ = 0;
+
+  std::mutex side_mu_;
+  std::uint64_t next_side_sequence_ = 1;
+
+  std::mutex pump_mu_;
+  std::condition_variable pump_cv_;
+  bool pumping_ = false;
+  std::uint64_t pump_round_ = 0;
+
+  std::mutex reply_mu_;
+  std::unordered_map<std::uint64_t, Reply> replies_;  // arrived, not yet collected
+
+  std::mutex flusher_mu_;
+  std::condition_variable flusher_cv_;
+  std::atomic<bool> flusher_asleep_{true};
+  bool stop_flusher_ = false;
+  std::thread flusher_;
+};
+
+}  // namespace accelmesh

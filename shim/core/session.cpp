@@ -1,0 +1,321 @@
+#include "shim/core/session.h"
+
+#include <algorithm>
+
+#include "protocol/base/log.h"
+#include "shim/core/session_inl.h"
+
+namespace accelmesh {
+namespace {
+
+constexpr std::chrono::seconds kOpenPatience{30};
+
+}  // namespace
+
+ClientSession::ClientSession(std::unique_ptr<CommandStream> commands, Window window)
+    : commands_(std::move(commands)), window_(std::move(window)) {}
+
+ClientSession::~ClientSession() { commands_->Close(); }
+
+Result<std::unique_ptr<ClientSession>> ClientSession::Open(std::unique_ptr<ClientChannel> channel,
+                                                           std::function<void(std::string_view)> output) {
+  auto commands = std::make_unique<CommandStream>(std::move(channel), std::move(output));
+  std::string reasons;
+  for (const WindowCandidate& candidate : WindowCandidates()) {
+    Result<Window> window = Window::Reserve(candidate);
+    if (!window.ok()) {
+      reasons += window.status().text() + "; ";
+      continue;
+    }
+    flatbuffers::FlatBufferBuilder builder;
+    builder.Finish(wire::CreateOpenSession(builder, candidate.base, candidate.bytes));
+    ACCELMESH_ASSIGN_OR_RETURN(
+        const Reply reply, commands->CallTable(CommandId::kOpenSession, {builder.GetBufferPointer(), builder.GetSize()},
+                                               Deadline::After(kOpenPatience)));
+    if (reply.code == static_cast<std::uint16_t>(Code::kFull)) {
+      reasons += "the worker: " + reply.text + "; ";
+      continue;
+    }
+    if (reply.code != 0 || reply.device_status != 0) {
+      return Status(Code::kUnavailable, "ClientSession::Open", "the server refused the session: " + reply.text);
+    }
+    std::unique_ptr<ClientSession> session(new ClientSession(std::move(commands), *std::move(window)));
+    ACCELMESH_RETURN_IF_ERROR(session->ReadInfo(reply));
+    return session;
+  }
+  return Status(Code::kOutOfMemory, "ClientSession::Open.window",
+                "no window of device addresses could be had: " + reasons);
+}
+
+Status ClientSession::ReadInfo(const Reply& reply) {
+  constexpr const char* kWhere = "ClientSession::ReadInfo";
+  flatbuffers::Verifier verifier(reply.body.data(), reply.body.size());
+  if (!verifier.VerifyBuffer<wire::SessionInfo>(nullptr))
+    return {Code::kBadFrame, kWhere, "SessionInfo does not verify"};
+  const auto& info = *flatbuffers::GetRoot<wire::SessionInfo>(reply.body.data());
+  if (info.devices() == nullptr || info.devices()->size() == 0 || info.devices()->size() > limits::kDevicesMax) {
+    return {Code::kBadFrame, kWhere, "no devices, or too many"};
+  }
+  if (info.backend() != nullptr) backend_ = info.backend()->str();
+  driver_version_ = info.driver_version();
+  for (const wire::DeviceInfo* from : *info.devices()) {
+    LeasedDevice device;
+    if (from->name() != nullptr) device.name = from->name()->str();
+    if (from->pci_bus_id() != nullptr) device.pci_bus_id = from->pci_bus_id()->str();
+    if (from->uuid() != nullptr && from->uuid()->size() == 16) {
+      std::copy(from->uuid()->begin(), from->uuid()->end(), device.uuid.begin());
+    }
+    device.memory_bytes = from->memory_bytes();
+    if (from->attributes() != nullptr) {
+      for (const wire::DeviceAttribute* a : *from->attributes()) device.attributes[a->id()] = a->value();
+    }
+    const std::uint64_t offset = from->window_base() - window_.base();
+    if (offset > window_.bytes() || from->window_bytes() > window_.bytes() - offset) {
+      return {Code::kBadFrame, kWhere, "a device lies outside the window"};
+    }
+    memory_.emplace_back(from->window_base(), from->window_bytes(), from->memory_bytes());
+    auto legacy = std::make_unique<Stream>();
+    legacy->slot = static_cast<std::uint32_t>(streams_.size());
+    legacy->device = legacy->slot;
+    streams_.push_back(std::move(legacy));
+    devices_.push_back(std::move(device));
+  }
+  return Status::Ok();
+}
+
+DeviceResult ClientSession::Lost(const Status& status) {
+  // Said once; every later call fails with the same number.
+  if (!lost_.exchange(true)) log::Error("session", "the gpu-server is lost: " + status.ToString());
+  return kUnknown;
+}
+
+DeviceResult ClientSession::StickyError() const {
+  if (lost_.load(std::memory_order_relaxed)) return kUnknown;
+  const ProgressPage& page = commands_->progress();
+  const std::uint32_t error = page.error.load(std::memory_order_acquire);
+  return error != 0 && page.error_is_sticky.load(std::memory_order_relaxed) != 0 ? error : 0;
+}
+
+DeviceResult ClientSession::TakeAsyncError() {
+  const std::uint32_t error = commands_->progress().error.load(std::memory_order_acquire);
+  if (error == 0) return lost_.load(std::memory_order_relaxed) ? kUnknown : 0;
+  if (const DeviceResult sticky = StickyError(); sticky != 0) return sticky;
+  return error_taken_.exchange(true) ? 0 : error;
+}
+
+bool ClientSession::Passed(std::uint32_t slot, std::uint64_t sequence) const {
+  return commands_->progress().completed[slot].load(std::memory_order_acquire) >= sequence;
+}
+
+bool ClientSession::Idle(const Stream& stream) const {
+  return Passed(stream.slot, stream.last_sequence.load(std::memory_order_acquire));
+}
+
+bool ClientSession::AnythingPending() const {
+  const std::lock_guard lock(stream_mu_);
+  return std::any_of(streams_.begin(), streams_.end(), [this](const auto& s) { return s != nullptr && !Idle(*s); });
+}
+
+std::uint64_t ClientSession::PassedByAll() const {
+  const std::lock_guard lock(stream_mu_);
+  std::uint64_t passed = ~std::uint64_t{0};
+  for (const auto& stream : streams_) {
+    if (stream == nullptr) continue;
+    const std::uint64_t completed = commands_->progress().completed[stream->slot].load(std::memory_order_acquire);
+    if (completed < stream->last_sequence.load(std::memory_order_acquire)) passed = std::min(passed, completed);
+  }
+  return passed;
+}
+
+// Streams ------------------------------------------------------------------------------------------------------------
+
+DeviceResult ClientSession::CreateStream(std::uint32_t device, wire::StreamKind kind, unsigned flags, int priority,
+                                         Stream** stream) {
+  auto made = std::make_unique<Stream>();
+  made->device = device;
+  made->kind = kind;
+  made->flags = flags;
+  made->priority = priority;
+  {
+    const std::lock_guard lock(stream_mu_);
+    const auto free_slot =
+        std::find(streams_.begin() + static_cast<std::ptrdiff_t>(devices_.size()), streams_.end(), nullptr);
+    made->slot = static_cast<std::uint32_t>(free_slot - streams_.begin());
+    if (made->slot >= limits::kStreamsMax) {
+      log::Error("cudaStreamCreate", "more than " + std::to_string(limits::kStreamsMax) + " streams at a time");
+      return kOutOfMemory;
+    }
+    *stream = made.get();
+    if (free_slot == streams_.end()) {
+      streams_.push_back(std::move(made));
+    } else {
+      *free_slot = std::move(made);
+    }
+  }
+  const wire::StreamCreate command((*stream)->slot, device, priority, kind);
+  return PostOn(*stream, command);
+}
+
+DeviceResult ClientSession::DestroyStream(Stream* stream) {
+  const std::uint32_t slot = stream->slot;
+  const auto posted = commands_->Post(wire::StreamDestroy(slot, 0));
+  if (!posted.ok()) return Lost(posted.status());
+  const std::uint64_t last = stream->last_sequence.load(std::memory_order_acquire);
+  // The slot's counter must have passed before somebody else counts on it; a destroyed stream's work goes on natively.
+  std::unique_ptr<Stream> gone;
+  {
+    const std::lock_guard lock(stream_mu_);
+    gone = std::move(streams_[slot]);
+    if (!Passed(slot, last)) {
+      // Kept as a nameless stream, so that quarantine and device synchronise still see its work.
+      auto rest = std::make_unique<Stream>();
+      rest->slot = slot;
+      rest->device = gone->device;
+      rest->kind = gone->kind;
+      rest->last_sequence.store(last);
+      zombies_.push_back(slot);
+      streams_[slot] = std::move(rest);
+    }
+    std::erase_if(zombies_, [this](std::uint32_t z) {
+      if (streams_[z] == nullptr || !Idle(*streams_[z])) return false;
+      streams_[z] = nullptr;
+      return true;
+    });
+  }
+  return 0;
+}
+
+bool ClientSession::IsStream(const Stream* stream) {
+  const std::lock_guard lock(stream_mu_);
+  return std::any_of(streams_.begin(), streams_.end(), [stream](const auto& s) { return s.get() == stream; });
+}
+
+DeviceResult ClientSession::Synchronize(const Stream& stream) {
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> wanted;
+  {
+    const std::lock_guard lock(stream_mu_);
+    for (const auto& other : streams_) {
+      if (other == nullptr) continue;
+      // The legacy stream is behind everything in the blocking streams of its device.
+      const bool counts =
+          other.get() == &stream || (stream.kind == wire::StreamKind::Legacy &&
+                                     other->kind == wire::StreamKind::Blocking && other->device == stream.device);
+      if (counts) wanted.emplace_back(other->slot, other->last_sequence.load(std::memory_order_acquire));
+    }
+  }
+  const DeviceResult waited = Wait([this, &wanted] {
+    return std::all_of(wanted.begin(), wanted.end(), [this](const auto& w) { return Passed(w.first, w.second); });
+  });
+  ReapLanded();
+  return waited;
+}
+
+DeviceResult ClientSession::SynchronizeDevice(std::uint32_t device) {
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> wanted;
+  {
+    const std::lock_guard lock(stream_mu_);
+    for (const auto& s : streams_) {
+      if (s != nullptr && s->device == device) wanted.emplace_back(s->slot, s->last_sequence.load());
+    }
+  }
+  const DeviceResult waited = Wait([this, &wanted] {
+    return std::all_of(wanted.begin(), wanted.end(), [this](const auto& w) { return Passed(w.first, w.second); });
+  });
+  ReapLanded();
+  return waited;
+}
+
+// Events -------------------------------------------------------------------------------------------------------------
+
+DeviceResult ClientSession::CreateEvent(std::uint32_t device, bool timing, Event** event) {
+  auto made = std::make_unique<Event>();
+  made->device = device;
+  made->timing = timing;
+  {
+    const std::lock_guard lock(stream_mu_);
+    if (!free_event_ids_.empty()) {
+      made->id = free_event_ids_.back();
+      free_event_ids_.pop_back();
+    } else if (next_event_ < limits::kEventsMax) {
+      made->id = next_event_++;
+    } else {
+      return kOutOfMemory;
+    }
+    *event = made.get();
+    events_.emplace(made.get(), std::move(made));
+  }
+  const auto posted = commands_->Post(wire::EventCreate((*event)->id, device, timing ? 1 : 0, 0));
+  return posted.ok() ? 0 : Lost(posted.status());
+}
+
+DeviceResult ClientSession::DestroyEvent(Event* event) {
+  const auto posted = commands_->Post(wire::EventDestroy(event->id, 0));
+  if (!posted.ok()) return Lost(posted.status());
+  const std::lock_guard lock(stream_mu_);
+  free_event_ids_.push_back(event->id);
+  events_.erase(event);
+  return 0;
+}
+
+bool ClientSession::IsEvent(const Event* event) {
+  const std::lock_guard lock(stream_mu_);
+  return events_.contains(event);
+}
+
+DeviceResult ClientSession::RecordEvent(Event* event, Stream* stream) {
+  const DeviceResult posted = PostOn(stream, wire::EventRecord(event->id, stream->slot));
+  if (posted != 0) return posted;
+  const std::lock_guard lock(stream_mu_);
+  event->stream_slot = stream->slot;
+  event->sequence = stream->last_sequence.load(std::memory_order_acquire);
+  return 0;
+}
+
+DeviceResult ClientSession::WaitEvent(Stream* stream, Event* event) {
+  {
+    const std::lock_guard lock(stream_mu_);
+    if (event->sequence == 0) return 0;  // Never recorded: nothing to wait for.
+  }
+  return PostOn(stream, wire::StreamWaitEvent(stream->slot, event->id));
+}
+
+bool ClientSession::EventDone(const Event& event) {
+  std::uint32_t slot = 0;
+  std::uint64_t sequence = 0;
+  {
+    const std::lock_guard lock(stream_mu_);
+    slot = event.stream_slot;
+    sequence = event.sequence;
+  }
+  if (Passed(slot, sequence)) return true;
+  // A program that polls must make progress: send what is gathered, take in what has come.
+  if (commands_->Flush().ok()) commands_->Poll();
+  return Passed(slot, sequence);
+}
+
+DeviceResult ClientSession::SynchronizeEvent(const Event& event) {
+  std::uint32_t slot = 0;
+  std::uint64_t sequence = 0;
+  {
+    const std::lock_guard lock(stream_mu_);
+    slot = event.stream_slot;
+    sequence = event.sequence;
+  }
+  const DeviceResult waited = Wait([this, slot, sequence] { return Passed(slot, sequence); });
+  ReapLanded();
+  return waited;
+}
+
+DeviceResult ClientSession::EventElapsed(const Event& start, const Event& end, float* milliseconds) {
+  const auto reply = commands_->Call(wire::EventElapsed(start.id, end.id), Deadline::After(kOpenPatience));
+  if (!reply.ok()) return Lost(reply.status());
+  if (reply->device_status != 0) return reply->device_status;
+  flatbuffers::Verifier verifier(reply->body.data(), reply->body.size());
+  if (!verifier.VerifyBuffer<wire::ElapsedTime>(nullptr)) {
+    return Lost(Status(Code::kBadFrame, "ClientSession::EventElapsed", "the reply does not verify"));
+  }
+  *milliseconds = flatbuffers::GetRoot<wire::ElapsedTime>(reply->body.data())->milliseconds();
+  return 0;
+}
+
+}  // namespace accelmesh

@@ -1,0 +1,180 @@
+// Session: copies and fills. How bytes travel is chosen by size, direction and pinned or not (SEMANTICS.md 1).
+#include <algorithm>
+#include <cstring>
+
+#include "protocol/base/log.h"
+#include "shim/core/session_inl.h"
+
+namespace accelmesh {
+namespace {
+
+// Up to this size the bytes ride in the command itself.
+constexpr std::uint64_t kInlineBytesMax = 4096;
+// A synchronous copy from pinned memory up to this size is copied out and posted; beyond it, done in place and awaited.
+constexpr std::uint64_t kPinnedCopyOutMax = 64 * limits::kKiB;
+// A pageable copy beyond this size waits for its stream first, so that the server never holds more than a few bodies
+// for a stream that is not at its turn.
+constexpr std::uint64_t kHeldBytesMax = 4 * limits::kMiB;
+constexpr std::chrono::seconds kBulkPatience{60};
+
+wire::Place DevicePlace(std::uint64_t address) { return {address, 0, wire::PlaceKind::Device}; }
+
+}  // namespace
+
+DeviceResult ClientSession::CopyToDevice(Stream* stream, std::uint64_t dst, const void* src, std::uint64_t bytes,
+                                         bool wait) {
+  const auto* from = static_cast<const std::uint8_t*>(src);
+  PinnedRange pinned;
+  const bool is_pinned = FindPinned(src, &pinned);
+  const bool in_place =
+      is_pinned && pinned.shared && bytes <= pinned.bytes - static_cast<std::size_t>(from - pinned.address);
+  if (in_place && !(wait && bytes <= kPinnedCopyOutMax)) {
+    const wire::Place place(static_cast<std::uint64_t>(from - pinned.address), pinned.region, wire::PlaceKind::Shared);
+    const DeviceResult posted = PostOn(stream, wire::Copy(DevicePlace(dst), place, bytes, stream->slot, 0));
+    return posted != 0 || !wait ? posted : Synchronize(*stream);
+  }
+  // Copied at the call. Asynchronous results on their way into this very memory must have landed first.
+  if (is_pinned && landing_count_.load(std::memory_order_acquire) > 0) {
+    if (const DeviceResult waited = SynchronizeDevice(stream->device); waited != 0) return waited;
+  }
+  if (bytes <= kInlineBytesMax) {
+    const wire::Place place(0, 0, wire::PlaceKind::Inline);
+    return PostOn(stream, wire::Copy(DevicePlace(dst), place, bytes, stream->slot, 0), {from, bytes});
+  }
+  if (bytes > kHeldBytesMax && !Idle(*stream)) {
+    if (const DeviceResult waited = Synchronize(*stream); waited != 0) return waited;
+  }
+  const std::uint64_t piece_max = commands_->channel().traits().bulk_bytes_preferred;
+  for (std::uint64_t done = 0; done < bytes;) {
+    const std::uint64_t piece = std::min(piece_max, bytes - done);
+    const std::uint64_t token = commands_->NextToken();
+    const Status sent = commands_->channel().SendBulk(token, {from + done, piece}, Deadline::After(kBulkPatience));
+    if (!sent.ok()) return Lost(sent);
+    commands_->statistics().bulk_up_bytes.fetch_add(piece, std::memory_order_relaxed);
+    const wire::Place place(token, 0, wire::PlaceKind::Bulk);
+    if (const DeviceResult posted = PostOn(stream, wire::Copy(DevicePlace(dst + done), place, piece, stream->slot, 0));
+        posted != 0) {
+      return posted;
+    }
+    done += piece;
+  }
+  return 0;
+}
+
+DeviceResult ClientSession::CopyToHost(Stream* stream, void* dst, std::uint64_t src, std::uint64_t bytes, bool wait) {
+  auto* to = static_cast<std::uint8_t*>(dst);
+  PinnedRange pinned;
+  const bool is_pinned = FindPinned(dst, &pinned);
+  if (is_pinned && pinned.shared && bytes <= pinned.bytes - static_cast<std::size_t>(to - pinned.address)) {
+    const wire::Place place(static_cast<std::uint64_t>(to - pinned.address), pinned.region, wire::PlaceKind::Shared);
+    const DeviceResult posted = PostOn(stream, wire::Copy(place, DevicePlace(src), bytes, stream->slot, 0));
+    return posted != 0 || !wait ? posted : Synchronize(*stream);
+  }
+  const std::uint64_t token = commands_->NextToken();
+  if (const Status expected = commands_->channel().ExpectBulk(token, {to, bytes}); !expected.ok())
+    return Lost(expected);
+  commands_->statistics().bulk_down_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  const wire::Place place(token, 0, wire::PlaceKind::Bulk);
+  DeviceResult result = PostOn(stream, wire::Copy(place, DevicePlace(src), bytes, stream->slot, 0));
+  if (result != 0) return result;
+  if (is_pinned && !wait) {
+    // Lands while the program goes on; the flusher receives if nobody else does.
+    {
+      const std::lock_guard lock(pinned_mu_);
+      landing_.push_back(token);
+    }
+    landing_count_.fetch_add(1, std::memory_order_release);
+    commands_->AddPendingEffects(1);
+    return 0;
+  }
+  const std::uint64_t sequence = stream->last_sequence.load(std::memory_order_acquire);
+  const std::uint32_t slot = stream->slot;
+  bool landed = false;
+  result = Wait([this, token, slot, sequence, &landed] {
+    landed = landed || commands_->channel().BulkLanded(token);
+    // A copy that failed completes without its bytes.
+    return landed || (Passed(slot, sequence) && commands_->progress().error.load(std::memory_order_acquire) != 0);
+  });
+  if (!landed) commands_->channel().CancelBulk(token);
+  return result;
+}
+
+void ClientSession::ReapLanded() {
+  if (landing_count_.load(std::memory_order_acquire) == 0) return;
+  const std::lock_guard lock(pinned_mu_);
+  const std::size_t before = landing_.size();
+  const bool failed = commands_->progress().error.load(std::memory_order_acquire) != 0;
+  std::erase_if(landing_, [this, failed](std::uint64_t token) {
+    if (commands_->channel().BulkLanded(token)) return true;
+    if (failed) commands_->channel().CancelBulk(token);
+    return failed;
+  });
+  const int gone = static_cast<int>(before - landing_.size());
+  landing_count_.fetch_sub(gone, std::memory_order_release);
+  commands_->AddPendingEffects(-gone);
+}
+
+DeviceResult ClientSession::CopyOnDevice(Stream* stream, std::uint64_t dst, std::uint64_t src, std::uint64_t bytes) {
+  return PostOn(stream, wire::Copy(DevicePlace(dst), DevicePlace(src), bytes, stream->slot, 0));
+}
+
+DeviceResult ClientSession::CopyPitched(Stream* stream, const PitchedSide& dst, const PitchedSide& src,
+                                        std::uint64_t width, std::uint64_t height, std::uint64_t depth, bool wait) {
+  if (width == 0 || height == 0 || depth == 0) return 0;
+  if (dst.is_device && src.is_device) {
+    return PostOn(stream, wire::CopyPitched(DevicePlace(dst.address), DevicePlace(src.address), dst.pitch, dst.slice,
+                                            src.pitch, src.slice, width, height, depth, stream->slot, 0));
+  }
+  // Rows are packed on the way: as many as fit into a body, at least part of one.
+  const std::uint64_t piece_max = commands_->channel().traits().bulk_bytes_preferred;
+  const std::uint64_t rows_max = width >= piece_max ? 1 : piece_max / width;
+  Bytes packed;
+  for (std::uint64_t z = 0; z < depth; ++z) {
+    for (std::uint64_t y = 0; y < height;) {
+      const std::uint64_t rows = std::min(rows_max, height - y);
+      const std::uint64_t to = dst.address + z * dst.slice + y * dst.pitch;
+      const std::uint64_t from = src.address + z * src.slice + y * src.pitch;
+      DeviceResult result = 0;
+      if (rows_max == 1 || rows == 1) {
+        result = dst.is_device ? CopyToDevice(stream, to, reinterpret_cast<const void*>(from), width, wait)
+                               : CopyToHost(stream, reinterpret_cast<void*>(to), from, width, true);
+      } else if (dst.is_device) {
+        packed.resize(rows * width);
+        for (std::uint64_t r = 0; r < rows; ++r) {
+          std::memcpy(packed.data() + r * width, reinterpret_cast<const void*>(from + r * src.pitch), width);
+        }
+        const std::uint64_t token = commands_->NextToken();
+        const Status sent = commands_->channel().SendBulk(token, packed, Deadline::After(kBulkPatience));
+        if (!sent.ok()) return Lost(sent);
+        commands_->statistics().bulk_up_bytes.fetch_add(packed.size(), std::memory_order_relaxed);
+        result = PostOn(stream, wire::CopyPitched(DevicePlace(to), wire::Place(token, 0, wire::PlaceKind::Bulk),
+                                                  dst.pitch, 0, 0, 0, width, rows, 1, stream->slot, 0));
+      } else {
+        packed.assign(rows * width, 0);
+        const std::uint64_t token = commands_->NextToken();
+        if (const Status expected = commands_->channel().ExpectBulk(token, packed); !expected.ok())
+          return Lost(expected);
+        commands_->statistics().bulk_down_bytes.fetch_add(packed.size(), std::memory_order_relaxed);
+        result = PostOn(stream, wire::CopyPitched(wire::Place(token, 0, wire::PlaceKind::Bulk), DevicePlace(from), 0, 0,
+                                                  src.pitch, 0, width, rows, 1, stream->slot, 0));
+        if (result != 0) return result;
+        bool landed = false;
+        result = Wait([this, token, &landed] {
+          landed = landed || commands_->channel().BulkLanded(token);
+          return landed || commands_->progress().error.load(std::memory_order_acquire) != 0;
+        });
+        if (!landed) commands_->channel().CancelBulk(token);
+        for (std::uint64_t r = 0; landed && r < rows; ++r) {
+          std::memcpy(reinterpret_cast<void*>(to + r * dst.pitch), packed.data() + r * width, width);
+        }
+      }
+      if (result != 0) return result;
+      y += rows;
+    }
+  }
+  return 0;
+}
+
+DeviceResult ClientSession::Fill(Stream* stream, const wire::Fill& fill) { return PostOn(stream, fill); }
+
+}  // namespace accelmesh

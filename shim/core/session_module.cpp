@@ -1,0 +1,134 @@
+// Session: modules and launches.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "protocol/base/log.h"
+#include "shim/core/session_inl.h"
+
+namespace accelmesh {
+namespace {
+
+constexpr std::chrono::minutes kLoadPatience{5};
+
+void FillKernel(const wire::KernelInfo& from, KernelLayout* kernel) {
+  if (from.name() != nullptr) kernel->name = from.name()->str();
+  if (from.parameters() != nullptr) {
+    for (const wire::KernelParameter* p : *from.parameters()) {
+      // A claim of the server about how much of the program's memory is read: bounded before it is kept.
+      const std::uint64_t end = std::uint64_t{p->offset()} + p->bytes();
+      if (end > limits::kKernelArgumentBytesMax) continue;
+      kernel->parameters.push_back(*p);
+      kernel->argument_bytes = std::max(kernel->argument_bytes, static_cast<std::uint32_t>(end));
+    }
+  }
+  kernel->max_threads_per_block = from.max_threads_per_block();
+  kernel->static_shared_bytes = from.static_shared_bytes();
+  kernel->local_bytes = from.local_bytes();
+  kernel->constant_bytes = from.constant_bytes();
+  kernel->registers = from.registers();
+  kernel->ptx_version = from.ptx_version();
+  kernel->binary_version = from.binary_version();
+}
+
+}  // namespace
+
+std::shared_ptr<const LoadedModule> ClientSession::LoadModule(std::uint32_t device, ByteView image) {
+  auto module = std::make_shared<LoadedModule>();
+  if (image.size() > limits::kImageBytesMax) {
+    log::Error("module load", "the image has " + std::to_string(image.size()) + " bytes, past the limit");
+    module->error = kInvalidValue;
+    return module;
+  }
+  {
+    const std::lock_guard lock(stream_mu_);
+    if (!free_module_ids_.empty()) {
+      module->id = free_module_ids_.back();
+      free_module_ids_.pop_back();
+    } else if (next_module_ < limits::kModulesMax) {
+      module->id = next_module_++;
+    } else {
+      module->error = kOutOfMemory;
+      return module;
+    }
+  }
+  // The tokens of one image are consecutive, whatever other threads send at the same time.
+  const std::uint32_t tokens =
+      static_cast<std::uint32_t>((image.size() + limits::kBulkBytesMax - 1) / limits::kBulkBytesMax);
+  const std::uint64_t first = commands_->TakeTokens(tokens);
+  for (std::uint32_t i = 0; i < tokens; ++i) {
+    const std::size_t at = i * limits::kBulkBytesMax;
+    const Status sent =
+        commands_->channel().SendBulk(first + i, image.subspan(at, std::min(limits::kBulkBytesMax, image.size() - at)),
+                                      Deadline::After(kLoadPatience));
+    if (!sent.ok()) {
+      module->error = Lost(sent);
+      return module;
+    }
+  }
+  commands_->statistics().bulk_up_bytes.fetch_add(image.size(), std::memory_order_relaxed);
+  const Result<Reply> reply = commands_->Call(wire::ModuleLoad(first, image.size(), tokens, module->id, device, 0),
+                                              Deadline::After(kLoadPatience));
+  if (!reply.ok()) {
+    module->error = Lost(reply.status());
+    return module;
+  }
+  if (reply->device_status != 0 || reply->code != 0) {
+    log::Error("module load", reply->text);
+    module->error = reply->device_status != 0 ? reply->device_status : kUnknown;
+    return module;
+  }
+  flatbuffers::Verifier verifier(reply->body.data(), reply->body.size());
+  if (!verifier.VerifyBuffer<wire::ModuleInfo>(nullptr)) {
+    module->error = Lost(Status(Code::kBadFrame, "ClientSession::LoadModule", "ModuleInfo does not verify"));
+    return module;
+  }
+  const auto& info = *flatbuffers::GetRoot<wire::ModuleInfo>(reply->body.data());
+  if (info.kernels() != nullptr) {
+    std::uint32_t index = 0;
+    for (const wire::KernelInfo* from : *info.kernels()) {
+      KernelLayout kernel;
+      kernel.module = module->id;
+      kernel.index = index++;
+      FillKernel(*from, &kernel);
+      module->kernels.emplace(kernel.name, std::move(kernel));
+    }
+  }
+  if (info.globals() != nullptr) {
+    const std::lock_guard lock(memory_mu_);
+    for (const wire::GlobalInfo* from : *info.globals()) {
+      if (from->name() == nullptr) continue;
+      module->globals[from->name()->str()] = {from->address(), from->bytes()};
+      globals_[from->address()] = {from->bytes(), device};
+    }
+  }
+  return module;
+}
+
+void ClientSession::UnloadModule(std::uint32_t module) {
+  const auto posted = commands_->Post(wire::ModuleUnload(module, 0));
+  if (!posted.ok()) Lost(posted.status());
+}
+
+DeviceResult ClientSession::Launch(Stream* stream, const KernelLayout& kernel, const LaunchGeometry& geometry,
+                                   void* const* arguments) {
+  // The argument block is laid out as the kernel's parameter table says; the array that came in holds no sizes.
+  std::array<std::uint8_t, 512> small;
+  Bytes large;
+  std::uint8_t* block = small.data();
+  if (kernel.argument_bytes > small.size()) {
+    large.resize(kernel.argument_bytes);
+    block = large.data();
+  }
+  // Padding between parameters must not carry bytes of our stack to the server.
+  std::memset(block, 0, kernel.argument_bytes);
+  for (std::size_t i = 0; i < kernel.parameters.size(); ++i) {
+    std::memcpy(block + kernel.parameters[i].offset(), arguments[i], kernel.parameters[i].bytes());
+  }
+  const wire::Launch command(kernel.module, kernel.index, stream->slot, geometry.shared_bytes, geometry.grid[0],
+                             geometry.grid[1], geometry.grid[2], geometry.block[0], geometry.block[1],
+                             geometry.block[2], geometry.attributes, 0);
+  return PostOn(stream, command, {block, kernel.argument_bytes});
+}
+
+}  // namespace accelmesh
