@@ -1,5 +1,6 @@
 #include "shim/connect.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 
 #include "protocol/base/command.h"
 #include "protocol/schema/session_generated.h"
+#include "protocol/transport/plugin.h"
 
 namespace accelmesh {
 namespace {
@@ -24,6 +26,15 @@ Bytes MakeHello() {
   return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
 }
 
+// Where this library lies; plugins lie beside it.
+std::string OwnFolder() {
+  Dl_info info{};
+  if (::dladdr(reinterpret_cast<const void*>(&MakeHello), &info) == 0 || info.dli_fname == nullptr) return ".";
+  const std::string path = info.dli_fname;
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ClientChannel>> ConnectToServer(const std::string& url) {
@@ -31,8 +42,7 @@ Result<std::unique_ptr<ClientChannel>> ConnectToServer(const std::string& url) {
   const Bytes hello = MakeHello();
   const Deadline deadline = Deadline::After(kConnectPatience);
   if (endpoint.scheme != Endpoint::Scheme::kShm) {
-    return Status(Code::kUnsupported, "ConnectToServer",
-                  url + ": this build of the shim reaches servers by shm:// only");
+    return ConnectThroughPlugin(OwnFolder() + "/libaccelmesh_zmq.so", endpoint, hello, deadline);
   }
   ACCELMESH_ASSIGN_OR_RETURN(Connected connected, ConnectShm(endpoint, hello, deadline));
   return std::move(connected.channel);

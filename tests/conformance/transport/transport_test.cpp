@@ -498,7 +498,7 @@ class TransportProcessTest : public ::testing::TestWithParam<Transport> {
   }
   // A child that dies with this process, so that a failing test leaves nobody behind.
   pid_t Fork() {
-    const pid_t pid = Fork();
+    const pid_t pid = fork();
     if (pid == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
     child_ = pid;
     return pid;
