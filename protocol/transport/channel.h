@@ -157,8 +157,11 @@ class ServerChannel {
   // Sets the session's first error; later calls change nothing, except that a sticky one replaces one that is not.
   virtual void PublishError(std::uint32_t device_status, bool sticky, std::uint64_t sequence) = 0;
 
-  // Memory that the client shared: kNotFound, or the mapping. Lives as long as the channel. Any thread.
+  // Memory that the client shared: kNotFound, or the mapping. Lives until ReleaseRegion() or the channel's end. Any
+  // thread.
   virtual Result<MutableByteView> SharedRegion(std::uint32_t region) = 0;
+  // Unmaps a region; nobody may use its mapping any more. Unknown ones are ignored. Any thread.
+  virtual void ReleaseRegion(std::uint32_t region) = 0;
 
   // Makes Receive() return kInterrupted soon. Any thread, also from completions. Coalesced.
   virtual void Interrupt() = 0;

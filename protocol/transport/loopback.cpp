@@ -262,6 +262,7 @@ class LoopbackServer final : public ServerChannel {
   Result<MutableByteView> SharedRegion(std::uint32_t) override {
     return Status(Code::kNotFound, "SharedRegion", "loopback shares no memory regions");
   }
+  void ReleaseRegion(std::uint32_t) override {}
   void Interrupt() override {
     std::lock_guard lock(link_->mutex);
     link_->server_interrupted = true;

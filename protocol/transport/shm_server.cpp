@@ -136,6 +136,13 @@ class ShmServer final : public ServerChannel {
     }
     return MutableByteView{found->second.base, found->second.size};
   }
+  void ReleaseRegion(std::uint32_t region) override {
+    std::lock_guard lock(regions_mutex_);
+    const auto found = regions_.find(region);
+    if (found == regions_.end()) return;
+    munmap(found->second.base, found->second.size);
+    regions_.erase(found);
+  }
 
   void Interrupt() override {
     if (!interrupted_.exchange(true, std::memory_order_seq_cst)) {
@@ -294,7 +301,7 @@ Message ShmServer::AddRegion(const Message& request) {
   {
     std::lock_guard lock(regions_mutex_);
     if (regions_.size() >= limits::kSharedRegionsMax) {
-      status = {Code::kLimitExceeded, "ShareMemory", "a session shares at most 4096 regions"};
+      status = {Code::kLimitExceeded, "ShareMemory", "a session shares at most 4096 regions at a time"};
     } else if (regions_.count(request.argument) != 0) {
       status = {Code::kInvalidArgument, "ShareMemory.region", "the region is shared already"};
     } else {

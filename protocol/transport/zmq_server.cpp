@@ -110,6 +110,7 @@ class ZmqServer final : public ServerChannel {
   Result<MutableByteView> SharedRegion(std::uint32_t) override {
     return Status(Code::kNotFound, "SharedRegion", "zmq shares no memory");
   }
+  void ReleaseRegion(std::uint32_t) override {}
   void Interrupt() override {
     if (!interrupted_.exchange(true)) Wake();
   }

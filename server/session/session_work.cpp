@@ -188,8 +188,8 @@ Status Session::On(const wire::Fill& command, const RecordView& record) {
 }
 
 Status Session::On(const wire::SharedRelease& command, const RecordView& /*record*/) {
-  // The client waited for its copies before; the mapping itself lives as long as the channel.
-  if (command.region() >= limits::kSharedRegionsMax) return {Code::kBadFrame, "SharedRelease.region", "out of range"};
+  // The client has waited for its copies before; one that has not loses this worker, which is its own.
+  channel_.ReleaseRegion(command.region());
   return Status::Ok();
 }
 

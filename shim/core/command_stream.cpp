@@ -1,8 +1,10 @@
 #include "shim/core/command_stream.h"
 
+#include <pthread.h>
 #include <sys/prctl.h>
 
 #include <chrono>
+#include <csignal>
 
 #include "protocol/base/log.h"
 
@@ -15,7 +17,9 @@ constexpr std::size_t kBatchBytes = 48 * 1024;
 constexpr std::chrono::microseconds kGather{30};
 // How many idle rounds the flusher stays awake before it sleeps until it is woken.
 constexpr int kIdleRounds = 20;
-constexpr std::chrono::seconds kSendPatience{30};
+// A server that is busy may keep a sender waiting for as long as its kernels run; what ends the wait is the peer's end,
+// which the channel notices. The slice only says how often it is tried anew.
+constexpr std::chrono::seconds kSendSlice{5};
 constexpr std::chrono::milliseconds kWaitSlice{200};
 constexpr std::size_t kRepliesMax = 4096;
 
@@ -50,7 +54,13 @@ void FinishFrame(Bytes& frame, std::uint32_t records) {
 CommandStream::CommandStream(std::unique_ptr<ClientChannel> channel, std::function<void(std::string_view)> output)
     : channel_(std::move(channel)), output_(std::move(output)) {
   batch_.reserve(kBatchBytes + limits::kRecordBytesMax);
+  // The program's signals are for its own threads: the flusher inherits a full mask.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
   flusher_ = std::thread([this] { FlusherMain(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 CommandStream::~CommandStream() { Close(); }
@@ -90,7 +100,22 @@ Status CommandStream::AppendSide(std::uint16_t command, ByteView body) {
   StartFrame(frame, next_side_sequence_++);
   AppendRecord(frame, command, body, {});
   FinishFrame(frame, 1);
-  return channel_->Send(UpLane::kSide, frame, Deadline::After(kSendPatience));
+  return SendPatiently(UpLane::kSide, frame);
+}
+
+Status CommandStream::SendPatiently(UpLane lane, ByteView frame) {
+  while (true) {
+    Status sent = channel_->Send(lane, frame, Deadline::After(kSendSlice));
+    if (sent.code() != Code::kDeadlineExceeded || closed()) return sent;
+  }
+}
+
+Status CommandStream::SendBulk(std::uint64_t token, ByteView body) {
+  while (true) {
+    Status sent = channel_->SendBulk(token, body, Deadline::After(kSendSlice));
+    if (sent.ok()) statistics_.bulk_up_bytes.fetch_add(body.size(), std::memory_order_relaxed);
+    if (sent.code() != Code::kDeadlineExceeded || closed()) return sent;
+  }
 }
 
 Status CommandStream::Flush() {
@@ -103,7 +128,7 @@ Status CommandStream::FlushLocked() {
   FinishFrame(batch_, batch_records_);
   statistics_.frames.fetch_add(1, std::memory_order_relaxed);
   statistics_.command_bytes.fetch_add(batch_.size(), std::memory_order_relaxed);
-  Status sent = channel_->Send(UpLane::kCommand, batch_, Deadline::After(kSendPatience));
+  Status sent = SendPatiently(UpLane::kCommand, batch_);
   if (!sent.ok()) {
     closed_.store(true, std::memory_order_release);
     return sent;
@@ -115,7 +140,7 @@ Status CommandStream::FlushLocked() {
     ReleaseAcknowledged();
     // Beyond the bound posting waits; the log shrinks as acknowledgements are received, by whoever pumps.
     while (retained_bytes_ > limits::kRetainedLogBytesMax) {
-      ACCELMESH_RETURN_IF_ERROR(TakeInSomething(Deadline::After(kSendPatience)));
+      ACCELMESH_RETURN_IF_ERROR(TakeInSomething(Deadline::After(kSendSlice)));
       ReleaseAcknowledged();
     }
   }

@@ -79,6 +79,8 @@ class CommandStream final : private FrameSink {
     return Status::Ok();
   }
   Status Flush();
+  // Hands a body to the server; waits for room as long as the server lives.
+  Status SendBulk(std::uint64_t token, ByteView body);
   // Takes in what has already arrived, without waiting.
   void Poll();
 
@@ -102,6 +104,7 @@ class CommandStream final : private FrameSink {
   Status AppendSide(std::uint16_t command, ByteView body);
   Result<Reply> CallBytes(std::uint16_t command, ByteView body, Deadline deadline);
   Status FlushLocked();  // requires append_mu_
+  Status SendPatiently(UpLane lane, ByteView frame);
   Status TakeInSomething(Deadline deadline);
   void OnFrame(ByteView frame) override;
   void FlusherMain();

@@ -160,6 +160,7 @@ DeviceResult ClientSession::DestroyStream(Stream* stream) {
   const std::uint32_t slot = stream->slot;
   const auto posted = commands_->Post(wire::StreamDestroy(slot, 0));
   if (!posted.ok()) return Lost(posted.status());
+  handle_generation_.fetch_add(1, std::memory_order_acq_rel);
   const std::uint64_t last = stream->last_sequence.load(std::memory_order_acquire);
   // The slot's counter must have passed before somebody else counts on it; a destroyed stream's work goes on natively.
   std::unique_ptr<Stream> gone;
@@ -185,9 +186,22 @@ DeviceResult ClientSession::DestroyStream(Stream* stream) {
   return 0;
 }
 
+// A handle that this thread has found valid stays so until any handle is destroyed.
+struct ClientSession::KnownHandle {
+  const ClientSession* session = nullptr;
+  std::uint64_t generation = 0;
+  const void* handle = nullptr;
+};
+
 bool ClientSession::IsStream(const Stream* stream) {
+  thread_local KnownHandle known;
+  const std::uint64_t generation = handle_generation_.load(std::memory_order_acquire);
+  if (known.handle == stream && known.session == this && known.generation == generation) return true;
   const std::lock_guard lock(stream_mu_);
-  return std::any_of(streams_.begin(), streams_.end(), [stream](const auto& s) { return s.get() == stream; });
+  const bool found =
+      std::any_of(streams_.begin(), streams_.end(), [stream](const auto& s) { return s.get() == stream; });
+  if (found) known = {this, generation, stream};
+  return found;
 }
 
 DeviceResult ClientSession::Synchronize(const Stream& stream) {
@@ -251,6 +265,7 @@ DeviceResult ClientSession::CreateEvent(std::uint32_t device, bool timing, Event
 DeviceResult ClientSession::DestroyEvent(Event* event) {
   const auto posted = commands_->Post(wire::EventDestroy(event->id, 0));
   if (!posted.ok()) return Lost(posted.status());
+  handle_generation_.fetch_add(1, std::memory_order_acq_rel);
   const std::lock_guard lock(stream_mu_);
   free_event_ids_.push_back(event->id);
   events_.erase(event);
@@ -258,16 +273,25 @@ DeviceResult ClientSession::DestroyEvent(Event* event) {
 }
 
 bool ClientSession::IsEvent(const Event* event) {
+  thread_local KnownHandle known;
+  const std::uint64_t generation = handle_generation_.load(std::memory_order_acquire);
+  if (known.handle == event && known.session == this && known.generation == generation) return true;
   const std::lock_guard lock(stream_mu_);
-  return events_.contains(event);
+  const bool found = events_.contains(event);
+  if (found) known = {this, generation, event};
+  return found;
 }
 
 DeviceResult ClientSession::RecordEvent(Event* event, Stream* stream) {
-  const DeviceResult posted = PostOn(stream, wire::EventRecord(event->id, stream->slot));
+  std::uint64_t sequence = 0;
+  const DeviceResult posted = PostOn(stream, wire::EventRecord(event->id, stream->slot), {}, &sequence);
   if (posted != 0) return posted;
   const std::lock_guard lock(stream_mu_);
-  event->stream_slot = stream->slot;
-  event->sequence = stream->last_sequence.load(std::memory_order_acquire);
+  // Of two threads that record one event at a time the server sees the higher sequence last.
+  if (sequence > event->sequence) {
+    event->stream_slot = stream->slot;
+    event->sequence = sequence;
+  }
   return 0;
 }
 

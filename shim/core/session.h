@@ -164,9 +164,9 @@ class ClientSession {
  private:
   ClientSession(std::unique_ptr<CommandStream> commands, Window window);
   Status ReadInfo(const Reply& reply);
-  // Posts a command that belongs to a stream and notes its sequence there.
+  // Posts a command that belongs to a stream and notes its sequence there, and in `posted` if it is asked for.
   template <typename T>
-  DeviceResult PostOn(Stream* stream, const T& body, ByteView payload = {});
+  DeviceResult PostOn(Stream* stream, const T& body, ByteView payload = {}, std::uint64_t* posted = nullptr);
   template <typename Predicate>
   DeviceResult Wait(Predicate done);
   DeviceResult Lost(const Status& status);
@@ -175,6 +175,12 @@ class ClientSession {
   // Everything up to the returned sequence has completed on every stream.
   std::uint64_t PassedByAll() const;
   void ReapLanded();
+  // Waits for the body of `token`, which the command `sequence` of stream slot `slot` sends; ends the expectation.
+  // `landed` is false if the command completed without its bytes: it failed.
+  DeviceResult AwaitBody(std::uint64_t token, std::uint32_t slot, std::uint64_t sequence, bool* landed);
+  // Pinned memory that the server writes in place: noted when posted, forgotten when passed.
+  void NotePinnedWrite(std::uint32_t slot, std::uint64_t sequence);
+  bool PinnedWritesPending();
 
   std::unique_ptr<CommandStream> commands_;
   Window window_;
@@ -191,9 +197,13 @@ class ClientSession {
   mutable std::mutex pinned_mu_;
   std::map<std::uintptr_t, PinnedRange> pinned_;
   std::uint32_t next_region_ = 0;
+  std::unordered_map<std::uint32_t, std::uint64_t> pinned_writes_;  // stream slot -> its last, under pinned_mu_
+  std::atomic<bool> any_pinned_write_{false};
   std::vector<std::uint64_t> landing_;  // tokens of asynchronous copies into host memory, under pinned_mu_
   std::atomic<int> landing_count_{0};
 
+  struct KnownHandle;
+  std::atomic<std::uint64_t> handle_generation_{1};
   mutable std::mutex stream_mu_;
   std::vector<std::unique_ptr<Stream>> streams_;  // by slot; null where free
   std::vector<std::uint32_t> zombies_;            // slots of destroyed streams whose work has not ended

@@ -15,7 +15,6 @@ constexpr std::uint64_t kPinnedCopyOutMax = 64 * limits::kKiB;
 // A pageable copy beyond this size waits for its stream first, so that the server never holds more than a few bodies
 // for a stream that is not at its turn.
 constexpr std::uint64_t kHeldBytesMax = 4 * limits::kMiB;
-constexpr std::chrono::seconds kBulkPatience{60};
 
 wire::Place DevicePlace(std::uint64_t address) { return {address, 0, wire::PlaceKind::Device}; }
 
@@ -34,7 +33,7 @@ DeviceResult ClientSession::CopyToDevice(Stream* stream, std::uint64_t dst, cons
     return posted != 0 || !wait ? posted : Synchronize(*stream);
   }
   // Copied at the call. Asynchronous results on their way into this very memory must have landed first.
-  if (is_pinned && landing_count_.load(std::memory_order_acquire) > 0) {
+  if (is_pinned && (landing_count_.load(std::memory_order_acquire) > 0 || PinnedWritesPending())) {
     if (const DeviceResult waited = SynchronizeDevice(stream->device); waited != 0) return waited;
   }
   if (bytes <= kInlineBytesMax) {
@@ -48,9 +47,7 @@ DeviceResult ClientSession::CopyToDevice(Stream* stream, std::uint64_t dst, cons
   for (std::uint64_t done = 0; done < bytes;) {
     const std::uint64_t piece = std::min(piece_max, bytes - done);
     const std::uint64_t token = commands_->NextToken();
-    const Status sent = commands_->channel().SendBulk(token, {from + done, piece}, Deadline::After(kBulkPatience));
-    if (!sent.ok()) return Lost(sent);
-    commands_->statistics().bulk_up_bytes.fetch_add(piece, std::memory_order_relaxed);
+    if (const Status sent = commands_->SendBulk(token, {from + done, piece}); !sent.ok()) return Lost(sent);
     const wire::Place place(token, 0, wire::PlaceKind::Bulk);
     if (const DeviceResult posted = PostOn(stream, wire::Copy(DevicePlace(dst + done), place, piece, stream->slot, 0));
         posted != 0) {
@@ -67,15 +64,21 @@ DeviceResult ClientSession::CopyToHost(Stream* stream, void* dst, std::uint64_t 
   const bool is_pinned = FindPinned(dst, &pinned);
   if (is_pinned && pinned.shared && bytes <= pinned.bytes - static_cast<std::size_t>(to - pinned.address)) {
     const wire::Place place(static_cast<std::uint64_t>(to - pinned.address), pinned.region, wire::PlaceKind::Shared);
-    const DeviceResult posted = PostOn(stream, wire::Copy(place, DevicePlace(src), bytes, stream->slot, 0));
-    return posted != 0 || !wait ? posted : Synchronize(*stream);
+    std::uint64_t sequence = 0;
+    const DeviceResult posted =
+        PostOn(stream, wire::Copy(place, DevicePlace(src), bytes, stream->slot, 0), {}, &sequence);
+    if (posted != 0 || wait) return posted != 0 ? posted : Synchronize(*stream);
+    NotePinnedWrite(stream->slot, sequence);
+    return 0;
   }
   const std::uint64_t token = commands_->NextToken();
   if (const Status expected = commands_->channel().ExpectBulk(token, {to, bytes}); !expected.ok())
     return Lost(expected);
   commands_->statistics().bulk_down_bytes.fetch_add(bytes, std::memory_order_relaxed);
   const wire::Place place(token, 0, wire::PlaceKind::Bulk);
-  DeviceResult result = PostOn(stream, wire::Copy(place, DevicePlace(src), bytes, stream->slot, 0));
+  std::uint64_t sequence = 0;
+  const DeviceResult result =
+      PostOn(stream, wire::Copy(place, DevicePlace(src), bytes, stream->slot, 0), {}, &sequence);
   if (result != 0) return result;
   if (is_pinned && !wait) {
     // Lands while the program goes on; the flusher receives if nobody else does.
@@ -87,16 +90,40 @@ DeviceResult ClientSession::CopyToHost(Stream* stream, void* dst, std::uint64_t 
     commands_->AddPendingEffects(1);
     return 0;
   }
-  const std::uint64_t sequence = stream->last_sequence.load(std::memory_order_acquire);
-  const std::uint32_t slot = stream->slot;
   bool landed = false;
-  result = Wait([this, token, slot, sequence, &landed] {
-    landed = landed || commands_->channel().BulkLanded(token);
-    // A copy that failed completes without its bytes.
-    return landed || (Passed(slot, sequence) && commands_->progress().error.load(std::memory_order_acquire) != 0);
+  return AwaitBody(token, stream->slot, sequence, &landed);
+}
+
+DeviceResult ClientSession::AwaitBody(std::uint64_t token, std::uint32_t slot, std::uint64_t sequence, bool* landed) {
+  ClientChannel& channel = commands_->channel();
+  *landed = false;
+  const DeviceResult result = Wait([this, &channel, token, slot, sequence, landed] {
+    *landed = *landed || channel.BulkLanded(token);
+    // Progress is published behind the bytes, so a command that has passed without them has failed. Another thread may
+    // have taken in both since the first look.
+    if (!*landed && Passed(slot, sequence)) {
+      *landed = channel.BulkLanded(token);
+      return true;
+    }
+    return *landed;
   });
-  if (!landed) commands_->channel().CancelBulk(token);
+  if (!*landed) channel.CancelBulk(token);
   return result;
+}
+
+void ClientSession::NotePinnedWrite(std::uint32_t slot, std::uint64_t sequence) {
+  const std::lock_guard lock(pinned_mu_);
+  std::uint64_t& last = pinned_writes_[slot];
+  last = std::max(last, sequence);
+  any_pinned_write_.store(true, std::memory_order_release);
+}
+
+bool ClientSession::PinnedWritesPending() {
+  if (!any_pinned_write_.load(std::memory_order_acquire)) return false;
+  const std::lock_guard lock(pinned_mu_);
+  std::erase_if(pinned_writes_, [this](const auto& write) { return Passed(write.first, write.second); });
+  any_pinned_write_.store(!pinned_writes_.empty(), std::memory_order_release);
+  return !pinned_writes_.empty();
 }
 
 void ClientSession::ReapLanded() {
@@ -144,9 +171,7 @@ DeviceResult ClientSession::CopyPitched(Stream* stream, const PitchedSide& dst, 
           std::memcpy(packed.data() + r * width, reinterpret_cast<const void*>(from + r * src.pitch), width);
         }
         const std::uint64_t token = commands_->NextToken();
-        const Status sent = commands_->channel().SendBulk(token, packed, Deadline::After(kBulkPatience));
-        if (!sent.ok()) return Lost(sent);
-        commands_->statistics().bulk_up_bytes.fetch_add(packed.size(), std::memory_order_relaxed);
+        if (const Status sent = commands_->SendBulk(token, packed); !sent.ok()) return Lost(sent);
         result = PostOn(stream, wire::CopyPitched(DevicePlace(to), wire::Place(token, 0, wire::PlaceKind::Bulk),
                                                   dst.pitch, 0, 0, 0, width, rows, 1, stream->slot, 0));
       } else {
@@ -155,15 +180,14 @@ DeviceResult ClientSession::CopyPitched(Stream* stream, const PitchedSide& dst, 
         if (const Status expected = commands_->channel().ExpectBulk(token, packed); !expected.ok())
           return Lost(expected);
         commands_->statistics().bulk_down_bytes.fetch_add(packed.size(), std::memory_order_relaxed);
-        result = PostOn(stream, wire::CopyPitched(wire::Place(token, 0, wire::PlaceKind::Bulk), DevicePlace(from), 0, 0,
-                                                  src.pitch, 0, width, rows, 1, stream->slot, 0));
+        std::uint64_t sequence = 0;
+        result = PostOn(stream,
+                        wire::CopyPitched(wire::Place(token, 0, wire::PlaceKind::Bulk), DevicePlace(from), 0, 0,
+                                          src.pitch, 0, width, rows, 1, stream->slot, 0),
+                        {}, &sequence);
         if (result != 0) return result;
         bool landed = false;
-        result = Wait([this, token, &landed] {
-          landed = landed || commands_->channel().BulkLanded(token);
-          return landed || commands_->progress().error.load(std::memory_order_acquire) != 0;
-        });
-        if (!landed) commands_->channel().CancelBulk(token);
+        result = AwaitBody(token, stream->slot, sequence, &landed);
         for (std::uint64_t r = 0; landed && r < rows; ++r) {
           std::memcpy(reinterpret_cast<void*>(to + r * dst.pitch), packed.data() + r * width, width);
         }

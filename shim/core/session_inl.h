@@ -20,9 +20,10 @@ DeviceResult ClientSession::Wait(Predicate done) {
 }
 
 template <typename T>
-DeviceResult ClientSession::PostOn(Stream* stream, const T& body, ByteView payload) {
+DeviceResult ClientSession::PostOn(Stream* stream, const T& body, ByteView payload, std::uint64_t* posted) {
   const Result<std::uint64_t> sequence = commands_->Post(body, payload);
   if (!sequence.ok()) return Lost(sequence.status());
+  if (posted != nullptr) *posted = *sequence;
   // Threads that share a stream may finish their posts in another order than they appended: keep the highest.
   std::uint64_t last = stream->last_sequence.load(std::memory_order_relaxed);
   while (last < *sequence && !stream->last_sequence.compare_exchange_weak(last, *sequence, std::memory_order_release)) {

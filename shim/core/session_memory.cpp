@@ -98,8 +98,8 @@ DeviceResult ClientSession::MallocPinned(std::size_t bytes, unsigned flags, void
   range.address = static_cast<std::uint8_t*>(mapped);
   {
     const std::lock_guard lock(pinned_mu_);
-    if (commands_->channel().traits().shares_memory && next_region_ < limits::kSharedRegionsMax) {
-      range.region = next_region_++;
+    if (commands_->channel().traits().shares_memory) {
+      range.region = next_region_++;  // never given out twice: a release may still be on its way
       range.shared = true;
     }
   }

@@ -59,14 +59,12 @@ std::shared_ptr<const LoadedModule> ClientSession::LoadModule(std::uint32_t devi
   for (std::uint32_t i = 0; i < tokens; ++i) {
     const std::size_t at = i * limits::kBulkBytesMax;
     const Status sent =
-        commands_->channel().SendBulk(first + i, image.subspan(at, std::min(limits::kBulkBytesMax, image.size() - at)),
-                                      Deadline::After(kLoadPatience));
+        commands_->SendBulk(first + i, image.subspan(at, std::min(limits::kBulkBytesMax, image.size() - at)));
     if (!sent.ok()) {
       module->error = Lost(sent);
       return module;
     }
   }
-  commands_->statistics().bulk_up_bytes.fetch_add(image.size(), std::memory_order_relaxed);
   const Result<Reply> reply = commands_->Call(wire::ModuleLoad(first, image.size(), tokens, module->id, device, 0),
                                               Deadline::After(kLoadPatience));
   if (!reply.ok()) {
