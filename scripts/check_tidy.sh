@@ -19,5 +19,5 @@ PY
 )
 [ ${#files[@]} -gt 0 ] || { echo "error: no source matches" >&2; exit 1; }
 printf '%s\0' "${files[@]}" | sort -zu | xargs -0 -P "$(nproc)" -n 1 clang-tidy-19 -p "$build" --quiet --warnings-as-errors='*' \
-  --extra-arg=-Wno-unknown-warning-option
+  --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wthread-safety
 echo "clang-tidy: ${#files[@]} files are clean"

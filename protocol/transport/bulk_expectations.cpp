@@ -7,7 +7,7 @@
 namespace accelmesh {
 
 Status BulkExpectations::Expect(std::uint64_t token, MutableByteView destination) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!expected_.try_emplace(token, Expectation{destination}).second) {
     return {Code::kInvalidArgument, "ExpectBulk.token", "token " + std::to_string(token) + " is expected already"};
   }
@@ -15,7 +15,7 @@ Status BulkExpectations::Expect(std::uint64_t token, MutableByteView destination
 }
 
 bool BulkExpectations::Landed(std::uint64_t token) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = expected_.find(token);
   if (found == expected_.end() || found->second.landed < found->second.destination.size()) return false;
   if (found->second.copying > 0) return false;  // an empty piece on its way out; it is done in a moment
@@ -24,18 +24,18 @@ bool BulkExpectations::Landed(std::uint64_t token) {
 }
 
 void BulkExpectations::Cancel(std::uint64_t token) {
-  std::unique_lock lock(mutex_);
-  idle_.wait(lock, [&] {
-    const auto found = expected_.find(token);
-    return found == expected_.end() || found->second.copying == 0;
-  });
+  const MutexLock lock(mutex_);
+  for (auto found = expected_.find(token); found != expected_.end() && found->second.copying != 0;
+       found = expected_.find(token)) {
+    idle_.Wait(mutex_);
+  }
   expected_.erase(token);
 }
 
 Status BulkExpectations::Land(std::uint64_t token, std::uint64_t offset, ByteView piece) {
   std::uint8_t* to = nullptr;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto found = expected_.find(token);
     if (found == expected_.end()) return {};
     Expectation& expectation = found->second;
@@ -51,10 +51,10 @@ Status BulkExpectations::Land(std::uint64_t token, std::uint64_t offset, ByteVie
   }
   // The entry cannot go away meanwhile: Landed() and Cancel() both wait for `copying` to be 0.
   CopyBody(to, piece.data(), piece.size());
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Expectation& expectation = expected_.find(token)->second;
   expectation.landed += piece.size();
-  if (--expectation.copying == 0) idle_.notify_all();
+  if (--expectation.copying == 0) idle_.NotifyAll();
   return {};
 }
 

@@ -5,12 +5,11 @@
 // a thread that announces another.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
 #include <unordered_map>
 
 #include "protocol/base/bytes.h"
+#include "protocol/base/mutex.h"
 #include "protocol/base/result.h"
 
 namespace accelmesh {
@@ -35,9 +34,9 @@ class BulkExpectations {
     int copying = 0;
   };
 
-  std::mutex mutex_;
-  std::condition_variable idle_;
-  std::unordered_map<std::uint64_t, Expectation> expected_;
+  Mutex mutex_;
+  CondVar idle_;
+  std::unordered_map<std::uint64_t, Expectation> expected_ ACCELMESH_GUARDED_BY(mutex_);
 };
 
 }  // namespace accelmesh

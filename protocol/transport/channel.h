@@ -41,6 +41,13 @@ struct ProgressPage {
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
 
+// Raises `word` to `value` if it is lower. How every progress value is published.
+inline void StoreMax(std::atomic<std::uint64_t>& word, std::uint64_t value) {
+  std::uint64_t seen = word.load(std::memory_order_relaxed);
+  while (seen < value && !word.compare_exchange_weak(seen, value, std::memory_order_release)) {
+  }
+}
+
 // Receives what Pump() takes off the wire. Called on the pumping thread, under no lock of the transport.
 class FrameSink {
  public:
@@ -149,9 +156,9 @@ class ServerChannel {
   // executor's: room may need the executor's thread on transports where it does the I/O.
   virtual Status SendBulk(std::uint64_t token, std::uint64_t offset, ByteView body, Deadline deadline) = 0;
 
-  // Publishes that every command of `stream` up to `sequence` has completed. Cheap; any thread, but one stream's
-  // values come from one thread at a time, growing. Values are coalesced on transports without shared memory and
-  // leave at the latest when the executor next waits in Receive().
+  // Publishes that every command of `stream` up to `sequence` has completed. Cheap; any thread; of values that overtake
+  // one another the highest counts. Values are coalesced on transports without shared memory and leave at the latest
+  // when the executor next waits in Receive().
   virtual void PublishCompleted(std::uint32_t stream, std::uint64_t sequence) = 0;
   virtual void PublishAcknowledged(std::uint64_t sequence) = 0;
   // Sets the session's first error; later calls change nothing, except that a sticky one replaces one that is not.

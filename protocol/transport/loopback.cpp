@@ -50,12 +50,12 @@ struct Link {
   ProgressPage progress;
 
   void Close() {
-    std::lock_guard lock(mutex);
+    const std::lock_guard lock(mutex);
     closed = true;
     changed.notify_all();
   }
   void ClientChanged() {
-    std::lock_guard lock(mutex);
+    const std::lock_guard lock(mutex);
     client_changed = true;
     changed.notify_all();
   }
@@ -152,7 +152,7 @@ class LoopbackBody final : public BulkBody {
  public:
   LoopbackBody(std::shared_ptr<Link> link, Bytes bytes) : link_(std::move(link)), bytes_(std::move(bytes)) {}
   ~LoopbackBody() override {
-    std::lock_guard lock(link_->mutex);
+    const std::lock_guard lock(link_->mutex);
     link_->body_bytes -= bytes_.size();
     link_->changed.notify_all();
   }
@@ -200,7 +200,7 @@ class LoopbackServer final : public ServerChannel {
   }
 
   Result<std::unique_ptr<BulkBody>> TakeBulk(std::uint64_t token) override {
-    std::lock_guard lock(link_->mutex);
+    const std::lock_guard lock(link_->mutex);
     const auto found = link_->bodies.find(token);
     if (found == link_->bodies.end()) return Status(Code::kNotFound, "TakeBulk.token", "the body has not arrived");
     Bytes bytes = std::move(found->second);
@@ -220,13 +220,13 @@ class LoopbackServer final : public ServerChannel {
   Status SendBulk(std::uint64_t token, std::uint64_t offset, ByteView body, Deadline) override {
     ACCELMESH_RETURN_IF_ERROR(CheckBulk(body));
     {
-      std::lock_guard lock(link_->mutex);
+      const std::lock_guard lock(link_->mutex);
       if (link_->closed) return link_->ClosedStatus();
     }
     // The destination lies in this process: landing is the copy, and the rule of landing holds by itself.
     Status landed = link_->expectations.Land(token, offset, body);
     {
-      std::lock_guard lock(link_->mutex);
+      const std::lock_guard lock(link_->mutex);
       if (!landed.ok() && !link_->closed) {
         link_->failure = landed;
         link_->closed = true;
@@ -239,16 +239,16 @@ class LoopbackServer final : public ServerChannel {
 
   void PublishCompleted(std::uint32_t stream, std::uint64_t sequence) override {
     if (stream >= limits::kStreamsMax) return;
-    link_->progress.completed[stream].store(sequence, std::memory_order_release);
+    StoreMax(link_->progress.completed[stream], sequence);
     link_->ClientChanged();
   }
   void PublishAcknowledged(std::uint64_t sequence) override {
-    link_->progress.acknowledged.store(sequence, std::memory_order_release);
+    StoreMax(link_->progress.acknowledged, sequence);
     link_->ClientChanged();
   }
   void PublishError(std::uint32_t device_status, bool sticky, std::uint64_t sequence) override {
     {
-      std::lock_guard lock(link_->mutex);
+      const std::lock_guard lock(link_->mutex);
       ProgressPage& page = link_->progress;
       const bool first = page.error.load(std::memory_order_relaxed) == 0;
       if (!first && (!sticky || page.error_is_sticky.load(std::memory_order_relaxed) != 0)) return;
@@ -264,7 +264,7 @@ class LoopbackServer final : public ServerChannel {
   }
   void ReleaseRegion(std::uint32_t) override {}
   void Interrupt() override {
-    std::lock_guard lock(link_->mutex);
+    const std::lock_guard lock(link_->mutex);
     link_->server_interrupted = true;
     link_->changed.notify_all();
   }

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <vector>
 
+#include "protocol/base/mutex.h"
 #include "protocol/transport/bulk_expectations.h"
 #include "protocol/transport/channel.h"
 #include "protocol/transport/refusal.h"
@@ -90,7 +91,7 @@ class ShmClient final : public ClientChannel {
   SlotAllocator slots_;
   BulkExpectations expectations_;
   std::atomic<bool> interrupted_{false};
-  std::mutex share_mutex_;  // one ShareMemory() at a time: it reads its answer from the socket
+  Mutex share_mutex_;  // one ShareMemory() at a time: it reads its answer from the socket
 
   // The pumping thread's.
   RingConsumer frames_;
@@ -166,7 +167,7 @@ void ShmClient::ReleaseHeldProgress() {
 }
 
 Status ShmClient::ShareMemory(std::uint32_t region, int memfd, std::size_t size) {
-  std::lock_guard lock(share_mutex_);
+  const MutexLock lock(share_mutex_);
   const Deadline deadline = Deadline::After(kShareWait);
   Message request;
   request.kind = MessageKind::kShare;

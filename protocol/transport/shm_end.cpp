@@ -32,7 +32,7 @@ Status End::SendFrame(FrameLane& lane, ByteView frame, Deadline deadline) {
     RingStatus pushed;
     bool look = false;
     {
-      std::lock_guard lock(lane.mutex);
+      const MutexLock lock(lane.mutex);
       pushed = lane.ring.TryPush(frame);
       look = ++lane.sent % kFramesPerLook == 0;
     }
@@ -45,7 +45,7 @@ Status End::SendFrame(FrameLane& lane, ByteView frame, Deadline deadline) {
       return ClosedStatus();
     }
     const auto has_room = [&] {
-      std::lock_guard lock(lane.mutex);
+      const MutexLock lock(lane.mutex);
       return lane.ring.HasRoom(frame.size());
     };
     const Waited waited =
@@ -81,7 +81,7 @@ Status End::SendBody(FrameLane& lane, SlotAllocator& slots, std::uint8_t* arena,
 
 void End::Close(const Status& why) {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (closed_.load(std::memory_order_relaxed)) return;
     why_ = why;
     closed_.store(true, std::memory_order_release);
@@ -101,7 +101,7 @@ bool End::LooksClosed() {
 }
 
 Status End::ClosedStatus() const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!why_.ok()) return why_;
   return {Code::kClosed, "shm", "the connection has ended: the other process is gone or has closed it"};
 }

@@ -5,9 +5,9 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 
 #include "protocol/base/clock.h"
+#include "protocol/base/mutex.h"
 #include "protocol/transport/shm_layout.h"
 
 namespace accelmesh::shm {
@@ -16,9 +16,9 @@ namespace accelmesh::shm {
 struct FrameLane {
   FrameLane(Memory& memory, RingIndex index, Side& consumer)
       : ring(memory.shared().rings[index], memory.RingData(index), Memory::RingBytes(index), consumer) {}
-  std::mutex mutex;
-  RingProducer ring;
-  std::uint32_t sent = 0;  // guarded by `mutex`
+  Mutex mutex;
+  RingProducer ring ACCELMESH_GUARDED_BY(mutex);
+  std::uint32_t sent ACCELMESH_GUARDED_BY(mutex) = 0;
 };
 
 class End {
@@ -64,8 +64,8 @@ class End {
   Side& peer_;
   Spinner spinner_;
   std::atomic<bool> closed_{false};
-  mutable std::mutex mutex_;
-  Status why_;  // guarded by mutex_
+  mutable Mutex mutex_;
+  Status why_ ACCELMESH_GUARDED_BY(mutex_);
 };
 
 }  // namespace accelmesh::shm

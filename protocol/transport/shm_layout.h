@@ -83,13 +83,6 @@ class Memory {
   std::uint8_t* base_;
 };
 
-// Raises `word` to `value` if it is lower; both sides do so.
-inline void StoreMax(std::atomic<std::uint64_t>& word, std::uint64_t value) {
-  std::uint64_t seen = word.load(std::memory_order_relaxed);
-  while (seen < value && !word.compare_exchange_weak(seen, value, std::memory_order_release)) {
-  }
-}
-
 // Whether an announcement names a run inside the arena.
 inline bool IsInArena(const Announcement& body) {
   return body.size <= limits::kBulkBytesMax && body.first_unit < kUnits &&

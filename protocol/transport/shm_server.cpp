@@ -14,6 +14,7 @@
 #include <unordered_map>
 
 #include "protocol/base/log.h"
+#include "protocol/base/mutex.h"
 #include "protocol/transport/channel.h"
 #include "protocol/transport/shm_end.h"
 #include "protocol/transport/shm_socket.h"
@@ -116,7 +117,7 @@ class ShmServer final : public ServerChannel {
     if (shared_.pieces_landed.load(std::memory_order_acquire) == pieces_sent_.load(std::memory_order_seq_cst)) {
       StoreMax(shared_.progress.completed[stream], sequence);
     } else {
-      shared_.held_completed[stream].store(sequence, std::memory_order_release);
+      StoreMax(shared_.held_completed[stream], sequence);
       shared_.held_streams[stream / 64].fetch_or(std::uint64_t{1} << (stream % 64), std::memory_order_acq_rel);
     }
     TellClient();
@@ -129,7 +130,7 @@ class ShmServer final : public ServerChannel {
   void PublishError(std::uint32_t device_status, bool sticky, std::uint64_t sequence) override;
 
   Result<MutableByteView> SharedRegion(std::uint32_t region) override {
-    std::lock_guard lock(regions_mutex_);
+    const MutexLock lock(regions_mutex_);
     const auto found = regions_.find(region);
     if (found == regions_.end()) {
       return Status(Code::kNotFound, "SharedRegion", "the client shared no region " + std::to_string(region));
@@ -137,7 +138,7 @@ class ShmServer final : public ServerChannel {
     return MutableByteView{found->second.base, found->second.size};
   }
   void ReleaseRegion(std::uint32_t region) override {
-    std::lock_guard lock(regions_mutex_);
+    const MutexLock lock(regions_mutex_);
     const auto found = regions_.find(region);
     if (found == regions_.end()) return;
     munmap(found->second.base, found->second.size);
@@ -171,9 +172,10 @@ class ShmServer final : public ServerChannel {
   SlotAllocator slots_;
   std::atomic<std::uint64_t> pieces_sent_{0};
   std::atomic<bool> interrupted_{false};
-  std::mutex error_mutex_;
-  std::uint32_t error_ = 0;  // the error that was published; guarded by error_mutex_
-  bool error_is_sticky_ = false;
+  Mutex error_mutex_;
+  // The error that was published.
+  std::uint32_t error_ ACCELMESH_GUARDED_BY(error_mutex_) = 0;
+  bool error_is_sticky_ ACCELMESH_GUARDED_BY(error_mutex_) = false;
 
   // The executor's.
   RingConsumer commands_;
@@ -183,8 +185,8 @@ class ShmServer final : public ServerChannel {
   bool bulk_unreported_ = false;  // bodies were taken off the ring that Receive() has not told of
   const std::unique_ptr<std::uint8_t[]> frame_;
 
-  std::mutex regions_mutex_;
-  std::unordered_map<std::uint32_t, Region> regions_;
+  Mutex regions_mutex_;
+  std::unordered_map<std::uint32_t, Region> regions_ ACCELMESH_GUARDED_BY(regions_mutex_);
   const int stop_fd_;
   std::thread socket_thread_;
 };
@@ -254,7 +256,7 @@ Result<std::unique_ptr<BulkBody>> ShmServer::TakeBulk(std::uint64_t token) {
 
 void ShmServer::PublishError(std::uint32_t device_status, bool sticky, std::uint64_t sequence) {
   {
-    std::lock_guard lock(error_mutex_);
+    const MutexLock lock(error_mutex_);
     if (error_ != 0 && (!sticky || error_is_sticky_)) return;
     error_ = device_status;
     error_is_sticky_ = sticky;
@@ -299,7 +301,7 @@ void ShmServer::ServeSocket() {
 Message ShmServer::AddRegion(const Message& request) {
   Status status;
   {
-    std::lock_guard lock(regions_mutex_);
+    const MutexLock lock(regions_mutex_);
     if (regions_.size() >= limits::kSharedRegionsMax) {
       status = {Code::kLimitExceeded, "ShareMemory", "a session shares at most 4096 regions at a time"};
     } else if (regions_.count(request.argument) != 0) {

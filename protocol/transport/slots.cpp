@@ -3,7 +3,7 @@
 namespace accelmesh::shm {
 
 std::optional<std::uint32_t> SlotAllocator::Allocate(std::uint32_t units) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::uint32_t free = 0;
   for (std::uint32_t at = 0; at < kUnits;) {
     if (run_[at] != 0) {
@@ -28,7 +28,7 @@ std::optional<std::uint32_t> SlotAllocator::Allocate(std::uint32_t units) {
 }
 
 void SlotAllocator::Free(std::uint32_t first) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   run_[first] = 0;
 }
 

@@ -8,11 +8,11 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <vector>
 
 #include "protocol/base/limits.h"
+#include "protocol/base/mutex.h"
 
 namespace accelmesh::shm {
 
@@ -40,8 +40,9 @@ class SlotAllocator {
 
  private:
   ReleasedFlags& released_;
-  std::mutex mutex_;
-  std::vector<std::uint16_t> run_;  // length of the run that begins at a unit; 0 inside runs and where it is free
+  Mutex mutex_;
+  std::vector<std::uint16_t> run_
+      ACCELMESH_GUARDED_BY(mutex_);  // length of the run that begins at a unit; 0 inside runs and where it is free
 };
 
 }  // namespace accelmesh::shm

@@ -4,9 +4,9 @@
 
 #include <array>
 #include <atomic>
-#include <mutex>
 #include <optional>
 
+#include "protocol/base/mutex.h"
 #include "protocol/schema/session_generated.h"
 #include "protocol/transport/bulk_expectations.h"
 #include "protocol/transport/channel.h"
@@ -27,9 +27,9 @@ Status ClosedStatus() {
 }
 
 struct SendingLane {
-  std::mutex mutex;
-  Socket socket;
-  Monitor monitor;
+  Mutex mutex;
+  Socket socket ACCELMESH_GUARDED_BY(mutex);
+  Monitor monitor ACCELMESH_GUARDED_BY(mutex);
 };
 
 class ZmqClient final : public ClientChannel {
@@ -116,6 +116,7 @@ Status ZmqClient::Attach(const std::array<Endpoint, kLanes>& endpoints, ByteView
     ACCELMESH_ASSIGN_OR_RETURN(Socket socket,
                                Socket::Open(*context_, ZMQ_DEALER, bulk ? kBulkMessagesMax : kFrameMessagesMax));
     if (lane <= kBulkUpLane) {
+      const MutexLock lock(up_[lane].mutex);
       ACCELMESH_RETURN_IF_ERROR(up_[lane].monitor.Watch(*context_, socket, kMonitorNames[lane]));
     }
     if (lane == kDownLane) ACCELMESH_RETURN_IF_ERROR(down_monitor_.Watch(*context_, socket, "down"));
@@ -125,8 +126,12 @@ Status ZmqClient::Attach(const std::array<Endpoint, kLanes>& endpoints, ByteView
                                       static_cast<std::uint8_t>(lane)));
     Message attach({builder.GetBufferPointer(), builder.GetSize()}, {0, 0, MessageKind::kAttach});
     if (socket.TrySend(attach) != Io::kDone) return ZmqStatus(zmq_errno(), "ConnectZmq", "attaching to the worker");
-    Socket& place = lane == kDownLane ? down_ : lane == kBulkDownLane ? bulk_down_ : up_[lane].socket;
-    place = std::move(socket);
+    if (lane > kBulkUpLane) {
+      (lane == kDownLane ? down_ : bulk_down_) = std::move(socket);
+      continue;
+    }
+    const MutexLock lock(up_[lane].mutex);
+    up_[lane].socket = std::move(socket);
   }
   return {};
 }
@@ -136,7 +141,7 @@ Status ZmqClient::SendOn(Lane lane_index, Message message, Deadline deadline) {
   for (;;) {
     if (closed_.load(std::memory_order_acquire)) return ClosedStatus();
     {
-      std::lock_guard lock(lane.mutex);
+      const MutexLock lock(lane.mutex);
       const Io sent = lane.socket.TrySend(message);
       if (sent == Io::kDone) return {};
       if (sent != Io::kWouldBlock) return ClosedStatus();
@@ -158,7 +163,7 @@ void ZmqClient::Close() {
   if (closed_.exchange(true)) return;
   // The server hears it in order on every lane; a lane without room notices when the sockets close.
   for (SendingLane& lane : up_) {
-    std::lock_guard lock(lane.mutex);
+    const MutexLock lock(lane.mutex);
     if (lane.socket.get() == nullptr) continue;
     Message bye({}, {0, 0, MessageKind::kBye});
     (void)lane.socket.TrySend(bye);

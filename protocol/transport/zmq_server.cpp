@@ -5,14 +5,13 @@
 
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <unordered_map>
 
 #include "protocol/base/log.h"
+#include "protocol/base/mutex.h"
 #include "protocol/schema/session_generated.h"
 #include "protocol/transport/channel.h"
 #include "protocol/transport/zmq_socket.h"
@@ -88,17 +87,17 @@ class ZmqServer final : public ServerChannel {
 
   void PublishCompleted(std::uint32_t stream, std::uint64_t sequence) override {
     if (stream >= limits::kStreamsMax) return;
-    completed_[stream].store(sequence, std::memory_order_release);
+    StoreMax(completed_[stream], sequence);
     dirty_[stream / 64].fetch_or(std::uint64_t{1} << (stream % 64), std::memory_order_acq_rel);
     ProgressChanged();
   }
   void PublishAcknowledged(std::uint64_t sequence) override {
-    acknowledged_.store(sequence, std::memory_order_release);
+    StoreMax(acknowledged_, sequence);
     ProgressChanged();
   }
   void PublishError(std::uint32_t device_status, bool sticky, std::uint64_t sequence) override {
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (error_ != 0 && (!sticky || error_is_sticky_)) return;
       error_ = device_status;
       error_is_sticky_ = sticky;
@@ -116,10 +115,10 @@ class ZmqServer final : public ServerChannel {
   }
   void Close() override {
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       closed_.store(true);
     }
-    room_.notify_all();
+    room_.NotifyAll();
     wakeup_.Set();
   }
 
@@ -147,7 +146,7 @@ class ZmqServer final : public ServerChannel {
   Status Enqueue(Queue queue, Message message, Deadline deadline);
   // The executor's: what was queued goes out as far as there is room; true if something is left.
   bool Flush();
-  bool FlushQueue(Queue queue, RouterLane& lane);
+  bool FlushQueue(Queue queue, RouterLane& lane) ACCELMESH_REQUIRES(mutex_);
   void QueueProgress();
   Message EncodeProgress();
   void AwaitDownLanes();
@@ -186,12 +185,12 @@ class ZmqServer final : public ServerChannel {
   std::atomic<std::uint64_t> completed_[limits::kStreamsMax] = {};
   std::atomic<std::uint64_t> pieces_sent_{0};
 
-  std::mutex mutex_;  // guards the queues and the error
-  std::condition_variable room_;
-  OutQueue queues_[2];
-  std::uint32_t error_ = 0;
-  bool error_is_sticky_ = false;
-  std::uint64_t error_sequence_ = 0;
+  Mutex mutex_;
+  CondVar room_;
+  OutQueue queues_[2] ACCELMESH_GUARDED_BY(mutex_);
+  std::uint32_t error_ ACCELMESH_GUARDED_BY(mutex_) = 0;
+  bool error_is_sticky_ ACCELMESH_GUARDED_BY(mutex_) = false;
+  std::uint64_t error_sequence_ ACCELMESH_GUARDED_BY(mutex_) = 0;
 
   // The executor's.
   Message frame_;                             // what the last Receive() returned
@@ -264,31 +263,29 @@ Status ZmqServer::SendBulk(std::uint64_t token, std::uint64_t offset, ByteView b
 }
 
 Status ZmqServer::Enqueue(Queue index, Message message, Deadline deadline) {
-  OutQueue& queue = queues_[index];
   const std::size_t size = message.bytes().size();
-  std::unique_lock lock(mutex_);
-  while (!closed_.load(std::memory_order_relaxed) && !queue.HasRoom(size)) {
-    if (IsExecutor()) {
-      // Nobody else would make room.
-      lock.unlock();
-      const bool blocked = Flush();
-      if (blocked && deadline.passed()) break;
-      if (blocked) usleep(100);
-      lock.lock();
-      if (deadline.passed() && !queue.HasRoom(size)) break;
-    } else if (room_.wait_until(lock, deadline.at()) == std::cv_status::timeout && !queue.HasRoom(size)) {
-      return {Code::kDeadlineExceeded, "zmq::Send", "no room by the deadline: the client does not read"};
+  {
+    MutexLock lock(mutex_);
+    OutQueue& queue = queues_[index];
+    while (!closed_.load(std::memory_order_relaxed) && !queue.HasRoom(size)) {
+      if (deadline.passed()) {
+        return {Code::kDeadlineExceeded, "zmq::Send", "no room by the deadline: the client does not read"};
+      }
+      if (IsExecutor()) {
+        // Nobody else would make room.
+        lock.Unlock();
+        if (Flush()) usleep(100);
+        lock.Lock();
+      } else {
+        (void)room_.WaitUntil(mutex_, deadline.at());
+      }
     }
+    if (closed_.load(std::memory_order_relaxed)) return {Code::kClosed, "zmq", "the connection has ended"};
+    queue.messages.push_back(std::move(message));
+    queue.bytes += size;
+    // Counted before anything that is published or sent from now on looks at it.
+    if (index == kPieces) pieces_sent_.fetch_add(1, std::memory_order_acq_rel);
   }
-  if (closed_.load(std::memory_order_relaxed)) return {Code::kClosed, "zmq", "the connection has ended"};
-  if (!lock.owns_lock() || !queue.HasRoom(size)) {
-    return {Code::kDeadlineExceeded, "zmq::Send", "no room by the deadline: the client does not read"};
-  }
-  queue.messages.push_back(std::move(message));
-  queue.bytes += size;
-  // Counted before anything that is published or sent from now on looks at it.
-  if (index == kPieces) pieces_sent_.fetch_add(1, std::memory_order_acq_rel);
-  lock.unlock();
   queued_.store(true, std::memory_order_seq_cst);
   if (IsExecutor()) {
     Flush();
@@ -301,7 +298,7 @@ Status ZmqServer::Enqueue(Queue index, Message message, Deadline deadline) {
 bool ZmqServer::Flush() {
   if (!queued_.load(std::memory_order_relaxed)) return false;
   queued_.store(false, std::memory_order_seq_cst);
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   // Pieces first: frames and progress wait for them on the other side.
   const bool pieces_left = FlushQueue(kPieces, lanes_[kBulkDownLane]);
   const bool frames_left = FlushQueue(kFrames, lanes_[kDownLane]);
@@ -325,20 +322,20 @@ bool ZmqServer::FlushQueue(Queue index, RouterLane& lane) {
     queue.messages.pop_front();
     moved = true;
   }
-  if (moved) room_.notify_all();
+  if (moved) room_.NotifyAll();
   return !queue.messages.empty();
 }
 
 void ZmqServer::QueueProgress() {
   if (!progress_dirty_.load(std::memory_order_relaxed)) return;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     // While the client does not read, changes gather here instead of in messages.
     if (queues_[kFrames].messages.size() > 1) return;
   }
   progress_dirty_.store(false, std::memory_order_seq_cst);
   Message message = EncodeProgress();
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   queues_[kFrames].bytes += message.bytes().size();
   queues_[kFrames].messages.push_back(std::move(message));
   queued_.store(true, std::memory_order_relaxed);
@@ -358,7 +355,7 @@ Message ZmqServer::EncodeProgress() {
   bool sticky = false;
   std::uint64_t error_sequence = 0;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     error = error_;
     sticky = error_is_sticky_;
     error_sequence = error_sequence_;

@@ -75,7 +75,7 @@ Result<std::uint64_t> CommandStream::Append(std::uint16_t command, ByteView body
   std::uint64_t sequence = 0;
   bool wake = false;
   {
-    const std::lock_guard lock(append_mu_);
+    const MutexLock lock(append_mu_);
     if (batch_.empty()) StartFrame(batch_, next_sequence_);
     AppendRecord(batch_, command, body, payload);
     ++batch_records_;
@@ -87,15 +87,15 @@ Result<std::uint64_t> CommandStream::Append(std::uint16_t command, ByteView body
     }
   }
   if (wake && flusher_asleep_.load(std::memory_order_seq_cst)) {
-    const std::lock_guard lock(flusher_mu_);
+    const MutexLock lock(flusher_mu_);
     flusher_asleep_.store(false, std::memory_order_seq_cst);
-    flusher_cv_.notify_one();
+    flusher_cv_.NotifyOne();
   }
   return sequence;
 }
 
 Status CommandStream::AppendSide(std::uint16_t command, ByteView body) {
-  const std::lock_guard lock(side_mu_);
+  const MutexLock lock(side_mu_);
   Bytes frame;
   StartFrame(frame, next_side_sequence_++);
   AppendRecord(frame, command, body, {});
@@ -119,7 +119,7 @@ Status CommandStream::SendBulk(std::uint64_t token, ByteView body) {
 }
 
 Status CommandStream::Flush() {
-  const std::lock_guard lock(append_mu_);
+  const MutexLock lock(append_mu_);
   return FlushLocked();
 }
 
@@ -162,11 +162,11 @@ Result<Reply> CommandStream::CallBytes(std::uint16_t command, ByteView body, Dea
   ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t sequence, Append(command, body, {}));
   const Status waited = WaitUntil(
       [this, sequence] {
-        const std::lock_guard lock(reply_mu_);
+        const MutexLock lock(reply_mu_);
         return replies_.contains(sequence);
       },
       deadline);
-  const std::lock_guard lock(reply_mu_);
+  const MutexLock lock(reply_mu_);
   const auto found = replies_.find(sequence);
   if (found == replies_.end()) return waited;  // What came together with the end of the connection counts.
   Reply reply = std::move(found->second);
@@ -178,42 +178,44 @@ Status CommandStream::TakeInSomething(Deadline deadline) {
   if (deadline.passed()) {
     return {Code::kDeadlineExceeded, "CommandStream::WaitUntil", "the server did not get there in time"};
   }
-  std::unique_lock lock(pump_mu_);
-  if (pumping_) {
-    const std::uint64_t round = pump_round_;
-    pump_cv_.wait_for(lock, std::min<Duration>(deadline.left(), kWaitSlice),
-                      [this, round] { return pump_round_ != round || !pumping_; });
-    return Status::Ok();
+  {
+    const MutexLock lock(pump_mu_);
+    if (pumping_) {
+      const std::uint64_t round = pump_round_;
+      const Instant until = std::min(deadline.at(), Clock::now() + kWaitSlice);
+      while (pump_round_ == round && pumping_ && pump_cv_.WaitUntil(pump_mu_, until)) {
+      }
+      return Status::Ok();
+    }
+    if (closed()) return {Code::kClosed, "CommandStream::WaitUntil", "the connection to the server has ended"};
+    pumping_ = true;
   }
-  if (closed()) return {Code::kClosed, "CommandStream::WaitUntil", "the connection to the server has ended"};
-  pumping_ = true;
-  lock.unlock();
   const Deadline slice(std::min(deadline.at(), Clock::now() + kWaitSlice));
   Status pumped = channel_->Pump(*this, slice);
-  lock.lock();
-  pumping_ = false;
-  ++pump_round_;
-  lock.unlock();
-  pump_cv_.notify_all();
+  EndPump();
   if (pumped.ok() || pumped.code() == Code::kDeadlineExceeded) return Status::Ok();
   closed_.store(true, std::memory_order_release);
   // What arrived together with the end was delivered; the caller looks once more before it gives up.
   return pumped;
 }
 
+void CommandStream::EndPump() {
+  {
+    const MutexLock lock(pump_mu_);
+    pumping_ = false;
+    ++pump_round_;
+  }
+  pump_cv_.NotifyAll();
+}
+
 void CommandStream::Poll() {
   {
-    const std::lock_guard lock(pump_mu_);
+    const MutexLock lock(pump_mu_);
     if (pumping_ || closed()) return;
     pumping_ = true;
   }
   const Status pumped = channel_->Pump(*this, Deadline(Clock::now()));
-  {
-    const std::lock_guard lock(pump_mu_);
-    pumping_ = false;
-    ++pump_round_;
-  }
-  pump_cv_.notify_all();
+  EndPump();
   if (pumped.code() == Code::kClosed) closed_.store(true, std::memory_order_release);
 }
 
@@ -234,7 +236,7 @@ void CommandStream::OnFrame(ByteView frame) {
       reply.code = down.code();
       reply.text = text;
       if (down.body() != nullptr) reply.body.assign(down.body()->begin(), down.body()->end());
-      const std::lock_guard lock(reply_mu_);
+      const MutexLock lock(reply_mu_);
       // A server that answers what nobody asked must not fill our memory.
       if (replies_.size() < kRepliesMax) replies_[down.sequence()] = std::move(reply);
       break;
@@ -253,17 +255,17 @@ void CommandStream::FlusherMain() {
   int idle_rounds = 0;
   while (true) {
     {
-      std::unique_lock lock(flusher_mu_);
+      const MutexLock lock(flusher_mu_);
       if (idle_rounds > kIdleRounds) {
         flusher_asleep_.store(true, std::memory_order_seq_cst);
         bool gathered = false;
         {
           // A record appended just before the flag was set did not wake us: look once more.
-          const std::lock_guard append_lock(append_mu_);
+          const MutexLock append_lock(append_mu_);
           gathered = !batch_.empty();
         }
         if (!gathered) {
-          flusher_cv_.wait(lock, [this] { return stop_flusher_ || !flusher_asleep_.load(std::memory_order_relaxed); });
+          while (!stop_flusher_ && flusher_asleep_.load(std::memory_order_relaxed)) flusher_cv_.Wait(flusher_mu_);
         }
         flusher_asleep_.store(false, std::memory_order_seq_cst);
         idle_rounds = 0;
@@ -273,7 +275,7 @@ void CommandStream::FlusherMain() {
     std::this_thread::sleep_for(kGather);
     bool had_work = false;
     {
-      const std::lock_guard lock(append_mu_);
+      const MutexLock lock(append_mu_);
       had_work = !batch_.empty();
       if (had_work && !FlushLocked().ok()) return;
     }
@@ -288,9 +290,9 @@ void CommandStream::FlusherMain() {
 void CommandStream::Abandon() {
   closed_.store(true, std::memory_order_release);
   {
-    const std::lock_guard lock(flusher_mu_);
+    const MutexLock lock(flusher_mu_);
     stop_flusher_ = true;
-    flusher_cv_.notify_one();
+    flusher_cv_.NotifyOne();
   }
   if (flusher_.joinable()) flusher_.join();
   channel_->Close();

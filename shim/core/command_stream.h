@@ -8,14 +8,13 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <unordered_map>
 
+#include "protocol/base/mutex.h"
 #include "protocol/gen_commands.h"
 #include "protocol/transport/channel.h"
 
@@ -103,12 +102,13 @@ class CommandStream final : private FrameSink {
   Result<std::uint64_t> Append(std::uint16_t command, ByteView body, ByteView payload);
   Status AppendSide(std::uint16_t command, ByteView body);
   Result<Reply> CallBytes(std::uint16_t command, ByteView body, Deadline deadline);
-  Status FlushLocked();  // requires append_mu_
+  Status FlushLocked() ACCELMESH_REQUIRES(append_mu_);
   Status SendPatiently(UpLane lane, ByteView frame);
   Status TakeInSomething(Deadline deadline);
   void OnFrame(ByteView frame) override;
   void FlusherMain();
-  void ReleaseAcknowledged();
+  void ReleaseAcknowledged() ACCELMESH_REQUIRES(append_mu_);
+  void EndPump() ACCELMESH_EXCLUDES(pump_mu_);
 
   std::unique_ptr<ClientChannel> channel_;
   std::function<void(std::string_view)> output_;
@@ -117,28 +117,31 @@ class CommandStream final : private FrameSink {
   std::atomic<std::uint64_t> next_token_{1};
   std::atomic<int> pending_effects_{0};
 
-  std::mutex append_mu_;
-  Bytes batch_;  // frame under construction, header first; empty if nothing is gathered
-  std::uint32_t batch_records_ = 0;
-  std::uint64_t next_sequence_ = 1;
-  std::deque<std::pair<std::uint64_t, Bytes>> retained_;  // last sequence of the frame, frame
-  std::size_t retained_bytes_ = 0;
+  Mutex append_mu_;
+  // The frame under construction, header first; empty if nothing is gathered.
+  Bytes batch_ ACCELMESH_GUARDED_BY(append_mu_);
+  std::uint32_t batch_records_ ACCELMESH_GUARDED_BY(append_mu_) = 0;
+  std::uint64_t next_sequence_ ACCELMESH_GUARDED_BY(append_mu_) = 1;
+  // Sent and not acknowledged: last sequence of the frame, frame.
+  std::deque<std::pair<std::uint64_t, Bytes>> retained_ ACCELMESH_GUARDED_BY(append_mu_);
+  std::size_t retained_bytes_ ACCELMESH_GUARDED_BY(append_mu_) = 0;
 
-  std::mutex side_mu_;
-  std::uint64_t next_side_sequence_ = 1;
+  Mutex side_mu_;
+  std::uint64_t next_side_sequence_ ACCELMESH_GUARDED_BY(side_mu_) = 1;
 
-  std::mutex pump_mu_;
-  std::condition_variable pump_cv_;
-  bool pumping_ = false;
-  std::uint64_t pump_round_ = 0;
+  Mutex pump_mu_;
+  CondVar pump_cv_;
+  bool pumping_ ACCELMESH_GUARDED_BY(pump_mu_) = false;
+  std::uint64_t pump_round_ ACCELMESH_GUARDED_BY(pump_mu_) = 0;
 
-  std::mutex reply_mu_;
-  std::unordered_map<std::uint64_t, Reply> replies_;  // arrived, not yet collected
+  Mutex reply_mu_;
+  // Arrived, not yet collected.
+  std::unordered_map<std::uint64_t, Reply> replies_ ACCELMESH_GUARDED_BY(reply_mu_);
 
-  std::mutex flusher_mu_;
-  std::condition_variable flusher_cv_;
+  Mutex flusher_mu_;
+  CondVar flusher_cv_;
   std::atomic<bool> flusher_asleep_{true};
-  bool stop_flusher_ = false;
+  bool stop_flusher_ ACCELMESH_GUARDED_BY(flusher_mu_) = false;
   std::thread flusher_;
 };
 

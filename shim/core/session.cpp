@@ -73,10 +73,13 @@ Status ClientSession::ReadInfo(const Reply& reply) {
     if (offset > window_.bytes() || from->window_bytes() > window_.bytes() - offset) {
       return {Code::kBadFrame, kWhere, "a device lies outside the window"};
     }
+    const MutexLock memory_lock(memory_mu_);
+    const MutexLock stream_lock(stream_mu_);
     memory_.emplace_back(from->window_base(), from->window_bytes(), from->memory_bytes());
     auto legacy = std::make_unique<Stream>();
     legacy->slot = static_cast<std::uint32_t>(streams_.size());
     legacy->device = legacy->slot;
+    legacy_.push_back(legacy.get());
     streams_.push_back(std::move(legacy));
     devices_.push_back(std::move(device));
   }
@@ -112,12 +115,12 @@ bool ClientSession::Idle(const Stream& stream) const {
 }
 
 bool ClientSession::AnythingPending() const {
-  const std::lock_guard lock(stream_mu_);
+  const MutexLock lock(stream_mu_);
   return std::any_of(streams_.begin(), streams_.end(), [this](const auto& s) { return s != nullptr && !Idle(*s); });
 }
 
 std::uint64_t ClientSession::PassedByAll() const {
-  const std::lock_guard lock(stream_mu_);
+  const MutexLock lock(stream_mu_);
   std::uint64_t passed = ~std::uint64_t{0};
   for (const auto& stream : streams_) {
     if (stream == nullptr) continue;
@@ -137,7 +140,7 @@ DeviceResult ClientSession::CreateStream(std::uint32_t device, wire::StreamKind 
   made->flags = flags;
   made->priority = priority;
   {
-    const std::lock_guard lock(stream_mu_);
+    const MutexLock lock(stream_mu_);
     const auto free_slot =
         std::find(streams_.begin() + static_cast<std::ptrdiff_t>(devices_.size()), streams_.end(), nullptr);
     made->slot = static_cast<std::uint32_t>(free_slot - streams_.begin());
@@ -165,7 +168,7 @@ DeviceResult ClientSession::DestroyStream(Stream* stream) {
   // The slot's counter must have passed before somebody else counts on it; a destroyed stream's work goes on natively.
   std::unique_ptr<Stream> gone;
   {
-    const std::lock_guard lock(stream_mu_);
+    const MutexLock lock(stream_mu_);
     gone = std::move(streams_[slot]);
     if (!Passed(slot, last)) {
       // Kept as a nameless stream, so that quarantine and device synchronise still see its work.
@@ -177,11 +180,15 @@ DeviceResult ClientSession::DestroyStream(Stream* stream) {
       zombies_.push_back(slot);
       streams_[slot] = std::move(rest);
     }
-    std::erase_if(zombies_, [this](std::uint32_t z) {
-      if (streams_[z] == nullptr || !Idle(*streams_[z])) return false;
-      streams_[z] = nullptr;
-      return true;
-    });
+    for (auto zombie = zombies_.begin(); zombie != zombies_.end();) {
+      std::unique_ptr<Stream>& place = streams_[*zombie];
+      if (place != nullptr && Idle(*place)) {
+        place = nullptr;
+        zombie = zombies_.erase(zombie);
+      } else {
+        ++zombie;
+      }
+    }
   }
   return 0;
 }
@@ -197,7 +204,7 @@ bool ClientSession::IsStream(const Stream* stream) {
   thread_local KnownHandle known;
   const std::uint64_t generation = handle_generation_.load(std::memory_order_acquire);
   if (known.handle == stream && known.session == this && known.generation == generation) return true;
-  const std::lock_guard lock(stream_mu_);
+  const MutexLock lock(stream_mu_);
   const bool found =
       std::any_of(streams_.begin(), streams_.end(), [stream](const auto& s) { return s.get() == stream; });
   if (found) known = {this, generation, stream};
@@ -207,7 +214,7 @@ bool ClientSession::IsStream(const Stream* stream) {
 DeviceResult ClientSession::Synchronize(const Stream& stream) {
   std::vector<std::pair<std::uint32_t, std::uint64_t>> wanted;
   {
-    const std::lock_guard lock(stream_mu_);
+    const MutexLock lock(stream_mu_);
     for (const auto& other : streams_) {
       if (other == nullptr) continue;
       // The legacy stream is behind everything in the blocking streams of its device.
@@ -227,7 +234,7 @@ DeviceResult ClientSession::Synchronize(const Stream& stream) {
 DeviceResult ClientSession::SynchronizeDevice(std::uint32_t device) {
   std::vector<std::pair<std::uint32_t, std::uint64_t>> wanted;
   {
-    const std::lock_guard lock(stream_mu_);
+    const MutexLock lock(stream_mu_);
     for (const auto& s : streams_) {
       if (s != nullptr && s->device == device) wanted.emplace_back(s->slot, s->last_sequence.load());
     }
@@ -246,7 +253,7 @@ DeviceResult ClientSession::CreateEvent(std::uint32_t device, bool timing, Event
   made->device = device;
   made->timing = timing;
   {
-    const std::lock_guard lock(stream_mu_);
+    const MutexLock lock(stream_mu_);
     if (!free_event_ids_.empty()) {
       made->id = free_event_ids_.back();
       free_event_ids_.pop_back();
@@ -266,7 +273,7 @@ DeviceResult ClientSession::DestroyEvent(Event* event) {
   const auto posted = commands_->Post(wire::EventDestroy(event->id, 0));
   if (!posted.ok()) return Lost(posted.status());
   handle_generation_.fetch_add(1, std::memory_order_acq_rel);
-  const std::lock_guard lock(stream_mu_);
+  const MutexLock lock(stream_mu_);
   free_event_ids_.push_back(event->id);
   events_.erase(event);
   return 0;
@@ -276,7 +283,7 @@ bool ClientSession::IsEvent(const Event* event) {
   thread_local KnownHandle known;
   const std::uint64_t generation = handle_generation_.load(std::memory_order_acquire);
   if (known.handle == event && known.session == this && known.generation == generation) return true;
-  const std::lock_guard lock(stream_mu_);
+  const MutexLock lock(stream_mu_);
   const bool found = events_.contains(event);
   if (found) known = {this, generation, event};
   return found;
@@ -286,7 +293,7 @@ DeviceResult ClientSession::RecordEvent(Event* event, Stream* stream) {
   std::uint64_t sequence = 0;
   const DeviceResult posted = PostOn(stream, wire::EventRecord(event->id, stream->slot), {}, &sequence);
   if (posted != 0) return posted;
-  const std::lock_guard lock(stream_mu_);
+  const MutexLock lock(stream_mu_);
   // Of two threads that record one event at a time the server sees the higher sequence last.
   if (sequence > event->sequence) {
     event->stream_slot = stream->slot;
@@ -297,7 +304,7 @@ DeviceResult ClientSession::RecordEvent(Event* event, Stream* stream) {
 
 DeviceResult ClientSession::WaitEvent(Stream* stream, Event* event) {
   {
-    const std::lock_guard lock(stream_mu_);
+    const MutexLock lock(stream_mu_);
     if (event->sequence == 0) return 0;  // Never recorded: nothing to wait for.
   }
   return PostOn(stream, wire::StreamWaitEvent(stream->slot, event->id));
@@ -307,7 +314,7 @@ bool ClientSession::EventDone(const Event& event) {
   std::uint32_t slot = 0;
   std::uint64_t sequence = 0;
   {
-    const std::lock_guard lock(stream_mu_);
+    const MutexLock lock(stream_mu_);
     slot = event.stream_slot;
     sequence = event.sequence;
   }
@@ -321,7 +328,7 @@ DeviceResult ClientSession::SynchronizeEvent(const Event& event) {
   std::uint32_t slot = 0;
   std::uint64_t sequence = 0;
   {
-    const std::lock_guard lock(stream_mu_);
+    const MutexLock lock(stream_mu_);
     slot = event.stream_slot;
     sequence = event.sequence;
   }

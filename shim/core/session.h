@@ -11,7 +11,6 @@
 #include <atomic>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -129,7 +128,7 @@ class ClientSession {
   bool FindPinned(const void* address, PinnedRange* range);
 
   // Streams. `Legacy(d)` is device d's default stream. Pointers are valid until DestroyStream.
-  Stream* Legacy(std::uint32_t device) { return streams_[device].get(); }
+  Stream* Legacy(std::uint32_t device) { return legacy_[device]; }
   DeviceResult CreateStream(std::uint32_t device, wire::StreamKind kind, unsigned flags, int priority, Stream** stream);
   DeviceResult DestroyStream(Stream* stream);
   bool IsStream(const Stream* stream);
@@ -184,34 +183,39 @@ class ClientSession {
 
   std::unique_ptr<CommandStream> commands_;
   Window window_;
-  std::vector<LeasedDevice> devices_;
+  std::vector<LeasedDevice> devices_;  // constant after Open(), as are the next three
   std::string backend_;
   int driver_version_ = 0;
+  std::vector<Stream*> legacy_;  // by device
   std::atomic<bool> error_taken_{false};
   std::atomic<bool> lost_{false};
 
-  mutable std::mutex memory_mu_;
-  std::vector<AddressSpace> memory_;
-  std::map<std::uint64_t, std::pair<std::uint64_t, std::uint32_t>> globals_;  // address -> bytes, device
+  mutable Mutex memory_mu_;
+  std::vector<AddressSpace> memory_ ACCELMESH_GUARDED_BY(memory_mu_);
+  std::map<std::uint64_t, std::pair<std::uint64_t, std::uint32_t>> globals_
+      ACCELMESH_GUARDED_BY(memory_mu_);  // address -> bytes, device
 
-  mutable std::mutex pinned_mu_;
-  std::map<std::uintptr_t, PinnedRange> pinned_;
-  std::uint32_t next_region_ = 0;
-  std::unordered_map<std::uint32_t, std::uint64_t> pinned_writes_;  // stream slot -> its last, under pinned_mu_
+  mutable Mutex pinned_mu_;
+  std::map<std::uintptr_t, PinnedRange> pinned_ ACCELMESH_GUARDED_BY(pinned_mu_);
+  std::uint32_t next_region_ ACCELMESH_GUARDED_BY(pinned_mu_) = 0;
+  std::unordered_map<std::uint32_t, std::uint64_t> pinned_writes_
+      ACCELMESH_GUARDED_BY(pinned_mu_);  // stream slot -> its last
   std::atomic<bool> any_pinned_write_{false};
-  std::vector<std::uint64_t> landing_;  // tokens of asynchronous copies into host memory, under pinned_mu_
+  std::vector<std::uint64_t> landing_
+      ACCELMESH_GUARDED_BY(pinned_mu_);  // tokens of asynchronous copies into host memory
   std::atomic<int> landing_count_{0};
 
   struct KnownHandle;
   std::atomic<std::uint64_t> handle_generation_{1};
-  mutable std::mutex stream_mu_;
-  std::vector<std::unique_ptr<Stream>> streams_;  // by slot; null where free
-  std::vector<std::uint32_t> zombies_;            // slots of destroyed streams whose work has not ended
-  std::unordered_map<const Event*, std::unique_ptr<Event>> events_;
-  std::vector<std::uint32_t> free_event_ids_;
-  std::uint32_t next_event_ = 0;
-  std::vector<std::uint32_t> free_module_ids_;
-  std::uint32_t next_module_ = 0;
+  mutable Mutex stream_mu_;
+  std::vector<std::unique_ptr<Stream>> streams_ ACCELMESH_GUARDED_BY(stream_mu_);  // by slot; null where free
+  std::vector<std::uint32_t> zombies_
+      ACCELMESH_GUARDED_BY(stream_mu_);  // slots of destroyed streams whose work has not ended
+  std::unordered_map<const Event*, std::unique_ptr<Event>> events_ ACCELMESH_GUARDED_BY(stream_mu_);
+  std::vector<std::uint32_t> free_event_ids_ ACCELMESH_GUARDED_BY(stream_mu_);
+  std::uint32_t next_event_ ACCELMESH_GUARDED_BY(stream_mu_) = 0;
+  std::vector<std::uint32_t> free_module_ids_ ACCELMESH_GUARDED_BY(stream_mu_);
+  std::uint32_t next_module_ ACCELMESH_GUARDED_BY(stream_mu_) = 0;
 };
 
 }  // namespace accelmesh

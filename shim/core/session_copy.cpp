@@ -83,7 +83,7 @@ DeviceResult ClientSession::CopyToHost(Stream* stream, void* dst, std::uint64_t 
   if (is_pinned && !wait) {
     // Lands while the program goes on; the flusher receives if nobody else does.
     {
-      const std::lock_guard lock(pinned_mu_);
+      const MutexLock lock(pinned_mu_);
       landing_.push_back(token);
     }
     landing_count_.fetch_add(1, std::memory_order_release);
@@ -112,7 +112,7 @@ DeviceResult ClientSession::AwaitBody(std::uint64_t token, std::uint32_t slot, s
 }
 
 void ClientSession::NotePinnedWrite(std::uint32_t slot, std::uint64_t sequence) {
-  const std::lock_guard lock(pinned_mu_);
+  const MutexLock lock(pinned_mu_);
   std::uint64_t& last = pinned_writes_[slot];
   last = std::max(last, sequence);
   any_pinned_write_.store(true, std::memory_order_release);
@@ -120,7 +120,7 @@ void ClientSession::NotePinnedWrite(std::uint32_t slot, std::uint64_t sequence) 
 
 bool ClientSession::PinnedWritesPending() {
   if (!any_pinned_write_.load(std::memory_order_acquire)) return false;
-  const std::lock_guard lock(pinned_mu_);
+  const MutexLock lock(pinned_mu_);
   std::erase_if(pinned_writes_, [this](const auto& write) { return Passed(write.first, write.second); });
   any_pinned_write_.store(!pinned_writes_.empty(), std::memory_order_release);
   return !pinned_writes_.empty();
@@ -128,7 +128,7 @@ bool ClientSession::PinnedWritesPending() {
 
 void ClientSession::ReapLanded() {
   if (landing_count_.load(std::memory_order_acquire) == 0) return;
-  const std::lock_guard lock(pinned_mu_);
+  const MutexLock lock(pinned_mu_);
   const std::size_t before = landing_.size();
   const bool failed = commands_->progress().error.load(std::memory_order_acquire) != 0;
   std::erase_if(landing_, [this, failed](std::uint64_t token) {

@@ -17,7 +17,7 @@ DeviceResult ClientSession::Malloc(std::uint32_t device, std::uint64_t bytes, st
     bool could_fit = false;
     const std::uint64_t passed = PassedByAll();
     {
-      const std::lock_guard lock(memory_mu_);
+      const MutexLock lock(memory_mu_);
       AddressSpace& space = memory_[device];
       space.Release(passed);
       const Result<std::uint64_t> got = space.Allocate(bytes);
@@ -40,7 +40,7 @@ DeviceResult ClientSession::Malloc(std::uint32_t device, std::uint64_t bytes, st
 
 DeviceResult ClientSession::Free(std::uint64_t address) {
   const bool idle = !AnythingPending();
-  const std::lock_guard lock(memory_mu_);
+  const MutexLock lock(memory_mu_);
   for (std::uint32_t device = 0; device < memory_.size(); ++device) {
     AddressSpace& space = memory_[device];
     if (!space.Contains(address)) continue;
@@ -53,13 +53,13 @@ DeviceResult ClientSession::Free(std::uint64_t address) {
 }
 
 void ClientSession::MemoryInfo(std::uint32_t device, std::uint64_t* free_bytes, std::uint64_t* total_bytes) {
-  const std::lock_guard lock(memory_mu_);
+  const MutexLock lock(memory_mu_);
   *total_bytes = memory_[device].memory_bytes();
   *free_bytes = memory_[device].memory_bytes() - memory_[device].allocated_bytes();
 }
 
 bool ClientSession::FindDeviceRange(std::uint64_t address, AddressSpace::Range* range, std::uint32_t* device) {
-  const std::lock_guard lock(memory_mu_);
+  const MutexLock lock(memory_mu_);
   for (std::uint32_t d = 0; d < memory_.size(); ++d) {
     if (!memory_[d].Contains(address)) continue;
     *range = memory_[d].Find(address);
@@ -97,7 +97,7 @@ DeviceResult ClientSession::MallocPinned(std::size_t bytes, unsigned flags, void
   }
   range.address = static_cast<std::uint8_t*>(mapped);
   {
-    const std::lock_guard lock(pinned_mu_);
+    const MutexLock lock(pinned_mu_);
     if (commands_->channel().traits().shares_memory) {
       range.region = next_region_++;  // never given out twice: a release may still be on its way
       range.shared = true;
@@ -114,7 +114,7 @@ DeviceResult ClientSession::MallocPinned(std::size_t bytes, unsigned flags, void
     }
   }
   ::close(fd);
-  const std::lock_guard lock(pinned_mu_);
+  const MutexLock lock(pinned_mu_);
   pinned_.emplace(reinterpret_cast<std::uintptr_t>(mapped), range);
   *address = mapped;
   return 0;
@@ -124,7 +124,7 @@ DeviceResult ClientSession::FreePinned(void* address) {
   // CUDA's cudaFreeHost waits for the device: a copy may still read or write these pages.
   PinnedRange range;
   {
-    const std::lock_guard lock(pinned_mu_);
+    const MutexLock lock(pinned_mu_);
     const auto found = pinned_.find(reinterpret_cast<std::uintptr_t>(address));
     if (found == pinned_.end()) return kInvalidValue;
     range = found->second;
@@ -133,7 +133,7 @@ DeviceResult ClientSession::FreePinned(void* address) {
     if (const DeviceResult waited = SynchronizeDevice(device); waited != 0) break;  // Lost: nobody writes any more.
   }
   {
-    const std::lock_guard lock(pinned_mu_);
+    const MutexLock lock(pinned_mu_);
     pinned_.erase(reinterpret_cast<std::uintptr_t>(address));
   }
   if (range.shared) {
@@ -145,7 +145,7 @@ DeviceResult ClientSession::FreePinned(void* address) {
 }
 
 bool ClientSession::FindPinned(const void* address, PinnedRange* range) {
-  const std::lock_guard lock(pinned_mu_);
+  const MutexLock lock(pinned_mu_);
   auto after = pinned_.upper_bound(reinterpret_cast<std::uintptr_t>(address));
   if (after == pinned_.begin()) return false;
   const PinnedRange& found = std::prev(after)->second;

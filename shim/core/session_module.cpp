@@ -41,7 +41,7 @@ std::shared_ptr<const LoadedModule> ClientSession::LoadModule(std::uint32_t devi
     return module;
   }
   {
-    const std::lock_guard lock(stream_mu_);
+    const MutexLock lock(stream_mu_);
     if (!free_module_ids_.empty()) {
       module->id = free_module_ids_.back();
       free_module_ids_.pop_back();
@@ -93,7 +93,7 @@ std::shared_ptr<const LoadedModule> ClientSession::LoadModule(std::uint32_t devi
     }
   }
   if (info.globals() != nullptr) {
-    const std::lock_guard lock(memory_mu_);
+    const MutexLock lock(memory_mu_);
     for (const wire::GlobalInfo* from : *info.globals()) {
       if (from->name() == nullptr) continue;
       module->globals[from->name()->str()] = {from->address(), from->bytes()};
