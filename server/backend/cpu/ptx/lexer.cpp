@@ -1,54 +1,68 @@
 #include "server/backend/cpu/ptx/lexer.h"
 
-#include <cctype>
-
 namespace accelmesh::ptx {
 namespace {
+// Not <cctype>: its answers depend on the locale.
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsWordStart(char c) {
-  return std::isalpha(static_cast<unsigned char>(c)) || c == '_' || c == '$' || c == '%' || c == '.';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '$' || c == '%' || c == '.';
 }
-bool IsWord(char c) { return IsWordStart(c) || std::isdigit(static_cast<unsigned char>(c)); }
+bool IsWord(char c) { return IsWordStart(c) || IsDigit(c); }
+bool IsBlank(char c) { return c == ' ' || (c >= '\t' && c <= '\r') || c == '\0'; }
 }  // namespace
 
-std::vector<Token> Tokenize(std::string_view text) {
-  std::vector<Token> tokens;
-  std::uint32_t line = 1;
-  std::size_t i = 0;
-  const auto at = [text](std::size_t k) { return k < text.size() ? text[k] : '\0'; };
-  while (i < text.size()) {
-    const char c = text[i];
-    if (c == '\n') {
-      ++line;
-      ++i;
-    } else if (std::isspace(static_cast<unsigned char>(c)) || c == '\0') {
-      ++i;
-    } else if (c == '/' && at(i + 1) == '/') {
-      while (i < text.size() && text[i] != '\n') ++i;
-    } else if (c == '/' && at(i + 1) == '*') {
-      i += 2;
-      while (i < text.size() && !(text[i] == '*' && at(i + 1) == '/')) line += text[i++] == '\n' ? 1 : 0;
-      i += 2;
-    } else if (c == '"') {
-      const std::size_t start = i++;
-      while (i < text.size() && text[i] != '"') ++i;
-      i = i < text.size() ? i + 1 : i;
-      tokens.push_back({Token::Kind::kString, text.substr(start, i - start), line});
-    } else if (std::isdigit(static_cast<unsigned char>(c))) {
-      const std::size_t start = i;
-      // A dot counts as well: ".version 8.7".
-      while (i < text.size() && (std::isalnum(static_cast<unsigned char>(text[i])) || text[i] == '.')) ++i;
-      tokens.push_back({Token::Kind::kNumber, text.substr(start, i - start), line});
-    } else if (IsWordStart(c)) {
-      const std::size_t start = i;
-      while (i < text.size() && (IsWord(text[i]) || (text[i] == ':' && at(i + 1) == ':'))) i += text[i] == ':' ? 2 : 1;
-      tokens.push_back({Token::Kind::kWord, text.substr(start, i - start), line});
+void Lexer::SkipBlank() {
+  while (at_ < text_.size()) {
+    const char c = text_[at_];
+    if (IsBlank(c)) {
+      line_ += c == '\n' ? 1 : 0;
+      ++at_;
+    } else if (c == '/' && At(at_ + 1) == '/') {
+      while (at_ < text_.size() && text_[at_] != '\n') ++at_;
+    } else if (c == '/' && At(at_ + 1) == '*') {
+      at_ += 2;
+      while (at_ < text_.size() && !(text_[at_] == '*' && At(at_ + 1) == '/')) line_ += text_[at_++] == '\n' ? 1 : 0;
+      at_ = at_ < text_.size() ? at_ + 2 : at_;
     } else {
-      tokens.push_back({Token::Kind::kPunctuation, text.substr(i, 1), line});
-      ++i;
+      return;
     }
   }
-  tokens.push_back({Token::Kind::kEnd, {}, line});
-  return tokens;
+}
+
+// Letters belong to a number (0x1F, 0f3F800000, 10U) and so does a dot (".version 8.7", 1.5); a sign does in 1.0e-3.
+void Lexer::TakeNumber() {
+  const bool based = text_[at_] == '0' && At(at_ + 1) != '.' && !IsDigit(At(at_ + 1));
+  while (at_ < text_.size()) {
+    const char c = text_[at_];
+    if (!(IsDigit(c) || c == '.' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))) return;
+    const bool exponent = !based && (c == 'e' || c == 'E') && (At(at_ + 1) == '-' || At(at_ + 1) == '+');
+    at_ += exponent ? 2 : 1;
+  }
+}
+
+Token Lexer::Next() {
+  SkipBlank();
+  Token token{Token::Kind::kEnd, {}, line_};
+  if (at_ >= text_.size()) return token;
+  const std::size_t start = at_;
+  const char c = text_[at_];
+  if (c == '"') {
+    token.kind = Token::Kind::kString;
+    ++at_;
+    while (at_ < text_.size() && text_[at_] != '"') line_ += text_[at_++] == '\n' ? 1 : 0;
+    at_ = at_ < text_.size() ? at_ + 1 : at_;
+  } else if (IsDigit(c)) {
+    token.kind = Token::Kind::kNumber;
+    TakeNumber();
+  } else if (IsWordStart(c)) {
+    token.kind = Token::Kind::kWord;
+    while (IsWord(At(at_)) || (At(at_) == ':' && At(at_ + 1) == ':')) at_ += text_[at_] == ':' ? 2 : 1;
+  } else {
+    token.kind = Token::Kind::kPunctuation;
+    ++at_;
+  }
+  token.text = text_.substr(start, at_ - start);
+  return token;
 }
 
 }  // namespace accelmesh::ptx

@@ -1,9 +1,8 @@
-// Cuts PTX text into tokens. Tokens are views into the text.
+// Cuts PTX text into tokens, one at a time. Tokens are views into the text.
 #pragma once
 
 #include <cstdint>
 #include <string_view>
-#include <vector>
 
 namespace accelmesh::ptx {
 
@@ -14,8 +13,22 @@ struct Token {
   std::uint32_t line = 0;
 };
 
-// Words hold letters, digits, '_', '$', '%', '.' ("ld.global.f32", "%tid.x", ".reg"); comments are skipped. Ends with
-// kEnd.
-std::vector<Token> Tokenize(std::string_view text);
+// Words hold letters, digits, '_', '$', '%', '.' and "::" ("ld.global.f32", "%tid.x", ".reg"); comments are skipped.
+// A Lexer is a position: a copy of it reads on from where the original stood.
+class Lexer {
+ public:
+  explicit Lexer(std::string_view text) : text_(text) {}
+  // kEnd at the end, again and again.
+  Token Next();
+
+ private:
+  char At(std::size_t i) const { return i < text_.size() ? text_[i] : '\0'; }
+  void SkipBlank();
+  void TakeNumber();
+
+  std::string_view text_;
+  std::size_t at_ = 0;
+  std::uint32_t line_ = 1;
+};
 
 }  // namespace accelmesh::ptx

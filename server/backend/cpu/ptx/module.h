@@ -1,10 +1,10 @@
-// The front end of the software GPU: PTX text taken apart into kernels and variables.
+// The front end of the software GPU: PTX text taken apart into kernels, device functions and variables.
 //
 // PTX ISA 6.0 to 9.0 as nvcc 13 writes it (both of its front ends), plus what other compilers write in the same
-// grammar. The parser knows the grammar, not the opcodes: those are one table in tier0/opcodes.cpp. What it cannot read
-// inside one kernel fails that kernel only, at its first launch, with the line (Kernel::unsupported). Ownership: a
-// Module owns everything, its text too. Threads: const after ParseModule; safe to share. Hostile input: the text comes
-// from a client; sizes, counts and depths are bounded.
+// grammar. The parser knows the grammar, not the opcodes: those are tables in tier0 (arithmetic.cpp and its
+// neighbours). What it cannot read inside one kernel fails that kernel only, at its first launch, with the line
+// (Kernel::unsupported). Ownership: a Module owns everything, its text too. Threads: const after ParseModule; safe to
+// share. Hostile input: the text comes from a client; sizes, counts and depths are bounded.
 #pragma once
 
 #include <cstdint>
@@ -50,14 +50,26 @@ Type ParseType(std::string_view name);
 enum class Space : std::uint8_t { kGlobal, kConst, kShared, kLocal, kParam };
 
 struct Operand {
-  enum class Kind : std::uint8_t { kRegister, kPredicate, kImmediate, kSpecial, kSymbol, kVector, kSink, kLabel };
+  enum class Kind : std::uint8_t {
+    kRegister,
+    kPredicate,
+    kImmediate,
+    kSpecial,   // %tid.x
+    kSymbol,    // of the module: variable, function, kernel parameter
+    kVariable,  // Kernel::variables[index]
+    kVector,
+    kSink,   // _
+    kLabel,  // instruction `index`
+    kTable   // Kernel::branch_tables[index]
+  };
   Kind kind = Kind::kSink;
   bool is_address = false;      // stood in [ ]
   bool negated = false;         // !p
-  std::uint32_t index = 0;      // register, predicate; second predicate of d|p in `paired`
-  std::int32_t paired = -1;     // p of d|p
+  bool is_double = false;       // a constant written as 0d... or in decimal with a point or exponent
+  std::uint32_t index = 0;      // of a register, predicate, variable, label, table
+  std::int32_t paired = -1;     // the predicate p of d|p
   std::uint64_t immediate = 0;  // value, or the offset behind a register or symbol
-  std::string_view symbol;      // symbol, special register, or label
+  std::string_view symbol;      // as written, of everything that has a name
   std::vector<Operand> elements;
 };
 
@@ -83,29 +95,36 @@ struct Variable {
     std::int64_t addend;
   };
   std::vector<Relocation> relocations;
-  std::uint64_t address = 0;  // shared, local: offset in the kernel's frame
+  std::uint64_t address = 0;  // shared, local: offset in the kernel's shared memory or the body's local frame
 };
 
+// Of a kernel: `offset` in the argument block. Of a device function: `offset` in its local frame.
 struct Parameter {
-  std::string name;
+  std::string_view name;  // in the module's text
   std::uint32_t offset = 0;
   std::uint32_t bytes = 0;
   std::uint32_t alignment = 1;
 };
 
+// A kernel or a device function.
 struct Kernel {
   std::string name;
+  bool is_function = false;
   std::vector<Parameter> parameters;
+  std::vector<Parameter> results;  // of a device function
   std::uint32_t parameter_bytes = 0;
-  std::uint32_t static_shared_bytes = 0;
+  std::uint32_t static_shared_bytes = 0;  // of a kernel, with what the functions it calls use
   std::uint32_t local_bytes = 0;
   std::uint32_t registers = 0;  // 64-bit containers
   std::uint32_t predicates = 0;
   std::uint32_t max_threads = 1024;
+  std::uint32_t dynamic_shared_alignment = 16;
   std::vector<Instruction> instructions;
-  std::unordered_map<std::string_view, std::uint32_t> labels;  // name -> index of the instruction behind it
-  std::unordered_map<std::string, Variable> locals;            // .shared and .local of the kernel
-  std::unordered_map<std::string_view, std::vector<std::string_view>> branch_targets;
+  std::vector<Variable> variables;                        // .shared, .local and call parameters of the body
+  std::vector<std::vector<std::uint32_t>> branch_tables;  // .branchtargets: instruction indices
+  std::vector<std::string_view> shared_symbols;           // module-scope .shared variables that it names
+  std::vector<std::string_view> called;                   // names behind `call`
+  std::unordered_map<std::string_view, std::uint64_t> shared_addresses;  // of a kernel: where those lie for it
   Status unsupported;
 };
 
@@ -114,9 +133,10 @@ struct Module {
   std::uint32_t version = 0;  // 10 * major + minor
   std::uint32_t target = 0;   // sm number
   std::vector<Kernel> kernels;
-  std::vector<Variable> variables;                          // .global and .const
-  std::unordered_map<std::string, Variable> module_shared;  // .shared at module scope, offsets from 0
-  std::uint32_t module_shared_bytes = 0;
+  std::vector<Kernel> functions;                                 // .func with a body
+  std::unordered_map<std::string_view, std::uint32_t> function;  // name -> index in functions
+  std::vector<Variable> variables;                               // .global and .const
+  std::unordered_map<std::string, Variable> module_shared;       // .shared outside of kernels
 };
 
 // kInvalidArgument with the line if the text is not PTX at module level.

@@ -1,216 +1,218 @@
+#include "server/backend/cpu/ptx/parser.h"
+
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
-
-#include "protocol/base/limits.h"
-#include "server/backend/cpu/ptx/lexer.h"
-#include "server/backend/cpu/ptx/module.h"
+#include <limits>
+#include <unordered_set>
 
 namespace accelmesh::ptx {
 namespace {
 
 constexpr std::size_t kTextBytesMax = 256 * limits::kMiB;
-constexpr std::uint32_t kRegistersMax = 65536;
-constexpr std::uint32_t kScopesMax = 64;
 constexpr std::uint64_t kVariableBytesMax = 4 * limits::kGiB;
 constexpr std::size_t kInitialBytesMax = 256 * limits::kMiB;
+constexpr std::size_t kVariablesMax = 1u << 20;
+constexpr std::uint64_t kAlignmentMax = 4096;
 
-std::vector<std::string_view> SplitDots(std::string_view word) {
-  std::vector<std::string_view> parts;
-  while (!word.empty()) {
-    const std::size_t dot = word.find('.');
-    if (dot != 0) parts.push_back(word.substr(0, dot));
-    if (dot == std::string_view::npos) break;
-    word.remove_prefix(dot + 1);
-  }
-  return parts;
+bool GoodAlignment(std::uint64_t alignment) {
+  return alignment != 0 && alignment <= kAlignmentMax && (alignment & (alignment - 1)) == 0;
+}
+// The number at the front of "90a"; 0 if there is none or it is absurd.
+std::uint32_t LeadingNumber(std::string_view text) {
+  std::uint32_t value = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  return parsed.ec == std::errc() && value < 100000 ? value : 0;
 }
 
-// Integers in every base, and 0f/0d hexadecimal floats as their bits. Decimal floats become f64 bits.
-bool ParseNumber(std::string_view text, std::uint64_t* value) {
-  if (text.size() > 2 && text[0] == '0' && (text[1] == 'f' || text[1] == 'F' || text[1] == 'd' || text[1] == 'D')) {
-    return std::from_chars(text.data() + 2, text.data() + text.size(), *value, 16).ec == std::errc();
+}  // namespace
+
+bool ParseLiteral(std::string_view text, Literal* literal) {
+  const auto whole = [&text](std::uint64_t* value, int base) {
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), *value, base);
+    return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+  };
+  const char kind = text.size() > 2 && text[0] == '0' ? static_cast<char>(text[1] | 0x20) : '\0';
+  if (kind == 'f' || kind == 'd') {
+    literal->is_double = kind == 'd';
+    const bool right_size = text.size() == (kind == 'd' ? 18u : 10u);
+    text.remove_prefix(2);
+    return right_size && whole(&literal->bits, 16);
+  }
+  if (kind != 'x' && text.find_first_of(".eE") != std::string_view::npos) {
+    double number = 0;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) return false;
+    std::memcpy(&literal->bits, &number, sizeof(number));
+    literal->is_double = true;
+    return true;
   }
   while (!text.empty() && (text.back() == 'U' || text.back() == 'u')) text.remove_suffix(1);
-  if (text.find('.') != std::string_view::npos) {
-    const double number = std::strtod(std::string(text).c_str(), nullptr);
-    std::memcpy(value, &number, sizeof(number));
-    return true;
-  }
-  int base = 10;
-  if (text.size() > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
-    base = 16;
-    text.remove_prefix(2);
-  } else if (text.size() > 2 && text[0] == '0' && (text[1] == 'b' || text[1] == 'B')) {
-    base = 2;
-    text.remove_prefix(2);
-  } else if (text.size() > 1 && text[0] == '0') {
-    base = 8;
-  }
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), *value, base);
-  return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+  if (kind == 'x' || kind == 'b') text.remove_prefix(2);
+  const bool octal = kind != 'x' && kind != 'b' && text.size() > 1 && text[0] == '0';
+  return whole(&literal->bits, kind == 'x' ? 16 : kind == 'b' ? 2 : octal ? 8 : 10);
 }
 
-class Parser {
- public:
-  explicit Parser(Module* module) : module_(module), tokens_(Tokenize(module->text)) {}
-  Status Run();
+Parser::Parser(Module* module) : module_(module), lexer_(module->text) {
+  current_ = lexer_.Next();
+  ahead_ = lexer_.Next();
+}
 
- private:
-  struct Scope {
-    std::unordered_map<std::string_view, std::pair<bool, std::uint32_t>> registers;  // name -> is predicate, index
-    std::vector<std::pair<std::string_view, std::pair<std::uint32_t, std::uint32_t>>> ranges;  // prefix -> first, count
-    std::vector<bool> range_is_predicate;
-  };
+Token Parser::Next() {
+  const Token taken = current_;
+  current_ = ahead_;
+  ahead_ = lexer_.Next();
+  return taken;
+}
+bool Parser::Accept(std::string_view text) {
+  if (AtEnd() || current_.text != text) return false;
+  Next();
+  return true;
+}
+Status Parser::Expect(std::string_view text) {
+  if (Accept(text)) return Status::Ok();
+  return Error("expected '" + std::string(text) + "'");
+}
+Status Parser::Error(const std::string& what) const {
+  const std::string before = AtEnd() ? "the end" : "'" + std::string(current_.text.substr(0, 40)) + "'";
+  return ErrorAt(current_.line, what + " before " + before);
+}
+Status Parser::ErrorAt(std::uint32_t line, const std::string& what) const {
+  return {Code::kInvalidArgument, "ptx line " + std::to_string(line), what};
+}
+void Parser::SkipStatement() {
+  while (!AtEnd() && !Accept(";")) Next();
+}
+void Parser::SkipLine() {
+  const std::uint32_t line = Next().line;
+  while (!AtEnd() && current_.line == line && current_.text != "}") Next();
+}
+// A block in braces with what stands before it, or a statement without one.
+void Parser::SkipBody() {
+  std::size_t depth = 0;
+  while (!AtEnd()) {
+    const std::string_view text = Next().text;
+    if (text == "{") ++depth;
+    if (text == "}" && (depth == 0 || --depth == 0)) return;
+    if (text == ";" && depth == 0) return;
+  }
+}
 
-  const Token& Peek() const { return tokens_[at_]; }
-  const Token& Next() { return tokens_[at_ + 1 < tokens_.size() ? at_++ : at_]; }
-  bool Accept(std::string_view text) {
-    if (Peek().text != text || Peek().kind == Token::Kind::kEnd) return false;
-    Next();
-    return true;
-  }
-  Status Expect(std::string_view text) {
-    if (Accept(text)) return Status::Ok();
-    return Error("expected '" + std::string(text) + "'");
-  }
-  Status Error(const std::string& what) const {
-    return {Code::kInvalidArgument, "ptx line " + std::to_string(Peek().line),
-            what + " before '" + std::string(Peek().text.substr(0, 40)) + "'"};
-  }
-  bool AtEnd() const { return Peek().kind == Token::Kind::kEnd; }
-  void SkipStatement() {
-    while (!AtEnd() && !Accept(";")) Next();
-  }
-  void SkipBody() {
-    int depth = 0;
-    while (!AtEnd()) {
-      const std::string_view text = Next().text;
-      if (text == "{") ++depth;
-      if (text == "}" && --depth <= 0) return;
-      if (text == ";" && depth == 0) return;
-    }
-  }
-
-  Status ParseVariable(Space space, bool is_extern, Variable* variable);
-  Status ParseInitializer(Type type, Variable* variable);
-  Status ParseKernel();
-  Status ParseParameters(Kernel* kernel);
-  Status ParseBody(Kernel* kernel);
-  Status ParseRegisters(Kernel* kernel);
-  Status ParseStatement(Kernel* kernel);
-  Result<Operand> ParseOperand();
-  Result<std::uint64_t> ParseImmediate();
-  bool FindRegister(std::string_view name, Operand* operand) const;
-  void PlaceLocal(Kernel* kernel, Variable variable);
-
-  Module* module_;
-  std::vector<Token> tokens_;
-  std::size_t at_ = 0;
-  std::vector<Scope> scopes_;
-};
+Result<Literal> Parser::ParseConstant() {
+  const bool negative = Accept("-");
+  Literal literal;
+  if (current_.kind != Token::Kind::kNumber || !ParseLiteral(current_.text, &literal))
+    return Error("expected a number");
+  Next();
+  if (negative) literal.bits = literal.is_double ? literal.bits ^ (1ull << 63) : ~literal.bits + 1;
+  return literal;
+}
+Result<std::uint64_t> Parser::ParseCount() {
+  ACCELMESH_ASSIGN_OR_RETURN(const Literal literal, ParseConstant());
+  if (literal.is_double) return Error("expected an integer");
+  return literal.bits;
+}
 
 Status Parser::Run() {
+  bool is_extern = false;  // a linkage directive stood before
   while (!AtEnd()) {
-    if (Accept(".version")) {
-      const std::string version(Next().text);
-      const std::size_t dot = version.find('.');
-      module_->version = static_cast<std::uint32_t>(std::atoi(version.c_str()) * 10);
-      if (dot != std::string::npos)
-        module_->version += static_cast<std::uint32_t>(std::atoi(version.c_str() + dot + 1));
-    } else if (Accept(".target")) {
-      const std::string_view target = Next().text;
-      if (target.substr(0, 3) == "sm_")
-        module_->target = static_cast<std::uint32_t>(std::atoi(std::string(target.substr(3)).c_str()));
-      while (Accept(",")) Next();
-    } else if (Accept(".address_size")) {
-      if (Next().text != "64") return Error("only 64-bit addresses are supported");
-    } else if (Peek().text == ".entry" || Peek().text == ".visible" || Peek().text == ".weak" ||
-               Peek().text == ".extern" || Peek().text == ".common") {
-      const bool is_extern = Peek().text == ".extern";
-      if (Accept(".entry")) {
-        ACCELMESH_RETURN_IF_ERROR(ParseKernel());
-        continue;
-      }
+    const std::string_view word = current_.text;
+    if (word == ".version" || word == ".target" || word == ".address_size") {
+      ACCELMESH_RETURN_IF_ERROR(ParseHeader());
+    } else if (word == ".visible" || word == ".weak" || word == ".extern" || word == ".common") {
       Next();
-      if (is_extern && (Peek().text == ".global" || Peek().text == ".const" || Peek().text == ".shared")) {
-        // Marked extern: its definition, if any, is elsewhere; dynamic shared memory is the usual case.
-        const bool shared = Peek().text == ".shared";
-        const Space space = shared ? Space::kShared : Peek().text == ".const" ? Space::kConst : Space::kGlobal;
-        Next();
-        Variable variable;
-        ACCELMESH_RETURN_IF_ERROR(ParseVariable(space, true, &variable));
-        if (shared) {
-          module_->module_shared[variable.name] = variable;
-        } else {
-          module_->variables.push_back(std::move(variable));
-        }
-      }
-    } else if (Peek().text == ".global" || Peek().text == ".const" || Peek().text == ".shared") {
-      const std::string_view word = Next().text;
-      const Space space = word == ".global" ? Space::kGlobal : word == ".const" ? Space::kConst : Space::kShared;
-      Variable variable;
-      ACCELMESH_RETURN_IF_ERROR(ParseVariable(space, false, &variable));
-      if (space == Space::kShared) {
-        variable.address = AlignUp(module_->module_shared_bytes, variable.alignment);
-        module_->module_shared_bytes = static_cast<std::uint32_t>(variable.address + variable.bytes);
-        module_->module_shared[variable.name] = std::move(variable);
-      } else {
-        module_->variables.push_back(std::move(variable));
-      }
+      is_extern = word == ".extern";
+      continue;
+    } else if (Accept(".entry")) {
+      ACCELMESH_RETURN_IF_ERROR(ParseKernel());
     } else if (Accept(".func")) {
-      SkipBody();  // Called functions are refused by name where a kernel calls them (tier0).
-    } else if (Peek().text == ".section" || Peek().text == "{") {
+      ACCELMESH_RETURN_IF_ERROR(ParseFunction());
+    } else if (word == ".global" || word == ".const" || word == ".shared") {
+      ACCELMESH_RETURN_IF_ERROR(ParseModuleVariable(is_extern));
+    } else if (word == ".section" || word == "{") {
       SkipBody();
-    } else if (Accept(".file") || Accept(".loc")) {
-      const std::uint32_t line = tokens_[at_ - 1].line;
-      while (!AtEnd() && Peek().line == line) Next();
-    } else if (Peek().text.substr(0, 1) == ".") {
+    } else if (word == ".file" || word == ".loc" || word == "@") {  // "@@DWARF" of old compilers
+      SkipLine();
+    } else if (AtDirective()) {
       SkipStatement();
     } else {
       return Error("not a PTX directive");
     }
+    is_extern = false;
+  }
+  for (Kernel& kernel : module_->kernels) PlaceShared(&kernel);
+  DropFunctionAddresses();
+  return Status::Ok();
+}
+
+Status Parser::ParseHeader() {
+  if (Accept(".version")) {
+    const std::string_view version = Next().text;
+    const std::size_t dot = std::min(version.find('.'), version.size());
+    module_->version = LeadingNumber(version.substr(0, dot)) * 10;
+    if (dot < version.size()) module_->version += LeadingNumber(version.substr(dot + 1));
+  } else if (Accept(".target")) {
+    do {
+      const std::string_view target = Next().text;
+      if (target.substr(0, 3) == "sm_") module_->target = LeadingNumber(target.substr(3));
+    } while (Accept(","));
+  } else {
+    Next();
+    if (Next().text != "64") return Error("only 64-bit addresses are supported");
   }
   return Status::Ok();
 }
 
-Result<std::uint64_t> Parser::ParseImmediate() {
-  const bool negative = Accept("-");
-  std::uint64_t value = 0;
-  if (Peek().kind != Token::Kind::kNumber || !ParseNumber(Peek().text, &value)) return Error("expected a number");
-  Next();
-  return negative ? ~value + 1 : value;
+Status Parser::ParseModuleVariable(bool is_extern) {
+  const std::string_view word = Next().text;
+  Variable variable;
+  if (word == ".shared") {
+    // Where it lies is decided per kernel (PlaceShared). Extern is the usual way to name dynamic shared memory.
+    ACCELMESH_RETURN_IF_ERROR(ParseVariable(Space::kShared, is_extern, &variable));
+    if (variable.bytes > limits::kMiB) return Error("a shared variable past the limit");
+    module_->module_shared[variable.name] = std::move(variable);
+    return Status::Ok();
+  }
+  ACCELMESH_RETURN_IF_ERROR(ParseVariable(word == ".global" ? Space::kGlobal : Space::kConst, is_extern, &variable));
+  if (module_->variables.size() >= kVariablesMax) return Error("too many variables");
+  module_->variables.push_back(std::move(variable));
+  return Status::Ok();
 }
 
 Status Parser::ParseVariable(Space space, bool is_extern, Variable* variable) {
   variable->space = space;
   variable->is_extern = is_extern;
   Type type = Type::kNone;
-  while (Peek().kind == Token::Kind::kWord && Peek().text[0] == '.') {
+  std::uint64_t lanes = 1;  // of a .v2 or .v4 variable
+  while (AtDirective()) {
     const std::string_view word = Next().text;
     if (word == ".align") {
-      ACCELMESH_ASSIGN_OR_RETURN(variable->alignment, ParseImmediate());
+      ACCELMESH_ASSIGN_OR_RETURN(variable->alignment, ParseCount());
     } else if (word == ".attribute") {
       while (!AtEnd() && !Accept(")")) Next();
-    } else if (word.substr(0, 2) == ".v") {
-      return Error("vector variables are not supported");
+    } else if (word == ".v2" || word == ".v4") {
+      lanes = word == ".v2" ? 2 : 4;
     } else if (const Type parsed = ParseType(word.substr(1)); parsed != Type::kNone) {
       type = parsed;
+    } else {
+      return Error("a variable cannot be '" + std::string(word.substr(0, 40)) + "'");
     }
   }
   const std::uint32_t element = TypeBytes(type);
   if (element == 0) return Error("a variable needs a type");
-  variable->name = Next().text;
-  variable->alignment = std::max<std::uint64_t>(variable->alignment, element);
-  if (variable->alignment > 4096 || (variable->alignment & (variable->alignment - 1)) != 0) return Error("bad .align");
-  std::uint64_t count = 1;
+  if (current_.kind != Token::Kind::kWord) return Error("a variable needs a name");
+  name_ = Next().text;
+  variable->name = name_;
+  if (variable->name.size() > limits::kNameBytesMax) return Error("a name past the limit");
+  variable->alignment = std::max<std::uint64_t>(variable->alignment, element * lanes);
+  if (!GoodAlignment(variable->alignment)) return Error("bad .align");
+  std::uint64_t count = lanes;
   while (Accept("[")) {
     std::uint64_t extent = 0;
     if (!Accept("]")) {
-      ACCELMESH_ASSIGN_OR_RETURN(extent, ParseImmediate());
+      ACCELMESH_ASSIGN_OR_RETURN(extent, ParseCount());
       ACCELMESH_RETURN_IF_ERROR(Expect("]"));
     }
-    if (__builtin_mul_overflow(count, extent, &count)) return Error("too large");
+    if (__builtin_mul_overflow(count, extent, &count)) return Error("a variable past the limit");
   }
   if (count > kVariableBytesMax / element) return Error("a variable past the limit");
   variable->bytes = count * element;
@@ -223,25 +225,34 @@ Status Parser::ParseInitializer(Type type, Variable* variable) {
   variable->initial.assign(variable->bytes, 0);
   const std::uint32_t element = TypeBytes(type);
   std::uint64_t offset = 0;
-  int depth = 0;
+  std::uint32_t depth = 0;
   do {
     while (Accept("{")) ++depth;
     std::uint64_t value = 0;
-    if (Peek().kind == Token::Kind::kWord) {
+    if (current_.kind == Token::Kind::kWord) {
       const bool generic = Accept("generic");
       if (generic) ACCELMESH_RETURN_IF_ERROR(Expect("("));
       Variable::Relocation relocation{offset, std::string(Next().text), 0};
       if (generic) ACCELMESH_RETURN_IF_ERROR(Expect(")"));
-      if (Accept("+")) {
-        ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t addend, ParseImmediate());
+      if (current_.text == "+" || current_.text == "-") {
+        Accept("+");
+        ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t addend, ParseCount());
         relocation.addend = static_cast<std::int64_t>(addend);
       }
       if (element != 8) return Error("the address of a symbol needs 64 bits");
       variable->relocations.push_back(std::move(relocation));
-    } else if (Peek().text != "}") {
-      ACCELMESH_ASSIGN_OR_RETURN(value, ParseImmediate());
+    } else if (current_.text != "}") {
+      ACCELMESH_ASSIGN_OR_RETURN(const Literal literal, ParseConstant());
+      value = literal.bits;
+      if (literal.is_double && type == Type::kF32) {
+        double number = 0;
+        std::memcpy(&number, &value, sizeof(number));
+        const float single = static_cast<float>(number);
+        value = 0;
+        std::memcpy(&value, &single, sizeof(single));
+      }
     }
-    if (offset + element > variable->bytes) return Error("more initialisers than elements");
+    if (element > variable->bytes - offset) return Error("more initialisers than elements");
     std::memcpy(variable->initial.data() + offset, &value, std::min<std::size_t>(element, sizeof(value)));
     offset += element;
     while (depth > 0 && Accept("}")) --depth;
@@ -249,266 +260,167 @@ Status Parser::ParseInitializer(Type type, Variable* variable) {
   return Status::Ok();
 }
 
-Status Parser::ParseParameters(Kernel* kernel) {
-  while (!AtEnd() && !Accept(")")) {
-    ACCELMESH_RETURN_IF_ERROR(Expect(".param"));
-    Parameter parameter;
-    Type type = Type::kNone;
-    while (Peek().kind == Token::Kind::kWord && Peek().text[0] == '.') {
-      const std::string_view word = Next().text;
-      if (word == ".align") {
-        ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t alignment, ParseImmediate());
-        parameter.alignment = static_cast<std::uint32_t>(alignment);
-      } else if (const Type parsed = ParseType(word.substr(1)); parsed != Type::kNone && type == Type::kNone) {
-        type = parsed;
-      }
+Result<Parameter> Parser::ParseParameter() {
+  Parameter parameter;
+  Type type = Type::kNone;
+  bool pointer = false;  // what stands behind .ptr is about the memory that it points to
+  ACCELMESH_RETURN_IF_ERROR(Expect(".param"));
+  while (AtDirective()) {
+    const std::string_view word = Next().text;
+    if (word == ".align") {
+      ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t alignment, ParseCount());
+      if (!GoodAlignment(alignment)) return Error("bad .align");
+      if (!pointer) parameter.alignment = static_cast<std::uint32_t>(alignment);
+    } else if (word == ".ptr") {
+      pointer = true;
+    } else if (const Type parsed = ParseType(word.substr(1)); parsed != Type::kNone && type == Type::kNone) {
+      type = parsed;
     }
-    parameter.name = Next().text;
-    parameter.bytes = TypeBytes(type);
-    if (Accept("[")) {
-      ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t count, ParseImmediate());
-      ACCELMESH_RETURN_IF_ERROR(Expect("]"));
-      if (count > limits::kKernelArgumentBytesMax) return Error("a parameter past the limit");
-      parameter.bytes *= static_cast<std::uint32_t>(count);
+  }
+  if (TypeBytes(type) == 0 || current_.kind != Token::Kind::kWord) return Error("a parameter needs a type and a name");
+  parameter.name = Next().text;
+  if (parameter.name.size() > limits::kNameBytesMax) return Error("a name past the limit");
+  parameter.alignment = std::max(parameter.alignment, TypeBytes(type));
+  parameter.bytes = TypeBytes(type);
+  if (Accept("[")) {
+    std::uint64_t count = 0;
+    if (current_.text != "]") {
+      ACCELMESH_ASSIGN_OR_RETURN(count, ParseCount());
     }
-    parameter.alignment = std::max(parameter.alignment, TypeBytes(type));
-    if (parameter.alignment == 0 || parameter.alignment > 4096 ||
-        (parameter.alignment & (parameter.alignment - 1)) != 0) {
-      return Error("bad .align");
+    ACCELMESH_RETURN_IF_ERROR(Expect("]"));
+    if (count > limits::kKernelArgumentBytesMax) return Error("a parameter past the limit");
+    parameter.bytes *= static_cast<std::uint32_t>(count);
+  }
+  return parameter;
+}
+
+// Up to the closing parenthesis. Offsets go on from `*bytes`.
+Status Parser::ParseParameters(std::vector<Parameter>* parameters, std::uint32_t* bytes) {
+  while (!Accept(")")) {
+    if (AtEnd()) return Error("parameters do not end");
+    ACCELMESH_ASSIGN_OR_RETURN(Parameter parameter, ParseParameter());
+    parameter.offset = static_cast<std::uint32_t>(AlignUp(*bytes, parameter.alignment));
+    *bytes = parameter.offset + parameter.bytes;
+    if (*bytes > limits::kKernelArgumentBytesMax || parameters->size() >= limits::kKernelParametersMax) {
+      return Error("parameters past the limit");
     }
-    parameter.offset = static_cast<std::uint32_t>(AlignUp(kernel->parameter_bytes, parameter.alignment));
-    kernel->parameter_bytes = parameter.offset + parameter.bytes;
-    if (kernel->parameter_bytes > limits::kKernelArgumentBytesMax) return Error("parameters past the limit");
-    kernel->parameters.push_back(std::move(parameter));
-    Accept(",");
+    parameters->push_back(std::move(parameter));
+    if (!Accept(",") && current_.text != ")") return Error("expected ',' or ')'");
   }
   return Status::Ok();
+}
+
+void Parser::ParseBodyOrSkip(Kernel* body) {
+  const Lexer lexer = lexer_;
+  const Token current = current_;
+  const Token ahead = ahead_;
+  scopes_.clear();
+  const Status parsed = ParseBody(body);
+  if (parsed.ok()) return;
+  // This one fails where it is needed; the rest of the module is as good as before.
+  body->unsupported = Status(Code::kUnsupported, parsed.where(), parsed.text());
+  body->instructions.clear();
+  lexer_ = lexer;
+  current_ = current;
+  ahead_ = ahead;
+  SkipBody();
 }
 
 Status Parser::ParseKernel() {
   Kernel kernel;
+  if (current_.kind != Token::Kind::kWord) return Error("a kernel needs a name");
   kernel.name = Next().text;
-  if (Accept("(")) ACCELMESH_RETURN_IF_ERROR(ParseParameters(&kernel));
-  while (!AtEnd() && Peek().text != "{") {
-    if (Accept(";")) return Status::Ok();  // A declaration.
-    const bool limit = Peek().text == ".maxntid" || Peek().text == ".reqntid";
+  if (kernel.name.size() > limits::kNameBytesMax) return Error("a name past the limit");
+  if (Accept("(")) ACCELMESH_RETURN_IF_ERROR(ParseParameters(&kernel.parameters, &kernel.parameter_bytes));
+  while (!AtEnd() && current_.text != "{") {
+    if (Accept(";")) return Status::Ok();  // a declaration
+    const bool limit = current_.text == ".maxntid" || current_.text == ".reqntid";
     Next();
-    if (limit) {
-      std::uint64_t threads = 1;
-      do {
-        ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t extent, ParseImmediate());
-        threads *= std::min<std::uint64_t>(extent, 1024);
-      } while (Accept(","));
-      kernel.max_threads = static_cast<std::uint32_t>(std::min<std::uint64_t>(threads, 1024));
-    }
-  }
-  const std::size_t body = at_;
-  kernel.static_shared_bytes = module_->module_shared_bytes;
-  scopes_.clear();
-  const Status parsed = ParseBody(&kernel);
-  if (!parsed.ok()) {
-    // This kernel fails at its first launch; the rest of the module is as good as before.
-    kernel.unsupported = Status(Code::kUnsupported, parsed.where(), parsed.text());
-    at_ = body;
-    SkipBody();
+    if (!limit) continue;
+    std::uint64_t threads = 1;
+    do {
+      ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t extent, ParseCount());
+      threads = std::min<std::uint64_t>(threads * std::min<std::uint64_t>(extent, 1024), 1024);
+    } while (Accept(","));
+    kernel.max_threads = static_cast<std::uint32_t>(threads);
   }
   if (module_->kernels.size() >= limits::kKernelsPerModuleMax) return Error("too many kernels");
+  ParseBodyOrSkip(&kernel);
   module_->kernels.push_back(std::move(kernel));
   return Status::Ok();
 }
 
-void Parser::PlaceLocal(Kernel* kernel, Variable variable) {
-  std::uint32_t& size = variable.space == Space::kShared ? kernel->static_shared_bytes : kernel->local_bytes;
-  variable.address = AlignUp(size, variable.alignment);
-  if (!variable.is_extern) size = static_cast<std::uint32_t>(variable.address + variable.bytes);
-  kernel->locals[variable.name] = std::move(variable);
-}
-
-Status Parser::ParseBody(Kernel* kernel) {
-  ACCELMESH_RETURN_IF_ERROR(Expect("{"));
-  scopes_.emplace_back();
-  while (!scopes_.empty()) {
-    if (AtEnd()) return Error("the body of a kernel does not end");
-    if (Accept("}")) {
-      scopes_.pop_back();
-    } else if (Accept("{")) {
-      if (scopes_.size() >= kScopesMax) return Error("scopes nested too deeply");
-      scopes_.emplace_back();
-    } else if (Accept(".reg")) {
-      ACCELMESH_RETURN_IF_ERROR(ParseRegisters(kernel));
-    } else if (Peek().text == ".shared" || Peek().text == ".local") {
-      Variable variable;
-      const Space space = Next().text == ".shared" ? Space::kShared : Space::kLocal;
-      ACCELMESH_RETURN_IF_ERROR(ParseVariable(space, false, &variable));
-      if (variable.bytes > limits::kMiB) return Error("a shared or local variable past the limit");
-      PlaceLocal(kernel, std::move(variable));
-    } else if (Accept(".param")) {
-      // Scratch space for a call: lives in local memory.
-      Variable variable;
-      ACCELMESH_RETURN_IF_ERROR(ParseVariable(Space::kParam, false, &variable));
-      if (variable.bytes > limits::kMiB) return Error("a call parameter past the limit");
-      PlaceLocal(kernel, std::move(variable));
-    } else if (Peek().text == ".loc" || Peek().text == ".file") {
-      const std::uint32_t line = Next().line;
-      while (!AtEnd() && Peek().line == line && Peek().text != "}") Next();
-    } else if (Peek().text[0] == '.') {
-      SkipStatement();  // .pragma and the like
-    } else {
-      ACCELMESH_RETURN_IF_ERROR(ParseStatement(kernel));
-    }
+// .func (results) name (parameters) directives { body }; all but the name may be absent. Parameters lie at the front of
+// the function's local frame.
+Status Parser::ParseFunction() {
+  Kernel function;
+  std::string_view name;
+  std::uint32_t bytes = 0;
+  Status parameters;
+  if (Accept("(")) parameters = ParseParameters(&function.results, &bytes);
+  if (parameters.ok()) {
+    if (current_.kind != Token::Kind::kWord) return Error("a function needs a name");
+    name = Next().text;
+    function.name = name;
+    if (name.size() > limits::kNameBytesMax) return Error("a name past the limit");
+    if (Accept("(")) parameters = ParseParameters(&function.parameters, &bytes);
   }
-  return Status::Ok();
-}
-
-Status Parser::ParseRegisters(Kernel* kernel) {
-  const Type type = ParseType(Next().text.substr(1));
-  if (type == Type::kNone) return Error("a register needs a type");
-  const bool predicate = type == Type::kPred;
-  do {
-    const std::string_view name = Next().text;
-    std::uint64_t count = 1;
-    const bool range = Accept("<");
-    if (range) {
-      ACCELMESH_ASSIGN_OR_RETURN(count, ParseImmediate());
-      ACCELMESH_RETURN_IF_ERROR(Expect(">"));
-    }
-    std::uint32_t& next = predicate ? kernel->predicates : kernel->registers;
-    if (count > kRegistersMax || next + count > kRegistersMax) return Error("too many registers");
-    Scope& scope = scopes_.back();
-    if (range) {
-      scope.ranges.push_back({name, {next, static_cast<std::uint32_t>(count)}});
-      scope.range_is_predicate.push_back(predicate);
-    } else {
-      scope.registers[name] = {predicate, next};
-    }
-    next += static_cast<std::uint32_t>(count);
-  } while (Accept(","));
-  return Expect(";");
-}
-
-bool Parser::FindRegister(std::string_view name, Operand* operand) const {
-  for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
-    const auto found = scope->registers.find(name);
-    if (found != scope->registers.end()) {
-      operand->kind = found->second.first ? Operand::Kind::kPredicate : Operand::Kind::kRegister;
-      operand->index = found->second.second;
-      return true;
-    }
-    for (std::size_t r = 0; r < scope->ranges.size(); ++r) {
-      const auto& [prefix, extent] = scope->ranges[r];
-      if (name.size() <= prefix.size() || name.substr(0, prefix.size()) != prefix) continue;
-      std::uint32_t number = 0;
-      const char* end = name.data() + name.size();
-      const auto parsed = std::from_chars(name.data() + prefix.size(), end, number);
-      if (parsed.ec != std::errc() || parsed.ptr != end || number >= extent.second) continue;
-      operand->kind = scope->range_is_predicate[r] ? Operand::Kind::kPredicate : Operand::Kind::kRegister;
-      operand->index = extent.first + number;
-      return true;
-    }
-  }
-  return false;
-}
-
-Result<Operand> Parser::ParseOperand() {
-  Operand operand;
-  if (Accept("[")) {
-    ACCELMESH_ASSIGN_OR_RETURN(operand, ParseOperand());
-    operand.is_address = true;
-    ACCELMESH_RETURN_IF_ERROR(Expect("]"));
-    return operand;
-  }
-  if (Accept("{")) {
-    operand.kind = Operand::Kind::kVector;
-    while (!AtEnd() && !Accept("}")) {
-      if (Peek().text == "{" || operand.elements.size() > 32) return Error("a vector operand makes no sense");
-      ACCELMESH_ASSIGN_OR_RETURN(Operand element, ParseOperand());
-      operand.elements.push_back(std::move(element));
-      Accept(",");
-    }
-    return operand;
-  }
-  if (Accept("(")) {  // call lists
-    operand.kind = Operand::Kind::kVector;
-    while (!AtEnd() && !Accept(")")) {
-      if (Peek().text == "(" || operand.elements.size() > 256) return Error("a parameter list makes no sense");
-      ACCELMESH_ASSIGN_OR_RETURN(Operand element, ParseOperand());
-      operand.elements.push_back(std::move(element));
-      Accept(",");
-    }
-    return operand;
-  }
-  operand.negated = Accept("!");
-  if (Peek().kind == Token::Kind::kNumber || Peek().text == "-") {
-    operand.kind = Operand::Kind::kImmediate;
-    ACCELMESH_ASSIGN_OR_RETURN(operand.immediate, ParseImmediate());
-    return operand;
-  }
-  if (Peek().kind != Token::Kind::kWord) return Error("expected an operand");
-  const std::string_view name = Next().text;
-  if (name == "_") {
-    operand.kind = Operand::Kind::kSink;
-  } else if (!FindRegister(name, &operand)) {
-    operand.kind = name[0] == '%' ? Operand::Kind::kSpecial : Operand::Kind::kSymbol;
-    operand.symbol = name;
-  }
-  if (Accept("|")) {
-    Operand paired;
-    if (Accept("_")) return operand;
-    if (!FindRegister(Next().text, &paired) || paired.kind != Operand::Kind::kPredicate)
-      return Error("expected a predicate");
-    operand.paired = static_cast<std::int32_t>(paired.index);
-  }
-  if (Peek().text == "+" || Peek().text == "-") {
-    Accept("+");
-    ACCELMESH_ASSIGN_OR_RETURN(operand.immediate, ParseImmediate());
-  }
-  return operand;
-}
-
-Status Parser::ParseStatement(Kernel* kernel) {
-  // A label?
-  if (Peek().kind == Token::Kind::kWord && tokens_[at_ + 1].text == ":") {
-    const std::string_view label = Next().text;
-    Next();
-    if (Accept(".branchtargets")) {
-      while (!AtEnd() && !Accept(";")) {
-        kernel->branch_targets[label].push_back(Next().text);
-        Accept(",");
-      }
-      return Status::Ok();
-    }
-    if (Peek().text == ".callprototype") {
-      SkipStatement();
-      return Status::Ok();
-    }
-    kernel->labels[label] = static_cast<std::uint32_t>(kernel->instructions.size());
+  if (!parameters.ok()) {
+    // A prototype that we cannot read (registers as parameters): whoever calls it is refused for want of it.
+    SkipBody();
     return Status::Ok();
   }
-  Instruction instruction;
-  instruction.line = Peek().line;
-  const char* start = Peek().text.data();
-  if (Accept("@")) {
-    instruction.guard_negated = Accept("!");
-    Operand guard;
-    if (!FindRegister(Next().text, &guard) || guard.kind != Operand::Kind::kPredicate)
-      return Error("a guard is no predicate");
-    instruction.guard = static_cast<std::int32_t>(guard.index);
+  while (!AtEnd() && current_.text != "{") {
+    if (Accept(";")) return Status::Ok();  // a declaration
+    Next();
   }
-  if (Peek().kind != Token::Kind::kWord) return Error("expected an instruction");
-  instruction.opcode = SplitDots(Next().text);
-  if (instruction.opcode.empty()) return Error("expected an instruction");
-  while (!AtEnd() && Peek().text != ";") {
-    ACCELMESH_ASSIGN_OR_RETURN(Operand operand, ParseOperand());
-    instruction.operands.push_back(std::move(operand));
-    if (!Accept(",") && Peek().text != ";") return Error("expected ',' or ';'");
-  }
-  instruction.text = {start, static_cast<std::size_t>(Peek().text.data() - start)};
-  ACCELMESH_RETURN_IF_ERROR(Expect(";"));
-  kernel->instructions.push_back(std::move(instruction));
+  function.is_function = true;
+  function.local_bytes = bytes;
+  if (module_->functions.size() >= limits::kKernelsPerModuleMax) return Error("too many functions");
+  ParseBodyOrSkip(&function);
+  module_->functions.push_back(std::move(function));
+  module_->function[name] = static_cast<std::uint32_t>(module_->functions.size() - 1);
   return Status::Ok();
 }
 
-}  // namespace
+// Gives every .shared variable at module scope that the kernel or a function it reaches names a place behind the
+// kernel's own.
+void Parser::PlaceShared(Kernel* kernel) {
+  std::vector<const Kernel*> bodies{kernel};
+  std::unordered_set<std::string_view> seen;
+  for (std::size_t i = 0; i < bodies.size(); ++i) {
+    for (const std::string_view name : bodies[i]->shared_symbols) {
+      const Variable& variable = module_->module_shared.at(std::string(name));
+      if (variable.is_extern) {
+        kernel->dynamic_shared_alignment =
+            std::max(kernel->dynamic_shared_alignment, static_cast<std::uint32_t>(variable.alignment));
+        continue;
+      }
+      const auto [place, added] = kernel->shared_addresses.emplace(name, 0);
+      if (!added) continue;
+      place->second = AlignUp(kernel->static_shared_bytes, variable.alignment);
+      kernel->static_shared_bytes = static_cast<std::uint32_t>(
+          std::min<std::uint64_t>(place->second + variable.bytes, std::numeric_limits<std::int32_t>::max()));
+    }
+    for (const std::string_view name : bodies[i]->called) {
+      const auto function = module_->function.find(name);
+      if (function != module_->function.end() && seen.insert(name).second)
+        bodies.push_back(&module_->functions[function->second]);
+    }
+  }
+}
+
+// The addresses of functions in variables (tables of virtual functions): calls through them are refused where they
+// stand, so the entries stay zero rather than failing the module.
+void Parser::DropFunctionAddresses() {
+  std::unordered_set<std::string_view> known;
+  for (const Variable& variable : module_->variables) known.insert(variable.name);
+  for (Variable& variable : module_->variables) {
+    std::erase_if(variable.relocations, [&](const Variable::Relocation& relocation) {
+      return module_->function.contains(relocation.symbol) && !known.contains(relocation.symbol);
+    });
+  }
+}
 
 std::uint32_t TypeBytes(Type type) {
   switch (type) {

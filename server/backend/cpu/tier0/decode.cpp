@@ -1,12 +1,41 @@
 #include <xmmintrin.h>
 
-#include "server/backend/cpu/tier0/warp.h"
+#include <algorithm>
+
+#include "protocol/base/limits.h"
+#include "server/backend/cpu/tier0/decoder.h"
 
 namespace accelmesh::tier0 {
 
 using ptx::Instruction;
 using ptx::Operand;
 using ptx::Type;
+
+namespace {
+
+constexpr std::uint32_t kCallDepthMax = 64;
+constexpr std::uint32_t kRowsMax = 1u << 18;
+constexpr std::uint32_t kLocalBytesMax = 512 * limits::kKiB;
+constexpr std::uint32_t kSharedBytesMax = 16 * limits::kMiB;
+
+// Whether `word` is one of the words of a list with spaces between them.
+bool Lists(std::string_view list, std::string_view word) {
+  for (std::size_t at = list.find(word); at != std::string_view::npos; at = list.find(word, at + 1)) {
+    const std::size_t end = at + word.size();
+    if ((at == 0 || list[at - 1] == ' ') && (end == list.size() || list[end] == ' ')) return true;
+  }
+  return false;
+}
+
+const Rule* FindRule(std::string_view opcode) {
+  for (const RuleTable* table : {&ArithmeticRules(), &CompareRules(), &ConvertRules(), &BitRules(), &MemoryRules(),
+                                 &CallRules(), &LaneRules()}) {
+    if (const auto found = table->find(opcode); found != table->end()) return &found->second;
+  }
+  return nullptr;
+}
+
+}  // namespace
 
 bool Decoder::Has(const Instruction& from, std::string_view modifier) {
   for (std::size_t i = 1; i < from.opcode.size(); ++i) {
@@ -23,47 +52,60 @@ Status Decoder::Refuse(const Instruction& from, const char* why) const {
 }
 
 std::uint32_t Decoder::Constant(std::uint64_t value) {
-  const auto [found, added] = constants_.emplace(value, 0);
-  if (added) {
-    found->second = program_->rows++;
-    program_->constants.emplace_back(found->second, value);
-  }
+  const auto [found, added] = constants_.emplace(value, program_->rows);
+  if (added) program_->constants.emplace_back(program_->rows++, value);
   return found->second;
 }
 
 std::uint32_t Decoder::SpecialRow(Special special) {
-  const auto [found, added] = special_rows_.emplace(static_cast<int>(special), 0);
-  if (added) {
-    found->second = program_->rows++;
-    program_->specials.emplace_back(found->second, special);
-  }
+  const auto [found, added] = special_rows_.emplace(static_cast<int>(special), program_->rows);
+  if (added) program_->specials.emplace_back(program_->rows++, special);
   return found->second;
 }
 
-Result<std::uint64_t> Decoder::SymbolValue(std::string_view name, ptx::Space* space) {
-  const std::string key(name);
-  if (const auto local = kernel_.locals.find(key); local != kernel_.locals.end()) {
-    *space = local->second.space == ptx::Space::kParam ? ptx::Space::kLocal : local->second.space;
-    return local->second.address;
-  }
-  for (const ptx::Parameter& parameter : kernel_.parameters) {
-    if (parameter.name != name) continue;
-    *space = ptx::Space::kParam;
-    return std::uint64_t{parameter.offset};
-  }
-  if (const auto shared = module_.module_shared.find(key); shared != module_.module_shared.end()) {
-    *space = ptx::Space::kShared;
-    // Dynamic shared memory lies behind everything static.
-    if (shared->second.is_extern) return AlignUp(kernel_.static_shared_bytes, 16);
-    return shared->second.address;
-  }
-  const std::uint64_t address = symbols_(name);
-  if (address == 0) return Status(Code::kUnsupported, "kernel " + kernel_.name, "no symbol is named " + key);
-  *space = ptx::Space::kGlobal;
-  return address;
+std::uint32_t Decoder::CarryRow() {
+  if (carry_row_ == kNoRow) carry_row_ = program_->rows++;
+  return carry_row_;
 }
 
-Result<std::uint32_t> Decoder::Source(const Operand& operand) {
+// Only registers that some instruction names get a row.
+std::uint32_t Decoder::RegisterRow(std::uint32_t index) {
+  std::uint32_t& row = register_rows_[index];
+  if (row == kNoRow) row = program_->rows++;
+  return row;
+}
+
+Result<std::uint64_t> Decoder::Address(const Operand& operand, ptx::Space* space) {
+  if (operand.kind == Operand::Kind::kVariable) {
+    const ptx::Variable& variable = body_->variables[operand.index];
+    const bool shared = variable.space == ptx::Space::kShared;
+    *space = shared ? ptx::Space::kShared : ptx::Space::kLocal;
+    return shared ? variable.address : frame_ + variable.address;
+  }
+  const std::string_view name = operand.symbol;
+  if (!body_->is_function) {
+    for (const ptx::Parameter& parameter : kernel_.parameters) {
+      if (parameter.name != name) continue;
+      *space = ptx::Space::kParam;
+      return std::uint64_t{parameter.offset};
+    }
+  }
+  if (const auto shared = module_.module_shared.find(std::string(name)); shared != module_.module_shared.end()) {
+    *space = ptx::Space::kShared;
+    if (shared->second.is_extern) return std::uint64_t{program_->dynamic_shared_at};
+    if (const auto place = kernel_.shared_addresses.find(name); place != kernel_.shared_addresses.end())
+      return place->second;
+  }
+  *space = ptx::Space::kGlobal;
+  const std::uint64_t address = symbols_(name);
+  if (address != 0) return address;
+  const bool function = module_.function.contains(name);
+  return Status(Code::kUnsupported, "kernel " + kernel_.name,
+                std::string(function ? "the address of a function is not supported: " : "no symbol is named ") +
+                    std::string(name));
+}
+
+Result<std::uint32_t> Decoder::Source(const Operand& operand, Type type) {
   static const std::unordered_map<std::string_view, Special> kSpecials{{"%tid.x", Special::kTidX},
                                                                        {"%tid.y", Special::kTidY},
                                                                        {"%tid.z", Special::kTidZ},
@@ -90,13 +132,17 @@ Result<std::uint32_t> Decoder::Source(const Operand& operand) {
                                                                        {"%dynamic_smem_size", Special::kDynamicShared},
                                                                        {"%total_smem_size", Special::kTotalShared}};
   switch (operand.kind) {
-    case Operand::Kind::kRegister: return operand.index;
-    case Operand::Kind::kImmediate: return Constant(operand.immediate);
+    case Operand::Kind::kRegister: return RegisterRow(operand.index);
+    case Operand::Kind::kImmediate: {
+      if (!operand.is_double || type != Type::kF32) return Constant(operand.immediate);
+      return Constant(Put<float>(static_cast<float>(std::bit_cast<double>(operand.immediate))));
+    }
     case Operand::Kind::kSink: return Constant(0);
+    case Operand::Kind::kVariable:
     case Operand::Kind::kSymbol: {
       if (operand.symbol == "WARP_SZ") return Constant(kLanes);
       ptx::Space space{};
-      ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t value, SymbolValue(operand.symbol, &space));
+      ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t value, Address(operand, &space));
       return Constant(value + operand.immediate);
     }
     case Operand::Kind::kSpecial: {
@@ -110,24 +156,19 @@ Result<std::uint32_t> Decoder::Source(const Operand& operand) {
 }
 
 Result<std::uint32_t> Decoder::Destination(const Operand& operand) {
-  if (operand.kind == Operand::Kind::kRegister) return operand.index;
-  // A result that nobody wants still needs a row to go to: the last register row is one nobody names.
-  if (operand.kind == Operand::Kind::kSink) return kernel_.registers;
+  if (operand.kind == Operand::Kind::kRegister) return RegisterRow(operand.index);
+  // A result that nobody wants still needs a row to go to.
+  if (operand.kind == Operand::Kind::kSink) {
+    if (sink_row_ == kNoRow) sink_row_ = program_->rows++;
+    return sink_row_;
+  }
   return Status(Code::kUnsupported, "kernel " + kernel_.name, "a destination is no register");
 }
 
 Result<std::uint32_t> Decoder::Predicate(const Operand& operand) {
-  if (operand.kind == Operand::Kind::kPredicate) return operand.index;
-  if (operand.kind == Operand::Kind::kSink) return kernel_.predicates;
+  if (operand.kind == Operand::Kind::kPredicate) return predicate_base_ + operand.index;
+  if (operand.kind == Operand::Kind::kSink) return NewPredicate();
   return Status(Code::kUnsupported, "kernel " + kernel_.name, "an operand is no predicate");
-}
-
-Result<std::uint32_t> Decoder::Label(const Operand& operand) const {
-  const auto found = kernel_.labels.find(operand.symbol);
-  if (operand.kind != Operand::Kind::kSymbol || found == kernel_.labels.end()) {
-    return Status(Code::kUnsupported, "kernel " + kernel_.name, "no label " + std::string(operand.symbol));
-  }
-  return found->second;
 }
 
 Status Decoder::Rows(const Instruction& from, Op& op, std::size_t count) {
@@ -135,61 +176,139 @@ Status Decoder::Rows(const Instruction& from, Op& op, std::size_t count) {
   ACCELMESH_ASSIGN_OR_RETURN(op.d, Destination(from.operands[0]));
   std::uint32_t* rows[] = {&op.a, &op.b, &op.c};
   for (std::size_t i = 1; i < count && i <= 3; ++i) {
-    ACCELMESH_ASSIGN_OR_RETURN(*rows[i - 1], Source(from.operands[i]));
+    ACCELMESH_ASSIGN_OR_RETURN(*rows[i - 1], Source(from.operands[i], LastType(from)));
   }
   return Status::Ok();
 }
 
-DecodeRule FindRule(std::string_view opcode) {
-  if (const DecodeRule rule = FindArithmeticRule(opcode)) return rule;
-  if (const DecodeRule rule = FindMemoryRule(opcode)) return rule;
-  return FindLaneRule(opcode);
+void Decoder::Emit(Op op) {
+  op.guard = guard_;
+  op.guard_negated = guard_negated_;
+  program_->ops.push_back(std::move(op));
 }
 
 Status Decoder::DecodeOne(const Instruction& from, Op& op) {
   op.source = &from;
-  op.guard = from.guard;
-  op.guard_negated = from.guard_negated;
-  const DecodeRule rule = FindRule(from.opcode[0]);
+  guard_ = from.guard < 0 ? -1 : static_cast<std::int32_t>(predicate_base_) + from.guard;
+  guard_negated_ = from.guard_negated;
+  op.guard = guard_;
+  op.guard_negated = guard_negated_;
+  const Rule* rule = FindRule(from.opcode[0]);
   if (rule == nullptr) return Refuse(from, "instruction not supported");
+  for (std::size_t i = 1; i < from.opcode.size(); ++i) {
+    const std::string_view part = from.opcode[i];
+    const bool hint = part.substr(0, 4) == "L1::" || part.substr(0, 4) == "L2::";
+    if (ptx::ParseType(part) != Type::kNone || Lists(rule->modifiers, part) || (hint && Lists(rule->modifiers, "hint")))
+      continue;
+    return Refuse(from, std::string("modifier .").append(part).append(" is not supported").c_str());
+  }
   for (const Operand& operand : from.operands) {
-    if (operand.paired >= 0) op.predicate = operand.paired;
+    if (operand.paired >= 0) op.predicate = static_cast<std::int32_t>(predicate_base_) + operand.paired;
   }
-  // Rounding and flushing of single precision are the processor's own; only what differs from the default is set.
-  unsigned csr = 0;
-  const bool integer_rounding = Has(from, "rni") || Has(from, "rzi") || Has(from, "rmi") || Has(from, "rpi");
-  if (!integer_rounding) {
-    if (Has(from, "rz")) csr |= _MM_ROUND_TOWARD_ZERO;
-    if (Has(from, "rm")) csr |= _MM_ROUND_DOWN;
-    if (Has(from, "rp")) csr |= _MM_ROUND_UP;
+  const Type type = LastType(from);
+  if (Has(from, "rz")) op.mxcsr = _MM_MASK_MASK | _MM_ROUND_TOWARD_ZERO;
+  if (Has(from, "rm")) op.mxcsr = _MM_MASK_MASK | _MM_ROUND_DOWN;
+  if (Has(from, "rp")) op.mxcsr = _MM_MASK_MASK | _MM_ROUND_UP;
+  // Flush results, take denormal operands for zero.
+  if (Has(from, "ftz")) op.mxcsr |= _MM_MASK_MASK | 0x8040;
+  if (op.mxcsr != 0) op.extras |= kRounding;
+  if (Has(from, "sat") && from.opcode[0] != "cvt") {
+    if (type == Type::kF32) op.extras |= kSaturateF32;
+    if (type == Type::kF64) op.extras |= kSaturateF64;
   }
-  if (Has(from, "ftz")) csr |= 0x8040;  // flush results, treat denormal operands as zero
-  if (csr != 0) op.mxcsr = csr | _MM_MASK_MASK;
-  op.saturate =
-      Has(from, "sat") && (LastType(from) == Type::kF32 || LastType(from) == Type::kF64) && from.opcode[0] != "cvt";
-  return rule(*this, from, op);
+  return rule->decode(*this, from, op);
+}
+
+Status Decoder::DecodeBody(const ptx::Kernel& body) {
+  ACCELMESH_RETURN_IF_ERROR(body.unsupported);
+  body_ = &body;
+  register_rows_.assign(body.registers, kNoRow);
+  predicate_base_ = program_->predicates;
+  program_->predicates += body.predicates;
+  frame_ = static_cast<std::uint32_t>(AlignUp(program_->local_bytes, 64));
+  program_->local_bytes = frame_ + body.local_bytes;
+  if (program_->local_bytes > kLocalBytesMax) {
+    return {Code::kUnsupported, "kernel " + kernel_.name, "it needs more local memory than there is"};
+  }
+  return_row_ = body.is_function ? program_->rows++ : kNoRow;
+  const std::size_t first = program_->ops.size();
+  std::vector<std::uint32_t> op_at(body.instructions.size() + 1);
+  for (std::size_t i = 0; i < body.instructions.size(); ++i) {
+    op_at[i] = static_cast<std::uint32_t>(program_->ops.size());
+    const Instruction& from = body.instructions[i];
+    Op op;
+    const Status decoded = DecodeOne(from, op);
+    if (!decoded.ok()) {
+      if (decoded.text().find(from.text) != std::string::npos) return decoded;
+      return Refuse(from, decoded.text().c_str());
+    }
+    program_->ops.push_back(std::move(op));
+    if (program_->rows > kRowsMax) return Refuse(from, "too many registers and constants");
+  }
+  // Running off the end is a return.
+  op_at.back() = static_cast<std::uint32_t>(program_->ops.size());
+  static const Instruction kEnd{};
+  Op end;
+  end.control = body.is_function ? Control::kReturn : Control::kExit;
+  end.a = return_row_;
+  end.source = &kEnd;
+  program_->ops.push_back(std::move(end));
+  for (std::size_t i = first; i < program_->ops.size(); ++i) {
+    Op& op = program_->ops[i];
+    if (op.control == Control::kBranch) op.immediate = op_at[op.immediate];
+    if (op.control != Control::kBranchIndexed) continue;
+    for (std::uint32_t& target : op.targets) target = op_at[target];
+  }
+  return Status::Ok();
+}
+
+const Decoder::Function* Decoder::FindFunction(std::string_view name) const {
+  const auto found = functions_.find(name);
+  return found == functions_.end() ? nullptr : &found->second;
+}
+
+// Callees come before callers: lanes inside of a call have lower pcs than lanes that have passed it, run first, and so
+// meet them again behind it.
+Status Decoder::DecodeFunctions(const ptx::Kernel& body, std::uint32_t depth) {
+  for (const std::string_view name : body.called) {
+    const auto index = module_.function.find(name);
+    if (index == module_.function.end() || functions_.contains(name)) continue;
+    const ptx::Kernel& function = module_.functions[index->second];
+    if (std::find(calling_.begin(), calling_.end(), name) != calling_.end()) {
+      return {Code::kUnsupported, "kernel " + kernel_.name,
+              "device function " + function.name + " calls itself; recursion is not supported"};
+    }
+    if (depth >= kCallDepthMax) {
+      return {Code::kUnsupported, "kernel " + kernel_.name,
+              "calls nest deeper than " + std::to_string(kCallDepthMax) + " at device function " + function.name};
+    }
+    calling_.push_back(name);
+    ACCELMESH_RETURN_IF_ERROR(DecodeFunctions(function, depth + 1));
+    calling_.pop_back();
+    Function made;
+    made.body = &function;
+    made.entry = static_cast<std::uint32_t>(program_->ops.size());
+    ACCELMESH_RETURN_IF_ERROR(DecodeBody(function));
+    made.frame = frame_;
+    made.return_row = return_row_;
+    functions_.emplace(name, made);
+  }
+  return Status::Ok();
 }
 
 Status Decoder::Run() {
-  ACCELMESH_RETURN_IF_ERROR(kernel_.unsupported);
+  static std::atomic<std::uint64_t> next_id{1};
+  program_->id = next_id.fetch_add(1, std::memory_order_relaxed);
   program_->kernel = &kernel_;
-  // One row and one predicate more than the kernel names, for results that go nowhere.
-  program_->rows = kernel_.registers + 1;
-  program_->predicates = kernel_.predicates + 1;
-  program_->first_constant = program_->rows;
-  program_->ops.resize(kernel_.instructions.size() + 1);
-  for (std::size_t i = 0; i < kernel_.instructions.size(); ++i) {
-    Status decoded = DecodeOne(kernel_.instructions[i], program_->ops[i]);
-    if (!decoded.ok()) {
-      if (decoded.text().find(kernel_.instructions[i].text) != std::string::npos) return decoded;
-      return Refuse(kernel_.instructions[i], decoded.text().c_str());
-    }
+  if (kernel_.static_shared_bytes > kSharedBytesMax) {
+    return {Code::kUnsupported, "kernel " + kernel_.name, "it needs more shared memory than there is"};
   }
-  // Running off the end is a return.
-  program_->ops.back().control = Control::kExit;
-  static const Instruction kEnd{};
-  program_->ops.back().source = &kEnd;
-  return Status::Ok();
+  program_->dynamic_shared_at =
+      static_cast<std::uint32_t>(AlignUp(kernel_.static_shared_bytes, kernel_.dynamic_shared_alignment));
+  ACCELMESH_RETURN_IF_ERROR(kernel_.unsupported);
+  ACCELMESH_RETURN_IF_ERROR(DecodeFunctions(kernel_, 0));
+  program_->entry = static_cast<std::uint32_t>(program_->ops.size());
+  return DecodeBody(kernel_);
 }
 
 Result<std::unique_ptr<DecodedKernel>> Decode(const ptx::Module& module, const ptx::Kernel& kernel,

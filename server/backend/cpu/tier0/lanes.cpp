@@ -1,5 +1,7 @@
 // Control flow, barriers, and operations between the lanes of a warp.
-#include "server/backend/cpu/tier0/warp.h"
+#include <algorithm>
+
+#include "server/backend/cpu/tier0/decoder.h"
 
 namespace accelmesh::tier0 {
 namespace {
@@ -9,24 +11,23 @@ using ptx::Operand;
 using ptx::Type;
 
 Status BranchRule(Decoder& decoder, const Instruction& from, Op& op) {
-  if (from.operands.size() != 1) return decoder.Refuse(from, "the number of operands is off");
+  if (from.operands.size() != 1 || from.operands[0].kind != Operand::Kind::kLabel)
+    return decoder.Refuse(from, "a label was expected");
   op.control = Control::kBranch;
-  ACCELMESH_ASSIGN_OR_RETURN(op.immediate, decoder.Label(from.operands[0]));
+  op.immediate = from.operands[0].index;
   return Status::Ok();
 }
 Status BranchIndexedRule(Decoder& decoder, const Instruction& from, Op& op) {
-  if (from.operands.size() != 2) return decoder.Refuse(from, "the number of operands is off");
+  if (from.operands.size() != 2 || from.operands[1].kind != Operand::Kind::kTable)
+    return decoder.Refuse(from, "a table of branch targets was expected");
   op.control = Control::kBranchIndexed;
   ACCELMESH_ASSIGN_OR_RETURN(op.a, decoder.Source(from.operands[0]));
-  const auto table = decoder.kernel().branch_targets.find(from.operands[1].symbol);
-  if (table == decoder.kernel().branch_targets.end()) return decoder.Refuse(from, "no table of branch targets");
-  for (const std::string_view label : table->second) {
-    Operand operand;
-    operand.kind = Operand::Kind::kSymbol;
-    operand.symbol = label;
-    ACCELMESH_ASSIGN_OR_RETURN(const std::uint32_t target, decoder.Label(operand));
-    op.targets.push_back(target);
-  }
+  op.targets = decoder.body().branch_tables[from.operands[1].index];
+  return Status::Ok();
+}
+Status ReturnRule(Decoder& decoder, const Instruction& /*from*/, Op& op) {
+  op.control = decoder.return_row() == kNoRow ? Control::kExit : Control::kReturn;
+  op.a = decoder.return_row();
   return Status::Ok();
 }
 Status ExitRule(Decoder& /*decoder*/, const Instruction& /*from*/, Op& op) {
@@ -34,21 +35,38 @@ Status ExitRule(Decoder& /*decoder*/, const Instruction& /*from*/, Op& op) {
   return Status::Ok();
 }
 void Trap(Warp& warp, const Op& op, std::uint32_t mask) {
-  RaiseFault(warp, op, static_cast<std::uint32_t>(std::countr_zero(mask)), kDeviceLaunchFailed, "trap");
+  RaiseFault(warp, op, FirstLane(mask), kDeviceLaunchFailed, "trap");
 }
 Status TrapRule(Decoder& /*decoder*/, const Instruction& /*from*/, Op& op) {
   op.handler = Trap;
   return Status::Ok();
 }
+void Nothing(Warp& /*warp*/, const Op& /*op*/, std::uint32_t /*mask*/) {}
+Status NanosleepRule(Decoder& /*decoder*/, const Instruction& /*from*/, Op& op) {
+  op.handler = Nothing;
+  op.control = Control::kYield;
+  return Status::Ok();
+}
 
-// bar.sync a{, b}; bar.arrive a, b; bar.red.op d, a{, b}, p; bar.warp.sync mask.
+// Makes the op wait for the lanes of a mask operand.
+Status WaitFor(Decoder& decoder, const Operand& members, Op& op) {
+  ACCELMESH_ASSIGN_OR_RETURN(op.members, decoder.Source(members));
+  op.members_constant = members.kind == Operand::Kind::kImmediate;
+  op.control = Control::kLaneSync;
+  return Status::Ok();
+}
+
+// bar.sync a{, b}; bar.arrive a, b; bar.red.op d, a{, b}, p; bar.warp.sync mask. mode: of bar.red, 1 and, 2 or, 3 popc;
+// bytes 1: does not wait.
 Status BarrierRule(Decoder& decoder, const Instruction& from, Op& op) {
   if (Decoder::Has(from, "warp")) {
-    op.control = Control::kWarpBarrier;
-    return Status::Ok();
+    if (from.operands.size() != 1) return decoder.Refuse(from, "the number of operands is off");
+    op.handler = Nothing;
+    op.pairs = true;
+    return WaitFor(decoder, from.operands[0], op);
   }
   op.control = Control::kBarrier;
-  op.b = 0xffffffffu;
+  op.b = kNoRow;
   std::size_t next = 0;
   if (Decoder::Has(from, "red")) {
     op.mode = Decoder::Has(from, "and") ? 1 : Decoder::Has(from, "or") ? 2 : 3;
@@ -62,7 +80,8 @@ Status BarrierRule(Decoder& decoder, const Instruction& from, Op& op) {
   }
   op.bytes = Decoder::Has(from, "arrive") ? 1 : 0;
   const std::size_t end = from.operands.size() - (op.mode != 0 ? 1 : 0);
-  if (next >= end) return decoder.Refuse(from, "the number of operands is off");
+  if (end < next + (op.bytes == 1 ? 2 : 1) || end > next + 2)
+    return decoder.Refuse(from, "the number of operands is off");
   ACCELMESH_ASSIGN_OR_RETURN(op.a, decoder.Source(from.operands[next++]));
   if (next < end) {
     ACCELMESH_ASSIGN_OR_RETURN(op.b, decoder.Source(from.operands[next]));
@@ -70,79 +89,82 @@ Status BarrierRule(Decoder& decoder, const Instruction& from, Op& op) {
   return Status::Ok();
 }
 
-// shfl.sync.mode.b32 d|p, a, b, c, membermask (PTX ISA, shfl.sync).
+// shfl{.sync}.mode.b32 d|p, a, b, c{, members}: the clamp and the segment mask are in c.
+enum ShuffleMode : std::uint8_t { kUp, kDown, kButterfly, kIndex };
 void Shuffle(Warp& warp, const Op& op, std::uint32_t mask) {
   std::uint64_t from[kLanes];
   std::memcpy(from, warp.r[op.a].lane, sizeof(from));
   std::uint64_t* d = warp.r[op.d].lane;
+  const std::uint64_t* amounts = warp.r[op.b].lane;
+  const std::uint64_t* clamps = warp.r[op.c].lane;
   std::uint64_t result[kLanes];
   std::uint32_t inside = 0;
   ForLanes(mask, [&](std::uint32_t l) {
-    const std::uint32_t b = static_cast<std::uint32_t>(warp.r[op.b].lane[l]) & 31;
-    const std::uint32_t c = static_cast<std::uint32_t>(warp.r[op.c].lane[l]);
-    const std::uint32_t clamp = c & 31;
-    const std::uint32_t segment = (c >> 8) & 31;
+    const std::uint32_t b = static_cast<std::uint32_t>(amounts[l]) & 31;
+    const std::uint32_t clamp = static_cast<std::uint32_t>(clamps[l]) & 31;
+    const std::uint32_t segment = static_cast<std::uint32_t>(clamps[l]) >> 8 & 31;
     const std::uint32_t max_lane = (l & segment) | (clamp & ~segment);
-    const std::uint32_t min_lane = l & segment;
     std::uint32_t source = l;
-    bool in_range = false;
     switch (op.mode) {
-      case 0:
-        source = l - b;
-        in_range = static_cast<std::int32_t>(source) >= static_cast<std::int32_t>(max_lane);
-        break;  // up
-      case 1:
-        source = l + b;
-        in_range = source <= max_lane;
-        break;  // down
-      case 2:
-        source = l ^ b;
-        in_range = source <= max_lane;
-        break;  // bfly
-      default:
-        source = min_lane | (b & ~segment);
-        in_range = source <= max_lane;
-        break;  // idx
+      case kUp: source = l - b; break;
+      case kDown: source = l + b; break;
+      case kButterfly: source = l ^ b; break;
+      default: source = (l & segment) | (b & ~segment); break;
     }
-    if (!in_range) source = l;
-    result[l] = from[source & 31];
+    const bool in_range =
+        op.mode == kUp ? static_cast<std::int32_t>(source) >= static_cast<std::int32_t>(max_lane) : source <= max_lane;
+    result[l] = from[in_range ? source : l];
     inside |= in_range ? 1u << l : 0;
   });
   ForLanes(mask, [&](std::uint32_t l) { d[l] = result[l]; });
   if (op.predicate >= 0) warp.p[op.predicate] = (warp.p[op.predicate] & ~mask) | inside;
 }
 Status ShuffleRule(Decoder& decoder, const Instruction& from, Op& op) {
-  if (from.operands.size() < 4) return decoder.Refuse(from, "the number of operands is off");
+  const bool sync = Decoder::Has(from, "sync");
+  if (from.operands.size() != (sync ? 5u : 4u)) return decoder.Refuse(from, "the number of operands is off");
   ACCELMESH_ASSIGN_OR_RETURN(op.d, decoder.Destination(from.operands[0]));
   ACCELMESH_ASSIGN_OR_RETURN(op.a, decoder.Source(from.operands[1]));
   ACCELMESH_ASSIGN_OR_RETURN(op.b, decoder.Source(from.operands[2]));
   ACCELMESH_ASSIGN_OR_RETURN(op.c, decoder.Source(from.operands[3]));
-  op.mode = Decoder::Has(from, "up") ? 0 : Decoder::Has(from, "down") ? 1 : Decoder::Has(from, "bfly") ? 2 : 3;
+  op.mode = Decoder::Has(from, "up")     ? kUp
+            : Decoder::Has(from, "down") ? kDown
+            : Decoder::Has(from, "bfly") ? kButterfly
+                                         : kIndex;
   op.handler = Shuffle;
-  return Status::Ok();
+  return sync ? WaitFor(decoder, from.operands[4], op) : Status::Ok();
 }
 
-// vote.sync.{all,any,uni}.pred p, q, mask; vote.sync.ballot.b32 d, q, mask.
+// vote{.sync}.{all,any,uni}.pred p, q{, members}; vote{.sync}.ballot.b32 d, q{, members}. bytes 1: q is a constant.
+enum VoteMode : std::uint8_t { kAll, kAny, kUni, kBallot };
 void Vote(Warp& warp, const Op& op, std::uint32_t mask) {
-  const std::uint32_t p = (op.predicate_negated ? ~warp.p[op.a] : warp.p[op.a]) & mask;
-  if (op.mode == 3) {
+  const std::uint32_t said = op.bytes == 1 ? (op.immediate != 0 ? kAllLanes : 0) : warp.p[op.a];
+  const std::uint32_t p = (op.predicate_negated ? ~said : said) & mask;
+  if (op.mode == kBallot) {
     ForLanes(mask, [&](std::uint32_t l) { warp.r[op.d].lane[l] = p; });
     return;
   }
-  const bool holds = op.mode == 0 ? p == mask : op.mode == 1 ? p != 0 : p == 0 || p == mask;
+  const bool holds = op.mode == kAll ? p == mask : op.mode == kAny ? p != 0 : p == 0 || p == mask;
   warp.p[op.d] = holds ? warp.p[op.d] | mask : warp.p[op.d] & ~mask;
 }
 Status VoteRule(Decoder& decoder, const Instruction& from, Op& op) {
-  if (from.operands.size() < 2) return decoder.Refuse(from, "the number of operands is off");
-  op.mode = Decoder::Has(from, "all") ? 0 : Decoder::Has(from, "any") ? 1 : Decoder::Has(from, "uni") ? 2 : 3;
+  const bool sync = Decoder::Has(from, "sync");
+  if (from.operands.size() != (sync ? 3u : 2u)) return decoder.Refuse(from, "the number of operands is off");
+  op.mode = Decoder::Has(from, "all")   ? kAll
+            : Decoder::Has(from, "any") ? kAny
+            : Decoder::Has(from, "uni") ? kUni
+                                        : kBallot;
   ACCELMESH_ASSIGN_OR_RETURN(
-      op.d, op.mode == 3 ? decoder.Destination(from.operands[0]) : decoder.Predicate(from.operands[0]));
+      op.d, op.mode == kBallot ? decoder.Destination(from.operands[0]) : decoder.Predicate(from.operands[0]));
   const Operand& vote = from.operands[1];
-  if (vote.kind != Operand::Kind::kPredicate) return decoder.Refuse(from, "a constant vote is not supported");
-  op.a = vote.index;
   op.predicate_negated = vote.negated;
+  if (vote.kind == Operand::Kind::kImmediate) {
+    op.bytes = 1;
+    op.immediate = vote.immediate;
+  } else {
+    ACCELMESH_ASSIGN_OR_RETURN(op.a, decoder.Predicate(vote));
+  }
   op.handler = Vote;
-  return Status::Ok();
+  return sync ? WaitFor(decoder, from.operands[2], op) : Status::Ok();
 }
 
 void ActiveMask(Warp& warp, const Op& op, std::uint32_t mask) {
@@ -154,14 +176,17 @@ Status ActiveMaskRule(Decoder& decoder, const Instruction& from, Op& op) {
   return Status::Ok();
 }
 
-// match.any / match.all: which lanes of the group hold the same value.
+// match.any.sync / match.all.sync d{|p}, a, members: which lanes hold the same value. mode 1: all or none.
+template <typename T>
 void Match(Warp& warp, const Op& op, std::uint32_t mask) {
-  const std::uint64_t* a = warp.r[op.a].lane;
+  T values[kLanes];
+  for (std::uint32_t l = 0; l < kLanes; ++l) values[l] = Get<T>(warp.r[op.a].lane[l]);
   std::uint64_t result[kLanes];
   std::uint32_t all = 0;
   ForLanes(mask, [&](std::uint32_t l) {
     std::uint32_t same = 0;
-    ForLanes(mask, [&](std::uint32_t k) { same |= a[k] == a[l] ? 1u << k : 0; });
+    for (std::uint32_t k = 0; k < kLanes; ++k) same |= static_cast<std::uint32_t>(values[k] == values[l]) << k;
+    same &= mask;
     if (op.mode == 1) {
       all |= same == mask ? 1u << l : 0;
       same = same == mask ? mask : 0;
@@ -173,24 +198,27 @@ void Match(Warp& warp, const Op& op, std::uint32_t mask) {
 }
 Status MatchRule(Decoder& decoder, const Instruction& from, Op& op) {
   ACCELMESH_RETURN_IF_ERROR(decoder.Rows(from, op, 3));
+  const Type type = Decoder::LastType(from);
+  if (type != Type::kB32 && type != Type::kB64) return decoder.Refuse(from, "type not supported");
   op.mode = Decoder::Has(from, "all") ? 1 : 0;
-  op.handler = Match;
-  return Status::Ok();
+  op.handler = type == Type::kB64 ? Match<std::uint64_t> : Match<std::uint32_t>;
+  return WaitFor(decoder, from.operands[2], op);
 }
 
-// redux.sync.op.type d, a, mask.
+// redux.sync.op.type d, a, members.
+enum Reduction : std::uint8_t { kSum, kMin, kMax, kAnd, kOr, kXor };
 template <typename T>
 void Reduce(Warp& warp, const Op& op, std::uint32_t mask) {
   const std::uint64_t* a = warp.r[op.a].lane;
-  T total = Get<T>(a[std::countr_zero(mask)]);
+  T total = Get<T>(a[FirstLane(mask)]);
   ForLanes(mask & (mask - 1), [&](std::uint32_t l) {
     const T v = Get<T>(a[l]);
     switch (op.mode) {
-      case 0: total = static_cast<T>(total + v); break;
-      case 1: total = std::min(total, v); break;
-      case 2: total = std::max(total, v); break;
-      case 3: total &= v; break;
-      case 4: total |= v; break;
+      case kSum: total = static_cast<T>(static_cast<std::uint32_t>(total) + static_cast<std::uint32_t>(v)); break;
+      case kMin: total = std::min(total, v); break;
+      case kMax: total = std::max(total, v); break;
+      case kAnd: total &= v; break;
+      case kOr: total |= v; break;
       default: total ^= v; break;
     }
   });
@@ -207,28 +235,43 @@ Status ReduceRule(Decoder& decoder, const Instruction& from, Op& op) {
     }
     ++mode;
   }
-  if (!found) return decoder.Refuse(from, "operation not supported");
-  op.handler = Decoder::LastType(from) == Type::kS32 ? Reduce<std::int32_t> : Reduce<std::uint32_t>;
-  return Status::Ok();
+  const Type type = Decoder::LastType(from);
+  if (!found || ptx::TypeBytes(type) != 4 || type > Type::kS64) return decoder.Refuse(from, "operation not supported");
+  op.handler = type == Type::kS32 ? Reduce<std::int32_t> : Reduce<std::uint32_t>;
+  return WaitFor(decoder, from.operands[2], op);
 }
 
-void Nothing(Warp& /*warp*/, const Op& /*op*/, std::uint32_t /*mask*/) {}
-Status NanosleepRule(Decoder& /*decoder*/, const Instruction& /*from*/, Op& op) {
-  op.handler = Nothing;
-  op.control = Control::kYield;  // another warp of the block gets a turn
-  return Status::Ok();
+// elect.sync d|p, members: one lane is the leader; the lowest.
+void Elect(Warp& warp, const Op& op, std::uint32_t mask) {
+  ForLanes(mask, [&](std::uint32_t l) { warp.r[op.d].lane[l] = FirstLane(mask); });
+  if (op.predicate >= 0) warp.p[op.predicate] = (warp.p[op.predicate] & ~mask) | (mask & (~mask + 1));
+}
+Status ElectRule(Decoder& decoder, const Instruction& from, Op& op) {
+  if (from.operands.size() != 2) return decoder.Refuse(from, "the number of operands is off");
+  ACCELMESH_ASSIGN_OR_RETURN(op.d, decoder.Destination(from.operands[0]));
+  op.handler = Elect;
+  return WaitFor(decoder, from.operands[1], op);
 }
 
 }  // namespace
 
-DecodeRule FindLaneRule(std::string_view opcode) {
-  static const std::unordered_map<std::string_view, DecodeRule> kRules{
-      {"bra", BranchRule},         {"brx", BranchIndexedRule},     {"ret", ExitRule},        {"exit", ExitRule},
-      {"trap", TrapRule},          {"bar", BarrierRule},           {"barrier", BarrierRule}, {"shfl", ShuffleRule},
-      {"vote", VoteRule},          {"activemask", ActiveMaskRule}, {"match", MatchRule},     {"redux", ReduceRule},
-      {"nanosleep", NanosleepRule}};
-  const auto found = kRules.find(opcode);
-  return found == kRules.end() ? nullptr : found->second;
+const RuleTable& LaneRules() {
+  static constexpr std::string_view kBarrier = "cta sync arrive red warp aligned and or popc";
+  static const RuleTable kRules{{"bra", {BranchRule, "uni"}},
+                                {"brx", {BranchIndexedRule, "idx uni"}},
+                                {"ret", {ReturnRule, "uni"}},
+                                {"exit", {ExitRule, ""}},
+                                {"trap", {TrapRule, ""}},
+                                {"bar", {BarrierRule, kBarrier}},
+                                {"barrier", {BarrierRule, kBarrier}},
+                                {"shfl", {ShuffleRule, "sync up down bfly idx"}},
+                                {"vote", {VoteRule, "sync all any uni ballot"}},
+                                {"activemask", {ActiveMaskRule, ""}},
+                                {"match", {MatchRule, "any all sync"}},
+                                {"redux", {ReduceRule, "sync add min max and or xor"}},
+                                {"elect", {ElectRule, "sync"}},
+                                {"nanosleep", {NanosleepRule, ""}}};
+  return kRules;
 }
 
 }  // namespace accelmesh::tier0

@@ -1,7 +1,8 @@
-// Loads, stores, atomics, address conversion, device printf.
+// Loads, stores, atomics, address conversion.
+#include <algorithm>
 #include <cstdio>
 
-#include "server/backend/cpu/tier0/warp.h"
+#include "server/backend/cpu/tier0/decoder.h"
 
 namespace accelmesh::tier0 {
 namespace {
@@ -12,7 +13,9 @@ using ptx::Space;
 using ptx::Type;
 
 // Plain accesses of a kernel race where the kernel does; that is the program's business, not a sanitizer's.
-__attribute__((no_sanitize("thread"))) inline std::uint64_t LoadPlain(const std::uint8_t* from, std::uint32_t bytes) {
+#define ACCELMESH_RACES __attribute__((no_sanitize("thread")))
+
+ACCELMESH_RACES inline std::uint64_t LoadPlain(const std::uint8_t* from, std::uint32_t bytes) {
   switch (bytes) {
     case 1: return *from;
     case 2: return *reinterpret_cast<const std::uint16_t*>(from);
@@ -20,7 +23,7 @@ __attribute__((no_sanitize("thread"))) inline std::uint64_t LoadPlain(const std:
     default: return *reinterpret_cast<const std::uint64_t*>(from);
   }
 }
-__attribute__((no_sanitize("thread"))) inline void StorePlain(std::uint8_t* to, std::uint64_t v, std::uint32_t bytes) {
+ACCELMESH_RACES inline void StorePlain(std::uint8_t* to, std::uint64_t v, std::uint32_t bytes) {
   switch (bytes) {
     case 1: *to = static_cast<std::uint8_t>(v); break;
     case 2: *reinterpret_cast<std::uint16_t*>(to) = static_cast<std::uint16_t>(v); break;
@@ -29,271 +32,350 @@ __attribute__((no_sanitize("thread"))) inline void StorePlain(std::uint8_t* to, 
   }
 }
 
-bool InsideBlock(const Warp& warp, std::uint64_t address, std::uint64_t bytes) {
-  const BlockContext::State& s = *warp.block;
-  const auto inside = [address, bytes](const std::uint8_t* base, std::uint64_t size) {
-    const std::uint64_t offset = address - reinterpret_cast<std::uint64_t>(base);
-    return offset < size && bytes <= size - offset;
-  };
-  return inside(s.shared.data(), s.shared_bytes) || inside(s.local.data(), s.local.size()) ||
-         inside(s.launch->arguments.data(), s.launch->arguments.size());
-}
-
 // The host address of an access by one lane, or null with the fault raised.
 inline std::uint8_t* Resolve(Warp& warp, const Op& op, std::uint32_t lane, std::uint32_t bytes) {
   const std::uint64_t address = warp.r[op.a].lane[lane] + op.immediate;
-  const BlockContext::State& s = *warp.block;
-  if (op.space == Space::kGlobal && s.launch->memory->Allowed(address, bytes)) [[likely]] {
-    if ((address & (bytes - 1)) != 0) {
-      RaiseFault(warp, op, lane, kDeviceMisaligned, "misaligned address");
-      return nullptr;
-    }
-    return reinterpret_cast<std::uint8_t*>(address);
-  }
-  if (op.space == Space::kShared || op.space == Space::kLocal) {
+  BlockContext::State& s = *warp.block;
+  std::uint8_t* found = nullptr;
+  if (op.space == Space::kGlobal) {
+    if (s.launch->memory->Allowed(address, bytes) || InsideBlock(warp, address, bytes)) [[likely]]
+      found = reinterpret_cast<std::uint8_t*>(address);
+  } else {
     // Addresses of the window wrap at 32 bits.
     const std::uint32_t offset = static_cast<std::uint32_t>(address);
-    const std::uint32_t size = op.space == Space::kShared ? s.shared_bytes : warp.local_stride;
-    if (offset > size || bytes > size - offset) {
-      RaiseFault(warp, op, lane, kDeviceIllegalAddress,
-                 op.space == Space::kShared ? "shared memory out of bounds" : "local memory out of bounds");
-      return nullptr;
-    }
-    if ((offset & (bytes - 1)) != 0) {
-      RaiseFault(warp, op, lane, kDeviceMisaligned, "misaligned address");
-      return nullptr;
-    }
-    const std::uint8_t* base =
-        op.space == Space::kShared ? s.shared.data() : warp.local + std::size_t{lane} * warp.local_stride;
-    return const_cast<std::uint8_t*>(base) + offset;
+    const bool shared = op.space == Space::kShared;
+    const std::uint32_t size = shared ? s.shared_bytes : warp.local_stride;
+    if (offset <= size && bytes <= size - offset)
+      found = (shared ? s.shared_base() : warp.local + std::size_t{lane} * warp.local_stride) + offset;
   }
-  if (InsideBlock(warp, address, bytes)) return reinterpret_cast<std::uint8_t*>(address);
+  if (found != nullptr && (reinterpret_cast<std::uint64_t>(found) & (bytes - 1)) == 0) [[likely]]
+    return found;
   char where[32];
-  std::snprintf(where, sizeof(where), "0x%llx", static_cast<unsigned long long>(address));
-  RaiseFault(warp, op, lane, kDeviceIllegalAddress, std::string("illegal address ") + where);
+  std::snprintf(where, sizeof(where), " 0x%llx", static_cast<unsigned long long>(address));
+  if (found != nullptr) {
+    RaiseFault(warp, op, lane, kDeviceMisaligned, std::string("misaligned address") + where);
+  } else {
+    RaiseFault(warp, op, lane, kDeviceIllegalAddress,
+               std::string(op.space == Space::kShared  ? "shared memory out of bounds at"
+                           : op.space == Space::kLocal ? "local memory out of bounds at"
+                                                       : "illegal address") +
+                   where);
+  }
   return nullptr;
 }
 
-template <typename T>
-std::uint64_t Extend(std::uint64_t v) {
-  return static_cast<std::uint64_t>(static_cast<std::int64_t>(static_cast<T>(v)));
-}
-
-// A load of a narrow signed type fills the register by its sign.
-std::uint64_t ExtendAs(std::uint64_t v, std::uint8_t mode) {
-  switch (mode) {
-    case 1: return Extend<std::int8_t>(v);
-    case 2: return Extend<std::int16_t>(v);
-    case 4: return Extend<std::int32_t>(v) & 0xffffffffu;
-    default: return v;
-  }
-}
-
-template <typename T>
-__attribute__((no_sanitize("thread"))) bool LoadContiguous(Warp& warp, const Op& op) {
+// How the addresses of a full warp lie, where that makes one access of 32.
+enum class Pattern { kScattered, kContiguous, kUniform };
+Pattern FindPattern(const Warp& warp, const Op& op, std::uint32_t stride) {
   const std::uint64_t* a = warp.r[op.a].lane;
-  const std::uint64_t first = a[0] + op.immediate;
-  std::uint64_t differs = 0;
-  for (std::uint32_t l = 0; l < kLanes; ++l) differs |= a[l] ^ (a[0] + l * sizeof(T));
-  if (differs != 0 || first % sizeof(T) != 0 || !warp.block->launch->memory->Allowed(first, sizeof(T) * kLanes))
-    return false;
-  const T* from = reinterpret_cast<const T*>(first);
-  std::uint64_t* d = warp.r[op.rows[0]].lane;
-  for (std::uint32_t l = 0; l < kLanes; ++l) d[l] = from[l];
+  std::uint64_t contiguous = 0;
+  std::uint64_t uniform = 0;
+  for (std::uint32_t l = 0; l < kLanes; ++l) {
+    contiguous |= a[l] ^ (a[0] + std::uint64_t{l} * stride);
+    uniform |= a[l] ^ a[0];
+  }
+  return contiguous == 0 ? Pattern::kContiguous : uniform == 0 ? Pattern::kUniform : Pattern::kScattered;
+}
+// The host address of `bytes` from lane 0's address on; null if that is not allowed or not aligned for `alignment`:
+// the accesses lane by lane then find out whose fault it is.
+std::uint8_t* ResolveSpan(Warp& warp, const Op& op, std::uint64_t bytes, std::uint32_t alignment) {
+  const std::uint64_t address = warp.r[op.a].lane[0] + op.immediate;
+  BlockContext::State& s = *warp.block;
+  std::uint8_t* found = nullptr;
+  if (op.space == Space::kGlobal) {
+    if (s.launch->memory->Allowed(address, bytes)) found = reinterpret_cast<std::uint8_t*>(address);
+  } else if (op.space == Space::kShared) {
+    const std::uint32_t offset = static_cast<std::uint32_t>(address);
+    if (offset <= s.shared_bytes && bytes <= s.shared_bytes - offset) found = s.shared_base() + offset;
+  }
+  return (reinterpret_cast<std::uint64_t>(found) & (alignment - 1)) == 0 ? found : nullptr;
+}
+
+// A load of a signed type fills the register by its sign, however wide that is. mode: 0 unsigned, 1 signed.
+std::uint64_t ExtendAs(std::uint64_t v, const Op& op) {
+  if (op.mode == 0) return v;
+  const std::uint32_t shift = 64 - 8u * op.bytes;
+  return static_cast<std::uint64_t>(static_cast<std::int64_t>(v << shift) >> shift);
+}
+
+template <typename T>
+ACCELMESH_RACES bool LoadWide(Warp& warp, const Op& op) {
+  const std::uint32_t stride = sizeof(T) * op.count;
+  const Pattern pattern = FindPattern(warp, op, stride);
+  if (pattern == Pattern::kScattered) return false;
+  const bool contiguous = pattern == Pattern::kContiguous;
+  const auto* from = reinterpret_cast<const T*>(ResolveSpan(warp, op, contiguous ? stride * kLanes : stride, stride));
+  if (from == nullptr) return false;
+  for (std::uint32_t i = 0; i < op.count; ++i) {
+    std::uint64_t* d = warp.r[op.rows[i]].lane;
+    if (contiguous && op.count == 1) {
+      for (std::uint32_t l = 0; l < kLanes; ++l) d[l] = from[l];
+    } else if (contiguous) {
+      for (std::uint32_t l = 0; l < kLanes; ++l) d[l] = from[l * op.count + i];
+    } else {
+      const std::uint64_t v = from[i];
+      for (std::uint32_t l = 0; l < kLanes; ++l) d[l] = v;
+    }
+  }
   return true;
 }
-
 template <typename T>
-__attribute__((no_sanitize("thread"))) bool StoreContiguous(Warp& warp, const Op& op) {
-  const std::uint64_t* a = warp.r[op.a].lane;
-  const std::uint64_t first = a[0] + op.immediate;
-  std::uint64_t differs = 0;
-  for (std::uint32_t l = 0; l < kLanes; ++l) differs |= a[l] ^ (a[0] + l * sizeof(T));
-  if (differs != 0 || first % sizeof(T) != 0 || !warp.block->launch->memory->Allowed(first, sizeof(T) * kLanes))
-    return false;
-  T* to = reinterpret_cast<T*>(first);
-  const std::uint64_t* v = warp.r[op.rows[0]].lane;
-  for (std::uint32_t l = 0; l < kLanes; ++l) to[l] = static_cast<T>(v[l]);
+ACCELMESH_RACES bool StoreWide(Warp& warp, const Op& op) {
+  const std::uint32_t stride = sizeof(T) * op.count;
+  if (FindPattern(warp, op, stride) != Pattern::kContiguous) return false;
+  auto* to = reinterpret_cast<T*>(ResolveSpan(warp, op, stride * kLanes, stride));
+  if (to == nullptr) return false;
+  for (std::uint32_t i = 0; i < op.count; ++i) {
+    const std::uint64_t* v = warp.r[op.rows[i]].lane;
+    if (op.count == 1) {
+      for (std::uint32_t l = 0; l < kLanes; ++l) to[l] = static_cast<T>(v[l]);
+    } else {
+      for (std::uint32_t l = 0; l < kLanes; ++l) to[l * op.count + i] = static_cast<T>(v[l]);
+    }
+  }
   return true;
 }
 
 void Load(Warp& warp, const Op& op, std::uint32_t mask) {
-  if (mask == kAllLanes && op.count == 1 && op.space == Space::kGlobal && op.mode == 0) {
-    if (op.bytes == 4 && LoadContiguous<std::uint32_t>(warp, op)) return;
-    if (op.bytes == 8 && LoadContiguous<std::uint64_t>(warp, op)) return;
+  if (mask == kAllLanes && op.mode == 0) {
+    if (op.bytes == 4 && LoadWide<std::uint32_t>(warp, op)) return;
+    if (op.bytes == 8 && LoadWide<std::uint64_t>(warp, op)) return;
   }
   const std::uint32_t total = std::uint32_t{op.bytes} * op.count;
   for (std::uint32_t m = mask; m != 0; m &= m - 1) {
-    const std::uint32_t l = static_cast<std::uint32_t>(std::countr_zero(m));
+    const std::uint32_t l = FirstLane(m);
     const std::uint8_t* from = Resolve(warp, op, l, total);
     if (from == nullptr) return;
     // All elements are read before any is written: a destination may be the address.
     std::uint64_t values[8];
-    for (std::uint32_t i = 0; i < op.count; ++i)
-      values[i] = ExtendAs(LoadPlain(from + i * op.bytes, op.bytes), op.mode);
+    for (std::uint32_t i = 0; i < op.count; ++i) values[i] = ExtendAs(LoadPlain(from + i * op.bytes, op.bytes), op);
     for (std::uint32_t i = 0; i < op.count; ++i) warp.r[op.rows[i]].lane[l] = values[i];
   }
 }
 
 void Store(Warp& warp, const Op& op, std::uint32_t mask) {
-  if (mask == kAllLanes && op.count == 1 && op.space == Space::kGlobal) {
-    if (op.bytes == 4 && StoreContiguous<std::uint32_t>(warp, op)) return;
-    if (op.bytes == 8 && StoreContiguous<std::uint64_t>(warp, op)) return;
+  if (mask == kAllLanes) {
+    if (op.bytes == 4 && StoreWide<std::uint32_t>(warp, op)) return;
+    if (op.bytes == 8 && StoreWide<std::uint64_t>(warp, op)) return;
   }
   const std::uint32_t total = std::uint32_t{op.bytes} * op.count;
   for (std::uint32_t m = mask; m != 0; m &= m - 1) {
-    const std::uint32_t l = static_cast<std::uint32_t>(std::countr_zero(m));
+    const std::uint32_t l = FirstLane(m);
     std::uint8_t* to = Resolve(warp, op, l, total);
     if (to == nullptr) return;
     for (std::uint32_t i = 0; i < op.count; ++i) StorePlain(to + i * op.bytes, warp.r[op.rows[i]].lane[l], op.bytes);
   }
 }
 
-// Volatile, relaxed, acquire and release: real atomics of the access's size.
+// Volatile, relaxed, acquire and release: real atomics. A vector is read and written whole, as hardware does: programs
+// (CUB's look-back) keep a flag and its value in one. 16 bytes are one access on every x86 processor that has AVX.
+using Wide = long long __attribute__((vector_size(16), may_alias));
+ACCELMESH_RACES Wide LoadSixteen(const std::uint8_t* from) { return *reinterpret_cast<const volatile Wide*>(from); }
+ACCELMESH_RACES void StoreSixteen(std::uint8_t* to, Wide v) { *reinterpret_cast<volatile Wide*>(to) = v; }
+
+void ReadAtomic(const std::uint8_t* from, std::uint32_t bytes, std::uint8_t* out) {
+  while (bytes >= 16) {
+    const Wide v = LoadSixteen(from);
+    std::memcpy(out, &v, 16);
+    from += 16, out += 16, bytes -= 16;
+  }
+  const std::uint64_t v = bytes == 1   ? __atomic_load_n(from, __ATOMIC_ACQUIRE)
+                          : bytes == 2 ? __atomic_load_n(reinterpret_cast<const std::uint16_t*>(from), __ATOMIC_ACQUIRE)
+                          : bytes == 4 ? __atomic_load_n(reinterpret_cast<const std::uint32_t*>(from), __ATOMIC_ACQUIRE)
+                          : bytes == 8 ? __atomic_load_n(reinterpret_cast<const std::uint64_t*>(from), __ATOMIC_ACQUIRE)
+                                       : 0;
+  std::memcpy(out, &v, bytes);
+  std::atomic_thread_fence(std::memory_order_acquire);
+}
+void WriteAtomic(std::uint8_t* to, std::uint32_t bytes, const std::uint8_t* in) {
+  std::atomic_thread_fence(std::memory_order_release);
+  while (bytes >= 16) {
+    Wide v;
+    std::memcpy(&v, in, 16);
+    StoreSixteen(to, v);
+    to += 16, in += 16, bytes -= 16;
+  }
+  std::uint64_t v = 0;
+  std::memcpy(&v, in, bytes);
+  switch (bytes) {
+    case 1: __atomic_store_n(to, static_cast<std::uint8_t>(v), __ATOMIC_RELEASE); break;
+    case 2:
+      __atomic_store_n(reinterpret_cast<std::uint16_t*>(to), static_cast<std::uint16_t>(v), __ATOMIC_RELEASE);
+      break;
+    case 4:
+      __atomic_store_n(reinterpret_cast<std::uint32_t*>(to), static_cast<std::uint32_t>(v), __ATOMIC_RELEASE);
+      break;
+    case 8: __atomic_store_n(reinterpret_cast<std::uint64_t*>(to), v, __ATOMIC_RELEASE); break;
+    default: break;
+  }
+}
 void LoadAtomic(Warp& warp, const Op& op, std::uint32_t mask) {
+  const std::uint32_t total = std::uint32_t{op.bytes} * op.count;
   for (std::uint32_t m = mask; m != 0; m &= m - 1) {
-    const std::uint32_t l = static_cast<std::uint32_t>(std::countr_zero(m));
-    const std::uint8_t* from = Resolve(warp, op, l, std::uint32_t{op.bytes} * op.count);
+    const std::uint32_t l = FirstLane(m);
+    const std::uint8_t* from = Resolve(warp, op, l, total);
     if (from == nullptr) return;
-    for (std::uint32_t i = 0; i < op.count; ++i, from += op.bytes) {
+    std::uint8_t bytes[64];
+    ReadAtomic(from, total, bytes);
+    for (std::uint32_t i = 0; i < op.count; ++i) {
       std::uint64_t v = 0;
-      switch (op.bytes) {
-        case 1: v = __atomic_load_n(from, __ATOMIC_ACQUIRE); break;
-        case 2: v = __atomic_load_n(reinterpret_cast<const std::uint16_t*>(from), __ATOMIC_ACQUIRE); break;
-        case 4: v = __atomic_load_n(reinterpret_cast<const std::uint32_t*>(from), __ATOMIC_ACQUIRE); break;
-        default: v = __atomic_load_n(reinterpret_cast<const std::uint64_t*>(from), __ATOMIC_ACQUIRE); break;
-      }
-      warp.r[op.rows[i]].lane[l] = ExtendAs(v, op.mode);
+      std::memcpy(&v, bytes + i * op.bytes, op.bytes);
+      warp.r[op.rows[i]].lane[l] = ExtendAs(v, op);
     }
   }
 }
 void StoreAtomic(Warp& warp, const Op& op, std::uint32_t mask) {
+  const std::uint32_t total = std::uint32_t{op.bytes} * op.count;
   for (std::uint32_t m = mask; m != 0; m &= m - 1) {
-    const std::uint32_t l = static_cast<std::uint32_t>(std::countr_zero(m));
-    std::uint8_t* to = Resolve(warp, op, l, std::uint32_t{op.bytes} * op.count);
+    const std::uint32_t l = FirstLane(m);
+    std::uint8_t* to = Resolve(warp, op, l, total);
     if (to == nullptr) return;
-    for (std::uint32_t i = 0; i < op.count; ++i, to += op.bytes) {
-      const std::uint64_t v = warp.r[op.rows[i]].lane[l];
-      switch (op.bytes) {
-        case 1: __atomic_store_n(to, static_cast<std::uint8_t>(v), __ATOMIC_RELEASE); break;
-        case 2:
-          __atomic_store_n(reinterpret_cast<std::uint16_t*>(to), static_cast<std::uint16_t>(v), __ATOMIC_RELEASE);
-          break;
-        case 4:
-          __atomic_store_n(reinterpret_cast<std::uint32_t*>(to), static_cast<std::uint32_t>(v), __ATOMIC_RELEASE);
-          break;
-        default: __atomic_store_n(reinterpret_cast<std::uint64_t*>(to), v, __ATOMIC_RELEASE); break;
-      }
-    }
+    std::uint8_t bytes[64];
+    for (std::uint32_t i = 0; i < op.count; ++i)
+      std::memcpy(bytes + i * op.bytes, &warp.r[op.rows[i]].lane[l], op.bytes);
+    WriteAtomic(to, total, bytes);
   }
 }
 
-// Parameters are the same for all lanes unless they are indexed by a register.
+// Parameters are the same for all lanes, unless a register that differs between them indexes one.
 void LoadParameter(Warp& warp, const Op& op, std::uint32_t mask) {
   const ByteView arguments = warp.block->launch->arguments;
-  for (std::uint32_t i = 0; i < op.count; ++i) {
-    std::uint64_t* d = warp.r[op.rows[i]].lane;
-    const std::uint64_t offset = warp.r[op.a].lane[std::countr_zero(mask)] + op.immediate + i * op.bytes;
-    if (offset > arguments.size() || op.bytes > arguments.size() - offset) {
-      RaiseFault(warp, op, 0, kDeviceIllegalAddress, "a kernel parameter is out of bounds");
+  const std::uint64_t* a = warp.r[op.a].lane;
+  const std::uint64_t first = a[FirstLane(mask)];
+  std::uint64_t differs = 0;
+  ForLanes(mask, [&](std::uint32_t l) { differs |= a[l] ^ first; });
+  const std::uint32_t total = std::uint32_t{op.bytes} * op.count;
+  for (std::uint32_t m = mask; m != 0; m &= m - 1) {
+    const std::uint32_t l = FirstLane(m);
+    const std::uint64_t offset = a[l] + op.immediate;
+    if (offset > arguments.size() || total > arguments.size() - offset) {
+      RaiseFault(warp, op, l, kDeviceIllegalAddress, "a kernel parameter is out of bounds");
       return;
     }
-    std::uint64_t v = 0;
-    std::memcpy(&v, arguments.data() + offset, op.bytes);
-    v = ExtendAs(v, op.mode);
-    ForLanes(mask, [d, v](std::uint32_t l) { d[l] = v; });
+    // All elements are read before any is written: a destination may be the address.
+    std::uint64_t values[8] = {};
+    for (std::uint32_t i = 0; i < op.count; ++i) {
+      std::memcpy(&values[i], arguments.data() + offset + i * op.bytes, op.bytes);
+      values[i] = ExtendAs(values[i], op);
+    }
+    for (std::uint32_t i = 0; i < op.count; ++i) {
+      std::uint64_t* d = warp.r[op.rows[i]].lane;
+      if (differs != 0) {
+        d[l] = values[i];
+      } else {
+        ForLanes(mask, [d, v = values[i]](std::uint32_t k) { d[k] = v; });
+      }
+    }
+    if (differs == 0) return;
   }
 }
+
+// Atomics ------------------------------------------------------------------------------------------------------------
 
 enum AtomicKind : std::uint8_t { kAdd, kMin, kMax, kAnd, kOr, kXor, kExchange, kCas, kInc, kDec };
 
-template <typename T>
-std::uint64_t AtomicOne(std::uint8_t* address, std::uint8_t kind, std::uint64_t b, std::uint64_t c) {
+template <typename T, AtomicKind kKind>
+T Wanted(T old, T b, T c) {
   using Word = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
-  Word* word = reinterpret_cast<Word*>(address);
-  Word old = __atomic_load_n(word, __ATOMIC_RELAXED);
-  while (true) {
-    const T v = Get<T>(old);
-    const T operand = Get<T>(b);
-    T wanted{};
-    switch (kind) {
-      case kAdd: wanted = static_cast<T>(v + operand); break;
-      case kMin: wanted = std::min(v, operand); break;
-      case kMax: wanted = std::max(v, operand); break;
-      case kAnd: wanted = Get<T>(old & static_cast<Word>(b)); break;
-      case kOr: wanted = Get<T>(old | static_cast<Word>(b)); break;
-      case kXor: wanted = Get<T>(old ^ static_cast<Word>(b)); break;
-      case kExchange: wanted = operand; break;
-      case kCas: wanted = old == static_cast<Word>(b) ? Get<T>(c) : v; break;
-      case kInc: wanted = v >= operand ? T{} : static_cast<T>(v + 1); break;
-      default: wanted = v == T{} || v > operand ? operand : static_cast<T>(v - 1); break;
+  if constexpr (std::is_floating_point_v<T>) {
+    return old + b;
+  } else {
+    switch (kKind) {
+      case kAdd: return static_cast<T>(static_cast<Word>(old) + static_cast<Word>(b));
+      case kMin: return std::min(old, b);
+      case kMax: return std::max(old, b);
+      case kAnd: return old & b;
+      case kOr: return old | b;
+      case kXor: return old ^ b;
+      case kExchange: return b;
+      case kCas: return old == b ? c : old;
+      case kInc: return old >= b ? T{0} : static_cast<T>(old + 1);
+      default: return old == T{0} || old > b ? b : static_cast<T>(old - 1);
     }
-    if (__atomic_compare_exchange_n(word, &old, static_cast<Word>(Put<T>(wanted)), false, __ATOMIC_ACQ_REL,
-                                    __ATOMIC_ACQUIRE))
-      return old;
   }
+}
+template <typename T, AtomicKind kKind>
+void Atomic(Warp& warp, const Op& op, std::uint32_t mask) {
+  using Word = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
+  for (std::uint32_t m = mask; m != 0; m &= m - 1) {
+    const std::uint32_t l = FirstLane(m);
+    auto* word = reinterpret_cast<Word*>(Resolve(warp, op, l, sizeof(T)));
+    if (word == nullptr) return;
+    const T b = Get<T>(warp.r[op.b].lane[l]);
+    const T c = Get<T>(warp.r[op.c].lane[l]);
+    Word old = __atomic_load_n(word, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(word, &old, static_cast<Word>(Put<T>(Wanted<T, kKind>(Get<T>(old), b, c))),
+                                        false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
+    }
+    warp.r[op.d].lane[l] = old;
+  }
+}
+template <typename T>
+Handler PickAtomic(std::uint8_t kind) {
+  static constexpr Handler kHandlers[] = {Atomic<T, kAdd>, Atomic<T, kMin>, Atomic<T, kMax>,      Atomic<T, kAnd>,
+                                          Atomic<T, kOr>,  Atomic<T, kXor>, Atomic<T, kExchange>, Atomic<T, kCas>,
+                                          Atomic<T, kInc>, Atomic<T, kDec>};
+  return kHandlers[kind];
 }
 
-template <typename T>
-void Atomic(Warp& warp, const Op& op, std::uint32_t mask) {
-  for (std::uint32_t m = mask; m != 0; m &= m - 1) {
-    const std::uint32_t l = static_cast<std::uint32_t>(std::countr_zero(m));
-    std::uint8_t* at = Resolve(warp, op, l, sizeof(T));
-    if (at == nullptr) return;
-    warp.r[op.d].lane[l] = AtomicOne<T>(at, op.mode, warp.r[op.b].lane[l], warp.r[op.c].lane[l]);
-  }
-}
+// Decoding -----------------------------------------------------------------------------------------------------------
 
 Status AccessSpace(Decoder& decoder, const Instruction& from, const Operand& address, Op& op) {
   op.space = Space::kGlobal;
-  bool stated = false;
+  bool generic = true;
   for (const auto& [name, space] : {std::pair{"global", Space::kGlobal},
                                     {"const", Space::kGlobal},
                                     {"shared", Space::kShared},
                                     {"local", Space::kLocal},
                                     {"param", Space::kParam}}) {
     for (std::size_t i = 1; i < from.opcode.size(); ++i) {
-      if (from.opcode[i].substr(0, from.opcode[i].find(':')) == name) {
-        op.space = space;
-        stated = true;
-      }
+      if (from.opcode[i].substr(0, from.opcode[i].find(':')) != name) continue;
+      op.space = space;
+      generic = false;
     }
   }
-  op.generic = !stated;
+  if (!address.is_address) return decoder.Refuse(from, "an address was expected");
   op.immediate = address.immediate;
-  if (address.kind == Operand::Kind::kSymbol) {
+  if (address.kind == Operand::Kind::kSymbol || address.kind == Operand::Kind::kVariable) {
     Space space{};
-    ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t value, decoder.SymbolValue(address.symbol, &space));
+    ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t value, decoder.Address(address, &space));
     op.a = decoder.Constant(value);
-    // The scratch parameters of a call live in local memory.
-    if (op.space == Space::kParam && space == Space::kLocal) op.space = Space::kLocal;
+    // Parameters of calls and of device functions live in local memory. A symbol says itself where it lies.
+    if (generic || (op.space == Space::kParam && space == Space::kLocal)) op.space = space;
+    if (op.space != space) return decoder.Refuse(from, "the symbol is not in this state space");
     return Status::Ok();
   }
   if (address.kind == Operand::Kind::kImmediate) op.immediate = 0;
   ACCELMESH_ASSIGN_OR_RETURN(op.a, decoder.Source(address));
+  if (op.space == Space::kParam && decoder.body().is_function) op.space = Space::kLocal;
   return Status::Ok();
 }
 
 Status AccessRule(Decoder& decoder, const Instruction& from, Op& op, bool load) {
-  if (from.operands.size() < 2) return decoder.Refuse(from, "the number of operands is off");
+  // A third operand is a cache policy.
+  if (from.operands.size() < 2 || from.operands.size() > 3)
+    return decoder.Refuse(from, "the number of operands is off");
   const Operand& address = from.operands[load ? 1 : 0];
   const Operand& value = from.operands[load ? 0 : 1];
   ACCELMESH_RETURN_IF_ERROR(AccessSpace(decoder, from, address, op));
   const Type type = Decoder::LastType(from);
   if (ptx::TypeBytes(type) == 0 || ptx::TypeBytes(type) > 8) return decoder.Refuse(from, "type not supported");
   op.bytes = static_cast<std::uint8_t>(ptx::TypeBytes(type));
-  if (load && type == Type::kS8) op.mode = 1;
-  if (load && type == Type::kS16) op.mode = 2;
-  if (load && type == Type::kS32) op.mode = 4;
-  if (op.mode == 4) op.mode = 0;  // 32-bit containers are kept zero-extended
-  std::vector<Operand> elements = value.kind == Operand::Kind::kVector ? value.elements : std::vector<Operand>{value};
-  if (elements.empty() || elements.size() > 8) return decoder.Refuse(from, "vector not supported");
-  op.count = static_cast<std::uint8_t>(elements.size());
-  for (std::size_t i = 0; i < elements.size(); ++i) {
-    ACCELMESH_ASSIGN_OR_RETURN(op.rows[i], load ? decoder.Destination(elements[i]) : decoder.Source(elements[i]));
+  op.mode = load && (type == Type::kS8 || type == Type::kS16 || type == Type::kS32) ? 1 : 0;
+  std::size_t count = 1;
+  if (Decoder::Has(from, "v2")) count = 2;
+  if (Decoder::Has(from, "v4")) count = 4;
+  if (Decoder::Has(from, "v8")) count = 8;
+  const std::vector<Operand> single{value};
+  const std::vector<Operand>& elements = value.kind == Operand::Kind::kVector ? value.elements : single;
+  if (elements.size() != count || op.bytes * count > 32) return decoder.Refuse(from, "vector not supported");
+  op.count = static_cast<std::uint8_t>(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    ACCELMESH_ASSIGN_OR_RETURN(op.rows[i], load ? decoder.Destination(elements[i]) : decoder.Source(elements[i], type));
   }
-  const bool atomic = Decoder::Has(from, "volatile") || Decoder::Has(from, "relaxed") ||
-                      Decoder::Has(from, "acquire") || Decoder::Has(from, "release");
+  bool atomic = false;
+  for (const std::string_view word : {"volatile", "relaxed", "acquire", "release", "mmio"})
+    atomic = atomic || Decoder::Has(from, word);
   if (op.space == Space::kParam) {
     if (!load) return decoder.Refuse(from, "kernel parameters cannot be written");
     op.handler = LoadParameter;
@@ -308,61 +390,105 @@ Status LoadRule(Decoder& decoder, const Instruction& from, Op& op) { return Acce
 Status StoreRule(Decoder& decoder, const Instruction& from, Op& op) { return AccessRule(decoder, from, op, false); }
 
 Status AtomicRule(Decoder& decoder, const Instruction& from, Op& op) {
-  static const std::unordered_map<std::string_view, std::uint8_t> kKinds{
+  static const std::unordered_map<std::string_view, AtomicKind> kKinds{
       {"add", kAdd}, {"min", kMin},       {"max", kMax}, {"and", kAnd}, {"or", kOr},
       {"xor", kXor}, {"exch", kExchange}, {"cas", kCas}, {"inc", kInc}, {"dec", kDec}};
-  const bool reduction = from.opcode[0] == "red";
-  const std::size_t first = reduction ? 0 : 1;
-  if (from.operands.size() < first + 2) return decoder.Refuse(from, "the number of operands is off");
-  bool found = false;
-  for (const std::string_view part : from.opcode) {
-    if (const auto kind = kKinds.find(part); kind != kKinds.end()) {
-      op.mode = kind->second;
-      found = true;
-    }
+  const std::size_t first = from.opcode[0] == "red" ? 0 : 1;
+  std::size_t kinds = 0;
+  AtomicKind kind = kAdd;
+  for (std::size_t i = 1; i < from.opcode.size(); ++i) {
+    const auto found = kKinds.find(from.opcode[i]);
+    if (found == kKinds.end()) continue;
+    kind = found->second;
+    ++kinds;
   }
-  if (!found) return decoder.Refuse(from, "operation not supported");
+  if (kinds != 1) return decoder.Refuse(from, "operation not supported");
+  const std::size_t sources = kind == kCas ? 2 : 1;
+  if (from.operands.size() != first + 1 + sources) return decoder.Refuse(from, "the number of operands is off");
   ACCELMESH_RETURN_IF_ERROR(AccessSpace(decoder, from, from.operands[first], op));
-  ACCELMESH_ASSIGN_OR_RETURN(op.b, decoder.Source(from.operands[first + 1]));
-  if (from.operands.size() > first + 2) {
-    ACCELMESH_ASSIGN_OR_RETURN(op.c, decoder.Source(from.operands[first + 2]));
+  if (op.space != Space::kGlobal && op.space != Space::kShared)
+    return decoder.Refuse(from, "state space not supported");
+  const Type type = Decoder::LastType(from);
+  ACCELMESH_ASSIGN_OR_RETURN(op.b, decoder.Source(from.operands[first + 1], type));
+  if (kind == kCas) {
+    ACCELMESH_ASSIGN_OR_RETURN(op.c, decoder.Source(from.operands[first + 2], type));
   }
-  ACCELMESH_ASSIGN_OR_RETURN(op.d, reduction ? decoder.Destination({}) : decoder.Destination(from.operands[0]));
-  switch (Decoder::LastType(from)) {
+  ACCELMESH_ASSIGN_OR_RETURN(op.d, decoder.Destination(first == 0 ? Operand{} : from.operands[0]));
+  switch (type) {
     case Type::kB32:
-    case Type::kU32: op.handler = Atomic<std::uint32_t>; break;
+    case Type::kU32: op.handler = PickAtomic<std::uint32_t>(kind); break;
     case Type::kB64:
-    case Type::kU64: op.handler = Atomic<std::uint64_t>; break;
-    case Type::kS32: op.handler = Atomic<std::int32_t>; break;
-    case Type::kS64: op.handler = Atomic<std::int64_t>; break;
-    case Type::kF32: op.handler = Atomic<float>; break;
-    case Type::kF64: op.handler = Atomic<double>; break;
-    default: return decoder.Refuse(from, "type not supported");
+    case Type::kU64: op.handler = PickAtomic<std::uint64_t>(kind); break;
+    case Type::kS32: op.handler = PickAtomic<std::int32_t>(kind); break;
+    case Type::kS64: op.handler = PickAtomic<std::int64_t>(kind); break;
+    case Type::kF32: op.handler = kind == kAdd ? Atomic<float, kAdd> : nullptr; break;
+    case Type::kF64: op.handler = kind == kAdd ? Atomic<double, kAdd> : nullptr; break;
+    default: break;
   }
-  return Status::Ok();
+  return op.handler != nullptr ? Status::Ok() : decoder.Refuse(from, "type not supported");
 }
 
-// cvta: generic addresses are host addresses. mode: 0 as it is, 1 from an offset, 2 to an offset.
+// Where the window of a state space begins, as a generic address: those are host addresses.
+std::uint64_t WindowBase(const Warp& warp, Space space, std::uint32_t lane) {
+  switch (space) {
+    case Space::kShared: return reinterpret_cast<std::uint64_t>(warp.block->shared_base());
+    case Space::kLocal: return reinterpret_cast<std::uint64_t>(warp.local + std::size_t{lane} * warp.local_stride);
+    case Space::kParam: return reinterpret_cast<std::uint64_t>(warp.block->launch->arguments.data());
+    default: return 0;
+  }
+}
+Space NamedSpace(Decoder& decoder, const Instruction& from) {
+  for (std::size_t i = 1; i < from.opcode.size(); ++i) {
+    const std::string_view name = from.opcode[i].substr(0, from.opcode[i].find(':'));
+    if (name == "shared") return Space::kShared;
+    if (name == "local") return Space::kLocal;
+    if (name == "param") return decoder.body().is_function ? Space::kLocal : Space::kParam;
+  }
+  return Space::kGlobal;
+}
+// cvta: mode 1 from an offset in the window to a generic address, 2 back.
 void ConvertAddress(Warp& warp, const Op& op, std::uint32_t mask) {
   std::uint64_t* d = warp.r[op.d].lane;
   const std::uint64_t* a = warp.r[op.a].lane;
   ForLanes(mask, [&](std::uint32_t l) {
-    std::uint64_t base = 0;
-    if (op.space == Space::kShared) base = reinterpret_cast<std::uint64_t>(warp.block->shared.data());
-    if (op.space == Space::kLocal)
-      base = reinterpret_cast<std::uint64_t>(warp.local + std::size_t{l} * warp.local_stride);
-    if (op.space == Space::kParam) base = reinterpret_cast<std::uint64_t>(warp.block->launch->arguments.data());
+    const std::uint64_t base = WindowBase(warp, op.space, l);
     d[l] = op.mode == 2 ? a[l] - base : a[l] + base;
   });
 }
 Status ConvertAddressRule(Decoder& decoder, const Instruction& from, Op& op) {
+  if (ptx::TypeBytes(Decoder::LastType(from)) != 8) return decoder.Refuse(from, "only 64-bit addresses are supported");
   ACCELMESH_RETURN_IF_ERROR(decoder.Rows(from, op, 2));
-  op.space = Decoder::Has(from, "shared")  ? Space::kShared
-             : Decoder::Has(from, "local") ? Space::kLocal
-             : Decoder::Has(from, "param") ? Space::kParam
-                                           : Space::kGlobal;
+  op.space = NamedSpace(decoder, from);
   op.mode = Decoder::Has(from, "to") ? 2 : 1;
   op.handler = ConvertAddress;
+  return Status::Ok();
+}
+// isspacep p, a. What lies in no window of the block is global.
+void IsSpace(Warp& warp, const Op& op, std::uint32_t mask) {
+  BlockContext::State& s = *warp.block;
+  std::uint32_t holds = 0;
+  ForLanes(mask, [&](std::uint32_t l) {
+    const std::uint64_t address = warp.r[op.a].lane[l];
+    const auto inside = [&](Space space, std::uint64_t bytes) {
+      return address - WindowBase(warp, space, space == Space::kLocal ? 0 : l) < bytes;
+    };
+    const bool shared = inside(Space::kShared, s.shared_bytes);
+    const bool local = address - reinterpret_cast<std::uint64_t>(s.local_base()) < s.local_bytes;
+    const bool param = inside(Space::kParam, s.launch->arguments.size());
+    const bool yes = op.space == Space::kShared  ? shared
+                     : op.space == Space::kLocal ? local
+                     : op.space == Space::kParam ? param
+                                                 : !shared && !local && !param;
+    holds |= yes ? 1u << l : 0;
+  });
+  warp.p[op.d] = (warp.p[op.d] & ~mask) | holds;
+}
+Status IsSpaceRule(Decoder& decoder, const Instruction& from, Op& op) {
+  if (from.operands.size() != 2) return decoder.Refuse(from, "the number of operands is off");
+  ACCELMESH_ASSIGN_OR_RETURN(op.d, decoder.Predicate(from.operands[0]));
+  ACCELMESH_ASSIGN_OR_RETURN(op.a, decoder.Source(from.operands[1]));
+  op.space = NamedSpace(decoder, from);
+  op.handler = IsSpace;
   return Status::Ok();
 }
 
@@ -373,139 +499,44 @@ Status FenceRule(Decoder& /*decoder*/, const Instruction& /*from*/, Op& op) {
   op.handler = Fence;
   return Status::Ok();
 }
-
-// Reads a zero-terminated string of the device, bounded.
-std::string DeviceString(Warp& warp, std::uint64_t address) {
-  std::string text;
-  while (text.size() < 4096 && (warp.block->launch->memory->Allowed(address, 1) || InsideBlock(warp, address, 1))) {
-    const char c = *reinterpret_cast<const char*>(address++);
-    if (c == '\0') break;
-    text += c;
-  }
-  return text;
-}
-
-// Formats one lane's vprintf: the arguments lie 8-aligned (4-byte values 4-aligned) at `arguments`.
-std::string FormatDevice(Warp& warp, const std::string& format, std::uint64_t arguments) {
-  std::string out;
-  std::uint64_t at = arguments;
-  const auto next = [&](std::uint32_t bytes) -> std::uint64_t {
-    at = AlignUp(at, bytes);
-    std::uint64_t v = 0;
-    if (InsideBlock(warp, at, bytes)) std::memcpy(&v, reinterpret_cast<const void*>(at), bytes);
-    at += bytes;
-    return v;
-  };
-  for (std::size_t i = 0; i < format.size(); ++i) {
-    if (format[i] != '%') {
-      out += format[i];
-      continue;
-    }
-    std::string spec = "%";
-    int longs = 0;
-    for (++i; i < format.size(); ++i) {
-      const char c = format[i];
-      if (c == 'l' || c == 'z' || c == 'j') {
-        ++longs;
-      } else if (c == '*') {
-        spec += std::to_string(static_cast<int>(next(4)));
-      } else if (c != 'h') {
-        spec += c;
-        if (std::isalpha(static_cast<unsigned char>(c)) || c == '%') break;
-      }
-    }
-    if (spec.size() > 32 || i >= format.size()) break;
-    char text[512];
-    text[0] = '\0';
-    const char kind = spec.back();
-    spec.pop_back();
-    if (kind == '%') {
-      out += '%';
-      continue;
-    }
-    if (kind == 'd' || kind == 'i') {
-      const std::uint64_t v = next(longs > 0 ? 8 : 4);
-      std::snprintf(text, sizeof(text), (spec + "lld").c_str(),
-                    longs > 0 ? static_cast<long long>(v) : static_cast<long long>(static_cast<std::int32_t>(v)));
-    } else if (kind == 'u' || kind == 'x' || kind == 'X' || kind == 'o') {
-      std::snprintf(text, sizeof(text), (spec + "ll" + kind).c_str(),
-                    static_cast<unsigned long long>(next(longs > 0 ? 8 : 4)));
-    } else if (kind == 'c') {
-      std::snprintf(text, sizeof(text), (spec + "c").c_str(), static_cast<int>(next(4)));
-    } else if (kind == 's') {
-      const std::string value = DeviceString(warp, next(8));
-      std::snprintf(text, sizeof(text), (spec + "s").c_str(), value.c_str());
-    } else if (kind == 'p') {
-      std::snprintf(text, sizeof(text), (spec + "p").c_str(), reinterpret_cast<void*>(next(8)));
-    } else {
-      std::snprintf(text, sizeof(text), (spec + kind).c_str(), std::bit_cast<double>(next(8)));
-    }
-    out += text;
-  }
-  return out;
-}
-
-// call (retval), vprintf, (param0, param1): rows[0] format, rows[1] arguments, both offsets in local memory.
-void CallPrintf(Warp& warp, const Op& op, std::uint32_t mask) {
-  for (std::uint32_t m = mask; m != 0; m &= m - 1) {
-    const std::uint32_t l = static_cast<std::uint32_t>(std::countr_zero(m));
-    std::uint8_t* local = warp.local + std::size_t{l} * warp.local_stride;
-    std::uint64_t format = 0;
-    std::uint64_t arguments = 0;
-    std::memcpy(&format, local + op.rows[0], 8);
-    std::memcpy(&arguments, local + op.rows[1], 8);
-    const std::string text = FormatDevice(warp, DeviceString(warp, format), arguments);
-    if (warp.block->launch->print != nullptr) (*warp.block->launch->print)(text);
-    const std::int32_t length = static_cast<std::int32_t>(text.size());
-    std::memcpy(local + op.rows[2], &length, 4);
-  }
-}
-void CallAssert(Warp& warp, const Op& op, std::uint32_t mask) {
-  const std::uint32_t l = static_cast<std::uint32_t>(std::countr_zero(mask));
-  std::uint64_t message = 0;
-  std::memcpy(&message, warp.local + std::size_t{l} * warp.local_stride + op.rows[0], 8);
-  RaiseFault(warp, op, l, kDeviceAssert, "assertion failed: " + DeviceString(warp, message));
-}
-Status CallRule(Decoder& decoder, const Instruction& from, Op& op) {
-  std::string_view name;
-  const Operand* arguments = nullptr;
-  const Operand* result = nullptr;
-  for (const Operand& operand : from.operands) {
-    if (operand.kind == Operand::Kind::kSymbol && name.empty()) {
-      name = operand.symbol;
-    } else if (operand.kind == Operand::Kind::kVector) {
-      (name.empty() ? result : arguments) = &operand;
-    }
-  }
-  if (name != "vprintf" && name != "__assertfail")
-    return decoder.Refuse(from, "calls of device functions are not supported");
-  if (arguments == nullptr || arguments->elements.size() < 2 || arguments->elements.size() > 6)
-    return decoder.Refuse(from, "the parameters are off");
-  for (std::size_t i = 0; i < arguments->elements.size(); ++i) {
-    Space space{};
-    ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t offset, decoder.SymbolValue(arguments->elements[i].symbol, &space));
-    if (i < 2) op.rows[i] = static_cast<std::uint32_t>(offset);
-  }
-  op.rows[2] = op.rows[0];
-  if (result != nullptr && !result->elements.empty()) {
-    Space space{};
-    ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t offset, decoder.SymbolValue(result->elements[0].symbol, &space));
-    op.rows[2] = static_cast<std::uint32_t>(offset);
-  }
-  op.handler = name == "vprintf" ? CallPrintf : CallAssert;
+void Nothing(Warp& /*warp*/, const Op& /*op*/, std::uint32_t /*mask*/) {}
+Status HintRule(Decoder& /*decoder*/, const Instruction& /*from*/, Op& op) {
+  op.handler = Nothing;
   return Status::Ok();
 }
 
 }  // namespace
 
-DecodeRule FindMemoryRule(std::string_view opcode) {
-  static const std::unordered_map<std::string_view, DecodeRule> kRules{
-      {"ld", LoadRule},         {"ldu", LoadRule},    {"st", StoreRule},
-      {"atom", AtomicRule},     {"red", AtomicRule},  {"cvta", ConvertAddressRule},
-      {"membar", FenceRule},    {"fence", FenceRule}, {"prefetch", FenceRule},
-      {"prefetchu", FenceRule}, {"call", CallRule}};
-  const auto found = kRules.find(opcode);
-  return found == kRules.end() ? nullptr : found->second;
+bool InsideBlock(const Warp& warp, std::uint64_t address, std::uint64_t bytes) {
+  BlockContext::State& s = *warp.block;
+  const auto inside = [address, bytes](const std::uint8_t* base, std::uint64_t size) {
+    const std::uint64_t offset = address - reinterpret_cast<std::uint64_t>(base);
+    return offset < size && bytes <= size - offset;
+  };
+  return inside(s.shared_base(), s.shared_bytes) || inside(s.local_base(), s.local_bytes) ||
+         inside(s.launch->arguments.data(), s.launch->arguments.size());
+}
+
+const RuleTable& MemoryRules() {
+  static constexpr std::string_view kAccess =
+      "global const shared shared::cta local param param::entry param::func weak volatile relaxed acquire release mmio "
+      "cta cluster gpu sys nc ca cg cs lu cv wb wt v2 v4 v8 hint";
+  static constexpr std::string_view kAtomic =
+      "global shared shared::cta relaxed acquire release acq_rel cta cluster gpu sys add min max and or xor exch cas "
+      "inc dec";
+  static constexpr std::string_view kSpaces = "to global const shared shared::cta local param param::entry";
+  static const RuleTable kRules{{"ld", {LoadRule, kAccess}},
+                                {"ldu", {LoadRule, kAccess}},
+                                {"st", {StoreRule, kAccess}},
+                                {"atom", {AtomicRule, kAtomic}},
+                                {"red", {AtomicRule, kAtomic}},
+                                {"cvta", {ConvertAddressRule, kSpaces}},
+                                {"isspacep", {IsSpaceRule, kSpaces}},
+                                {"membar", {FenceRule, "cta gl sys"}},
+                                {"fence", {FenceRule, "cta cluster gpu sys sc acq_rel acquire release"}},
+                                {"prefetch", {HintRule, "global local L1 L2 hint"}},
+                                {"prefetchu", {HintRule, "L1"}}};
+  return kRules;
 }
 
 }  // namespace accelmesh::tier0

@@ -1,3 +1,4 @@
+// How a warp runs: groups of lanes at one pc each, the lowest first.
 #include <xmmintrin.h>
 
 #include <algorithm>
@@ -8,95 +9,55 @@ namespace accelmesh::tier0 {
 namespace {
 
 // A lane group may jump back this often while others of its warp wait; then they get a turn (intra-warp spin locks).
-constexpr std::uint32_t kFairnessBackEdges = 1000;
-constexpr std::uint32_t kNoBarrier = 0xffffffffu;
+constexpr std::uint32_t kGroupBackEdges = 1024;
+// A warp may, until another warp of the block gets a turn (spinning on what that one writes).
+constexpr std::uint32_t kWarpBackEdges = 4096;
+// Back edges between looks at the cancel flag and the two limits above. A power of two.
+constexpr std::uint32_t kCheckEvery = 256;
 
 std::uint32_t GuardMask(const Warp& warp, const Op& op, std::uint32_t mask) {
   if (op.guard < 0) return mask;
   const std::uint32_t predicate = warp.p[op.guard];
   return mask & (op.guard_negated ? ~predicate : predicate);
 }
-
-std::uint64_t SpecialValue(const BlockContext::State& block, Special special, std::uint32_t thread,
-                           std::uint32_t lane) {
-  const Dim3& n = block.launch->block;
-  const Dim3& g = block.launch->grid;
-  switch (special) {
-    case Special::kTidX: return thread % n.x;
-    case Special::kTidY: return thread / n.x % n.y;
-    case Special::kTidZ: return thread / n.x / n.y;
-    case Special::kNtidX: return n.x;
-    case Special::kNtidY: return n.y;
-    case Special::kNtidZ: return n.z;
-    case Special::kCtaidX: return block.block_id.x;
-    case Special::kCtaidY: return block.block_id.y;
-    case Special::kCtaidZ: return block.block_id.z;
-    case Special::kNctaidX: return g.x;
-    case Special::kNctaidY: return g.y;
-    case Special::kNctaidZ: return g.z;
-    case Special::kLaneid: return lane;
-    case Special::kWarpid: return thread / kLanes;
-    case Special::kNwarpid: return (block.threads + kLanes - 1) / kLanes;
-    case Special::kMaskEq: return 1u << lane;
-    case Special::kMaskLt: return (1u << lane) - 1;
-    case Special::kMaskLe: return (2u << lane) - 1;
-    case Special::kMaskGt: return static_cast<std::uint32_t>(~((2u << lane) - 1));
-    case Special::kMaskGe: return static_cast<std::uint32_t>(~((1u << lane) - 1));
-    case Special::kDynamicShared: return block.launch->dynamic_shared_bytes;
-    case Special::kTotalShared: return block.shared_bytes;
-    case Special::kNsmid: return 1;
-    case Special::kSmid:
-    case Special::kGridid:
-    case Special::kClock: return 0;
-  }
-  return 0;
+bool Cancelled(const Warp& warp) {
+  const std::atomic<bool>* cancel = warp.block->launch->cancel;
+  return cancel != nullptr && cancel->load(std::memory_order_relaxed);
 }
 
-void Prepare(const GridLaunch& launch, std::uint64_t index, BlockContext::State& s) {
-  const Program& program = launch.kernel->program();
-  const ptx::Kernel& kernel = *program.kernel;
-  s.launch = &launch;
-  s.program = &program;
-  s.threads = static_cast<std::uint32_t>(launch.block.count());
-  s.alive_lanes = s.threads;
-  s.block_index = index;
-  s.block_id = {static_cast<std::uint32_t>(index % launch.grid.x),
-                static_cast<std::uint32_t>(index / launch.grid.x % launch.grid.y),
-                static_cast<std::uint32_t>(index / launch.grid.x / launch.grid.y)};
-  s.fault.reset();
-  s.shared_bytes = static_cast<std::uint32_t>(AlignUp(kernel.static_shared_bytes, 16)) + launch.dynamic_shared_bytes;
-  if (s.shared.size() < s.shared_bytes) s.shared.resize(s.shared_bytes);
-  const std::uint32_t warps = (s.threads + kLanes - 1) / kLanes;
-  const std::uint32_t stride = static_cast<std::uint32_t>(AlignUp(kernel.local_bytes, 16));
-  if (s.local.size() < std::size_t{stride} * warps * kLanes) s.local.resize(std::size_t{stride} * warps * kLanes);
-  const bool warm = s.constants_for == &program && s.constants_rows >= std::size_t{warps} * program.rows;
-  if (s.rows.size() < std::size_t{warps} * program.rows) s.rows.resize(std::size_t{warps} * program.rows);
-  if (s.predicates.size() < std::size_t{warps} * program.predicates)
-    s.predicates.resize(std::size_t{warps} * program.predicates);
-  if (s.warps.size() < warps) s.warps.resize(warps);
-  for (Barrier& barrier : s.barriers) barrier = {};
-  for (std::uint32_t w = 0; w < warps; ++w) {
-    Warp& warp = s.warps[w];
-    warp.r = s.rows.data() + std::size_t{w} * program.rows;
-    warp.p = s.predicates.data() + std::size_t{w} * program.predicates;
-    warp.block = &s;
-    warp.local_stride = stride;
-    warp.local = s.local.data() + std::size_t{stride} * w * kLanes;
-    warp.index = w;
-    warp.faulted = false;
-    const std::uint32_t lanes = std::min(kLanes, s.threads - w * kLanes);
-    warp.alive = lanes == kLanes ? kAllLanes : (1u << lanes) - 1;
-    warp.groups.assign(1, {0, warp.alive, Group::State::kReady, 0});
-    if (!warm) {
-      for (const auto& [row, value] : program.constants) std::fill_n(warp.r[row].lane, kLanes, value);
-    }
-    for (const auto& [row, special] : program.specials) {
-      for (std::uint32_t l = 0; l < kLanes; ++l) warp.r[row].lane[l] = SpecialValue(s, special, w * kLanes + l, l);
-    }
-  }
-  s.constants_for = &program;
-  if (!warm) s.constants_rows = std::size_t{warps} * program.rows;
+// Operations
+// -----------------------------------------------------------------------------------------------------------
+
+template <typename T>
+void Saturate(Warp& warp, const Op& op, std::uint32_t mask) {
+  std::uint64_t* d = warp.r[op.d].lane;
+  ForLanes(mask, [d](std::uint32_t l) {
+    const T v = Get<T>(d[l]);
+    d[l] = Put<T>(v > 0 ? std::min(v, T{1}) : T{0});  // NaN becomes 0
+  });
 }
+__attribute__((noinline)) void ExecuteWithExtras(Warp& warp, const Op& op, std::uint32_t mask) {
+  if ((op.extras & kRounding) != 0) {
+    const unsigned before = _mm_getcsr();
+    _mm_setcsr(op.mxcsr);
+    op.handler(warp, op, mask);
+    _mm_setcsr(before);
+  } else {
+    op.handler(warp, op, mask);
+  }
+  if ((op.extras & kSaturateF32) != 0) Saturate<float>(warp, op, mask);
+  if ((op.extras & kSaturateF64) != 0) Saturate<double>(warp, op, mask);
+}
+inline void Execute(Warp& warp, const Op& op, std::uint32_t mask) {
+  if (op.extras == 0) [[likely]] {
+    op.handler(warp, op, mask);
+  } else {
+    ExecuteWithExtras(warp, op, mask);
+  }
+}
+
+// Barriers of the block
+// ------------------------------------------------------------------------------------------------
 
 void ReleaseBarrier(BlockContext::State& s, std::uint32_t id) {
   Barrier& barrier = s.barriers[id];
@@ -111,14 +72,11 @@ void ReleaseBarrier(BlockContext::State& s, std::uint32_t id) {
     for (Group& group : s.warps[w].groups) {
       if (group.state != Group::State::kAtBarrier || group.barrier != id) continue;
       const Op& op = s.program->ops[group.pc];
-      if (op.mode != 0) {  // bar.red: 1 and, 2 or, 3 popc
-        if (op.mode == 3) {
-          ForLanes(group.mask, [&](std::uint32_t l) { s.warps[w].r[op.d].lane[l] = votes; });
-        } else {
-          const bool holds = op.mode == 1 ? votes == arrived : votes != 0;
-          std::uint32_t& p = s.warps[w].p[op.d];
-          p = holds ? p | group.mask : p & ~group.mask;
-        }
+      if (op.mode == 3) {
+        ForLanes(group.mask, [&](std::uint32_t l) { s.warps[w].r[op.d].lane[l] = votes; });
+      } else if (op.mode != 0) {
+        std::uint32_t& p = s.warps[w].p[op.d];
+        p = (op.mode == 1 ? votes == arrived : votes != 0) ? p | group.mask : p & ~group.mask;
       }
       group.state = Group::State::kReady;
       ++group.pc;
@@ -128,15 +86,15 @@ void ReleaseBarrier(BlockContext::State& s, std::uint32_t id) {
 
 void ArriveAtBarrier(Warp& warp, Group& group, const Op& op) {
   BlockContext::State& s = *warp.block;
-  const std::uint32_t first = static_cast<std::uint32_t>(std::countr_zero(group.mask));
+  const std::uint32_t first = FirstLane(group.mask);
   const std::uint32_t id = static_cast<std::uint32_t>(warp.r[op.a].lane[first]) & 15;
   Barrier& barrier = s.barriers[id];
-  if (op.b != kNoBarrier) barrier.expected = std::min(static_cast<std::uint32_t>(warp.r[op.b].lane[first]), s.threads);
+  if (op.b != kNoRow) barrier.expected = std::min(static_cast<std::uint32_t>(warp.r[op.b].lane[first]), s.threads);
   if (op.mode != 0) {
     const std::uint32_t p = op.predicate_negated ? ~warp.p[op.predicate] : warp.p[op.predicate];
-    barrier.votes += static_cast<std::uint32_t>(std::popcount(p & group.mask));
+    barrier.votes += CountLanes(p & group.mask);
   }
-  barrier.arrived += static_cast<std::uint32_t>(std::popcount(group.mask));
+  barrier.arrived += CountLanes(group.mask);
   group.state = Group::State::kAtBarrier;
   group.barrier = id;
   if (op.bytes == 1) {  // barrier.arrive does not wait
@@ -146,38 +104,16 @@ void ArriveAtBarrier(Warp& warp, Group& group, const Op& op) {
   ReleaseBarrier(s, id);
 }
 
-// Lanes of __syncwarp wait until every lane that is still in the warp has come, or none can.
-void TryReleaseWarpBarrier(Warp& warp) {
-  for (const Group& group : warp.groups) {
-    if (group.state == Group::State::kReady) return;
-  }
-  for (Group& group : warp.groups) {
-    if (group.state != Group::State::kAtWarpBarrier) continue;
-    group.state = Group::State::kReady;
-    ++group.pc;
-  }
-}
+// Lanes of a warp that wait for one another
+// ----------------------------------------------------------------------------
 
-void Exit(Warp& warp, std::size_t group, std::uint32_t mask) {
-  BlockContext::State& s = *warp.block;
-  warp.alive &= ~mask;
-  s.alive_lanes -= static_cast<std::uint32_t>(std::popcount(mask));
-  warp.groups[group].mask &= ~mask;
-  if (warp.groups[group].mask == 0) {
-    warp.groups.erase(warp.groups.begin() + static_cast<std::ptrdiff_t>(group));
-  } else {
-    ++warp.groups[group].pc;
-  }
-  for (std::uint32_t id = 0; id < 16; ++id) ReleaseBarrier(s, id);
-}
-
-// Merges groups at the same pc and picks the ready one with the lowest. -1 if none is ready.
-int PickGroup(Warp& warp) {
+// Joins groups that are at one pc in one state.
+void MergeGroups(Warp& warp, Group::State state) {
   auto& groups = warp.groups;
   for (std::size_t i = 0; i < groups.size(); ++i) {
+    if (groups[i].state != state) continue;
     for (std::size_t j = i + 1; j < groups.size();) {
-      if (groups[i].pc == groups[j].pc && groups[i].state == Group::State::kReady &&
-          groups[j].state == Group::State::kReady) {
+      if (groups[i].pc == groups[j].pc && groups[j].state == state) {
         groups[i].mask |= groups[j].mask;
         groups.erase(groups.begin() + static_cast<std::ptrdiff_t>(j));
       } else {
@@ -185,74 +121,191 @@ int PickGroup(Warp& warp) {
       }
     }
   }
+}
+// The lanes of a group whose member mask is `wanted`.
+std::uint32_t LanesThatName(const Warp& warp, const Group& group, std::uint32_t wanted) {
+  const std::uint64_t* members = warp.r[warp.block->program->ops[group.pc].members].lane;
+  std::uint32_t same = 0;
+  ForLanes(group.mask, [&](std::uint32_t l) {
+    same |= static_cast<std::uint32_t>(static_cast<std::uint32_t>(members[l]) == wanted) << l;
+  });
+  return same;
+}
+// Runs the operation for lanes at it and lets them go on.
+void LetGo(Warp& warp, std::size_t group, std::uint32_t lanes) {
+  const std::uint32_t pc = warp.groups[group].pc;
+  Execute(warp, warp.block->program->ops[pc], lanes);
+  warp.groups[group].mask &= ~lanes;
+  warp.groups.push_back({pc + 1, lanes, Group::State::kReady, 0});
+}
+// Looks for waiting lanes whose fellow members have all come or exited; `force` takes those that have come for all,
+// because nobody of the block can run any more. Whether any went on.
+bool ReleaseLanes(Warp& warp, bool force) {
+  MergeGroups(warp, Group::State::kAtLaneSync);
+  const Program& program = *warp.block->program;
+  bool released = false;
+  const std::size_t count = warp.groups.size();
+  for (std::size_t g = 0; g < count && !warp.faulted; ++g) {
+    while (warp.groups[g].state == Group::State::kAtLaneSync && warp.groups[g].mask != 0) {
+      const Op& op = program.ops[warp.groups[g].pc];
+      std::uint32_t tried = 0;
+      std::uint32_t ready = 0;
+      std::uint32_t wanted = 0;
+      // One mask after the other, until one is complete.
+      for (std::uint32_t left = warp.groups[g].mask; left != 0 && ready == 0; left &= ~tried) {
+        wanted = static_cast<std::uint32_t>(warp.r[op.members].lane[FirstLane(left)]);
+        tried = LanesThatName(warp, warp.groups[g], wanted);
+        std::uint32_t present = tried;
+        for (std::size_t other = 0; op.pairs && other < count; ++other) {
+          const Group& group = warp.groups[other];
+          if (group.state == Group::State::kAtLaneSync && program.ops[group.pc].pairs)
+            present |= LanesThatName(warp, group, wanted);
+        }
+        if (force || (wanted & warp.alive & ~present) == 0) ready = tried;
+      }
+      if (ready == 0) break;
+      released = true;
+      for (std::size_t other = 0; op.pairs && other < count; ++other) {
+        const Group group = warp.groups[other];
+        if (other == g || group.state != Group::State::kAtLaneSync || !program.ops[group.pc].pairs) continue;
+        if (const std::uint32_t lanes = LanesThatName(warp, group, wanted); lanes != 0) LetGo(warp, other, lanes);
+      }
+      LetGo(warp, g, ready);
+    }
+  }
+  std::erase_if(warp.groups, [](const Group& group) { return group.mask == 0; });
+  return released;
+}
+// Whether the lanes at an operation are all that they wait for, and so may run it at once.
+bool Complete(const Warp& warp, const Op& op, std::uint32_t mask) {
+  const std::uint64_t* members = warp.r[op.members].lane;
+  const std::uint32_t wanted = static_cast<std::uint32_t>(members[FirstLane(mask)]);
+  if ((wanted & warp.alive & ~mask) != 0) return false;
+  if (op.members_constant) return true;
+  std::uint64_t differs = 0;
+  ForLanes(mask, [&](std::uint32_t l) { differs |= static_cast<std::uint32_t>(members[l]) ^ wanted; });
+  return differs == 0;
+}
+
+// Groups
+// ---------------------------------------------------------------------------------------------------------------
+
+void Exit(Warp& warp, std::size_t group) {
+  BlockContext::State& s = *warp.block;
+  const std::uint32_t mask = warp.groups[group].mask;
+  warp.alive &= ~mask;
+  s.alive_lanes -= CountLanes(mask);
+  warp.groups.erase(warp.groups.begin() + static_cast<std::ptrdiff_t>(group));
+  if (!warp.groups.empty()) ReleaseLanes(warp, false);
+  for (std::uint32_t id = 0; id < 16; ++id) ReleaseBarrier(s, id);
+}
+
+// The group that runs next: the preferred lanes', else the one with the lowest pc. -1 if none is ready.
+int PickGroup(Warp& warp) {
+  auto& groups = warp.groups;
+  if (groups.size() == 1) [[likely]]
+    return groups[0].state == Group::State::kReady ? 0 : -1;
+  MergeGroups(warp, Group::State::kReady);
   int best = -1;
   for (std::size_t i = 0; i < groups.size(); ++i) {
     if (groups[i].state != Group::State::kReady) continue;
+    if ((groups[i].mask & warp.preferred) != 0) return static_cast<int>(i);
     if (best < 0 || groups[i].pc < groups[static_cast<std::size_t>(best)].pc) best = static_cast<int>(i);
   }
+  warp.preferred = 0;
   return best;
 }
-
-void Execute(Warp& warp, const Op& op, std::uint32_t mask) {
-  if (op.mxcsr != 0) {
-    const unsigned before = _mm_getcsr();
-    _mm_setcsr(op.mxcsr);
-    op.handler(warp, op, mask);
-    _mm_setcsr(before);
-  } else {
-    op.handler(warp, op, mask);
-  }
-  if (op.saturate) {
-    std::uint64_t* d = warp.r[op.d].lane;
-    if (ptx::ParseType(op.source->opcode.back()) == ptx::Type::kF64) {
-      ForLanes(mask, [d](std::uint32_t l) {
-        const double v = Get<double>(d[l]);
-        d[l] = Put<double>(v > 0 ? std::min(v, 1.0) : 0.0);
-      });
-    } else {
-      ForLanes(mask, [d](std::uint32_t l) {
-        const float v = Get<float>(d[l]);
-        d[l] = Put<float>(v > 0 ? std::min(v, 1.0f) : 0.0f);
-      });
-    }
+// Gives the turn to the ready group behind the one that has it.
+void Rotate(Warp& warp) {
+  const int current = PickGroup(warp);
+  const std::size_t size = warp.groups.size();
+  for (std::size_t i = 1; current >= 0 && i < size; ++i) {
+    const Group& group = warp.groups[(static_cast<std::size_t>(current) + i) % size];
+    if (group.state != Group::State::kReady) continue;
+    warp.preferred = group.mask & (~group.mask + 1);
+    return;
   }
 }
 
-// Runs a warp until no group of it is ready.
+// Sends each lane of a group to the pc that `target` says.
+template <typename Target>
+void Scatter(Warp& warp, std::size_t group, Target target) {
+  std::uint32_t left = warp.groups[group].mask;
+  warp.groups.erase(warp.groups.begin() + static_cast<std::ptrdiff_t>(group));
+  while (left != 0) {
+    const std::uint32_t pc = target(FirstLane(left));
+    std::uint32_t same = 0;
+    ForLanes(left, [&](std::uint32_t l) { same |= static_cast<std::uint32_t>(target(l) == pc) << l; });
+    warp.groups.push_back({pc, same, Group::State::kReady, 0});
+    left &= ~same;
+  }
+}
+
+// A control operation of lanes that are a group of their own, at its pc. Whether the warp ends its turn.
+bool Step(Warp& warp, std::size_t g, const Op& op) {
+  const std::uint32_t pc = warp.groups[g].pc;
+  switch (op.control) {
+    case Control::kExit: Exit(warp, g); break;
+    case Control::kBarrier: ArriveAtBarrier(warp, warp.groups[g], op); break;
+    case Control::kLaneSync:
+      warp.groups[g].state = Group::State::kAtLaneSync;
+      ReleaseLanes(warp, false);
+      break;
+    case Control::kBranchIndexed:
+      Scatter(warp, g, [&](std::uint32_t l) {
+        const std::uint32_t index = static_cast<std::uint32_t>(warp.r[op.a].lane[l]);
+        return index < op.targets.size() ? op.targets[index] : pc + 1;
+      });
+      break;
+    case Control::kCall:
+      ForLanes(warp.groups[g].mask, [&](std::uint32_t l) { warp.r[op.d].lane[l] = pc + 1; });
+      warp.groups[g].pc = static_cast<std::uint32_t>(op.immediate);
+      break;
+    case Control::kReturn:
+      Scatter(warp, g, [&](std::uint32_t l) { return static_cast<std::uint32_t>(warp.r[op.a].lane[l]); });
+      break;
+    case Control::kYield: ++warp.groups[g].pc; return true;
+    case Control::kNone:
+    case Control::kBranch: break;
+  }
+  return false;
+}
+
+// The lowest pc above that of group g at which another ready group stands: there the two may become one.
+std::uint32_t MeetingPoint(const Warp& warp, std::size_t g) {
+  std::uint32_t limit = 0xffffffffu;
+  for (std::size_t i = 0; i < warp.groups.size(); ++i) {
+    const Group& group = warp.groups[i];
+    if (i != g && group.state == Group::State::kReady && group.pc > warp.groups[g].pc)
+      limit = std::min(limit, group.pc);
+  }
+  return limit;
+}
+
+}  // namespace
+
+bool ReleaseStuckLanes(Warp& warp) { return ReleaseLanes(warp, true); }
+
 void RunWarp(Warp& warp) {
-  const Program& program = *warp.block->program;
-  const Op* ops = program.ops.data();
+  const Op* ops = warp.block->program->ops.data();
   std::uint32_t back_edges = 0;
-  std::size_t rotate = 0;
-  while (!warp.faulted) {
-    int picked = PickGroup(warp);
-    if (picked < 0) {
-      const std::size_t before = warp.groups.size();
-      TryReleaseWarpBarrier(warp);
-      picked = PickGroup(warp);
-      if (picked < 0 || before == 0) return;
+  std::uint32_t turn = 0;  // back edges since another group had the turn
+  while (true) {
+    if (Cancelled(warp)) warp.faulted = true;
+    if (warp.faulted) return;
+    if (back_edges >= kWarpBackEdges && CountLanes(warp.alive) != warp.block->alive_lanes) return;
+    if (turn >= kGroupBackEdges) {
+      turn = 0;
+      Rotate(warp);
     }
-    if (back_edges > kFairnessBackEdges) {
-      // Somebody else's turn, until it jumps back itself.
-      back_edges = 0;
-      for (std::size_t i = 0; i < warp.groups.size(); ++i) {
-        const std::size_t candidate = ++rotate % warp.groups.size();
-        if (warp.groups[candidate].state != Group::State::kReady) continue;
-        picked = static_cast<int>(candidate);
-        break;
-      }
-    }
-    const std::size_t g = static_cast<std::size_t>(picked);
-    // The lowest pc at which another ready group waits: there this one may merge.
-    std::uint32_t limit = 0xffffffffu;
-    for (std::size_t i = 0; i < warp.groups.size(); ++i) {
-      if (i != g && warp.groups[i].state == Group::State::kReady && warp.groups[i].pc > warp.groups[g].pc) {
-        limit = std::min(limit, warp.groups[i].pc);
-      }
-    }
-    std::uint32_t pc = warp.groups[g].pc;
+    const int picked = warp.groups.empty() ? -1 : PickGroup(warp);
+    if (picked < 0) return;
+    const auto g = static_cast<std::size_t>(picked);
+    const bool alone = warp.groups.size() == 1;
+    const std::uint32_t limit = alone ? 0xffffffffu : MeetingPoint(warp, g);
     const std::uint32_t group_mask = warp.groups[g].mask;
-    while (pc < limit) {
+    std::uint32_t pc = warp.groups[g].pc;
+    while (true) {
       const Op& op = ops[pc];
       const std::uint32_t mask = GuardMask(warp, op, group_mask);
       if (op.control == Control::kNone) [[likely]] {
@@ -261,126 +314,44 @@ void RunWarp(Warp& warp) {
           if (warp.faulted) [[unlikely]]
             return;
         }
-        ++pc;
-        continue;
-      }
-      if (op.control == Control::kBranch) {
-        const std::uint32_t target = static_cast<std::uint32_t>(op.immediate);
-        if (target <= pc && mask != 0) {
-          ++back_edges;
-          if ((back_edges & 255) == 0 && warp.block->launch->cancel != nullptr &&
-              warp.block->launch->cancel->load(std::memory_order_relaxed)) {
-            warp.faulted = true;
-            return;
-          }
-        }
-        if (mask == group_mask) {
-          pc = target;
-          if (warp.groups.size() > 1) break;
-          continue;
-        }
-        if (mask == 0) {
-          ++pc;
-          continue;
-        }
-        warp.groups[g].mask = group_mask & ~mask;
-        warp.groups[g].pc = pc + 1;
-        warp.groups.push_back({target, mask, Group::State::kReady, 0});
-        pc = kNoBarrier;
+        if (++pc < limit) continue;
         break;
       }
-      warp.groups[g].pc = pc;
       if (mask == 0) {
-        ++pc;
-        continue;
+        if (++pc < limit) continue;
+        break;
       }
-      if (mask != group_mask) {
-        // Only part of the lanes takes the control operation: the others become a group of their own.
-        warp.groups[g].mask = mask;
-        warp.groups.push_back({pc + 1, group_mask & ~mask, Group::State::kReady, 0});
+      if (op.control == Control::kLaneSync && mask == group_mask && Complete(warp, op, mask)) {
+        Execute(warp, op, mask);
+        if (warp.faulted) [[unlikely]]
+          return;
+        if (++pc < limit) continue;
+        break;
       }
-      pc = kNoBarrier;
-      switch (op.control) {
-        case Control::kExit: Exit(warp, g, mask); break;
-        case Control::kBarrier: ArriveAtBarrier(warp, warp.groups[g], op); break;
-        case Control::kWarpBarrier: warp.groups[g].state = Group::State::kAtWarpBarrier; break;
-        case Control::kBranchIndexed: {
-          Group from = warp.groups[g];
-          warp.groups.erase(warp.groups.begin() + static_cast<std::ptrdiff_t>(g));
-          ForLanes(from.mask, [&](std::uint32_t l) {
-            const std::uint64_t index = warp.r[op.a].lane[l] & 0xffffffffu;
-            const std::uint32_t target = index < op.targets.size() ? op.targets[index] : from.pc + 1;
-            warp.groups.push_back({target, 1u << l, Group::State::kReady, 0});
-          });
-          break;
-        }
-        case Control::kYield: ++warp.groups[g].pc; return;
-        case Control::kNone:
-        case Control::kBranch: break;
+      const auto target = static_cast<std::uint32_t>(op.immediate);
+      bool check = false;
+      if (op.control == Control::kBranch && target <= pc) {
+        ++turn;
+        check = (++back_edges & (kCheckEvery - 1)) == 0;
       }
+      if (op.control == Control::kBranch && mask == group_mask) {
+        pc = target;
+        if (alone && !check) continue;
+        break;
+      }
+      // The lanes that take the control operation become a group of their own.
+      warp.groups[g].pc = pc;
+      warp.groups[g].mask = mask;
+      if (mask != group_mask) warp.groups.push_back({pc + 1, group_mask & ~mask, Group::State::kReady, 0});
+      if (op.control == Control::kBranch) {
+        warp.groups[g].pc = target;
+      } else if (Step(warp, g, op)) {
+        return;
+      }
+      pc = 0xffffffffu;
       break;
     }
-    if (pc != kNoBarrier) warp.groups[g].pc = pc;
-  }
-}
-
-}  // namespace
-
-void RaiseFault(Warp& warp, const Op& op, std::uint32_t lane, DeviceStatus status, std::string_view what) {
-  warp.faulted = true;
-  BlockContext::State& s = *warp.block;
-  if (s.fault.has_value()) return;
-  const std::uint32_t thread = warp.index * kLanes + lane;
-  const Dim3& n = s.launch->block;
-  std::string text(what);
-  text += " in kernel " + s.program->kernel->name + ", block (" + std::to_string(s.block_id.x) + "," +
-          std::to_string(s.block_id.y) + "," + std::to_string(s.block_id.z) + "), thread (" +
-          std::to_string(thread % n.x) + "," + std::to_string(thread / n.x % n.y) + "," +
-          std::to_string(thread / n.x / n.y) + "), ptx line " + std::to_string(op.source->line) + ": " +
-          std::string(op.source->text);
-  s.fault = Fault{status, std::move(text)};
-}
-
-BlockContext::BlockContext() : state_(std::make_unique<State>()) {}
-BlockContext::~BlockContext() = default;
-
-std::optional<Fault> RunBlock(const GridLaunch& launch, std::uint64_t block_index, BlockContext& context) {
-  BlockContext::State& s = context.state();
-  Prepare(launch, block_index, s);
-  const std::uint32_t warps = (s.threads + kLanes - 1) / kLanes;
-  bool progress = true;
-  while (s.alive_lanes != 0 && progress) {
-    progress = false;
-    for (std::uint32_t w = 0; w < warps; ++w) {
-      Warp& warp = s.warps[w];
-      if (warp.groups.empty()) continue;
-      const bool ready = std::any_of(warp.groups.begin(), warp.groups.end(),
-                                     [](const Group& g) { return g.state != Group::State::kAtBarrier; });
-      if (!ready) continue;
-      progress = true;
-      RunWarp(warp);
-      if (warp.faulted) return s.fault;
-    }
-  }
-  if (s.alive_lanes != 0) {
-    return Fault{kDeviceLaunchFailed, "threads of a block wait at a barrier that the others never reach, in kernel " +
-                                          s.program->kernel->name};
-  }
-  return std::nullopt;
-}
-
-void MemoryMap::Reset(std::uint64_t base, std::uint64_t bytes) {
-  base_ = base;
-  bytes_ = bytes;
-  const std::uint64_t chunks = (bytes >> kChunkShift) + 1;
-  words_ = std::make_unique<std::atomic<std::uint64_t>[]>((chunks >> 6) + 1);
-}
-
-void MemoryMap::Allow(std::uint64_t address, std::uint64_t bytes) {
-  const std::uint64_t offset = address - base_;
-  if (bytes == 0 || offset >= bytes_ || bytes > bytes_ - offset) return;
-  for (std::uint64_t chunk = offset >> kChunkShift; chunk <= (offset + bytes - 1) >> kChunkShift; ++chunk) {
-    words_[chunk >> 6].fetch_or(std::uint64_t{1} << (chunk & 63), std::memory_order_relaxed);
+    if (pc != 0xffffffffu) warp.groups[g].pc = pc;
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cstring>
+#include <type_traits>
 
 #include "server/backend/cpu/tier0/tier0.h"
 
@@ -10,33 +11,51 @@ namespace accelmesh::tier0 {
 
 inline constexpr std::uint32_t kLanes = 32;
 inline constexpr std::uint32_t kAllLanes = 0xffffffffu;
+// Of Op::b of a barrier without a count of threads.
+inline constexpr std::uint32_t kNoRow = 0xffffffffu;
 
 struct Warp;
 struct Op;
 using Handler = void (*)(Warp& warp, const Op& op, std::uint32_t mask);
 
-enum class Control : std::uint8_t { kNone, kBranch, kBranchIndexed, kExit, kBarrier, kWarpBarrier, kYield };
+enum class Control : std::uint8_t {
+  kNone,
+  kBranch,         // to immediate
+  kBranchIndexed,  // to targets[a]
+  kCall,           // to immediate; row d keeps where to return to
+  kReturn,         // to row a
+  kExit,
+  kBarrier,   // of the block
+  kLaneSync,  // the handler runs once all lanes named in row `members` have come
+  kYield      // the handler runs; another warp of the block gets a turn
+};
+
+// What Execute() does around a handler.
+enum Extra : std::uint8_t { kRounding = 1, kSaturateF32 = 2, kSaturateF64 = 4 };
 
 // One decoded instruction. Operands are rows of the warp's register file (immediates and special registers have rows of
-// their own), predicates rows of its predicate file.
-struct Op {
+// their own), predicates rows of its predicate file. What the main loop reads lies in the first 64 bytes.
+struct alignas(64) Op {
   Handler handler = nullptr;
   std::uint32_t d = 0, a = 0, b = 0, c = 0;
   std::int32_t guard = -1;
-  bool guard_negated = false;
   Control control = Control::kNone;
-  bool saturate = false;
-  std::uint32_t mxcsr = 0;      // 0: as it is; else rounding and flush bits while the handler runs
+  bool guard_negated = false;
+  std::uint8_t extras = 0;      // bits of Extra
+  std::uint8_t mode = 0;        // meaning belongs to the handler
   std::uint64_t immediate = 0;  // offset of an address; table of lop3; target of a branch
   std::int32_t predicate = -1;  // second destination or source predicate
   bool predicate_negated = false;
-  std::uint8_t mode = 0;   // meaning belongs to the handler
   std::uint8_t bytes = 0;  // of a memory access element
   std::uint8_t count = 1;  // elements of a vector access
   ptx::Space space = ptx::Space::kGlobal;
-  bool generic = false;
-  std::uint32_t rows[8] = {};  // registers of a vector access
-  std::vector<std::uint32_t> targets;
+  std::uint32_t members = 0;      // row of the member mask of kLaneSync
+  std::uint32_t mxcsr = 0;        // of kRounding
+  bool members_constant = false;  // the mask is the same for all lanes
+  bool pairs = false;             // meets lanes at other ops of its kind, too (bar.warp.sync)
+
+  std::uint32_t rows[8] = {};          // registers of a vector access
+  std::vector<std::uint32_t> targets;  // of a table of branches; of copies between frames
   const ptx::Instruction* source = nullptr;
 };
 
@@ -65,18 +84,20 @@ enum class Special : std::uint8_t {
   kNsmid,
   kGridid,
   kDynamicShared,
-  kTotalShared,
-  kClock
+  kTotalShared
 };
 
 struct Program {
   const ptx::Kernel* kernel = nullptr;
-  std::vector<Op> ops;
-  std::uint32_t rows = 0;  // registers, then constants, then specials
+  std::uint64_t id = 0;     // of this decoding, never used again
+  std::vector<Op> ops;      // functions, what they call before them, and then the kernel
+  std::uint32_t entry = 0;  // the kernel's first op
+  std::uint32_t rows = 0;
   std::uint32_t predicates = 0;
+  std::uint32_t local_bytes = 0;                                   // of a lane
+  std::uint32_t dynamic_shared_at = 0;                             // behind everything static
   std::vector<std::pair<std::uint32_t, std::uint64_t>> constants;  // row, value
   std::vector<std::pair<std::uint32_t, Special>> specials;
-  std::uint32_t first_constant = 0;
 };
 
 struct Row {
@@ -87,7 +108,7 @@ struct Row {
 struct Group {
   std::uint32_t pc = 0;
   std::uint32_t mask = 0;
-  enum class State : std::uint8_t { kReady, kAtBarrier, kAtWarpBarrier } state = State::kReady;
+  enum class State : std::uint8_t { kReady, kAtBarrier, kAtLaneSync } state = State::kReady;
   std::uint32_t barrier = 0;
 };
 
@@ -99,6 +120,7 @@ struct Warp {
   std::uint32_t local_stride = 0;
   std::uint32_t index = 0;
   std::uint32_t alive = 0;
+  std::uint32_t preferred = 0;  // lanes whose turn it is; 0: the lowest pc's
   std::vector<Group> groups;
   bool faulted = false;
 };
@@ -109,26 +131,36 @@ struct Barrier {
   std::uint32_t votes = 0;     // lanes whose predicate held
 };
 
+// Memory that is aligned for every access.
+struct Chunk {
+  alignas(64) std::uint8_t bytes[64];
+};
+
 }  // namespace accelmesh::tier0
 
 namespace accelmesh {
 struct tier0::BlockContext::State {
   std::vector<Row> rows;
   std::vector<std::uint32_t> predicates;
-  std::vector<std::uint8_t> shared;
-  std::vector<std::uint8_t> local;
+  std::vector<Chunk> shared;
+  std::vector<Chunk> local;
   std::vector<Warp> warps;
   Barrier barriers[16];
   const GridLaunch* launch = nullptr;
   const Program* program = nullptr;
-  const Program* constants_for = nullptr;  // whose constants the rows hold
-  std::size_t constants_rows = 0;
+  std::uint64_t constants_for = 0;  // Program::id of the constants that the rows hold
+  std::uint32_t constants_warps = 0;
+  Dim3 constants_block;  // block size of the special registers that the rows hold
   std::uint32_t shared_bytes = 0;
+  std::uint32_t local_bytes = 0;  // of all lanes
   std::uint32_t threads = 0;
   std::uint32_t alive_lanes = 0;
   std::uint64_t block_index = 0;
   Dim3 block_id;
   std::optional<Fault> fault;
+
+  std::uint8_t* shared_base() { return shared.empty() ? nullptr : shared.front().bytes; }
+  std::uint8_t* local_base() { return local.empty() ? nullptr : local.front().bytes; }
 };
 }  // namespace accelmesh
 
@@ -147,6 +179,7 @@ inline T Get(std::uint64_t v) {
     return static_cast<T>(v);
   }
 }
+// The high bits of a row behind a value are of no meaning: every reader takes what its type says.
 template <typename T>
 inline std::uint64_t Put(T v) {
   if constexpr (std::is_same_v<T, float>) {
@@ -155,6 +188,15 @@ inline std::uint64_t Put(T v) {
     return std::bit_cast<std::uint64_t>(v);
   } else {
     return static_cast<std::make_unsigned_t<T>>(v);
+  }
+}
+// For ld and cvt, whose destination may be wider than their type: the value goes on by its sign.
+template <typename T>
+inline std::uint64_t PutExtended(T v) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return Put<T>(v);
+  } else {
+    return static_cast<std::uint64_t>(v);
   }
 }
 
@@ -167,47 +209,14 @@ inline __attribute__((always_inline)) void ForLanes(std::uint32_t mask, Body bod
     for (std::uint32_t m = mask; m != 0; m &= m - 1) body(static_cast<std::uint32_t>(std::countr_zero(m)));
   }
 }
+inline std::uint32_t FirstLane(std::uint32_t mask) { return static_cast<std::uint32_t>(std::countr_zero(mask)); }
+inline std::uint32_t CountLanes(std::uint32_t mask) { return static_cast<std::uint32_t>(std::popcount(mask)); }
 
-// What a row of the opcode table does with the instruction: fills the op (handler and operands).
-class Decoder;
-using DecodeRule = Status (*)(Decoder& decoder, const ptx::Instruction& from, Op& op);
-DecodeRule FindRule(std::string_view opcode);
-// By folder file: arithmetic.cpp, memory.cpp, lanes.cpp.
-DecodeRule FindArithmeticRule(std::string_view opcode);
-DecodeRule FindMemoryRule(std::string_view opcode);
-DecodeRule FindLaneRule(std::string_view opcode);
-
-class Decoder {
- public:
-  Decoder(const ptx::Module& module, const ptx::Kernel& kernel, const SymbolLookup& symbols, Program* program)
-      : module_(module), kernel_(kernel), symbols_(symbols), program_(program) {}
-  Status Run();
-
-  // The row of a source operand; immediates, symbols and special registers get rows of their own.
-  Result<std::uint32_t> Source(const ptx::Operand& operand);
-  Result<std::uint32_t> Destination(const ptx::Operand& operand);
-  Result<std::uint32_t> Predicate(const ptx::Operand& operand);
-  std::uint32_t Constant(std::uint64_t value);
-  // d, a, b, c from the first `count` operands.
-  Status Rows(const ptx::Instruction& from, Op& op, std::size_t count);
-  Status Refuse(const ptx::Instruction& from, const char* why) const;
-  // Whether an opcode has the modifier; the last part is usually the type.
-  static bool Has(const ptx::Instruction& from, std::string_view modifier);
-  static ptx::Type LastType(const ptx::Instruction& from);
-  Result<std::uint64_t> SymbolValue(std::string_view name, ptx::Space* space);
-  Result<std::uint32_t> Label(const ptx::Operand& operand) const;
-  const ptx::Kernel& kernel() const { return kernel_; }
-
- private:
-  Status DecodeOne(const ptx::Instruction& from, Op& op);
-  std::uint32_t SpecialRow(Special special);
-
-  const ptx::Module& module_;
-  const ptx::Kernel& kernel_;
-  const SymbolLookup& symbols_;
-  Program* program_;
-  std::unordered_map<std::uint64_t, std::uint32_t> constants_;
-  std::unordered_map<int, std::uint32_t> special_rows_;
-};
+// run.cpp, for block.cpp. Runs a warp until no group of it is ready or its turn is over.
+void RunWarp(Warp& warp);
+// Lets lanes go that wait for lanes of their warp which cannot come, because nobody of the block can run. Whether any.
+bool ReleaseStuckLanes(Warp& warp);
+// memory.cpp, for call.cpp: whether an address lies in memory of this block that generic addresses reach.
+bool InsideBlock(const Warp& warp, std::uint64_t address, std::uint64_t bytes);
 
 }  // namespace accelmesh::tier0

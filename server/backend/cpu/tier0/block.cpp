@@ -1,0 +1,200 @@
+// How a block runs: prepared, then its warps in turn until all lanes have exited.
+#include <sched.h>
+
+#include <algorithm>
+
+#include "protocol/base/limits.h"
+#include "server/backend/cpu/tier0/warp.h"
+
+namespace accelmesh::tier0 {
+namespace {
+
+constexpr std::uint64_t kThreadsMax = 1024;
+constexpr std::uint64_t kSharedBytesMax = 64 * limits::kMiB;
+// Rounds over the warps, after which the thread lets others of the machine run.
+constexpr std::uint32_t kRoundsBeforeYield = 16;
+
+// Special registers that are the same for all lanes of a warp; false for the others.
+bool UniformSpecial(const BlockContext::State& s, Special special, std::uint64_t* value) {
+  const Dim3& n = s.launch->block;
+  const Dim3& g = s.launch->grid;
+  switch (special) {
+    case Special::kNtidX: *value = n.x; return true;
+    case Special::kNtidY: *value = n.y; return true;
+    case Special::kNtidZ: *value = n.z; return true;
+    case Special::kCtaidX: *value = s.block_id.x; return true;
+    case Special::kCtaidY: *value = s.block_id.y; return true;
+    case Special::kCtaidZ: *value = s.block_id.z; return true;
+    case Special::kNctaidX: *value = g.x; return true;
+    case Special::kNctaidY: *value = g.y; return true;
+    case Special::kNctaidZ: *value = g.z; return true;
+    case Special::kNwarpid: *value = (s.threads + kLanes - 1) / kLanes; return true;
+    case Special::kDynamicShared: *value = s.launch->dynamic_shared_bytes; return true;
+    case Special::kTotalShared: *value = s.shared_bytes; return true;
+    case Special::kNsmid: *value = 1; return true;
+    case Special::kSmid:
+    case Special::kGridid: *value = 0; return true;
+    default: return false;
+  }
+}
+std::uint64_t LaneSpecial(const Dim3& n, Special special, std::uint32_t thread) {
+  const std::uint32_t lane = thread % kLanes;
+  switch (special) {
+    case Special::kTidX: return thread % n.x;
+    case Special::kTidY: return thread / n.x % n.y;
+    case Special::kTidZ: return thread / n.x / n.y;
+    case Special::kLaneid: return lane;
+    case Special::kWarpid: return thread / kLanes;
+    case Special::kMaskEq: return 1u << lane;
+    case Special::kMaskLt: return (1u << lane) - 1;
+    case Special::kMaskLe: return static_cast<std::uint32_t>((2ull << lane) - 1);
+    case Special::kMaskGt: return static_cast<std::uint32_t>(~((2ull << lane) - 1));
+    case Special::kMaskGe: return static_cast<std::uint32_t>(~((1ull << lane) - 1));
+    default: return 0;
+  }
+}
+
+template <typename T>
+void GrowTo(std::vector<T>& storage, std::size_t size) {
+  if (storage.size() < size) storage.resize(size);
+}
+
+void FillConstants(BlockContext::State& s, std::uint32_t warps) {
+  const Program& program = *s.program;
+  const Dim3& n = s.launch->block;
+  const bool constants = s.constants_for != program.id || s.constants_warps < warps;
+  const Dim3& before = s.constants_block;
+  const bool lanes = constants || before.x != n.x || before.y != n.y || before.z != n.z;
+  for (std::uint32_t w = 0; w < warps; ++w) {
+    Row* r = s.warps[w].r;
+    if (constants) {
+      for (const auto& [row, value] : program.constants) std::fill_n(r[row].lane, kLanes, value);
+    }
+    for (const auto& [row, special] : program.specials) {
+      std::uint64_t value = 0;
+      if (UniformSpecial(s, special, &value)) {
+        std::fill_n(r[row].lane, kLanes, value);
+      } else if (lanes) {
+        for (std::uint32_t l = 0; l < kLanes; ++l) r[row].lane[l] = LaneSpecial(n, special, w * kLanes + l);
+      }
+    }
+  }
+  s.constants_for = program.id;
+  s.constants_block = n;
+  if (constants) s.constants_warps = warps;
+}
+
+void Prepare(BlockContext::State& s) {
+  const GridLaunch& launch = *s.launch;
+  const Program& program = *s.program;
+  const std::uint32_t warps = (s.threads + kLanes - 1) / kLanes;
+  s.alive_lanes = s.threads;
+  s.block_id = {static_cast<std::uint32_t>(s.block_index % launch.grid.x),
+                static_cast<std::uint32_t>(s.block_index / launch.grid.x % launch.grid.y),
+                static_cast<std::uint32_t>(s.block_index / launch.grid.x / launch.grid.y)};
+  s.shared_bytes = program.dynamic_shared_at + launch.dynamic_shared_bytes;
+  GrowTo(s.shared, (s.shared_bytes + sizeof(Chunk) - 1) / sizeof(Chunk));
+  const std::uint32_t stride = static_cast<std::uint32_t>(AlignUp(program.local_bytes, sizeof(Chunk)));
+  s.local_bytes = stride * warps * kLanes;
+  GrowTo(s.local, s.local_bytes / sizeof(Chunk));
+  GrowTo(s.rows, std::size_t{warps} * program.rows);
+  GrowTo(s.predicates, std::size_t{warps} * program.predicates);
+  GrowTo(s.warps, warps);
+  for (Barrier& barrier : s.barriers) barrier = {};
+  for (std::uint32_t w = 0; w < warps; ++w) {
+    Warp& warp = s.warps[w];
+    warp.r = s.rows.data() + std::size_t{w} * program.rows;
+    warp.p = s.predicates.data() + std::size_t{w} * program.predicates;
+    warp.block = &s;
+    warp.local_stride = stride;
+    warp.local = s.local_base() + std::size_t{stride} * w * kLanes;
+    warp.index = w;
+    warp.faulted = false;
+    warp.preferred = 0;
+    const std::uint32_t lanes = std::min(kLanes, s.threads - w * kLanes);
+    warp.alive = lanes == kLanes ? kAllLanes : (1u << lanes) - 1;
+    warp.groups.assign(1, {program.entry, warp.alive, Group::State::kReady, 0});
+  }
+  FillConstants(s, warps);
+}
+
+bool AnyReady(const Warp& warp) {
+  return std::any_of(warp.groups.begin(), warp.groups.end(),
+                     [](const Group& group) { return group.state == Group::State::kReady; });
+}
+
+}  // namespace
+
+void RaiseFault(Warp& warp, const Op& op, std::uint32_t lane, DeviceStatus status, std::string_view what) {
+  warp.faulted = true;
+  BlockContext::State& s = *warp.block;
+  if (s.fault.has_value()) return;
+  const std::uint32_t thread = warp.index * kLanes + lane;
+  const Dim3& n = s.launch->block;
+  std::string text(what);
+  text += " in kernel " + s.program->kernel->name + ", block (" + std::to_string(s.block_id.x) + "," +
+          std::to_string(s.block_id.y) + "," + std::to_string(s.block_id.z) + "), thread (" +
+          std::to_string(thread % n.x) + "," + std::to_string(thread / n.x % n.y) + "," +
+          std::to_string(thread / n.x / n.y) + "), ptx line " + std::to_string(op.source->line) + ": " +
+          std::string(op.source->text);
+  s.fault = Fault{status, std::move(text)};
+}
+
+BlockContext::BlockContext() : state_(std::make_unique<State>()) {}
+BlockContext::~BlockContext() = default;
+
+std::optional<Fault> RunBlock(const GridLaunch& launch, std::uint64_t block_index, BlockContext& context) {
+  BlockContext::State& s = context.state();
+  s.launch = &launch;
+  s.program = &launch.kernel->program();
+  s.block_index = block_index;
+  s.fault.reset();
+  const std::uint64_t threads = launch.block.count();
+  if (threads == 0 || threads > kThreadsMax || block_index >= launch.grid.count() ||
+      std::uint64_t{s.program->dynamic_shared_at} + launch.dynamic_shared_bytes > kSharedBytesMax) {
+    return Fault{kDeviceLaunchOutOfResources,
+                 "a block of kernel " + s.program->kernel->name + " is larger than the device allows"};
+  }
+  s.threads = static_cast<std::uint32_t>(threads);
+  Prepare(s);
+  const std::uint32_t warps = (s.threads + kLanes - 1) / kLanes;
+  std::uint32_t rounds = 0;
+  while (s.alive_lanes != 0) {
+    bool progress = false;
+    for (std::uint32_t w = 0; w < warps; ++w) {
+      Warp& warp = s.warps[w];
+      if (!AnyReady(warp)) continue;
+      progress = true;
+      RunWarp(warp);
+      if (warp.faulted) return s.fault;
+    }
+    for (std::uint32_t w = 0; w < warps && !progress; ++w) {
+      progress = ReleaseStuckLanes(s.warps[w]);
+      if (s.warps[w].faulted) return s.fault;
+    }
+    if (!progress) {
+      return Fault{kDeviceLaunchFailed, "threads of a block wait at a barrier that the others never reach, in kernel " +
+                                            s.program->kernel->name};
+    }
+    // A block that needs many rounds may be spinning on what another thread of ours has yet to write.
+    if (++rounds % kRoundsBeforeYield == 0) ::sched_yield();
+  }
+  return std::nullopt;
+}
+
+void MemoryMap::Reset(std::uint64_t base, std::uint64_t bytes) {
+  base_ = base;
+  bytes_ = bytes;
+  const std::uint64_t chunks = (bytes >> kChunkShift) + 1;
+  words_ = std::make_unique<std::atomic<std::uint64_t>[]>((chunks >> 6) + 1);
+}
+
+void MemoryMap::Allow(std::uint64_t address, std::uint64_t bytes) {
+  const std::uint64_t offset = address - base_;
+  if (bytes == 0 || offset >= bytes_ || bytes > bytes_ - offset) return;
+  for (std::uint64_t chunk = offset >> kChunkShift; chunk <= (offset + bytes - 1) >> kChunkShift; ++chunk) {
+    words_[chunk >> 6].fetch_or(std::uint64_t{1} << (chunk & 63), std::memory_order_relaxed);
+  }
+}
+
+}  // namespace accelmesh::tier0
