@@ -1,5 +1,7 @@
 #include "server/session/session.h"
 
+#include <algorithm>
+
 #include "protocol/base/log.h"
 #include "server/session/session_inl.h"
 
@@ -17,6 +19,8 @@ Session::Session(ServerChannel& channel, Backend& backend)
 }
 
 Session::~Session() {
+  // Threads of the backend that wait for room to the client have nothing to wait for.
+  channel_.Close();
   {
     const std::lock_guard lock(service_mu_);
     service_stop_ = true;
@@ -25,6 +29,7 @@ Session::~Session() {
   service_.join();
   for (StreamState& stream : streams_) stream.parked.clear();
   events_.clear();
+  modules_.clear();
   backend_.Close();
 }
 
@@ -89,22 +94,29 @@ std::unique_ptr<BulkBody> Session::TakeBody(std::uint64_t token) {
 }
 
 bool Session::LegacyRuleParks(const StreamState& state, std::uint32_t stream, std::uint64_t sequence) const {
-  if (parked_commands_ == 0 || state.kind == wire::StreamKind::NonBlocking) return false;
-  for (std::uint32_t s = 0; s < streams_.size(); ++s) {
+  if (state.kind == wire::StreamKind::NonBlocking) return false;
+  return std::any_of(parked_streams_.begin(), parked_streams_.end(), [&](std::uint32_t s) {
     const StreamState& other = streams_[s];
-    if (s == stream || other.parked.empty() || other.device != state.device) continue;
-    if (other.parked.front().sequence > sequence) continue;
+    if (s == stream || other.parked.empty() || other.device != state.device) return false;
+    if (other.parked.front().sequence > sequence) return false;
     // Legacy waits for blocking streams and they for it; two blocking streams do not wait for each other.
-    const bool related = (state.kind == wire::StreamKind::Legacy) != (other.kind == wire::StreamKind::Legacy) &&
-                         other.kind != wire::StreamKind::NonBlocking;
-    if (related) return true;
-  }
-  return false;
+    return (state.kind == wire::StreamKind::Legacy) != (other.kind == wire::StreamKind::Legacy) &&
+           other.kind != wire::StreamKind::NonBlocking;
+  });
+}
+
+void Session::Park(std::uint32_t stream, Parked parked) {
+  streams_[stream].parked.push_back(std::move(parked));
+  parked_streams_.insert(stream);
+  ++parked_commands_;
+  anything_parked_.store(true, std::memory_order_seq_cst);
+  // A completion between the look and the flag would not have woken us.
+  channel_.Interrupt();
 }
 
 bool Session::MayRun(const StreamState& state, std::uint32_t stream, std::uint64_t sequence, std::uint64_t token,
                      const EventState* wait_event) {
-  if (wait_event != nullptr && wait_event->parked_records != 0) return false;
+  if (wait_event != nullptr && wait_event->record_is_parked) return false;
   if (LegacyRuleParks(state, stream, sequence)) return false;
   if (token != 0 && !HasBody(token)) return false;
   return backend_.InFlight(stream) < limits::kStreamInFlightMax;
@@ -114,17 +126,19 @@ Status Session::Unpark() {
   bool progress = true;
   while (progress && parked_commands_ != 0) {
     progress = false;
-    for (std::uint32_t s = 0; s < streams_.size(); ++s) {
+    for (auto slot = parked_streams_.begin(); slot != parked_streams_.end();) {
+      const std::uint32_t s = *slot;
       StreamState& state = streams_[s];
       while (!state.parked.empty()) {
-        Parked& next = state.parked.front();
-        if (!MayRun(state, s, next.sequence, next.token, next.wait_event.get())) break;
-        Parked running = std::move(next);
+        const Parked& next = state.parked.front();
+        if (!next.own_order_only && !MayRun(state, s, next.sequence, next.token, next.wait_event.get())) break;
+        const Parked running = std::move(state.parked.front());
         state.parked.pop_front();
         --parked_commands_;
         progress = true;
         ACCELMESH_RETURN_IF_ERROR(running.run());
       }
+      slot = state.parked.empty() ? parked_streams_.erase(slot) : std::next(slot);
     }
   }
   anything_parked_.store(parked_commands_ != 0, std::memory_order_seq_cst);
@@ -140,7 +154,6 @@ void Session::Completed(std::uint32_t stream, std::uint64_t sequence) {
 
 void Session::Failed(std::uint32_t /*stream*/, std::uint64_t sequence, DeviceStatus status, bool sticky,
                      std::string_view text) {
-  if (sticky) context_lost_.store(true, std::memory_order_release);
   channel_.PublishError(status, sticky, sequence);
   SendDown(wire::DownKind::ErrorText, sequence, status, Code::kOk, text, {});
 }
@@ -153,13 +166,20 @@ void Session::Output(std::uint64_t sequence, std::string_view text) {
   SendDown(wire::DownKind::Output, sequence, 0, Code::kOk, text.substr(0, limits::kTextBytesMax), {});
 }
 
-void Session::CallerError(std::uint32_t stream, std::uint64_t sequence, DeviceStatus status, std::string_view text) {
+Status Session::CallerError(std::uint32_t stream, std::uint64_t sequence, std::uint64_t token, DeviceStatus status,
+                            std::string_view text) {
   log::Warning("session", text);
   Failed(stream, sequence, status, false, text);
-  // In order behind what the stream still has queued: an empty fill of nothing would do, but a lost order is harmless
-  // only when nothing is queued, so it goes through the backend as a wait on nothing.
-  if (stream < streams_.size() && streams_[stream].exists && backend_.InFlight(stream) == 0)
-    Completed(stream, sequence);
+  if (!nothing_.has_value()) {
+    nothing_ = next_backend_event_++;
+    ACCELMESH_RETURN_IF_ERROR(backend_.EventCreate(*nothing_, false));
+  }
+  // The command completes in its turn, as nothing: a wait on an event that is never recorded. A body that was sent for
+  // it is taken, so that it does not stay.
+  return RunOrPark(stream, sequence, token, nullptr, [this, stream, sequence, token] {
+    if (token != 0) TakeBody(token).reset();
+    return backend_.StreamWaitEvent(stream, sequence, *nothing_);
+  });
 }
 
 void Session::Reply(std::uint64_t sequence, DeviceStatus device_status, Code code, std::string_view text,
@@ -175,7 +195,10 @@ void Session::SendDown(wire::DownKind kind, std::uint64_t sequence, std::uint32_
   builder.Finish(wire::CreateDown(builder, kind, sequence, device_status, static_cast<std::uint16_t>(code), text_offset,
                                   body_offset));
   const Status sent = channel_.Send({builder.GetBufferPointer(), builder.GetSize()}, Deadline::After(kReplyPatience));
-  if (!sent.ok() && sent.code() != Code::kClosed) log::Error("session", "cannot answer: " + sent.ToString());
+  if (sent.ok() || sent.code() == Code::kClosed) return;
+  log::Error("session", "cannot answer: " + sent.ToString());
+  // Whoever waits for this must not wait for ever.
+  if (sent.code() == Code::kLimitExceeded) SendDown(kind, sequence, device_status, sent.code(), sent.text(), {});
 }
 
 // Session and side lane ----------------------------------------------------------------------------------------------
@@ -259,10 +282,21 @@ Status Session::On(const wire::StreamDestroy& command, const RecordView& record)
   ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
   if (command.stream() < devices_.size()) return {Code::kBadFrame, "StreamDestroy.stream", "a legacy stream"};
   const std::uint32_t stream = command.stream();
-  return RunOrPark(stream, record.sequence, 0, nullptr, [this, stream] {
+  const auto destroy = [this, stream] {
     streams_[stream].exists = false;
     return backend_.StreamDestroy(stream);
-  });
+  };
+  // In the order of its own stream only: the client gives the slot out again as soon as the commands before have
+  // completed, whatever other streams wait for.
+  if (streams_[stream].parked.empty()) return destroy();
+  Park(stream, {record.sequence, 0, nullptr, true, destroy});
+  return Status::Ok();
+}
+
+Result<std::shared_ptr<Session::EventState>> Session::MakeEvent(bool timing) {
+  const std::uint32_t id = next_backend_event_++;
+  ACCELMESH_RETURN_IF_ERROR(backend_.EventCreate(id, timing));
+  return std::make_shared<EventState>(&backend_, id, timing);
 }
 
 Status Session::On(const wire::EventCreate& command, const RecordView& /*record*/) {
@@ -270,9 +304,8 @@ Status Session::On(const wire::EventCreate& command, const RecordView& /*record*
     return {Code::kBadFrame, "EventCreate", "event or device out of range"};
   }
   if (events_.contains(command.event())) return {Code::kBadFrame, "EventCreate.event", "the id is taken"};
-  const std::uint32_t id = next_backend_event_++;
-  ACCELMESH_RETURN_IF_ERROR(backend_.EventCreate(id, command.timing() != 0));
-  events_.emplace(command.event(), std::make_shared<EventState>(&backend_, id));
+  ACCELMESH_ASSIGN_OR_RETURN(std::shared_ptr<EventState> event, MakeEvent(command.timing() != 0));
+  events_.emplace(command.event(), std::move(event));
   return Status::Ok();
 }
 
@@ -285,18 +318,19 @@ Status Session::On(const wire::EventRecord& command, const RecordView& record) {
   ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
   const auto found = events_.find(command.event());
   if (found == events_.end()) return {Code::kBadFrame, "EventRecord.event", "no such event"};
+  if (found->second.use_count() > 1) {
+    // Parked commands mean the record before this one.
+    ACCELMESH_ASSIGN_OR_RETURN(found->second, MakeEvent(found->second->timing));
+  }
   std::shared_ptr<EventState> event = found->second;
   const std::uint32_t stream = command.stream();
   const std::uint64_t sequence = record.sequence;
-  const std::size_t parked_before = parked_commands_;
-  EventState* state = event.get();
-  ACCELMESH_RETURN_IF_ERROR(
-      RunOrPark(stream, sequence, 0, nullptr, [this, stream, sequence, event = std::move(event)]() mutable {
-        if (event->parked_records != 0) --event->parked_records;
-        return backend_.EventRecord(stream, sequence, event->backend_id);
-      }));
-  if (parked_commands_ != parked_before) ++state->parked_records;
-  return Status::Ok();
+  // Until it has run; nobody else looks before this function is through.
+  event->record_is_parked = true;
+  return RunOrPark(stream, sequence, 0, nullptr, [this, stream, sequence, event] {
+    event->record_is_parked = false;
+    return backend_.EventRecord(stream, sequence, event->backend_id);
+  });
 }
 
 Status Session::On(const wire::StreamWaitEvent& command, const RecordView& record) {

@@ -6,17 +6,20 @@
 // parked command by an event or by the legacy-stream rule; all other streams go on. Parked streams resume on
 // completions and arrivals. Threads: Run() is the executor's thread. The CompletionSink methods come from any thread of
 // the backend. Errors: bytes that do not add up end the session (Run() returns kBadFrame); a command that the program
-// got wrong becomes the session's asynchronous error, and the session goes on.
+// got wrong becomes the session's asynchronous error, and the session goes on. Counters: everything that belongs to a
+// stream goes through the backend in that stream's order, refused commands too, so that one hand publishes them.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -60,35 +63,45 @@ class Session final : private CompletionSink {
   Status On(const wire::SharedRelease& command, const RecordView& record);
 
  private:
-  // An event of the client; the backend's event lives as long as somebody parked still means it.
+  // One meaning of a client's event, from a record to the next; the backend's event lives as long as somebody parked
+  // still means it.
   struct EventState {
     Backend* backend;
     std::uint32_t backend_id;
-    std::uint32_t parked_records = 0;
+    bool timing;
+    bool record_is_parked = false;
     ~EventState() { (void)backend->EventDestroy(backend_id).ok(); }
+  };
+  // A module in the backend: as long as the client has it loaded or a parked launch means it.
+  struct BackendModule {
+    Backend* backend;
+    std::uint32_t backend_id;
+    ~BackendModule() { (void)backend->ModuleUnload(backend_id).ok(); }
   };
   // A command of a stream that could not go to the backend yet, with everything it owns.
   struct Parked {
     std::uint64_t sequence = 0;
     std::uint64_t token = 0;  // bulk body it needs; 0 = none
     std::shared_ptr<EventState> wait_event;
+    bool own_order_only = false;  // waits for nothing but its turn in this stream
     std::function<Status()> run;
   };
   struct StreamState {
     bool exists = false;
     std::uint32_t device = 0;
     wire::StreamKind kind = wire::StreamKind::Blocking;
-    std::deque<Parked> parked;
+    std::list<Parked> parked;  // empty nearly always; an empty deque would cost an allocation for each slot
   };
   struct ModuleState {
     bool loading = false;
-    std::uint32_t device = 0;
+    std::shared_ptr<BackendModule> module;      // null while loading
     std::vector<std::uint32_t> argument_bytes;  // by kernel
     std::vector<std::uint64_t> globals;
   };
   struct PendingLoad {
     wire::ModuleLoad command;
     std::uint64_t sequence;
+    std::uint32_t backend_id;
     Bytes image;
     std::uint32_t bodies = 0;
   };
@@ -98,17 +111,20 @@ class Session final : private CompletionSink {
   template <typename Work>
   Status RunOrPark(std::uint32_t stream, std::uint64_t sequence, std::uint64_t token,
                    std::shared_ptr<EventState> wait_event, Work&& run);
+  void Park(std::uint32_t stream, Parked parked);
   bool MayRun(const StreamState& state, std::uint32_t stream, std::uint64_t sequence, std::uint64_t token,
               const EventState* wait_event);
   bool LegacyRuleParks(const StreamState& state, std::uint32_t stream, std::uint64_t sequence) const;
   Status Unpark();
   bool HasBody(std::uint64_t token);
   std::unique_ptr<BulkBody> TakeBody(std::uint64_t token);
-  Result<CopySide> ResolvePlace(const wire::Place& place, std::uint64_t bytes, const RecordView& record, bool is_dst,
-                                std::uint64_t* token);
+  Result<CopySide> ResolvePlace(const wire::Place& place, std::uint64_t bytes, const RecordView& record, bool is_dst);
   Status CheckStream(std::uint32_t stream) const;
-  // Turns a caller's mistake into the session's asynchronous error and completes the command.
-  void CallerError(std::uint32_t stream, std::uint64_t sequence, DeviceStatus status, std::string_view text);
+  Result<std::shared_ptr<EventState>> MakeEvent(bool timing);
+  // Turns a caller's mistake into the session's asynchronous error; the command completes in its turn. `token` names a
+  // body that comes with it, 0 if there is none.
+  Status CallerError(std::uint32_t stream, std::uint64_t sequence, std::uint64_t token, DeviceStatus status,
+                     std::string_view text);
   void Reply(std::uint64_t sequence, DeviceStatus device_status, Code code, std::string_view text, ByteView body);
   void SendDown(wire::DownKind kind, std::uint64_t sequence, std::uint32_t device_status, Code code,
                 std::string_view text, ByteView body);
@@ -132,10 +148,12 @@ class Session final : private CompletionSink {
   std::vector<RangeTable> memory_;  // by device
   std::vector<StreamState> streams_;
   std::size_t parked_commands_ = 0;
+  std::set<std::uint32_t> parked_streams_;  // with a command that is parked
   std::atomic<bool> anything_parked_{false};
-  std::atomic<bool> context_lost_{false};
   std::unordered_map<std::uint32_t, std::shared_ptr<EventState>> events_;
   std::uint32_t next_backend_event_ = 0;
+  std::uint32_t next_backend_module_ = 0;
+  std::optional<std::uint32_t> nothing_;                                 // a backend event that is never recorded
   std::unordered_map<std::uint64_t, std::unique_ptr<BulkBody>> bodies_;  // arrived early, kept for a parked command
 
   mutable std::mutex modules_mu_;  // the service thread fills modules_

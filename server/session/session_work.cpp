@@ -33,6 +33,8 @@ std::uint64_t Extent(std::uint64_t pitch, std::uint64_t slice, std::uint64_t wid
   if (__builtin_mul_overflow(pitch, height - 1, &rows) || __builtin_mul_overflow(slice, depth - 1, &slices)) return 0;
   if (rows > limits::kAllocationBytesMax || slices > limits::kAllocationBytesMax || width > limits::kAllocationBytesMax)
     return 0;
+  // Rows and slices that lie over one another would allow more work than there is memory.
+  if (depth > 1 && slice < rows + width) return 0;
   return rows + slices + width;
 }
 
@@ -60,7 +62,7 @@ Status Session::On(const wire::MemFree& command, const RecordView& record) {
 }
 
 Result<CopySide> Session::ResolvePlace(const wire::Place& place, std::uint64_t bytes, const RecordView& record,
-                                       bool is_dst, std::uint64_t* token) {
+                                       bool is_dst) {
   CopySide side;
   switch (place.kind()) {
     case wire::PlaceKind::Device: {
@@ -91,9 +93,8 @@ Result<CopySide> Session::ResolvePlace(const wire::Place& place, std::uint64_t b
     case wire::PlaceKind::Bulk:
       side.kind = is_dst ? CopySide::Kind::kToken : CopySide::Kind::kBody;
       side.token = place.address();
-      if (!is_dst) {
-        if (bytes > limits::kBulkBytesMax) return Status(Code::kBadFrame, "Copy.src", "a body past the limit");
-        *token = place.address();
+      if (!is_dst && (bytes > limits::kBulkBytesMax || place.address() == 0)) {
+        return Status(Code::kBadFrame, "Copy.src", "a body past the limit, or without a token");
       }
       return side;
     case wire::PlaceKind::Inline:
@@ -116,9 +117,10 @@ Status Session::On(const wire::CopyPitched& command, const RecordView& record) {
   const std::uint32_t stream = command.stream();
   const std::uint64_t sequence = record.sequence;
   const std::uint64_t volume = Volume(command.width(), command.height(), command.depth());
+  std::uint64_t token = 0;
+  if (command.src().kind() == wire::PlaceKind::Bulk) token = command.src().address();
   if (volume == 0) {
-    CallerError(stream, sequence, kDeviceInvalidValue, "a copy of no bytes, or past every limit");
-    return Status::Ok();
+    return CallerError(stream, sequence, token, kDeviceInvalidValue, "a copy of no bytes, or past every limit");
   }
   const auto side_bytes = [&](const wire::Place& place, std::uint64_t pitch, std::uint64_t slice) {
     const bool packed = place.kind() == wire::PlaceKind::Bulk || place.kind() == wire::PlaceKind::Inline;
@@ -127,18 +129,14 @@ Status Session::On(const wire::CopyPitched& command, const RecordView& record) {
   const std::uint64_t dst_bytes = side_bytes(command.dst(), command.dst_pitch(), command.dst_slice());
   const std::uint64_t src_bytes = side_bytes(command.src(), command.src_pitch(), command.src_slice());
   if (dst_bytes == 0 || src_bytes == 0) {
-    CallerError(stream, sequence, kDeviceInvalidValue, "a pitched copy whose pitch is less than its width");
-    return Status::Ok();
+    return CallerError(stream, sequence, token, kDeviceInvalidValue, "a pitched copy whose rows or slices overlap");
   }
-  std::uint64_t token = 0;
-  Result<CopySide> dst = ResolvePlace(command.dst(), dst_bytes, record, true, &token);
-  Result<CopySide> src = ResolvePlace(command.src(), src_bytes, record, false, &token);
+  Result<CopySide> dst = ResolvePlace(command.dst(), dst_bytes, record, true);
+  Result<CopySide> src = ResolvePlace(command.src(), src_bytes, record, false);
   for (const Result<CopySide>* side : {&dst, &src}) {
     if (side->ok()) continue;
     if (side->code() == Code::kBadFrame) return side->status();
-    // A body that comes for nothing must not stay.
-    CallerError(stream, sequence, kDeviceInvalidValue, side->status().ToString());
-    return Status::Ok();
+    return CallerError(stream, sequence, token, kDeviceInvalidValue, side->status().ToString());
   }
   dst->pitch = command.dst_pitch();
   dst->slice = command.dst_slice();
@@ -174,12 +172,13 @@ Status Session::On(const wire::Fill& command, const RecordView& record) {
                     command.depth() != 0 && Volume(width, command.height(), command.depth()) != 0;
   const std::uint64_t bytes =
       sane ? Extent(command.pitch(), command.slice(), width, command.height(), command.depth()) : 0;
-  std::uint64_t token = 0;
   const Result<CopySide> side =
-      ResolvePlace(wire::Place(command.address(), 0, wire::PlaceKind::Device), bytes, record, true, &token);
-  if (bytes == 0 || !side.ok() || command.address() % element != 0) {
-    CallerError(stream, sequence, kDeviceInvalidValue, "a fill that does not lie inside one allocation");
-    return Status::Ok();
+      ResolvePlace(wire::Place(command.address(), 0, wire::PlaceKind::Device), bytes, record, true);
+  const bool aligned = command.address() % element == 0 && (command.height() == 1 || command.pitch() % element == 0) &&
+                       (command.depth() == 1 || command.slice() % element == 0);
+  if (bytes == 0 || !side.ok() || !aligned) {
+    return CallerError(stream, sequence, 0, kDeviceInvalidValue,
+                       "a fill that is misaligned or does not lie inside one allocation");
   }
   const FillJob job{command.address(), command.pitch(), command.slice(), command.width(),
                     command.height(),  command.depth(), command.value(), element};
@@ -207,7 +206,7 @@ Status Session::On(const wire::ModuleLoad& command, const RecordView& record) {
     if (modules_.contains(command.module_id())) return {Code::kBadFrame, "ModuleLoad.module", "the id is taken"};
     modules_[command.module_id()].loading = true;
   }
-  collecting_.push_back({command, record.sequence, {}, 0});
+  collecting_.push_back({command, record.sequence, next_backend_module_++, {}, 0});
   return CollectImages();
 }
 
@@ -249,7 +248,7 @@ void Session::ServiceMain() {
 
 void Session::RunLoad(PendingLoad load) {
   const std::uint32_t id = load.command.module_id();
-  Result<ModuleDescription> module = backend_.ModuleLoad(load.command.device(), id, std::move(load.image));
+  Result<ModuleDescription> module = backend_.ModuleLoad(load.command.device(), load.backend_id, std::move(load.image));
   if (!module.ok()) {
     {
       const std::lock_guard lock(modules_mu_);
@@ -266,7 +265,7 @@ void Session::RunLoad(PendingLoad load) {
   std::vector<flatbuffers::Offset<wire::KernelInfo>> kernels;
   std::vector<flatbuffers::Offset<wire::GlobalInfo>> globals;
   ModuleState state;
-  state.device = load.command.device();
+  state.module = std::make_shared<BackendModule>(&backend_, load.backend_id);
   for (const KernelDescription& kernel : module->kernels) {
     std::vector<wire::KernelParameter> parameters;
     std::uint32_t end = 0;
@@ -295,20 +294,22 @@ void Session::RunLoad(PendingLoad load) {
 }
 
 Status Session::On(const wire::ModuleUnload& command, const RecordView& /*record*/) {
-  {
-    const std::lock_guard lock(modules_mu_);
-    const auto found = modules_.find(command.module_id());
-    if (found == modules_.end() || found->second.loading) {
-      return {Code::kBadFrame, "ModuleUnload.module", "no such module"};
-    }
-    for (const std::uint64_t address : found->second.globals) globals_.erase(address);
-    modules_.erase(found);
+  // Unloads when it goes, unless a parked launch holds it; after the lock, for it may take long.
+  std::shared_ptr<BackendModule> gone;
+  const std::lock_guard lock(modules_mu_);
+  const auto found = modules_.find(command.module_id());
+  if (found == modules_.end() || found->second.loading) {
+    return {Code::kBadFrame, "ModuleUnload.module", "no such module"};
   }
-  return backend_.ModuleUnload(command.module_id());
+  gone = std::move(found->second.module);
+  for (const std::uint64_t address : found->second.globals) globals_.erase(address);
+  modules_.erase(found);
+  return Status::Ok();
 }
 
 Status Session::On(const wire::Launch& command, const RecordView& record) {
   ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
+  std::shared_ptr<BackendModule> module;
   {
     const std::lock_guard lock(modules_mu_);
     const auto found = modules_.find(command.module_id());
@@ -318,11 +319,12 @@ Status Session::On(const wire::Launch& command, const RecordView& record) {
     if (record.payload.size() != found->second.argument_bytes[command.kernel()]) {
       return {Code::kBadFrame, "Launch.arguments", "the argument block does not have the kernel's size"};
     }
+    module = found->second.module;
   }
   const std::uint32_t stream = command.stream();
   const std::uint64_t sequence = record.sequence;
   LaunchJob job;
-  job.module = command.module_id();
+  job.module = module->backend_id;
   job.kernel = command.kernel();
   job.grid = {command.grid_x(), command.grid_y(), command.grid_z()};
   job.block = {command.block_x(), command.block_y(), command.block_z()};
@@ -334,15 +336,14 @@ Status Session::On(const wire::Launch& command, const RecordView& record) {
       job.shared_bytes > 1024 * limits::kKiB) {
     return {Code::kBadFrame, "Launch.geometry", "past the device's limits"};
   }
-  StreamState& state = streams_[stream];
-  if (state.parked.empty() && !context_lost_.load(std::memory_order_relaxed) &&
-      MayRun(state, stream, sequence, 0, nullptr)) {
+  if (const StreamState& state = streams_[stream];
+      state.parked.empty() && MayRun(state, stream, sequence, 0, nullptr)) {
     job.arguments = record.payload;
     return backend_.Launch(stream, sequence, job);
   }
   return RunOrPark(
       stream, sequence, 0, nullptr,
-      [this, stream, sequence, job, arguments = Bytes(record.payload.begin(), record.payload.end())]() mutable {
+      [this, stream, sequence, job, module, arguments = Bytes(record.payload.begin(), record.payload.end())]() mutable {
         job.arguments = arguments;
         return backend_.Launch(stream, sequence, job);
       });

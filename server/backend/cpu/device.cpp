@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "protocol/transport/copy.h"
 #include "server/module/image.h"
 
 namespace accelmesh {
@@ -22,55 +23,58 @@ std::uint32_t CoresHere() {
   return ::sched_getaffinity(0, sizeof(set), &set) == 0 ? static_cast<std::uint32_t>(CPU_COUNT(&set)) : 1;
 }
 
+// The attribute numbers that CUDA 13 has (its gaps are none). What the table below does not set, this device does not
+// have: textures, managed and mapped memory, cooperative and cluster launches, memory pools.
+struct Numbers {
+  std::uint32_t first;
+  std::uint32_t last;
+};
+constexpr Numbers kAttributes[] = {{1, 43}, {45, 101}, {106, 106}, {108, 109}, {111, 135}, {138, 145}, {147, 147}};
+
 // CUdevice_attribute numbers and what this device honestly is.
 std::vector<std::pair<std::uint32_t, std::int32_t>> Attributes(std::uint32_t capability, std::uint32_t processors) {
-  const auto sm = static_cast<std::int32_t>(processors);
-  return {{1, 1024},
-          {2, 1024},
-          {3, 1024},
-          {4, 64},
-          {5, 0x7fffffff},
-          {6, 65535},
-          {7, 65535},
-          {8, 49152},
-          {9, 65536},
-          {10, 32},
-          {11, 0x7fffffff},
-          {12, 65536},
-          {13, 1000000},
-          {14, 512},
-          {15, 1},
-          {16, sm},
-          {17, 0},
-          {18, 0},
-          {19, 0},
-          {20, 0},
-          {31, 1},
-          {32, 0},
-          {33, 0},
-          {34, 0},
-          {35, 0},
-          {36, 1000000},
-          {37, 64},
-          {38, 0},
-          {39, 1024},
-          {40, 1},
-          {41, 1},
-          {50, 0},
-          {75, static_cast<std::int32_t>(capability / 10)},
-          {76, static_cast<std::int32_t>(capability % 10)},
-          {78, 1},
-          {81, 65536},
-          {82, 65536},
-          {83, 0},
-          {84, 0},
-          {88, 0},
-          {89, 0},
-          {90, 0},
-          {95, 0},
-          {97, 49152},
-          {106, 16},
-          {115, 0}};
+  const std::map<std::uint32_t, std::int32_t> present{
+      {1, 1024},         // threads per block
+      {2, 1024},         // block x
+      {3, 1024},         // block y
+      {4, 64},           // block z
+      {5, 0x7fffffff},   // grid x
+      {6, 65535},        // grid y
+      {7, 65535},        // grid z
+      {8, 49152},        // shared memory per block
+      {9, 65536},        // constant memory
+      {10, 32},          // warp size
+      {11, 0x7fffffff},  // pitch
+      {12, 65536},       // registers per block
+      {13, 1000000},     // clock, kHz
+      {14, 512},         // texture alignment: what allocations have
+      {15, 1},           // copies and kernels overlap
+      {16, static_cast<std::int32_t>(processors)},
+      {31, 1},        // concurrent kernels
+      {36, 1000000},  // memory clock, kHz
+      {37, 64},       // bus width
+      {39, 1024},     // threads per multiprocessor
+      {40, 1},        // copy engines
+      {41, 1},        // unified addressing
+      {51, 32},       // texture pitch alignment
+      {75, static_cast<std::int32_t>(capability / 10)},
+      {76, static_cast<std::int32_t>(capability % 10)},
+      {81, 65536},  // shared memory per multiprocessor
+      {82, 65536},  // registers per multiprocessor
+      {87, 2},      // single against double precision
+      {97, 49152},  // shared memory per block with consent
+      {106, 16},    // blocks per multiprocessor
+      {131, -1},    // no NUMA node of its own
+      {134, -1},    // nor one of the host that is closest
+  };
+  std::vector<std::pair<std::uint32_t, std::int32_t>> all;
+  for (const Numbers& range : kAttributes) {
+    for (std::uint32_t id = range.first; id <= range.last; ++id) {
+      const auto found = present.find(id);
+      all.emplace_back(id, found == present.end() ? 0 : found->second);
+    }
+  }
+  return all;
 }
 
 std::int64_t NowNs() {
@@ -118,11 +122,11 @@ Result<std::vector<DeviceDescription>> CpuBackend::Open(std::uint64_t window_bas
 
 void CpuBackend::Close() {
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     stop_ = true;
   }
   cancel_.store(true);
-  work_.notify_all();
+  work_.NotifyAll();
   for (std::thread& thread : pool_) thread.join();
   pool_.clear();
   if (window_bytes_ != 0 && !options_.window_is_reserved)
@@ -189,13 +193,13 @@ Result<ModuleDescription> CpuBackend::ModuleLoad(std::uint32_t /*device*/, std::
     out.binary_version = options_.compute_capability;
     description.kernels.push_back(std::move(out));
   }
-  const std::lock_guard lock(modules_mu_);
+  const MutexLock lock(modules_mu_);
   modules_[id] = std::move(module);
   return description;
 }
 
 Status CpuBackend::ModuleUnload(std::uint32_t module) {
-  const std::lock_guard lock(modules_mu_);
+  const MutexLock lock(modules_mu_);
   modules_.erase(module);  // Launches in flight hold it.
   return Status::Ok();
 }
@@ -204,7 +208,7 @@ Status CpuBackend::ModuleUnload(std::uint32_t module) {
 
 Status CpuBackend::StreamCreate(std::uint32_t stream, std::uint32_t /*device*/, std::uint8_t kind,
                                 std::int32_t /*priority*/) {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   streams_[stream].exists = true;
   streams_[stream].kind = kind;
   live_streams_.push_back(stream);
@@ -212,7 +216,7 @@ Status CpuBackend::StreamCreate(std::uint32_t stream, std::uint32_t /*device*/, 
 }
 
 Status CpuBackend::StreamDestroy(std::uint32_t stream) {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   // Queued work goes on; the slot stays in the list until it has drained.
   streams_[stream].exists = false;
   if (streams_[stream].tasks.empty() && !streams_[stream].busy) std::erase(live_streams_, stream);
@@ -220,13 +224,13 @@ Status CpuBackend::StreamDestroy(std::uint32_t stream) {
 }
 
 std::size_t CpuBackend::InFlight(std::uint32_t stream) const {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   return streams_[stream].queued - streams_[stream].completed;
 }
 
 void CpuBackend::Enqueue(std::uint32_t stream, Task task) {
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     Stream& state = streams_[stream];
     // CUDA's legacy default stream: it waits for all blocking streams, and they for it.
     if (state.kind != kNonBlocking) {
@@ -240,37 +244,38 @@ void CpuBackend::Enqueue(std::uint32_t stream, Task task) {
     ++state.queued;
     state.tasks.push_back(std::move(task));
   }
-  work_.notify_one();
+  work_.NotifyOne();
 }
 
 bool CpuBackend::Ready(const Task& task) const {
-  return std::all_of(task.after.begin(), task.after.end(), [this](const auto& dependency) {
-    return streams_[dependency.first].completed >= dependency.second;
-  });
+  for (const auto& [stream, ticket] : task.after) {
+    if (streams_[stream].completed < ticket) return false;
+  }
+  return true;
 }
 
 void CpuBackend::FinishTask(std::uint32_t stream, std::uint64_t sequence) {
   // Published before the queue goes on, so that a stream's values grow.
   sink_->Completed(stream, sequence);
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   Stream& state = streams_[stream];
   state.busy = false;
   ++state.completed;
   if (!state.exists && state.tasks.empty()) std::erase(live_streams_, stream);
-  work_.notify_all();
+  work_.NotifyAll();
 }
 
 void CpuBackend::PoolMain() {
   tier0::BlockContext context;
-  std::unique_lock lock(mu_);
+  MutexLock lock(mu_);
   while (!stop_) {
     // Blocks of a running grid first: they finish something.
     std::erase_if(grids_, [](const std::shared_ptr<Grid>& grid) { return grid->next.load() >= grid->blocks; });
     if (!grids_.empty()) {
       const std::shared_ptr<Grid> grid = grids_.front();
-      lock.unlock();
+      lock.Unlock();
       RunGrid(grid, context);
-      lock.lock();
+      lock.Lock();
       continue;
     }
     bool found = false;
@@ -287,18 +292,18 @@ void CpuBackend::PoolMain() {
       if (task.grid != nullptr) {
         if (task.grid->blocks > 1) {
           grids_.push_back(task.grid);
-          work_.notify_all();
+          work_.NotifyAll();
         }
-        lock.unlock();
+        lock.Unlock();
         RunGrid(task.grid, context);
       } else {
-        lock.unlock();
+        lock.Unlock();
         task.run();
         FinishTask(slot, task.sequence);
       }
-      lock.lock();
+      lock.Lock();
     }
-    if (!found) work_.wait(lock);
+    if (!found) work_.Wait(mu_);
   }
 }
 
@@ -307,7 +312,7 @@ void CpuBackend::PoolMain() {
 Status CpuBackend::Launch(std::uint32_t stream, std::uint64_t sequence, const LaunchJob& job) {
   auto grid = std::make_shared<Grid>();
   {
-    const std::lock_guard lock(modules_mu_);
+    const MutexLock lock(modules_mu_);
     const auto found = modules_.find(job.module);
     if (found == modules_.end() || job.kernel >= found->second->kernels.size()) {
       return {Code::kBadFrame, "CpuBackend::Launch", "no such kernel"};
@@ -358,6 +363,8 @@ void CpuBackend::RunGrid(const std::shared_ptr<Grid>& grid, tier0::BlockContext&
       const std::optional<tier0::Fault> fault = tier0::RunBlock(launch, block, context);
       if (fault.has_value() && !grid->failed.exchange(true)) {
         sink_->Failed(grid->stream, grid->sequence, fault->status, true, fault->text);
+        // As on a GPU the context is lost with everything that still runs in it.
+        cancel_.store(true);
       }
     }
     if (grid->done.fetch_add(1, std::memory_order_acq_rel) + 1 == grid->blocks)
@@ -386,8 +393,14 @@ void CpuBackend::RunCopy(std::uint32_t stream, std::uint64_t sequence, const Cop
   if (job.dst.kind != CopySide::Kind::kToken) {
     for (std::uint64_t z = 0; z < job.depth; ++z) {
       for (std::uint64_t y = 0; y < job.height; ++y) {
-        std::memmove(RowOf(job.dst, packed, job.width, job.height, y, z),
-                     RowOf(job.src, packed, job.width, job.height, y, z), job.width);
+        std::uint8_t* to = RowOf(job.dst, packed, job.width, job.height, y, z);
+        const std::uint8_t* from = RowOf(job.src, packed, job.width, job.height, y, z);
+        // Only two places on the device can overlap.
+        if (job.dst.kind == CopySide::Kind::kDevice && job.src.kind == CopySide::Kind::kDevice) {
+          std::memmove(to, from, job.width);
+        } else {
+          CopyBody(to, from, job.width);
+        }
       }
     }
     return;
@@ -447,12 +460,12 @@ Status CpuBackend::Fill(std::uint32_t stream, std::uint64_t sequence, const Fill
 // Events -------------------------------------------------------------------------------------------------------------
 
 Status CpuBackend::EventCreate(std::uint32_t event, bool timing) {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   events_[event].timing = timing;
   return Status::Ok();
 }
 Status CpuBackend::EventDestroy(std::uint32_t event) {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   events_.erase(event);
   return Status::Ok();
 }
@@ -460,12 +473,13 @@ Status CpuBackend::EventDestroy(std::uint32_t event) {
 Status CpuBackend::EventRecord(std::uint32_t stream, std::uint64_t sequence, std::uint32_t event) {
   std::shared_ptr<std::atomic<std::int64_t>> at_ns;
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     Event& state = events_[event];
     state.recorded = true;
     state.stream = stream;
     state.ticket = streams_[stream].queued + 1;
-    at_ns = state.at_ns;
+    // A word of its own: an earlier record of the event may come to its turn later than this one.
+    at_ns = state.at_ns = std::make_shared<std::atomic<std::int64_t>>(0);
   }
   Task task;
   task.sequence = sequence;
@@ -479,7 +493,7 @@ Status CpuBackend::StreamWaitEvent(std::uint32_t stream, std::uint64_t sequence,
   task.sequence = sequence;
   task.run = [] {};
   {
-    const std::lock_guard lock(mu_);
+    const MutexLock lock(mu_);
     const Event& state = events_[event];
     if (state.recorded) task.after.emplace_back(state.stream, state.ticket);
   }
@@ -488,7 +502,7 @@ Status CpuBackend::StreamWaitEvent(std::uint32_t stream, std::uint64_t sequence,
 }
 
 Result<float> CpuBackend::EventElapsedMs(std::uint32_t start, std::uint32_t end) {
-  const std::lock_guard lock(mu_);
+  const MutexLock lock(mu_);
   const Event& a = events_[start];
   const Event& b = events_[end];
   if (!a.recorded || !b.recorded || !a.timing || !b.timing) {

@@ -5,7 +5,6 @@
 // is not held while a task runs.
 #pragma once
 
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
@@ -14,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "protocol/base/mutex.h"
 #include "server/backend/cpu/ptx/module.h"
 #include "server/backend/cpu/tier0/tier0.h"
 #include "server/device.h"
@@ -96,7 +96,7 @@ class CpuBackend final : public Backend {
 
   void Enqueue(std::uint32_t stream, Task task);
   void PoolMain();
-  bool Ready(const Task& task) const;
+  bool Ready(const Task& task) const ACCELMESH_REQUIRES(mu_);
   void FinishTask(std::uint32_t stream, std::uint64_t sequence);
   void RunGrid(const std::shared_ptr<Grid>& grid, tier0::BlockContext& context);
   void RunCopy(std::uint32_t stream, std::uint64_t sequence, const CopyJob& job);
@@ -110,16 +110,16 @@ class CpuBackend final : public Backend {
   tier0::MemoryMap memory_;
   std::atomic<bool> cancel_{false};
 
-  std::mutex modules_mu_;
-  std::unordered_map<std::uint32_t, std::shared_ptr<Module>> modules_;
+  Mutex modules_mu_;
+  std::unordered_map<std::uint32_t, std::shared_ptr<Module>> modules_ ACCELMESH_GUARDED_BY(modules_mu_);
 
-  mutable std::mutex mu_;
-  std::condition_variable work_;
-  std::vector<Stream> streams_;
-  std::vector<std::uint32_t> live_streams_;
-  std::unordered_map<std::uint32_t, Event> events_;
-  std::vector<std::shared_ptr<Grid>> grids_;  // with blocks left to give out
-  bool stop_ = false;
+  mutable Mutex mu_;
+  CondVar work_;
+  std::vector<Stream> streams_ ACCELMESH_GUARDED_BY(mu_);
+  std::vector<std::uint32_t> live_streams_ ACCELMESH_GUARDED_BY(mu_);
+  std::unordered_map<std::uint32_t, Event> events_ ACCELMESH_GUARDED_BY(mu_);
+  std::vector<std::shared_ptr<Grid>> grids_ ACCELMESH_GUARDED_BY(mu_);  // with blocks left to give out
+  bool stop_ ACCELMESH_GUARDED_BY(mu_) = false;
   std::vector<std::thread> pool_;
 };
 

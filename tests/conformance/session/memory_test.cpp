@@ -1,0 +1,121 @@
+// Device memory: addresses chosen by the client, quarantine of freed ranges, the quota.
+#include <unistd.h>
+
+#include "tests/conformance/session/world.h"
+
+namespace accelmesh::conformance {
+namespace {
+
+class MemoryTest : public SessionTest {};
+
+TEST_P(MemoryTest, OpenTellsOfTheDevice) {
+  ASSERT_EQ(session().devices().size(), 1u);
+  const LeasedDevice& device = session().devices()[0];
+  EXPECT_FALSE(device.name.empty());
+  EXPECT_EQ(device.memory_bytes, 256 * limits::kMiB);
+  EXPECT_GT(device.Attribute(1), 0) << "CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK";
+  EXPECT_EQ(session().backend(), "cpu");
+  EXPECT_GE(session().driver_version(), 13000);
+}
+
+TEST_P(MemoryTest, AllocationsAreDistinctAndCostNoRoundTrip) {
+  const std::uint64_t calls = session().commands().statistics().calls;
+  std::vector<std::uint64_t> addresses;
+  for (int i = 0; i < 500; ++i) addresses.push_back(Malloc(1 + static_cast<std::uint64_t>(i) * 97));
+  std::vector<std::uint64_t> sorted = addresses;
+  std::sort(sorted.begin(), sorted.end());
+  EXPECT_EQ(std::unique(sorted.begin(), sorted.end()), sorted.end());
+  for (const std::uint64_t address : addresses) {
+    EXPECT_EQ(address % 256, 0u);
+    EXPECT_TRUE(session().IsDeviceAddress(reinterpret_cast<void*>(address)));
+    EXPECT_EQ(session().Free(address), 0u);
+  }
+  EXPECT_EQ(session().commands().statistics().calls, calls);
+  EXPECT_EQ(session().Free(addresses[0]), 1u) << "freed twice";
+  EXPECT_EQ(session().Free(addresses[0] + 4096 * 4096), 1u) << "never allocated";
+}
+
+TEST_P(MemoryTest, FreedUnderARunningKernelAndReallocatedAtOnce) {
+  Stream* running = NewStream(wire::StreamKind::NonBlocking);
+  Stream* other = NewStream(wire::StreamKind::NonBlocking);
+  const std::uint64_t gate = Zeros(4);
+  for (const std::uint64_t bytes : {std::uint64_t{512}, 3 * limits::kMiB}) {
+    const std::uint64_t old = Zeros(bytes);
+    Launch(running, "gated_write", {gate, old, 0xbad});
+    ASSERT_EQ(session().Free(old), 0u);
+    std::vector<std::uint64_t> again;
+    for (int i = 0; i < 8; ++i) {
+      again.push_back(Malloc(bytes));
+      Write32(other, again.back(), 1000 + static_cast<std::uint32_t>(i));
+    }
+    ASSERT_EQ(session().Synchronize(*other), 0u);
+    Launch(other, "open_gate", {gate});
+    ASSERT_EQ(session().Synchronize(*running), 0u);
+    for (int i = 0; i < 8; ++i) EXPECT_EQ(Read32(again[static_cast<std::size_t>(i)]), 1000u + static_cast<unsigned>(i));
+    for (const std::uint64_t address : again) ASSERT_EQ(session().Free(address), 0u);
+    Write32(other, gate, 0);
+    ASSERT_EQ(session().Synchronize(*other), 0u);
+  }
+}
+
+TEST_P(MemoryTest, OutOfMemoryIsSaidByTheMallocItself) {
+  std::uint64_t address = 0;
+  EXPECT_EQ(session().Malloc(0, 257 * limits::kMiB, &address), 2u);
+  const std::uint64_t most = Malloc(200 * limits::kMiB);
+  EXPECT_EQ(session().Malloc(0, 100 * limits::kMiB, &address), 2u);
+  std::uint64_t free_bytes = 0;
+  std::uint64_t total = 0;
+  session().MemoryInfo(0, &free_bytes, &total);
+  EXPECT_EQ(total, 256 * limits::kMiB);
+  EXPECT_LE(free_bytes, 56 * limits::kMiB);
+  ASSERT_EQ(session().Free(most), 0u);
+  ASSERT_EQ(session().Malloc(0, 100 * limits::kMiB, &address), 0u);
+  Write32(legacy(), address + 100 * limits::kMiB - 4, 42);
+  EXPECT_EQ(Read32(address + 100 * limits::kMiB - 4), 42u);
+}
+
+TEST_P(MemoryTest, AMallocThatOnlyQuarantineCanSatisfyWaits) {
+  Stream* running = NewStream(wire::StreamKind::NonBlocking);
+  const std::uint64_t gate = Zeros(4);
+  const std::uint64_t old = Malloc(200 * limits::kMiB);
+  Launch(running, "gated_write", {gate, old, 5});
+  ASSERT_EQ(session().Free(old), 0u);
+  std::atomic<bool> opened{false};
+  std::thread opener([&] {
+    usleep(50000);
+    opened = true;
+    Stream* other = NewStream(wire::StreamKind::NonBlocking);
+    Launch(other, "open_gate", {gate});
+    EXPECT_TRUE(session().commands().Flush().ok());
+  });
+  std::uint64_t address = 0;
+  EXPECT_EQ(session().Malloc(0, 200 * limits::kMiB, &address), 0u);
+  EXPECT_TRUE(opened) << "given out while a kernel could still write there";
+  opener.join();
+}
+
+// Under load from many threads every address is in one hand at a time: what its owner writes is what it reads.
+TEST_P(MemoryTest, ManyThreadsAllocateWriteAndFree) {
+  module();
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < 4; ++t) {
+    threads.emplace_back([this, t] {
+      Stream* stream = NewStream(wire::StreamKind::NonBlocking);
+      for (unsigned i = 0; i < 100; ++i) {
+        const std::uint64_t bytes = 4 * (1 + (i * 37 + t) % 1000);
+        const std::uint64_t address = Malloc(bytes);
+        Launch(stream, "iota", {address, t * 1000000 + i}, static_cast<std::uint32_t>(bytes / 4));
+        std::uint32_t last = 0;
+        EXPECT_EQ(session().CopyToHost(stream, &last, address + bytes - 4, 4, true), 0u);
+        EXPECT_EQ(last, t * 1000000 + i + bytes / 4 - 1);
+        EXPECT_EQ(session().Free(address), 0u);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, MemoryTest, ::testing::ValuesIn(AllTransports()), NameOfTransport);
+
+}  // namespace
+}  // namespace accelmesh::conformance
