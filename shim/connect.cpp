@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include <fstream>
+#include <cstdlib>
 
 #include "protocol/base/command.h"
+#include "protocol/base/host.h"
+#include "protocol/base/log.h"
 #include "protocol/schema/session_generated.h"
+#include "protocol/transport/emulator.h"
 #include "protocol/transport/plugin.h"
 
 namespace accelmesh {
@@ -17,12 +20,10 @@ constexpr std::chrono::seconds kConnectPatience{10};
 
 Bytes MakeHello() {
   flatbuffers::FlatBufferBuilder builder;
-  std::string boot_id;
-  std::ifstream("/proc/sys/kernel/random/boot_id") >> boot_id;
   const auto program = builder.CreateString(program_invocation_short_name);
-  const auto boot = builder.CreateString(boot_id);
+  const auto boot = builder.CreateString(BootId());
   builder.Finish(wire::CreateHello(builder, kProtocolVersion, kProtocolVersion, program,
-                                   static_cast<std::uint32_t>(::getpid()), boot, 0));
+                                   static_cast<std::uint32_t>(::getpid()), boot, 0, PidNamespace()));
   return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
 }
 
@@ -39,13 +40,24 @@ std::string OwnFolder() {
 
 Result<std::unique_ptr<ClientChannel>> ConnectToServer(const std::string& url) {
   ACCELMESH_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(url));
+  const char* emulate = std::getenv("ACCELMESH_EMULATE");
+  EmulatorOptions network;
+  if (emulate != nullptr) {
+    ACCELMESH_ASSIGN_OR_RETURN(network, ParseEmulatorOptions(emulate));
+  }
   const Bytes hello = MakeHello();
   const Deadline deadline = Deadline::After(kConnectPatience);
-  if (endpoint.scheme != Endpoint::Scheme::kShm) {
-    return ConnectThroughPlugin(OwnFolder() + "/libaccelmesh_zmq.so", endpoint, hello, deadline);
+  std::unique_ptr<ClientChannel> channel;
+  if (endpoint.scheme == Endpoint::Scheme::kShm) {
+    ACCELMESH_ASSIGN_OR_RETURN(Connected connected, ConnectShm(endpoint, hello, deadline));
+    channel = std::move(connected.channel);
+  } else {
+    ACCELMESH_ASSIGN_OR_RETURN(channel,
+                               ConnectThroughPlugin(OwnFolder() + "/libaccelmesh_zmq.so", endpoint, hello, deadline));
   }
-  ACCELMESH_ASSIGN_OR_RETURN(Connected connected, ConnectShm(endpoint, hello, deadline));
-  return std::move(connected.channel);
+  if (emulate == nullptr) return channel;
+  log::Warning("accelmesh", std::string("the connection is slowed down on purpose: ACCELMESH_EMULATE=") + emulate);
+  return Emulate(std::move(channel), network);
 }
 
 }  // namespace accelmesh

@@ -14,7 +14,11 @@ using Duration = Clock::duration;
 class Deadline {
  public:
   explicit Deadline(Instant at) : at_(at) {}
-  static Deadline After(Duration wait) { return Deadline(Clock::now() + wait); }
+  // A wait past the end of time ends there.
+  static Deadline After(Duration wait) {
+    const Instant now = Clock::now();
+    return Deadline(wait < Instant::max() - now ? now + wait : Instant::max());
+  }
   Instant at() const { return at_; }
   bool passed() const { return Clock::now() >= at_; }
   // Time left, never negative.

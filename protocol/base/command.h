@@ -4,10 +4,11 @@
 // Threads: values. A view into a frame lives as long as the frame.
 #pragma once
 
+#include <flatbuffers/flatbuffers.h>
+
 #include <cstdint>
 #include <string_view>
 
-#include "flatbuffers/flatbuffers.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/result.h"

@@ -34,6 +34,10 @@ void Write(Level level, std::string_view where, std::string_view text) {
     line += ": ";
   }
   line += text;
+  // What a peer sent may be part of it: it neither begins a line of its own nor moves the reader's cursor.
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
   g_sink.load(std::memory_order_relaxed)(level, line);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include <cstdio>
 
 #include "protocol/base/command.h"
+#include "protocol/base/host.h"
 #include "protocol/base/log.h"
 #include "protocol/schema/session_generated.h"
 #include "server/main/ticket.h"
@@ -28,12 +30,23 @@ namespace {
 // Edge-triggered descriptors of ZeroMQ can be missed; the loop looks at every listener at least this often.
 constexpr int kPollMs = 50;
 constexpr std::chrono::seconds kEndPatience{2};
+// What a worker gets to end by itself when its client has: it may still have something to say.
+constexpr std::chrono::seconds kOrphanPatience{1};
+
+// A descriptor that becomes readable when the client ends; -1 if its pid means nothing here.
+int WatchClient(const wire::Hello& hello) {
+  const bool same_host = hello.boot_id() != nullptr && hello.boot_id()->str() == BootId() &&
+                         hello.pid_namespace() != 0 && hello.pid_namespace() == PidNamespace();
+  if (!same_host || hello.pid() == 0) return -1;
+  return static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(hello.pid()), 0));
+}
 
 }  // namespace
 
 Supervisor::~Supervisor() {
   for (const Worker& worker : workers_) {
     if (worker.control >= 0) ::close(worker.control);
+    if (worker.client >= 0) ::close(worker.client);
   }
   // Closed control sockets end the warm ones; those that serve get two seconds.
   const Deadline deadline = Deadline::After(kEndPatience);
@@ -156,6 +169,7 @@ void Supervisor::Assign(Listener& listener, Arrival arrival) {
   warm->listener = endpoint.scheme == Endpoint::Scheme::kShm ? nullptr : &listener;
   warm->peer = arrival.peer;
   warm->secret = ticket.secret;
+  warm->client = WatchClient(hello);
   const Status sent = SendMessage(warm->control, AsBytes(ticket), arrival.connection_fd);
   if (!sent.ok()) {
     Refuse(listener, arrival, static_cast<std::uint8_t>(wire::Refusal::Internal),
@@ -194,12 +208,28 @@ void Supervisor::HearWorker(Worker& worker) {
   if (!answered.ok()) log::Warning("supervisor", answered.ToString());
 }
 
+void Supervisor::NoteEndOfClient(Worker& worker) {
+  ::close(worker.client);
+  worker.client = -1;
+  worker.orphaned_until = Deadline::After(kOrphanPatience);
+}
+
+void Supervisor::EndOrphans() {
+  for (Worker& worker : workers_) {
+    if (!worker.orphaned_until.has_value() || worker.is_ended || !worker.orphaned_until->passed()) continue;
+    log::Info("supervisor", "the client of session " + std::to_string(worker.session_id) + " has ended; so does it");
+    worker.is_ended = true;
+    ::kill(worker.pid, SIGTERM);
+  }
+}
+
 void Supervisor::ReapChildren() {
   int status = 0;
   for (int pid = ::waitpid(-1, &status, WNOHANG); pid > 0; pid = ::waitpid(-1, &status, WNOHANG)) {
     const auto worker = std::find_if(workers_.begin(), workers_.end(), [pid](const Worker& w) { return w.pid == pid; });
     if (worker == workers_.end()) continue;
-    if (WIFSIGNALED(status)) {
+    if (worker->client >= 0) ::close(worker->client);
+    if (WIFSIGNALED(status) && !worker->is_ended) {
       log::Error("supervisor", "worker " + std::to_string(pid) + " of session " + std::to_string(worker->session_id) +
                                    " died of signal " + std::to_string(WTERMSIG(status)) +
                                    "; other sessions are not affected");
@@ -226,6 +256,7 @@ Status Supervisor::Run() {
     for (const auto& listener : listeners_) fds.push_back({listener->poll_fd(), POLLIN, 0});
     for (const Worker& worker : workers_) {
       if (worker.control >= 0) fds.push_back({worker.control, POLLIN, 0});
+      if (worker.client >= 0) fds.push_back({worker.client, POLLIN, 0});
     }
     ::poll(fds.data(), fds.size(), kPollMs);
     signalfd_siginfo info{};
@@ -235,11 +266,16 @@ Status Supervisor::Run() {
         return Status::Ok();
       }
     }
+    const auto is_ready = [&fds](int fd) {
+      return fd >= 0 && std::any_of(fds.begin(), fds.end(), [fd](const pollfd& p) {
+               return p.fd == fd && (p.revents & (POLLIN | POLLHUP)) != 0;
+             });
+    };
     for (Worker& worker : workers_) {
-      const auto ready = std::find_if(
-          fds.begin(), fds.end(), [&worker](const pollfd& p) { return worker.control >= 0 && p.fd == worker.control; });
-      if (ready != fds.end() && (ready->revents & (POLLIN | POLLHUP)) != 0) HearWorker(worker);
+      if (is_ready(worker.control)) HearWorker(worker);
+      if (is_ready(worker.client)) NoteEndOfClient(worker);
     }
+    EndOrphans();
     const std::size_t before = workers_.size();
     ReapChildren();
     for (const auto& listener : listeners_) Accept(*listener);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "protocol/transport/channel.h"
@@ -29,12 +30,18 @@ class Supervisor {
     Listener* listener = nullptr;  // zmq: whom to answer
     std::uint64_t peer = 0;
     std::array<std::uint8_t, 32> secret{};
+    int client = -1;                         // pidfd of the client, where its pid means something here
+    std::optional<Deadline> orphaned_until;  // its client has ended; it gets until then to end as well
+    bool is_ended = false;                   // by us
   };
   Status StartWorker();
   void Accept(Listener& listener);
   void Assign(Listener& listener, Arrival arrival);
   void Refuse(Listener& listener, const Arrival& arrival, std::uint8_t refusal, const std::string& text);
   void HearWorker(Worker& worker);
+  // The worker of a client that is gone ends. Its connection alone does not tell: a forked child may hold it.
+  void NoteEndOfClient(Worker& worker);
+  void EndOrphans();
   void ReapChildren();
 
   ServerOptions options_;
