@@ -10,6 +10,7 @@
 #include "protocol/schema/session_generated.h"
 #include "protocol/transport/bulk_expectations.h"
 #include "protocol/transport/channel.h"
+#include "protocol/transport/messages.h"
 #include "protocol/transport/refusal.h"
 #include "protocol/transport/zmq_socket.h"
 
@@ -78,7 +79,6 @@ class ZmqClient final : public ClientChannel {
   // Take in what is there, without waiting; set `any`.
   Status TakePieces(bool& any);
   Status TakeDown(FrameSink& sink, bool& any);
-  Status ApplyProgress(ByteView message);
   void DeliverFrame(FrameSink& sink, ByteView frame);
   void WaitForInput(Deadline deadline);
   Status Fail(Status why) {
@@ -241,7 +241,9 @@ Status ZmqClient::TakeDown(FrameSink& sink, bool& any) {
     held_.reset();
     switch (trailer.kind) {
       case MessageKind::kFrame: DeliverFrame(sink, message.body()); break;
-      case MessageKind::kProgress: ACCELMESH_RETURN_IF_ERROR(ApplyProgress(message.body())); break;
+      case MessageKind::kProgress:
+        if (Status applied = ApplyProgress(message.body(), progress_); !applied.ok()) return Fail(std::move(applied));
+        break;
       case MessageKind::kBye: server_gone_ = true; return {};
       default: return BadMessage("the server sent a message of a kind that does not go down");
     }
@@ -260,31 +262,6 @@ void ZmqClient::DeliverFrame(FrameSink& sink, ByteView frame) {
   if (frame.size() > limits::kFrameBytesMax) return;  // ZMQ_MAXMSGSIZE keeps such away
   std::memcpy(to, frame.data(), frame.size());
   sink.OnFrame({to, frame.size()});
-}
-
-Status ZmqClient::ApplyProgress(ByteView message) {
-  Bytes aligned(message.begin(), message.end());
-  flatbuffers::Verifier verifier(aligned.data(), aligned.size());
-  if (!verifier.VerifyBuffer<wire::Progress>(nullptr)) return BadMessage("the server's progress does not verify");
-  const auto* update = flatbuffers::GetRoot<wire::Progress>(aligned.data());
-  // All values only grow, whatever the server says.
-  const auto raise = [](std::atomic<std::uint64_t>& word, std::uint64_t value) {
-    if (value > word.load(std::memory_order_relaxed)) word.store(value, std::memory_order_release);
-  };
-  const bool first = update->error() != 0 && progress_.error.load(std::memory_order_relaxed) == 0;
-  const bool worse = update->error_is_sticky() && progress_.error_is_sticky.load(std::memory_order_relaxed) == 0;
-  if (first || worse) {
-    progress_.error_sequence.store(update->error_sequence(), std::memory_order_relaxed);
-    progress_.error_is_sticky.store(update->error_is_sticky() ? 1 : 0, std::memory_order_relaxed);
-    progress_.error.store(update->error(), std::memory_order_release);
-  }
-  raise(progress_.acknowledged, update->acknowledged());
-  if (update->streams() == nullptr) return {};
-  for (const wire::StreamProgress* stream : *update->streams()) {
-    if (stream->stream() >= limits::kStreamsMax) return BadMessage("the server's progress names an unknown stream");
-    raise(progress_.completed[stream->stream()], stream->completed());
-  }
-  return {};
 }
 
 // Says hello to the supervisor and returns its answer.

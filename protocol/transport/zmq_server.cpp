@@ -14,6 +14,7 @@
 #include "protocol/base/mutex.h"
 #include "protocol/schema/session_generated.h"
 #include "protocol/transport/channel.h"
+#include "protocol/transport/messages.h"
 #include "protocol/transport/zmq_socket.h"
 
 namespace accelmesh {
@@ -28,14 +29,8 @@ constexpr int kBlockedRetryMs = 1;
 // How long the last words wait for lanes that the client has not attached yet.
 constexpr Duration kAttachPatience = std::chrono::milliseconds(500);
 constexpr int kRoutingIdBytesMax = 255;
-
-// Compares without telling by its duration how much was right.
-bool SameSecret(ByteView a, ByteView b) {
-  if (a.size() != b.size()) return false;
-  unsigned difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) difference |= static_cast<unsigned>(a[i] ^ b[i]);
-  return difference == 0;
-}
+// How long a client that was welcomed may take to attach before its worker gives up.
+constexpr Duration kFirstAttachPatience = std::chrono::seconds(10);
 
 struct RouterLane {
   Socket router;
@@ -198,6 +193,7 @@ class ZmqServer final : public ServerChannel {
   std::unordered_map<std::uint64_t, Message> arrived_;
   std::shared_ptr<std::atomic<std::size_t>> held_bytes_ = std::make_shared<std::atomic<std::size_t>>(0);
   int client_descriptor_ = -1;  // of the command lane's connection
+  const Instant opened_at_ = Clock::now();
   bool disconnected_ = false;
   bool left_ = false;
   Status failure_;
@@ -436,6 +432,10 @@ Result<ReceivedFrame> ZmqServer::Receive(bool accept_commands, Deadline deadline
 
 bool ZmqServer::ClientGone(bool accept_commands) {
   if (lanes_[kSideLane].bye && (lanes_[kCommandLane].bye || !accept_commands)) return true;
+  if (!lanes_[kCommandLane].attached && Clock::now() - opened_at_ > kFirstAttachPatience) {
+    failure_ = {Code::kClosed, "zmq::Receive", "the client was welcomed and never attached"};
+    return true;
+  }
   // Seen in the round before: since then every lane was found empty.
   if (disconnected_) return true;
   int descriptor = -1;
@@ -490,16 +490,9 @@ Result<std::optional<Message>> ZmqServer::TakeFrom(Lane index) {
 void ZmqServer::Admit(Lane index, const Message& id, const Message& message, bool single) {
   RouterLane& lane = lanes_[index];
   Trailer trailer;
-  bool welcome = !lane.attached && single && message.ReadTrailer(trailer) && trailer.kind == MessageKind::kAttach &&
-                 id.bytes().size() <= kRoutingIdBytesMax;
-  if (welcome) {
-    const Bytes copy(message.body().begin(), message.body().end());
-    flatbuffers::Verifier verifier(copy.data(), copy.size());
-    const auto* attach =
-        verifier.VerifyBuffer<wire::Attach>(nullptr) ? flatbuffers::GetRoot<wire::Attach>(copy.data()) : nullptr;
-    welcome = attach != nullptr && attach->lane() == index && attach->secret() != nullptr &&
-              SameSecret({attach->secret()->data(), attach->secret()->size()}, secret_);
-  }
+  const bool welcome = !lane.attached && single && message.ReadTrailer(trailer) &&
+                       trailer.kind == MessageKind::kAttach && id.bytes().size() <= kRoutingIdBytesMax &&
+                       AttachFits(message.body(), static_cast<std::uint8_t>(index), secret_);
   if (!welcome) {
     if (!lane.stranger_logged) {
       log::Warning("zmq::Receive", "a message from a peer that did not attach with the session's secret was dropped");

@@ -11,6 +11,7 @@
 #include <future>
 
 #include "protocol/schema/session_generated.h"
+#include "protocol/transport/emulator.h"
 
 namespace accelmesh::conformance {
 namespace {
@@ -91,6 +92,14 @@ Result<std::unique_ptr<Rendezvous>> ListenOnIpc(const std::string& folder) {
   return ListenAt("ipc://" + folder + "/" + UniqueName("hello"), folder);
 }
 
+std::function<std::unique_ptr<ClientChannel>(std::unique_ptr<ClientChannel>)> EmulatedAs(const char* text) {
+  return [text](std::unique_ptr<ClientChannel> inner) {
+    const Result<EmulatorOptions> options = ParseEmulatorOptions(text);
+    EXPECT_TRUE(options.ok()) << options.status().ToString();
+    return Emulate(std::move(inner), options.ok() ? *options : EmulatorOptions{});
+  };
+}
+
 }  // namespace
 
 std::vector<Transport> AllTransports() {
@@ -99,6 +108,8 @@ std::vector<Transport> AllTransports() {
       {"shm", ListenOnShm, ConnectTo},
       {"zmq_tcp", ListenOnTcp, ConnectTo},
       {"zmq_ipc", ListenOnIpc, ConnectTo},
+      {"emulated_loopback", nullptr, nullptr, EmulatedAs("")},
+      {"emulated_loopback_delayed", nullptr, nullptr, EmulatedAs("rtt_us=300,bandwidth_mbps=10000,jitter_us=50")},
   };
 }
 
@@ -108,7 +119,7 @@ Pair Open(const Transport& transport) {
   Pair pair;
   if (!transport.listen) {
     LoopbackPair both = MakeLoopback();
-    pair.client = std::move(both.client);
+    pair.client = transport.wrap ? transport.wrap(std::move(both.client)) : std::move(both.client);
     pair.server = std::move(both.server);
     return pair;
   }

@@ -30,6 +30,8 @@ struct Transport {
   // Listens; null for loopback, whose ends are made together. Takes the name of a folder for sockets.
   std::function<Result<std::unique_ptr<Rendezvous>>(const std::string& folder)> listen;
   std::function<Result<Connected>(const std::string& url, Deadline deadline)> connect;
+  // Put around the client's end by Open(); null for none.
+  std::function<std::unique_ptr<ClientChannel>(std::unique_ptr<ClientChannel>)> wrap = nullptr;
 };
 
 std::vector<Transport> AllTransports();
