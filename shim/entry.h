@@ -1,11 +1,14 @@
-// What every generated entry point of the shim goes through: no exception leaves it, and a function that is not remoted
-// says so once, by name.
+// What every generated entry point of the shim goes through: it may be counted, no exception leaves it, and a function
+// that is not remoted says so once, by name.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
 #include <exception>
 #include <type_traits>
+
+#include "shim/runtime/statistics.h"
+#include "shim/runtime/thread_state.h"
 
 #define ACCELMESH_EXPORT __attribute__((visibility("default")))
 
@@ -14,8 +17,10 @@ namespace accelmesh {
 // While it lives, the calling thread's default stream is its own per-thread one (the _ptsz and _ptds variants).
 class PerThreadDefault {
  public:
-  PerThreadDefault();
-  ~PerThreadDefault();
+  PerThreadDefault() { CurrentThread().per_thread_default = true; }
+  ~PerThreadDefault() { CurrentThread().per_thread_default = false; }
+  PerThreadDefault(const PerThreadDefault&) = delete;
+  PerThreadDefault& operator=(const PerThreadDefault&) = delete;
 };
 
 // Logs "NAME is refused" once a name and records cudaErrorNotSupported as the thread's last error.
@@ -33,8 +38,11 @@ R Refuse(const char* name) {
   }
 }
 
+// Every entry point has a Body type of its own, and so a counter of its own.
 template <typename R, typename Body>
-R Enter(Body body) noexcept {
+R Enter(const char* name, Body body) noexcept {
+  static constinit FunctionCount count;
+  const CountedCall counted(count, name);
   try {
     return body();
   } catch (const std::exception&) {

@@ -10,6 +10,19 @@ namespace accelmesh {
 AddressSpace::AddressSpace(std::uint64_t base, std::uint64_t window_bytes, std::uint64_t memory_bytes)
     : base_(base), window_bytes_(window_bytes), memory_bytes_(memory_bytes), bins_(kBinnedBytesMax / kAlignment + 1) {}
 
+bool AddressSpace::TakeMerged(std::uint64_t bytes, std::uint64_t* address) {
+  // First fit: large ranges are few, and low addresses keep the backing dense.
+  for (auto it = free_.begin(); it != free_.end(); ++it) {
+    if (it->second < bytes) continue;
+    *address = it->first;
+    const Range rest{it->first + bytes, it->second - bytes};
+    free_.erase(it);
+    if (rest.bytes != 0) Reuse(rest);
+    return true;
+  }
+  return false;
+}
+
 bool AddressSpace::TakeFree(std::uint64_t bytes, std::uint64_t* address) {
   if (bytes <= kBinnedBytesMax) {
     std::vector<std::uint64_t>& bin = bins_[bytes / kAlignment];
@@ -18,21 +31,20 @@ bool AddressSpace::TakeFree(std::uint64_t bytes, std::uint64_t* address) {
       bin.pop_back();
       return true;
     }
-  } else {
-    // First fit: large ranges are few, and low addresses keep the backing dense.
-    for (auto it = free_.begin(); it != free_.end(); ++it) {
-      if (it->second < bytes) continue;
-      *address = it->first;
-      const Range rest{it->first + bytes, it->second - bytes};
-      free_.erase(it);
-      if (rest.bytes != 0) Reuse(rest);
-      return true;
-    }
+  } else if (TakeMerged(bytes, address)) {
+    return true;
   }
-  if (window_bytes_ - top_ < bytes) return false;
-  *address = base_ + top_;
-  top_ += bytes;
-  return true;
+  if (window_bytes_ - top_ >= bytes) {
+    *address = base_ + top_;
+    top_ += bytes;
+    return true;
+  }
+  // The window is used up: whatever is free anywhere, of any size, is put together.
+  for (std::size_t size = 0; size < bins_.size(); ++size) {
+    for (const std::uint64_t binned : bins_[size]) Merge({binned, size * kAlignment});
+    bins_[size].clear();
+  }
+  return TakeMerged(bytes, address);
 }
 
 Result<std::uint64_t> AddressSpace::Allocate(std::uint64_t bytes) {
@@ -44,7 +56,8 @@ Result<std::uint64_t> AddressSpace::Allocate(std::uint64_t bytes) {
   // Quarantined bytes are still in use by the device, so they count.
   if (rounded > memory_bytes_ - allocated_bytes_ - quarantined_bytes_ || !TakeFree(rounded, &address)) {
     return Status(Code::kOutOfMemory, "AddressSpace::Allocate.bytes",
-                  std::to_string(bytes) + " bytes asked, " + std::to_string(memory_bytes_ - allocated_bytes_) + " of " +
+                  std::to_string(bytes) + " bytes asked, " +
+                      std::to_string(memory_bytes_ - allocated_bytes_ - quarantined_bytes_) + " of " +
                       std::to_string(memory_bytes_) + " free");
   }
   live_.emplace(address, rounded);
@@ -80,8 +93,12 @@ void AddressSpace::Release(std::uint64_t passed) {
 void AddressSpace::Reuse(Range range) {
   if (range.bytes <= kBinnedBytesMax) {
     bins_[range.bytes / kAlignment].push_back(range.address);
-    return;
+  } else {
+    Merge(range);
   }
+}
+
+void AddressSpace::Merge(Range range) {
   auto next = free_.lower_bound(range.address);
   if (next != free_.end() && range.address + range.bytes == next->first) {
     range.bytes += next->second;

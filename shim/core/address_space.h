@@ -55,9 +55,12 @@ class AddressSpace {
     Range range;
   };
   void Reuse(Range range);
+  void Merge(Range range);
   bool TakeFree(std::uint64_t bytes, std::uint64_t* address);
+  bool TakeMerged(std::uint64_t bytes, std::uint64_t* address);
 
-  // Ranges up to this size are reused by exact size from bins; larger ones are split and merged.
+  // Ranges up to this size are reused by exact size from bins; larger ones are split and merged. Once the window is
+  // used up, what lies in bins is merged as well.
   static constexpr std::uint64_t kBinnedBytesMax = 64 * 1024;
 
   std::uint64_t base_;
@@ -67,7 +70,7 @@ class AddressSpace {
   std::uint64_t quarantined_bytes_ = 0;
   std::uint64_t top_ = 0;                        // everything at or above base_ + top_ has never been used
   std::map<std::uint64_t, std::uint64_t> live_;  // address -> bytes
-  std::map<std::uint64_t, std::uint64_t> free_;  // address -> bytes, merged, larger than a bin
+  std::map<std::uint64_t, std::uint64_t> free_;  // address -> bytes, merged
   std::vector<std::vector<std::uint64_t>> bins_;
   std::deque<Quarantined> quarantine_;
 };

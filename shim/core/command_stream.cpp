@@ -157,9 +157,17 @@ void CommandStream::ReleaseAcknowledged() {
   }
 }
 
-Result<Reply> CommandStream::CallBytes(std::uint16_t command, ByteView body, Deadline deadline) {
+Result<std::uint64_t> CommandStream::BeginCallBytes(std::uint16_t command, ByteView body) {
   statistics_.calls.fetch_add(1, std::memory_order_relaxed);
-  ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t sequence, Append(command, body, {}));
+  return Append(command, body, {});
+}
+
+Result<Reply> CommandStream::CallBytes(std::uint16_t command, ByteView body, Deadline deadline) {
+  ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t sequence, BeginCallBytes(command, body));
+  return FinishCall(sequence, deadline);
+}
+
+Result<Reply> CommandStream::FinishCall(std::uint64_t sequence, Deadline deadline) {
   const Status waited = WaitUntil(
       [this, sequence] {
         const MutexLock lock(reply_mu_);

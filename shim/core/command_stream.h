@@ -58,6 +58,12 @@ class CommandStream final : private FrameSink {
   Result<Reply> Call(const T& body, Deadline deadline) {
     return CallBytes(static_cast<std::uint16_t>(CommandTraits<T>::kId), AsBytes(body), deadline);
   }
+  // The two halves of Call(), for a command whose bodies are sent between it and the wait for its reply.
+  template <typename T>
+  Result<std::uint64_t> BeginCall(const T& body) {
+    return BeginCallBytes(static_cast<std::uint16_t>(CommandTraits<T>::kId), AsBytes(body));
+  }
+  Result<Reply> FinishCall(std::uint64_t sequence, Deadline deadline);
   // The same for a command whose body is a finished FlatBuffer.
   Result<Reply> CallTable(CommandId id, ByteView flatbuffer, Deadline deadline) {
     return CallBytes(static_cast<std::uint16_t>(id), flatbuffer, deadline);
@@ -101,6 +107,7 @@ class CommandStream final : private FrameSink {
  private:
   Result<std::uint64_t> Append(std::uint16_t command, ByteView body, ByteView payload);
   Status AppendSide(std::uint16_t command, ByteView body);
+  Result<std::uint64_t> BeginCallBytes(std::uint16_t command, ByteView body);
   Result<Reply> CallBytes(std::uint16_t command, ByteView body, Deadline deadline);
   Status FlushLocked() ACCELMESH_REQUIRES(append_mu_);
   Status SendPatiently(UpLane lane, ByteView frame);

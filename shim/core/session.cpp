@@ -88,7 +88,12 @@ Status ClientSession::ReadInfo(const Reply& reply) {
 
 DeviceResult ClientSession::Lost(const Status& status) {
   // Said once; every later call fails with the same number.
-  if (!lost_.exchange(true)) log::Error("session", "the gpu-server is lost: " + status.ToString());
+  if (!lost_.exchange(true)) {
+    log::Error("session",
+               "the gpu-server is lost (" + status.text() +
+                   "); every CUDA call of this program now fails. The server's log says why; run the program "
+                   "again once it serves");
+  }
   return kUnknown;
 }
 
@@ -110,13 +115,37 @@ bool ClientSession::Passed(std::uint32_t slot, std::uint64_t sequence) const {
   return commands_->progress().completed[slot].load(std::memory_order_acquire) >= sequence;
 }
 
-bool ClientSession::Idle(const Stream& stream) const {
+bool ClientSession::OwnWorkPassed(const Stream& stream) const {
   return Passed(stream.slot, stream.last_sequence.load(std::memory_order_acquire));
+}
+
+std::vector<ClientSession::Point> ClientSession::WorkBefore(const Stream& stream) const {
+  std::vector<Point> work;
+  const MutexLock lock(stream_mu_);
+  for (const auto& other : streams_) {
+    if (other == nullptr) continue;
+    // The legacy stream is behind everything in the blocking streams of its device.
+    const bool counts =
+        other.get() == &stream || (stream.kind == wire::StreamKind::Legacy &&
+                                   other->kind == wire::StreamKind::Blocking && other->device == stream.device);
+    if (counts) work.push_back({other->slot, other->last_sequence.load(std::memory_order_acquire)});
+  }
+  return work;
+}
+
+bool ClientSession::Passed(const std::vector<Point>& work) const {
+  return std::all_of(work.begin(), work.end(), [this](const Point& p) { return Passed(p.slot, p.sequence); });
+}
+
+bool ClientSession::Idle(const Stream& stream) const {
+  if (!OwnWorkPassed(stream)) return false;
+  return stream.kind != wire::StreamKind::Legacy || Passed(WorkBefore(stream));
 }
 
 bool ClientSession::AnythingPending() const {
   const MutexLock lock(stream_mu_);
-  return std::any_of(streams_.begin(), streams_.end(), [this](const auto& s) { return s != nullptr && !Idle(*s); });
+  return std::any_of(streams_.begin(), streams_.end(),
+                     [this](const auto& s) { return s != nullptr && !OwnWorkPassed(*s); });
 }
 
 std::uint64_t ClientSession::PassedByAll() const {
@@ -155,8 +184,9 @@ DeviceResult ClientSession::CreateStream(std::uint32_t device, wire::StreamKind 
       *free_slot = std::move(made);
     }
   }
-  const wire::StreamCreate command((*stream)->slot, device, priority, kind);
-  return PostOn(*stream, command);
+  // Not work of the stream: a new one is idle.
+  const auto posted = commands_->Post(wire::StreamCreate((*stream)->slot, device, priority, kind));
+  return posted.ok() ? 0 : Lost(posted.status());
 }
 
 DeviceResult ClientSession::DestroyStream(Stream* stream) {
@@ -182,7 +212,7 @@ DeviceResult ClientSession::DestroyStream(Stream* stream) {
     }
     for (auto zombie = zombies_.begin(); zombie != zombies_.end();) {
       std::unique_ptr<Stream>& place = streams_[*zombie];
-      if (place != nullptr && Idle(*place)) {
+      if (place != nullptr && OwnWorkPassed(*place)) {
         place = nullptr;
         zombie = zombies_.erase(zombie);
       } else {
@@ -212,36 +242,21 @@ bool ClientSession::IsStream(const Stream* stream) {
 }
 
 DeviceResult ClientSession::Synchronize(const Stream& stream) {
-  std::vector<std::pair<std::uint32_t, std::uint64_t>> wanted;
-  {
-    const MutexLock lock(stream_mu_);
-    for (const auto& other : streams_) {
-      if (other == nullptr) continue;
-      // The legacy stream is behind everything in the blocking streams of its device.
-      const bool counts =
-          other.get() == &stream || (stream.kind == wire::StreamKind::Legacy &&
-                                     other->kind == wire::StreamKind::Blocking && other->device == stream.device);
-      if (counts) wanted.emplace_back(other->slot, other->last_sequence.load(std::memory_order_acquire));
-    }
-  }
-  const DeviceResult waited = Wait([this, &wanted] {
-    return std::all_of(wanted.begin(), wanted.end(), [this](const auto& w) { return Passed(w.first, w.second); });
-  });
+  const std::vector<Point> work = WorkBefore(stream);
+  const DeviceResult waited = Wait([this, &work] { return Passed(work); });
   ReapLanded();
   return waited;
 }
 
 DeviceResult ClientSession::SynchronizeDevice(std::uint32_t device) {
-  std::vector<std::pair<std::uint32_t, std::uint64_t>> wanted;
+  std::vector<Point> work;
   {
     const MutexLock lock(stream_mu_);
     for (const auto& s : streams_) {
-      if (s != nullptr && s->device == device) wanted.emplace_back(s->slot, s->last_sequence.load());
+      if (s != nullptr && s->device == device) work.push_back({s->slot, s->last_sequence.load()});
     }
   }
-  const DeviceResult waited = Wait([this, &wanted] {
-    return std::all_of(wanted.begin(), wanted.end(), [this](const auto& w) { return Passed(w.first, w.second); });
-  });
+  const DeviceResult waited = Wait([this, &work] { return Passed(work); });
   ReapLanded();
   return waited;
 }

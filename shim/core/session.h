@@ -132,6 +132,7 @@ class ClientSession {
   DeviceResult CreateStream(std::uint32_t device, wire::StreamKind kind, unsigned flags, int priority, Stream** stream);
   DeviceResult DestroyStream(Stream* stream);
   bool IsStream(const Stream* stream);
+  // Whether Synchronize() would not wait.
   bool Idle(const Stream& stream) const;
   DeviceResult Synchronize(const Stream& stream);
   DeviceResult SynchronizeDevice(std::uint32_t device);
@@ -156,7 +157,8 @@ class ClientSession {
   DeviceResult Fill(Stream* stream, const wire::Fill& fill);
 
   std::shared_ptr<const LoadedModule> LoadModule(std::uint32_t device, ByteView image);
-  void UnloadModule(std::uint32_t module);
+  // Nothing may use the module any more: its launches have completed.
+  void UnloadModule(const LoadedModule& module);
   DeviceResult Launch(Stream* stream, const KernelLayout& kernel, const LaunchGeometry& geometry,
                       void* const* arguments);
 
@@ -169,7 +171,15 @@ class ClientSession {
   template <typename Predicate>
   DeviceResult Wait(Predicate done);
   DeviceResult Lost(const Status& status);
+  struct Point {
+    std::uint32_t slot;
+    std::uint64_t sequence;
+  };
   bool Passed(std::uint32_t slot, std::uint64_t sequence) const;
+  bool Passed(const std::vector<Point>& work) const;
+  bool OwnWorkPassed(const Stream& stream) const;
+  // What a synchronise of the stream waits for.
+  std::vector<Point> WorkBefore(const Stream& stream) const;
   bool AnythingPending() const;
   // Everything up to the returned sequence has completed on every stream.
   std::uint64_t PassedByAll() const;

@@ -29,6 +29,7 @@ DeviceResult ClientSession::CopyToDevice(Stream* stream, std::uint64_t dst, cons
       is_pinned && pinned.shared && bytes <= pinned.bytes - static_cast<std::size_t>(from - pinned.address);
   if (in_place && !(wait && bytes <= kPinnedCopyOutMax)) {
     const wire::Place place(static_cast<std::uint64_t>(from - pinned.address), pinned.region, wire::PlaceKind::Shared);
+    commands_->statistics().bulk_up_bytes.fetch_add(bytes, std::memory_order_relaxed);
     const DeviceResult posted = PostOn(stream, wire::Copy(DevicePlace(dst), place, bytes, stream->slot, 0));
     return posted != 0 || !wait ? posted : Synchronize(*stream);
   }
@@ -64,6 +65,7 @@ DeviceResult ClientSession::CopyToHost(Stream* stream, void* dst, std::uint64_t 
   const bool is_pinned = FindPinned(dst, &pinned);
   if (is_pinned && pinned.shared && bytes <= pinned.bytes - static_cast<std::size_t>(to - pinned.address)) {
     const wire::Place place(static_cast<std::uint64_t>(to - pinned.address), pinned.region, wire::PlaceKind::Shared);
+    commands_->statistics().bulk_down_bytes.fetch_add(bytes, std::memory_order_relaxed);
     std::uint64_t sequence = 0;
     const DeviceResult posted =
         PostOn(stream, wire::Copy(place, DevicePlace(src), bytes, stream->slot, 0), {}, &sequence);

@@ -16,7 +16,10 @@ template <typename Predicate>
 DeviceResult ClientSession::Wait(Predicate done) {
   // No deadline of ours: a kernel may run for days. What ends the wait early is the peer's end, which the channel sees.
   const Status waited = commands_->WaitUntil(done, Deadline::After(std::chrono::hours(24 * 365)));
-  return waited.ok() || done() ? 0 : Lost(waited);
+  if (!waited.ok() && !done()) return Lost(waited);
+  // What a kernel printed is sent before its counter, but a counter in shared memory is seen before the frame is read.
+  commands_->Poll();
+  return 0;
 }
 
 template <typename T>

@@ -85,7 +85,9 @@ DeviceResult ClientSession::MallocPinned(std::size_t bytes, unsigned flags, void
   range.flags = flags;
   // A memfd, so that a server on this host can map the very pages; elsewhere it is ordinary memory.
   const int fd = ::memfd_create("accelmesh-pinned", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0 || ::ftruncate(fd, static_cast<off_t>(range.bytes)) != 0) {
+  // Its pages are taken now: later the want of one would be a signal instead of an error.
+  if (fd < 0 || ::ftruncate(fd, static_cast<off_t>(range.bytes)) != 0 ||
+      ::fallocate(fd, 0, 0, static_cast<off_t>(range.bytes)) != 0) {
     log::Error("cudaMallocHost", Status::System(errno, "memfd", "no pinned memory").text());
     if (fd >= 0) ::close(fd);
     return kOutOfMemory;

@@ -56,17 +56,19 @@ std::shared_ptr<const LoadedModule> ClientSession::LoadModule(std::uint32_t devi
   const std::uint32_t tokens =
       static_cast<std::uint32_t>((image.size() + limits::kBulkBytesMax - 1) / limits::kBulkBytesMax);
   const std::uint64_t first = commands_->TakeTokens(tokens);
-  for (std::uint32_t i = 0; i < tokens; ++i) {
+  // The command goes first: an image may be larger than what the server holds of bodies that nobody has asked for.
+  const Result<std::uint64_t> begun =
+      commands_->BeginCall(wire::ModuleLoad(first, image.size(), tokens, module->id, device, 0));
+  Status sent = begun.ok() ? commands_->Flush() : begun.status();
+  for (std::uint32_t i = 0; i < tokens && sent.ok(); ++i) {
     const std::size_t at = i * limits::kBulkBytesMax;
-    const Status sent =
-        commands_->SendBulk(first + i, image.subspan(at, std::min(limits::kBulkBytesMax, image.size() - at)));
-    if (!sent.ok()) {
-      module->error = Lost(sent);
-      return module;
-    }
+    sent = commands_->SendBulk(first + i, image.subspan(at, std::min(limits::kBulkBytesMax, image.size() - at)));
   }
-  const Result<Reply> reply = commands_->Call(wire::ModuleLoad(first, image.size(), tokens, module->id, device, 0),
-                                              Deadline::After(kLoadPatience));
+  if (!sent.ok()) {
+    module->error = Lost(sent);
+    return module;
+  }
+  const Result<Reply> reply = commands_->FinishCall(*begun, Deadline::After(kLoadPatience));
   if (!reply.ok()) {
     module->error = Lost(reply.status());
     return module;
@@ -103,9 +105,19 @@ std::shared_ptr<const LoadedModule> ClientSession::LoadModule(std::uint32_t devi
   return module;
 }
 
-void ClientSession::UnloadModule(std::uint32_t module) {
-  const auto posted = commands_->Post(wire::ModuleUnload(module, 0));
-  if (!posted.ok()) Lost(posted.status());
+void ClientSession::UnloadModule(const LoadedModule& module) {
+  {
+    const MutexLock lock(memory_mu_);
+    for (const auto& [name, global] : module.globals) globals_.erase(global.address);
+  }
+  const auto posted = commands_->Post(wire::ModuleUnload(module.id, 0));
+  if (!posted.ok()) {
+    Lost(posted.status());
+    return;
+  }
+  // The next load under this id is behind the unload in the command stream.
+  const MutexLock lock(stream_mu_);
+  free_module_ids_.push_back(module.id);
 }
 
 DeviceResult ClientSession::Launch(Stream* stream, const KernelLayout& kernel, const LaunchGeometry& geometry,

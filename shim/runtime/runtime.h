@@ -1,114 +1,127 @@
-// The runtime face's state: one client, created at the first call that needs a device and never destroyed, and what
-// CUDA keeps per thread.
+// The runtime face's state: one session, opened at the first call that needs a device and never destroyed; and how
+// every face begins and ends.
 //
-// Threads: Runtime's methods are safe from any thread; ThreadState is the thread's own.
+// Threads: everything may be called from any thread.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
-#include <memory>
-#include <mutex>
-#include <string>
-#include <unordered_map>
-#include <vector>
+#include <atomic>
 
+#include "protocol/base/mutex.h"
 #include "shim/core/session.h"
+#include "shim/runtime/registry.h"
+#include "shim/runtime/thread_state.h"
 
 namespace accelmesh {
 
-// A kernel as the program knows it: one stable object per registered host function, for all devices and the life of the
-// process (nvcc's stubs keep the handle).
-struct Fatbin;
-struct RegisteredKernel {
-  Fatbin* fatbin = nullptr;
-  std::string name;
+// A leased device as calls need it; constant once the session is open.
+struct DeviceFacts {
+  const LeasedDevice* lease = nullptr;
+  Stream* legacy = nullptr;
+  DeviceLimits limits;
 };
-struct RegisteredVariable {
-  Fatbin* fatbin = nullptr;
-  std::string name;
-  std::uint64_t bytes = 0;
-};
-// One registered module image; loaded on a device when something of it is first used there.
-struct Fatbin {
-  const void* image = nullptr;
-  std::size_t image_bytes = 0;
-  std::mutex mu;
-  std::unordered_map<int, std::shared_ptr<const LoadedModule>> loaded;  // by device
-};
-
-struct ThreadState {
-  int device = 0;
-  cudaError_t last_error = cudaSuccess;
-  bool per_thread_default = false;
-  Stream* own_stream = nullptr;  // the per-thread default stream, made at first use
-  struct Configuration {
-    dim3 grid;
-    dim3 block;
-    std::size_t shared_bytes;
-    cudaStream_t stream;
-  };
-  std::vector<Configuration> configurations;
-};
-ThreadState& CurrentThread();
 
 class Runtime {
  public:
   static Runtime& Get();
 
-  // The session, connected at first use; null if there is none, with the error that every call then returns.
-  ClientSession* Session(cudaError_t* error);
+  // The session, opened at first use; null if there is none, with the error that every call then returns.
+  ClientSession* Session(cudaError_t* error) {
+    if (ClientSession* session = session_.load(std::memory_order_acquire)) return session;
+    return OpenSession(error);
+  }
   // The session if there is one already.
   ClientSession* SessionIfOpen() { return session_.load(std::memory_order_acquire); }
+  const DeviceFacts& device(std::uint32_t index) const { return devices_[index]; }
 
-  Fatbin* RegisterFatbin(const void* wrapper);
-  void RegisterKernel(Fatbin* fatbin, const void* host_function, const char* name);
-  void RegisterVariable(Fatbin* fatbin, const void* host_variable, const char* name, std::size_t bytes);
-  RegisteredKernel* FindKernel(const void* host_function_or_handle);
-  RegisteredVariable* FindVariable(const void* host_variable);
-  // The module of `fatbin` on the current thread's device, loading it if need be.
-  std::shared_ptr<const LoadedModule> Load(ClientSession& session, Fatbin& fatbin);
-  // In the child of fork(): every later call fails with cudaErrorInitializationError.
-  void MarkForked() { forked_.store(true, std::memory_order_relaxed); }
+  // From now on every call fails with `error`: the child of a fork, the end of the process, a program that cannot be
+  // served. What was open stays untouched.
+  void Refuse(cudaError_t error);
+
+  // An error that the device reported. A sticky one is every thread's last error from then on; only what a call has
+  // returned counts, so that cudaGetLastError right behind a launch does not depend on how fast the device is.
+  void NoteDeviceError(ClientSession& session) {
+    if (const DeviceResult sticky = session.StickyError(); sticky != 0)
+      sticky_seen_.store(static_cast<int>(sticky), std::memory_order_relaxed);
+  }
+  cudaError_t sticky_seen() const { return static_cast<cudaError_t>(sticky_seen_.load(std::memory_order_relaxed)); }
+
+  // Asynchronous copies into host memory may be on their way: what waits for the device implicitly must really wait.
+  void NoteHostWrite() { host_writes_.store(true, std::memory_order_release); }
+  bool TakeHostWrites() {
+    return host_writes_.load(std::memory_order_acquire) && host_writes_.exchange(false, std::memory_order_acq_rel);
+  }
+
+  // Around fork().
+  void LockForFork() ACCELMESH_THREAD_ATTRIBUTE(acquire_capability(connect_mu_)) { connect_mu_.lock(); }
+  void UnlockAfterFork() ACCELMESH_THREAD_ATTRIBUTE(release_capability(connect_mu_)) { connect_mu_.unlock(); }
 
  private:
-  Runtime() = default;
-  cudaError_t Connect();
+  ClientSession* OpenSession(cudaError_t* error);
+  cudaError_t Connect() ACCELMESH_REQUIRES(connect_mu_);
 
   std::atomic<ClientSession*> session_{nullptr};
-  std::mutex connect_mu_;
-  bool tried_ = false;
-  cudaError_t connect_error_ = cudaSuccess;
-  std::atomic<bool> forked_{false};
-
-  std::mutex registry_mu_;
-  std::vector<std::unique_ptr<Fatbin>> fatbins_;
-  std::unordered_map<const void*, std::unique_ptr<RegisteredKernel>> kernels_;  // by host function
-  std::unordered_map<const void*, RegisteredKernel*> handles_;                  // by handle
-  std::unordered_map<const void*, std::unique_ptr<RegisteredVariable>> variables_;
+  ClientSession* ended_ = nullptr;  // a session that is refused now; never freed, a thread may be inside it
+  std::atomic<int> sticky_seen_{0};
+  std::atomic<bool> host_writes_{false};
+  DeviceFacts* devices_ = nullptr;  // written before session_, never freed
+  Mutex connect_mu_;
+  bool settled_ ACCELMESH_GUARDED_BY(connect_mu_) = false;  // opened, failed or refused: not tried again
+  cudaError_t error_ ACCELMESH_GUARDED_BY(connect_mu_) = cudaSuccess;
 };
 
-// Remembers an error as the thread's last one and returns it.
-cudaError_t Fail(cudaError_t error);
-inline cudaError_t Done(DeviceResult result) {
-  return result == 0 ? cudaSuccess : Fail(static_cast<cudaError_t>(result));
+// A call's session; null with the thread's last error set if there is none, or if an asynchronous error is to be
+// returned by this call instead of doing its work.
+inline ClientSession* BeginCall(cudaError_t* error) {
+  Runtime& runtime = Runtime::Get();
+  ClientSession* session = runtime.Session(error);
+  if (session == nullptr) {
+    Fail(*error);
+    return nullptr;
+  }
+  const DeviceResult pending = session->TakeAsyncError();
+  if (pending == 0) return session;
+  runtime.NoteDeviceError(*session);
+  *error = Fail(static_cast<cudaError_t>(pending));
+  return nullptr;
+}
+// The same for queries that never return asynchronous errors.
+inline ClientSession* BeginQuery(cudaError_t* error) {
+  ClientSession* session = Runtime::Get().Session(error);
+  if (session == nullptr) Fail(*error);
+  return session;
+}
+inline cudaError_t Done(ClientSession& session, DeviceResult result) {
+  if (result == 0) return cudaSuccess;
+  Runtime::Get().NoteDeviceError(session);
+  return Fail(static_cast<cudaError_t>(result));
 }
 
-// A call's session and the asynchronous errors that CUDA lets it return. `session` is null if `error` is set.
-struct CallScope {
-  ClientSession* session = nullptr;
-  cudaError_t error = cudaSuccess;
-};
-CallScope BeginCall();
+inline std::uint32_t CurrentDevice() { return static_cast<std::uint32_t>(CurrentThread().device); }
+
+// The thread's own default stream on its current device; null if it cannot be made.
+Stream* OwnStream(ClientSession& session);
 // The stream a handle means: 0, cudaStreamLegacy, cudaStreamPerThread or one of ours; null if it is none.
-Stream* ResolveStream(ClientSession& session, cudaStream_t stream);
+inline Stream* ResolveStream(ClientSession& session, cudaStream_t stream) {
+  const ThreadState& thread = CurrentThread();
+  if ((stream == nullptr && !thread.per_thread_default) || stream == cudaStreamLegacy)
+    return Runtime::Get().device(CurrentDevice()).legacy;
+  if (stream == nullptr || stream == cudaStreamPerThread) return OwnStream(session);
+  Stream* ours = reinterpret_cast<Stream*>(stream);
+  return session.IsStream(ours) ? ours : nullptr;
+}
 
 }  // namespace accelmesh
 
 // Opens a face's body: `session` in scope, or an early return with the error.
-#define ACCELMESH_BEGIN_CALL()                                                 \
-  const ::accelmesh::CallScope call = ::accelmesh::BeginCall();                \
-  if (call.session == nullptr || call.error != cudaSuccess) return call.error; \
-  ::accelmesh::ClientSession& session = *call.session
+#define ACCELMESH_BEGIN(begin)                                          \
+  cudaError_t begin_error = cudaSuccess;                                \
+  ::accelmesh::ClientSession* const open_session = begin(&begin_error); \
+  if (open_session == nullptr) return begin_error;                      \
+  [[maybe_unused]] ::accelmesh::ClientSession& session = *open_session
+#define ACCELMESH_BEGIN_CALL() ACCELMESH_BEGIN(::accelmesh::BeginCall)
+#define ACCELMESH_BEGIN_QUERY() ACCELMESH_BEGIN(::accelmesh::BeginQuery)
 // The same for a body that works on a stream: `stream_object`.
 #define ACCELMESH_BEGIN_STREAM_CALL(handle)                                               \
   ACCELMESH_BEGIN_CALL();                                                                 \

@@ -8,7 +8,7 @@
 __global__ void Append(unsigned* state, unsigned value) { *state = *state * 31 + value; }
 
 int main() {
-  const int threads = 6, launches = 50;
+  const int threads = 6, launches = 50, many = 5000;
   std::vector<std::thread> workers;
   for (int t = 0; t < threads; ++t) {
     workers.emplace_back([t] {
@@ -30,6 +30,10 @@ int main() {
     });
   }
   for (std::thread& worker : workers) worker.join();
-  std::printf("per_thread_stream: %d threads of %d launches\n", threads, launches);
+  // A thread's stream goes with the thread: more of them than there can be streams at a time.
+  for (int t = 0; t < many; ++t) {
+    std::thread([] { CHECK(cudaStreamQuery(cudaStreamPerThread)); }).join();
+  }
+  std::printf("per_thread_stream: %d threads of %d launches, %d of none\n", threads, launches, many);
   return Passed();
 }

@@ -4,10 +4,12 @@
 
 #include <CLI/CLI.hpp>
 #include <climits>
+#include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
+#include "protocol/base/program.h"
 #include "protocol/transport/channel.h"
 
 namespace accelmesh {
@@ -15,6 +17,25 @@ namespace {
 
 // Its own failures, before the program runs (docker and env use the same number).
 constexpr int kOwnFailure = 125;
+constexpr int kUsage = 2;
+
+constexpr const char* kFooter =
+    R"(The program must use the shared CUDA 13 runtime (nvcc -cudart shared); it needs no other change and no GPU here.
+
+Exit status: the program's own; 125 if it could not be started, 2 if the command line is wrong.
+Environment of the program: ACCELMESH_SERVER, LD_PRELOAD and LD_LIBRARY_PATH are set; with --stats ACCELMESH_STATS as well.
+
+Example: mesh-run --server tcp://127.0.0.1:7700 -- ./vector_add)";
+
+__attribute__((format(printf, 1, 2))) int Say(const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  std::fputs("mesh-run: ", stderr);
+  std::vfprintf(stderr, format, arguments);
+  std::fputc('\n', stderr);
+  va_end(arguments);
+  return kOwnFailure;
+}
 
 void Prepend(const char* variable, const std::string& value) {
   const char* before = std::getenv(variable);
@@ -22,47 +43,89 @@ void Prepend(const char* variable, const std::string& value) {
   ::setenv(variable, joined.c_str(), 1);
 }
 
+// Where execvp would find a program; empty if nowhere.
+std::string FindProgram(const std::string& name) {
+  if (name.find('/') != std::string::npos) return name;
+  const char* folders = std::getenv("PATH");
+  std::string_view rest = folders != nullptr ? folders : "/bin:/usr/bin";
+  while (true) {
+    const std::size_t end = rest.find(':');
+    const std::string folder(rest.substr(0, end));
+    const std::string path = (folder.empty() ? "." : folder) + "/" + name;
+    if (::access(path.c_str(), X_OK) == 0) return path;
+    if (end == std::string_view::npos) return {};
+    rest.remove_prefix(end + 1);
+  }
+}
+
+// The folder of the shim's libraries, beside the one that mesh-run lies in; empty if it cannot be told.
+std::string FindLibraries() {
+  char self[PATH_MAX];
+  const ssize_t length = ::readlink("/proc/self/exe", self, sizeof(self));
+  if (length <= 0) return {};
+  const std::string path(self, static_cast<std::size_t>(length));
+  const std::string relative = path.substr(0, path.rfind('/')) + "/../lib/accelmesh";
+  char resolved[PATH_MAX];
+  return ::realpath(relative.c_str(), resolved) != nullptr ? resolved : relative;
+}
+
 int Main(int argc, char** argv) {
   std::string server;
   bool stats = false;
   std::vector<std::string> program;
   CLI::App app{
-      "mesh-run: runs an unmodified CUDA program on a gpu-server\n\n  mesh-run --server tcp://127.0.0.1:7700 -- "
-      "./program args..."};
+      "mesh-run: runs an unmodified CUDA program on a gpu-server\n\n"
+      "  mesh-run --server URL [--stats] -- program [arguments...]\n"};
+  app.footer(kFooter);
   app.set_version_flag("--version", std::string("mesh-run ") + ACCELMESH_VERSION);
-  app.add_option("--server", server, "tcp://HOST:PORT, ipc:///PATH or shm://NAME of a gpu-server")->required();
-  app.add_flag("--stats", stats, "print what crossed the wire, by mode, when the program ends");
+  app.add_option("--server", server, "the gpu-server: tcp://HOST:PORT, ipc:///PATH or shm://NAME")->required();
+  app.add_flag("--stats", stats,
+               "when the program ends, print a table of its CUDA calls by mode, with times and bytes");
   app.add_option("program", program, "the program and its arguments, after --")->required();
   app.positionals_at_end();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return app.exit(error) == 0 ? 0 : kUsage;
   }
   const Result<Endpoint> endpoint = ParseEndpoint(server);
   if (!endpoint.ok()) {
-    std::fprintf(stderr, "mesh-run: %s\n", endpoint.status().text().c_str());
-    return 2;
+    Say("--server %s", endpoint.status().text().c_str());
+    return kUsage;
   }
-  char self[PATH_MAX];
-  const ssize_t length = ::readlink("/proc/self/exe", self, sizeof(self));
-  const std::string folder(self, length > 0 ? static_cast<std::size_t>(length) : 0);
-  const std::string libraries = folder.substr(0, folder.rfind('/')) + "/../lib/accelmesh";
+  const std::string libraries = FindLibraries();
   const std::string shim = libraries + "/libaccelmesh.so";
-  if (::access(shim.c_str(), R_OK) != 0) {
-    std::fprintf(stderr, "mesh-run: %s is missing; build the target accelmesh or reinstall\n", shim.c_str());
-    return kOwnFailure;
+  if (::access(shim.c_str(), R_OK) != 0)
+    return Say("%s is missing; build the target accelmesh or reinstall", shim.c_str());
+  if (libraries.find_first_of(":;$") != std::string::npos)
+    return Say("the loader cannot take libraries from a path with ':', ';' or '$': %s; move AccelMesh elsewhere",
+               libraries.c_str());
+  const std::string path = FindProgram(program.front());
+  if (path.empty()) return Say("cannot run %s: it is in no folder of PATH", program.front().c_str());
+  // What is no ELF file (a script) is not judged here; the shim looks again at every program that is started.
+  if (const Result<ProgramFacts> facts = ReadProgramFile(path); facts.ok()) {
+    if (const RuntimeFault fault = FindRuntimeFault(*facts, path); !fault.text.empty())
+      return Say("%s", fault.text.c_str());
   }
   ::setenv("ACCELMESH_SERVER", server.c_str(), 1);
-  if (stats) ::setenv("ACCELMESH_STATS", "1", 1);
-  Prepend("LD_PRELOAD", shim);
-  Prepend("LD_LIBRARY_PATH", libraries + "/soname");
+  if (stats) {
+    ::setenv("ACCELMESH_STATS", "1", 1);
+  } else {
+    ::unsetenv("ACCELMESH_STATS");
+  }
+  // A space separates in LD_PRELOAD, so a path that has one is found through LD_LIBRARY_PATH, where it does not.
+  const bool has_space = libraries.find(' ') != std::string::npos;
+  Prepend("LD_LIBRARY_PATH", has_space ? libraries + "/soname:" + libraries : libraries + "/soname");
+  Prepend("LD_PRELOAD", has_space ? "libaccelmesh.so" : shim);
+#ifdef ACCELMESH_SANITIZER_RUNTIME
+  // A sanitized shim: the sanitizer's runtime must come before everything it watches.
+  Prepend("LD_PRELOAD", ACCELMESH_SANITIZER_RUNTIME);
+#endif
   std::vector<char*> words;
   for (std::string& word : program) words.push_back(word.data());
   words.push_back(nullptr);
-  ::execvp(words[0], words.data());
-  std::fprintf(stderr, "mesh-run: cannot run %s: %s\n", words[0], std::strerror(errno));
-  return kOwnFailure;
+  ::execvp(path.c_str(), words.data());
+  return Say("cannot run %s: %s", path.c_str(), std::strerror(errno));
 }
 
 }  // namespace

@@ -1,0 +1,103 @@
+// The program's modules as nvcc's host stubs registered them: images, kernels, variables, and what each became on a
+// device.
+//
+// Threads: every method from any thread. Finding a kernel and its form on a device takes no lock once it was used
+// there; registering, unregistering and loading lock.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "protocol/base/mutex.h"
+#include "shim/core/session.h"
+#include "shim/runtime/pointer_table.h"
+
+namespace accelmesh {
+
+// What a launch is checked against; read from the lease once.
+struct DeviceLimits {
+  std::uint32_t block[3] = {};
+  std::uint32_t threads = 0;
+  std::uint32_t grid[3] = {};
+  std::uint32_t shared_bytes = 0;        // per block without asking
+  std::uint32_t shared_bytes_optin = 0;  // with cudaFuncSetAttribute
+};
+
+// A kernel on one device. Lives until its module is unregistered.
+struct DeviceKernel {
+  const KernelLayout* layout = nullptr;
+  const DeviceLimits* limits = nullptr;
+  // What cudaFuncSetAttribute consented to.
+  std::atomic<std::uint32_t> dynamic_shared_bytes_max{0};
+};
+
+struct Fatbin;
+// A kernel as the program knows it: one stable object per registered host function, for all devices (nvcc's stubs keep
+// its address as their handle).
+struct RegisteredKernel {
+  Fatbin* fatbin = nullptr;
+  const void* host_function = nullptr;
+  std::string name;
+  // By device; the array is made at first use.
+  std::atomic<std::atomic<DeviceKernel*>*> on_devices{nullptr};
+
+  ~RegisteredKernel();
+  DeviceKernel* On(std::uint32_t device) const {
+    const std::atomic<DeviceKernel*>* list = on_devices.load(std::memory_order_acquire);
+    return list == nullptr ? nullptr : list[device].load(std::memory_order_acquire);
+  }
+};
+struct RegisteredVariable {
+  Fatbin* fatbin = nullptr;
+  const void* host_variable = nullptr;
+  std::string name;
+};
+// One registered module image; loaded on a device when something of it is first used there.
+struct Fatbin {
+  const void* image = nullptr;
+  std::size_t image_bytes = 0;
+  // Why nothing of it can run, 0 if it can.
+  DeviceResult refused = 0;
+  std::vector<std::unique_ptr<RegisteredKernel>> kernels;
+  std::vector<std::unique_ptr<RegisteredVariable>> variables;
+  Mutex mu;
+  std::unordered_map<std::uint32_t, std::shared_ptr<const LoadedModule>> loaded ACCELMESH_GUARDED_BY(mu);  // by device
+};
+
+class Registry {
+ public:
+  static Registry& Get();
+
+  Fatbin* AddFatbin(const void* wrapper);
+  // The library that holds the image is going away. `session` is null if there is none.
+  void RemoveFatbin(Fatbin* fatbin, ClientSession* session);
+  void AddKernel(Fatbin* fatbin, const void* host_function, const char* name);
+  void AddVariable(Fatbin* fatbin, const void* host_variable, const char* name);
+
+  // By host function or by handle; null if it is neither.
+  RegisteredKernel* FindKernel(const void* key) const { return kernels_.Find(key); }
+  RegisteredVariable* FindVariable(const void* host_variable) const { return variables_.Find(host_variable); }
+
+  // The module on `device`, loaded if need be; its `error` says why it could not be. Stays valid until RemoveFatbin.
+  const LoadedModule& Load(ClientSession& session, Fatbin& fatbin, std::uint32_t device);
+  // The kernel on `device`. Null with a CUDA error in `*error` if its module does not load or does not hold it.
+  DeviceKernel* Prepare(ClientSession& session, RegisteredKernel& kernel, std::uint32_t device, cudaError_t* error);
+
+  // Around fork(): nobody may be halfway through a change when the child's copy is made.
+  void LockForFork() ACCELMESH_THREAD_ATTRIBUTE(acquire_capability(mu_)) { mu_.lock(); }
+  void UnlockAfterFork() ACCELMESH_THREAD_ATTRIBUTE(release_capability(mu_)) { mu_.unlock(); }
+
+ private:
+  Mutex mu_;
+  std::unordered_map<Fatbin*, std::unique_ptr<Fatbin>> fatbins_ ACCELMESH_GUARDED_BY(mu_);
+  // Changed under the lock, read without.
+  PointerTable<RegisteredKernel> kernels_;  // by host function and by handle
+  PointerTable<RegisteredVariable> variables_;
+};
+
+}  // namespace accelmesh

@@ -1,0 +1,20 @@
+// The library that closed_library opens and closes.
+#include "check.h"
+
+__device__ int calls = 0;
+__global__ void Add(int* out) {
+  *out += 100;
+  calls += 1;
+}
+
+// Adds 100 to `*out` on the device; how many times it has done so since it was loaded.
+extern "C" int CountUp(int* out) {
+  int so_far = 0;
+  Add<<<1, 1>>>(out);
+  CHECK(cudaGetLastError());
+  CHECK(cudaMemcpyFromSymbol(&so_far, calls, sizeof(so_far)));
+  return so_far;
+}
+
+// The kernel, as the runtime knows it.
+extern "C" const void* Function() { return reinterpret_cast<const void*>(Add); }
