@@ -1,0 +1,292 @@
+#include "tests/fuzz/fake_session.h"
+
+#include "tests/fuzz/input.h"
+
+namespace accelmesh::fuzz {
+namespace {
+
+class OwnedBody final : public BulkBody {
+ public:
+  explicit OwnedBody(Bytes bytes) : bytes_(std::move(bytes)) {}
+  ByteView bytes() const override { return bytes_; }
+
+ private:
+  Bytes bytes_;
+};
+
+// The kernel that every module of the checking backend has.
+constexpr std::uint32_t kArgumentBytes = 16;
+constexpr std::uint64_t kGlobalsBytes = 1 * limits::kMiB;
+
+}  // namespace
+
+// Channel ------------------------------------------------------------------------------------------------------------
+
+void ScriptChannel::PushBody(std::uint64_t token, ByteView body) {
+  if (bodies_.try_emplace(token, body.begin(), body.end()).second) body_arrived_ = true;
+}
+
+Result<ReceivedFrame> ScriptChannel::Receive(bool accept_commands, Deadline /*deadline*/) {
+  ReceivedFrame received;
+  while (true) {
+    if (body_arrived_) {
+      body_arrived_ = false;
+      received.kind = ReceivedFrame::Kind::kBulk;
+      return received;
+    }
+    for (auto at = frames_.begin(); at != frames_.end(); ++at) {
+      if (at->first == UpLane::kCommand && !accept_commands) continue;
+      received.kind = ReceivedFrame::Kind::kFrame;
+      received.lane = at->first;
+      frame_ = std::move(at->second);
+      received.frame = frame_;
+      frames_.erase(at);
+      return received;
+    }
+    if (!next_(*this)) return Status(Code::kClosed, "ScriptChannel", "the script is over");
+    // Something may have completed.
+    if (frames_.empty() && !body_arrived_) return received;
+  }
+}
+
+Result<std::unique_ptr<BulkBody>> ScriptChannel::TakeBulk(std::uint64_t token) {
+  const auto found = bodies_.find(token);
+  if (found == bodies_.end()) return Status(Code::kNotFound, "TakeBulk", "not there");
+  auto body = std::make_unique<OwnedBody>(std::move(found->second));
+  bodies_.erase(found);
+  return std::unique_ptr<BulkBody>(std::move(body));
+}
+
+Status ScriptChannel::Send(ByteView frame, Deadline /*deadline*/) {
+  if (frame.size() > limits::kFrameBytesMax) return {Code::kLimitExceeded, "Send", "too large"};
+  Touch(frame);
+  const std::lock_guard lock(mutex_);
+  ++frames_sent_;
+  return {};
+}
+
+Status ScriptChannel::SendBulk(std::uint64_t, std::uint64_t, ByteView body, Deadline /*deadline*/) {
+  Require(body.size() <= limits::kBulkBytesMax, "a body down is bounded");
+  return {};
+}
+
+void ScriptChannel::PublishCompleted(std::uint32_t stream, std::uint64_t sequence) {
+  Require(stream < limits::kStreamsMax, "progress of a stream that can be");
+  Require(sequence > completed_[stream], "a stream's counter grows");
+  completed_[stream] = sequence;
+}
+
+void ScriptChannel::PublishAcknowledged(std::uint64_t sequence) {
+  Require(sequence >= acknowledged_, "acknowledgements grow");
+  acknowledged_ = sequence;
+}
+
+void ScriptChannel::PublishError(std::uint32_t device_status, bool, std::uint64_t) {
+  Require(device_status != 0, "an error is one");
+}
+
+Result<MutableByteView> ScriptChannel::SharedRegion(std::uint32_t region) {
+  if (region > 3) return Status(Code::kNotFound, "SharedRegion", "none");
+  Bytes& bytes = regions_[region];
+  bytes.resize(100000);
+  return MutableByteView(bytes);
+}
+
+// Backend ------------------------------------------------------------------------------------------------------------
+
+Result<std::vector<DeviceDescription>> CheckingBackend::Open(std::uint64_t window_base, std::uint64_t window_bytes,
+                                                             CompletionSink* sink) {
+  Require(sink_ == nullptr, "opened once");
+  if (window_bytes < 4 * limits::kMiB || window_base + window_bytes < window_base) {
+    return Status(Code::kFull, "CheckingBackend", "offer another window");
+  }
+  sink_ = sink;
+  window_base_ = window_base;
+  window_bytes_ = window_bytes;
+  DeviceDescription device;
+  device.name = "checking";
+  device.memory_bytes = kMemoryBytes;
+  device.window_base = window_base;
+  device.window_bytes = window_bytes - kGlobalsBytes;
+  return std::vector<DeviceDescription>{device};
+}
+
+Status CheckingBackend::MemAlloc(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) {
+  Require(device == 0 && bytes != 0 && bytes <= kMemoryBytes, "an allocation within the quota");
+  Require(address >= window_base_ && bytes <= window_bytes_ && address - window_base_ <= window_bytes_ - bytes,
+          "an allocation within the window");
+  const auto after = live_.lower_bound(address);
+  Require(after == live_.end() || address + bytes <= after->first, "allocations do not overlap");
+  Require(after == live_.begin() || std::prev(after)->first + std::prev(after)->second <= address,
+          "allocations do not overlap");
+  live_[address] = bytes;
+  std::uint64_t& most = ever_[address];
+  most = std::max(most, bytes);
+  return {};
+}
+
+Status CheckingBackend::MemFree(std::uint32_t device, std::uint64_t address) {
+  Require(device == 0 && live_.erase(address) == 1, "only what is allocated is freed");
+  return {};
+}
+
+Result<ModuleDescription> CheckingBackend::ModuleLoad(std::uint32_t device, std::uint32_t module, Bytes image) {
+  Require(device == 0 && !image.empty(), "an image for the device");
+  if (image[0] == 0) return Status(Code::kInvalidArgument, "CheckingBackend", "an image that does not load");
+  ModuleDescription description;
+  KernelDescription kernel;
+  kernel.name = "kernel";
+  kernel.parameters = {{0, 8}, {8, kArgumentBytes - 8}};
+  description.kernels.push_back(kernel);
+  description.globals.push_back({"global", window_base_ + window_bytes_ - 4096, 256, false});
+  const std::lock_guard lock(modules_mutex_);
+  Require(modules_.insert(module).second, "a module's id is free");
+  return description;
+}
+
+Status CheckingBackend::ModuleUnload(std::uint32_t module) {
+  Require(!closed_, "nothing after Close()");
+  const std::lock_guard lock(modules_mutex_);
+  Require(modules_.erase(module) == 1, "only what is loaded is unloaded");
+  return {};
+}
+
+Status CheckingBackend::StreamCreate(std::uint32_t stream, std::uint32_t device, std::uint8_t kind, std::int32_t) {
+  Require(device == 0 && kind <= 2 && stream < limits::kStreamsMax, "a stream that can be");
+  Require(in_flight_.try_emplace(stream).second, "a slot is free");
+  return {};
+}
+
+Status CheckingBackend::StreamDestroy(std::uint32_t stream) {
+  const auto found = in_flight_.find(stream);
+  Require(found != in_flight_.end(), "only streams that exist are destroyed");
+  // What is queued completes all the same.
+  CompleteSome(stream, found->second.size());
+  in_flight_.erase(stream);
+  return {};
+}
+
+std::size_t CheckingBackend::InFlight(std::uint32_t stream) const {
+  const auto found = in_flight_.find(stream);
+  return found == in_flight_.end() ? 0 : found->second.size();
+}
+
+void CheckingBackend::Queue(std::uint32_t stream, std::uint64_t sequence) {
+  Require(!closed_, "nothing after Close()");
+  const auto found = in_flight_.find(stream);
+  Require(found != in_flight_.end(), "work for a stream that exists");
+  Require(sequence > last_sequence_[stream], "a stream's work comes in order");
+  Require(found->second.size() < limits::kStreamInFlightMax, "no more than a stream's window");
+  last_sequence_[stream] = sequence;
+  found->second.push_back(sequence);
+  if (!hold_) CompleteSome(stream, found->second.size());
+}
+
+void CheckingBackend::CompleteSome(std::uint32_t stream, std::size_t count) {
+  const auto found = in_flight_.find(stream);
+  if (found == in_flight_.end()) return;
+  for (; count != 0 && !found->second.empty(); --count) {
+    const std::uint64_t sequence = found->second.front();
+    found->second.pop_front();
+    sink_->Completed(stream, sequence);
+  }
+}
+
+Status CheckingBackend::Launch(std::uint32_t stream, std::uint64_t sequence, const LaunchJob& job) {
+  {
+    const std::lock_guard lock(modules_mutex_);
+    Require(modules_.contains(job.module) && job.kernel == 0, "a kernel of a loaded module");
+  }
+  Require(job.arguments.size() == kArgumentBytes, "an argument block of the kernel's size");
+  Require(job.grid.count() != 0 && job.block.count() != 0 && job.block.count() <= 1024, "a launch geometry");
+  Touch(job.arguments);
+  Queue(stream, sequence);
+  return {};
+}
+
+void CheckingBackend::CheckRange(std::uint64_t address, std::uint64_t bytes) {
+  if (address >= window_base_ + window_bytes_ - kGlobalsBytes) {
+    Require(address - (window_base_ + window_bytes_ - 4096) <= 256 && bytes <= 256, "inside a global");
+    return;
+  }
+  const auto after = ever_.upper_bound(address);
+  Require(after != ever_.begin(), "inside an allocation");
+  const auto& [start, size] = *std::prev(after);
+  Require(address - start <= size && bytes <= size - (address - start), "inside an allocation");
+}
+
+void CheckingBackend::CheckSide(const CopySide& side, const CopyJob& job) {
+  // From the first byte to the last.
+  const std::uint64_t extent = (job.depth - 1) * side.slice + (job.height - 1) * side.pitch + job.width;
+  switch (side.kind) {
+    case CopySide::Kind::kDevice: CheckRange(side.address, extent); break;
+    case CopySide::Kind::kBody:
+      Require(job.body != nullptr && job.body->bytes().size() == job.width * job.height * job.depth,
+              "a body of the copy's size");
+      Touch(job.body->bytes());
+      break;
+    case CopySide::Kind::kHost:
+      Require(side.host.size() >= extent, "inside the shared region");
+      Touch(side.host);
+      break;
+    case CopySide::Kind::kToken: break;
+  }
+}
+
+Status CheckingBackend::Copy(std::uint32_t stream, std::uint64_t sequence, CopyJob job) {
+  Require(job.width != 0 && job.height != 0 && job.depth != 0, "a copy of something");
+  Require(job.dst.kind != CopySide::Kind::kBody && job.src.kind != CopySide::Kind::kToken, "sides the right way round");
+  CheckSide(job.dst, job);
+  CheckSide(job.src, job);
+  Queue(stream, sequence);
+  return {};
+}
+
+Status CheckingBackend::Fill(std::uint32_t stream, std::uint64_t sequence, const FillJob& job) {
+  const std::uint32_t element = job.element_bytes;
+  Require((element == 1 || element == 2 || element == 4) && job.address % element == 0, "aligned elements");
+  Require(job.height == 1 || job.pitch % element == 0, "aligned rows");
+  Require(job.depth == 1 || job.slice % element == 0, "aligned slices");
+  CheckRange(job.address, (job.depth - 1) * job.slice + (job.height - 1) * job.pitch + job.width * element);
+  Queue(stream, sequence);
+  return {};
+}
+
+Status CheckingBackend::EventCreate(std::uint32_t event, bool) {
+  Require(events_.insert(event).second, "an event's id is free");
+  return {};
+}
+Status CheckingBackend::EventDestroy(std::uint32_t event) {
+  Require(!closed_, "nothing after Close()");
+  Require(events_.erase(event) == 1, "only events that exist are destroyed");
+  recorded_.erase(event);
+  return {};
+}
+Status CheckingBackend::EventRecord(std::uint32_t stream, std::uint64_t sequence, std::uint32_t event) {
+  Require(events_.contains(event), "an event that exists");
+  recorded_.insert(event);
+  Queue(stream, sequence);
+  return {};
+}
+Status CheckingBackend::StreamWaitEvent(std::uint32_t stream, std::uint64_t sequence, std::uint32_t event) {
+  Require(events_.contains(event), "an event that exists");
+  Queue(stream, sequence);
+  return {};
+}
+Result<float> CheckingBackend::EventElapsedMs(std::uint32_t start, std::uint32_t end) {
+  Require(events_.contains(start) && events_.contains(end), "events that exist");
+  if (!recorded_.contains(start) || !recorded_.contains(end)) {
+    return Status(Code::kInvalidArgument, "EventElapsed", "not recorded");
+  }
+  return 1.0f;
+}
+
+Status CheckingBackend::Hold(std::uint32_t stream, bool on) {
+  Require(in_flight_.contains(stream), "a stream that exists");
+  hold_ = on;
+  return {};
+}
+
+void CheckingBackend::Close() { closed_ = true; }
+
+}  // namespace accelmesh::fuzz

@@ -1,0 +1,113 @@
+// What a fuzzed Session runs on: a channel that plays a script of frames and bodies, and a backend that runs nothing
+// but checks that the session keeps its side of server/device.h whatever the client sends.
+//
+// Threads: as in a real session: Receive() on the executor's thread, sends from any.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <unordered_map>
+
+#include "protocol/transport/channel.h"
+#include "server/device.h"
+
+namespace accelmesh::fuzz {
+
+class ScriptChannel final : public ServerChannel {
+ public:
+  // What comes next; false at the end, when the client is gone.
+  using Next = std::function<bool(ScriptChannel&)>;
+  explicit ScriptChannel(Next next) : next_(std::move(next)) {}
+
+  void PushFrame(UpLane lane, Bytes frame) { frames_.emplace_back(lane, std::move(frame)); }
+  // A token that is in use already is dropped: the transports end such a session themselves.
+  void PushBody(std::uint64_t token, ByteView body);
+  std::size_t frames_sent() const {
+    const std::lock_guard lock(mutex_);
+    return frames_sent_;
+  }
+
+  const ChannelTraits& traits() const override { return traits_; }
+  Result<ReceivedFrame> Receive(bool accept_commands, Deadline deadline) override;
+  Result<std::unique_ptr<BulkBody>> TakeBulk(std::uint64_t token) override;
+  Status Send(ByteView frame, Deadline deadline) override;
+  Status SendBulk(std::uint64_t token, std::uint64_t offset, ByteView body, Deadline deadline) override;
+  void PublishCompleted(std::uint32_t stream, std::uint64_t sequence) override;
+  void PublishAcknowledged(std::uint64_t sequence) override;
+  void PublishError(std::uint32_t device_status, bool sticky, std::uint64_t sequence) override;
+  Result<MutableByteView> SharedRegion(std::uint32_t region) override;
+  // Kept: a client that releases a region under its own copies harms its own worker only.
+  void ReleaseRegion(std::uint32_t) override {}
+  void Interrupt() override {}
+  void Close() override {}
+
+ private:
+  const ChannelTraits traits_{"script", true, limits::kBulkBytesMax, true};
+  Next next_;
+  std::deque<std::pair<UpLane, Bytes>> frames_;
+  Bytes frame_;
+  bool body_arrived_ = false;
+  std::unordered_map<std::uint64_t, Bytes> bodies_;
+  std::map<std::uint32_t, Bytes> regions_;
+  std::uint64_t acknowledged_ = 0;
+  std::map<std::uint32_t, std::uint64_t> completed_;
+  mutable std::mutex mutex_;
+  std::size_t frames_sent_ = 0;
+};
+
+class CheckingBackend final : public Backend {
+ public:
+  static constexpr std::uint64_t kMemoryBytes = 64 * limits::kMiB;
+
+  // Completes up to `count` commands of a stream, in order.
+  void CompleteSome(std::uint32_t stream, std::size_t count);
+  bool closed() const { return closed_; }
+  // While set, commands stay in flight until CompleteSome().
+  void HoldAll(bool on) { hold_ = on; }
+
+  std::string name() const override { return "checking"; }
+  Result<std::vector<DeviceDescription>> Open(std::uint64_t window_base, std::uint64_t window_bytes,
+                                              CompletionSink* sink) override;
+  Status MemAlloc(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) override;
+  Status MemFree(std::uint32_t device, std::uint64_t address) override;
+  Result<ModuleDescription> ModuleLoad(std::uint32_t device, std::uint32_t module, Bytes image) override;
+  Status ModuleUnload(std::uint32_t module) override;
+  Status StreamCreate(std::uint32_t stream, std::uint32_t device, std::uint8_t kind, std::int32_t priority) override;
+  Status StreamDestroy(std::uint32_t stream) override;
+  std::size_t InFlight(std::uint32_t stream) const override;
+  Status Launch(std::uint32_t stream, std::uint64_t sequence, const LaunchJob& job) override;
+  Status Copy(std::uint32_t stream, std::uint64_t sequence, CopyJob job) override;
+  Status Fill(std::uint32_t stream, std::uint64_t sequence, const FillJob& job) override;
+  Status EventCreate(std::uint32_t event, bool timing) override;
+  Status EventDestroy(std::uint32_t event) override;
+  Status EventRecord(std::uint32_t stream, std::uint64_t sequence, std::uint32_t event) override;
+  Status StreamWaitEvent(std::uint32_t stream, std::uint64_t sequence, std::uint32_t event) override;
+  Result<float> EventElapsedMs(std::uint32_t start, std::uint32_t end) override;
+  Status Hold(std::uint32_t stream, bool on) override;
+  void Close() override;
+
+ private:
+  void Queue(std::uint32_t stream, std::uint64_t sequence);
+  void CheckSide(const CopySide& side, const CopyJob& job);
+  void CheckRange(std::uint64_t address, std::uint64_t bytes);
+
+  CompletionSink* sink_ = nullptr;
+  bool closed_ = false;
+  bool hold_ = false;
+  std::uint64_t window_base_ = 0;
+  std::uint64_t window_bytes_ = 0;
+  std::map<std::uint64_t, std::uint64_t> live_;
+  // Freed ranges may still be named by commands that were parked when they were freed.
+  std::map<std::uint64_t, std::uint64_t> ever_;
+  std::map<std::uint32_t, std::deque<std::uint64_t>> in_flight_;  // by existing stream
+  std::map<std::uint32_t, std::uint64_t> last_sequence_;
+  std::set<std::uint32_t> events_;
+  std::set<std::uint32_t> recorded_;
+  mutable std::mutex modules_mutex_;  // loads come on the service thread
+  std::set<std::uint32_t> modules_;
+};
+
+}  // namespace accelmesh::fuzz
