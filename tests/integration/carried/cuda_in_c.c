@@ -1,6 +1,6 @@
 /* A plain C program on the CUDA runtime that brings libraries of its own into the process: built once with an old
- * libstdc++.so.6 (here: one without any symbol) and once with a libzmq that it uses itself. The preload and its zmq plugin
- * must neither need nor disturb what the program carries. */
+ * libstdc++.so.6 (here: one without any symbol) and once with a libzmq that it uses itself. The preload and its zmq
+ * plugin must neither need nor disturb what the program carries. */
 #include <cuda_runtime_api.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,13 +21,13 @@ static int TalkToMyself(void* context, const char* name) {
 }
 #endif
 
-#define CHECK(call)                                                                  \
-  do {                                                                               \
-    const cudaError_t error = (call);                                                \
-    if (error != cudaSuccess) {                                                      \
+#define CHECK(call)                                                        \
+  do {                                                                     \
+    const cudaError_t error = (call);                                      \
+    if (error != cudaSuccess) {                                            \
       fprintf(stderr, "%s: %s\nFAILED\n", #call, cudaGetErrorName(error)); \
-      return 1;                                                                      \
-    }                                                                                \
+      return 1;                                                            \
+    }                                                                      \
   } while (0)
 
 int main(void) {
