@@ -122,11 +122,8 @@ class ShmServer final : public ServerChannel {
     }
     TellClient();
   }
-  // Neither of these says anything about bytes, so neither waits for bodies.
-  void PublishAcknowledged(std::uint64_t sequence) override {
-    StoreMax(shared_.progress.acknowledged, sequence);
-    TellClient();
-  }
+  // Neither of these says anything about bytes, so neither waits for bodies. Nobody waits for an acknowledgement.
+  void PublishAcknowledged(std::uint64_t sequence) override { StoreMax(shared_.progress.acknowledged, sequence); }
   void PublishError(std::uint32_t device_status, bool sticky, std::uint64_t sequence) override;
 
   Result<MutableByteView> SharedRegion(std::uint32_t region) override {

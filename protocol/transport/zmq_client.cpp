@@ -2,6 +2,7 @@
 // pumping thread alone, so that a waiting caller receives by itself without a thread in between.
 #include <poll.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <optional>
@@ -29,8 +30,8 @@ Status ClosedStatus() {
 
 struct SendingLane {
   Mutex mutex;
-  Socket socket ACCELMESH_GUARDED_BY(mutex);
   Monitor monitor ACCELMESH_GUARDED_BY(mutex);
+  Socket socket ACCELMESH_GUARDED_BY(mutex);
 };
 
 class ZmqClient final : public ClientChannel {
@@ -80,7 +81,10 @@ class ZmqClient final : public ClientChannel {
   Status TakePieces(bool& any);
   Status TakeDown(FrameSink& sink, bool& any);
   void DeliverFrame(FrameSink& sink, ByteView frame);
-  void WaitForInput(Deadline deadline);
+  // Whether something may have come; false after a while without, or at the deadline.
+  bool WaitForInput(Deadline deadline);
+  // Asked often, looks every kLivenessMs.
+  bool ServerHasEnded();
   Status Fail(Status why) {
     Close();
     failure_ = why;
@@ -98,13 +102,14 @@ class ZmqClient final : public ClientChannel {
   ProgressPage progress_;  // written by the pumping thread only
 
   // The pumping thread's.
-  Socket down_;
   Monitor down_monitor_;
+  Socket down_;
   Socket bulk_down_;
   // A message from the down lane that was sent after bodies which have not landed yet; nothing behind it is read.
   std::optional<Message> held_;
   std::uint64_t pieces_landed_ = 0;
   bool server_gone_ = false;
+  Instant next_liveness_{};
   Status failure_;
   std::unique_ptr<std::uint64_t[]> frame_;  // for frames that libzmq left unaligned
 };
@@ -176,32 +181,45 @@ Status ZmqClient::Pump(FrameSink& sink, Deadline deadline) {
     bool any = false;
     if (interrupted_.load(std::memory_order_relaxed) && interrupted_.exchange(false)) any = true;
     if (!failure_.ok()) return failure_;
-    ACCELMESH_RETURN_IF_ERROR(TakePieces(any));
-    ACCELMESH_RETURN_IF_ERROR(TakeDown(sink, any));
+    // Bodies that something waits for are taken in on the way; others when there is nothing else.
+    if (down_.maybe_readable() || held_.has_value()) ACCELMESH_RETURN_IF_ERROR(TakeDown(sink, any));
+    if (any) return {};
+    if (bulk_down_.maybe_readable()) ACCELMESH_RETURN_IF_ERROR(TakePieces(any));
     if (any) return {};
     if (server_gone_ || closed_.load(std::memory_order_acquire)) {
       closed_.store(true, std::memory_order_release);
       return ClosedStatus();
     }
-    int descriptor = 0;
-    if (down_monitor_.NextEnd(descriptor)) {
-      // What the server sent before is still taken in.
+    if (WaitForInput(deadline)) continue;
+    if (ServerHasEnded()) {
+      // What it sent before is still taken in.
       server_gone_ = true;
+      down_.NoteReadable();
+      bulk_down_.NoteReadable();
       continue;
     }
     if (deadline.passed()) return {Code::kDeadlineExceeded, "zmq::Pump", "nothing arrived by the deadline"};
-    WaitForInput(deadline);
   }
 }
 
-void ZmqClient::WaitForInput(Deadline deadline) {
-  zmq_pollitem_t items[4] = {{bulk_down_.get(), 0, ZMQ_POLLIN, 0},
-                             {nullptr, wakeup_.fd(), ZMQ_POLLIN, 0},
-                             {down_monitor_.get(), 0, ZMQ_POLLIN, 0},
-                             {down_.get(), 0, ZMQ_POLLIN, 0}};
+bool ZmqClient::ServerHasEnded() {
+  const Instant now = Clock::now();
+  if (now < next_liveness_) return false;
+  next_liveness_ = now + std::chrono::milliseconds(kLivenessMs);
+  int descriptor = 0;
+  return down_monitor_.NextEnd(descriptor);
+}
+
+bool ZmqClient::WaitForInput(Deadline deadline) {
   // While a message is held back only bodies can help.
-  zmq_poll(items, held_.has_value() ? 3 : 4, deadline.left_ms());
-  if (items[1].revents != 0) wakeup_.Clear();
+  pollfd fds[3] = {{wakeup_.fd(), POLLIN, 0},
+                   {bulk_down_.event_fd(), POLLIN, 0},
+                   {held_.has_value() ? -1 : down_.event_fd(), POLLIN, 0}};
+  if (poll(fds, 3, std::min(deadline.left_ms(), kLivenessMs)) <= 0) return false;
+  if (fds[0].revents != 0) wakeup_.Clear();
+  if (fds[1].revents != 0) bulk_down_.NoteReadable();
+  if (fds[2].revents != 0) down_.NoteReadable();
+  return true;
 }
 
 Status ZmqClient::TakePieces(bool& any) {
@@ -239,6 +257,7 @@ Status ZmqClient::TakeDown(FrameSink& sink, bool& any) {
     }
     const Message message = std::move(*held_);
     held_.reset();
+    StoreMax(progress_.acknowledged, trailer.second);
     switch (trailer.kind) {
       case MessageKind::kFrame: DeliverFrame(sink, message.body()); break;
       case MessageKind::kProgress:
@@ -267,8 +286,8 @@ void ZmqClient::DeliverFrame(FrameSink& sink, ByteView frame) {
 // Says hello to the supervisor and returns its answer.
 Result<Bytes> Greet(const Context& context, const Endpoint& endpoint, ByteView hello, Deadline deadline) {
   constexpr const char* kWhere = "ConnectZmq";
-  ACCELMESH_ASSIGN_OR_RETURN(Socket socket, Socket::Open(context, ZMQ_DEALER, kFrameMessagesMax));
   Monitor monitor;
+  ACCELMESH_ASSIGN_OR_RETURN(Socket socket, Socket::Open(context, ZMQ_DEALER, kFrameMessagesMax));
   ACCELMESH_RETURN_IF_ERROR(monitor.Watch(context, socket, "hello"));
   ACCELMESH_RETURN_IF_ERROR(socket.Connect(endpoint));
   Message message(hello);

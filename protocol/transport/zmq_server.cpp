@@ -1,8 +1,10 @@
 // The worker's end of a zmq session: one ROUTER per lane, whose peer is pinned by the session's secret. All sockets
 // belong to the executor's thread and are served inside Receive(); other threads leave what they send in bounded
 // queues and wake the executor only if it sleeps.
+#include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <deque>
@@ -26,6 +28,8 @@ constexpr std::size_t kQueuedFrameBytesMax = 4 * limits::kMiB;
 constexpr std::size_t kQueuedPieceBytesMax = 16 * limits::kMiB;
 // How soon a lane whose peer had no room is tried again.
 constexpr int kBlockedRetryMs = 1;
+// Acknowledgements leave with other messages, or on their own when there are this many.
+constexpr std::uint64_t kUnannouncedMax = 1024;
 // How long the last words wait for lanes that the client has not attached yet.
 constexpr Duration kAttachPatience = std::chrono::milliseconds(500);
 constexpr int kRoutingIdBytesMax = 255;
@@ -88,7 +92,8 @@ class ZmqServer final : public ServerChannel {
   }
   void PublishAcknowledged(std::uint64_t sequence) override {
     StoreMax(acknowledged_, sequence);
-    ProgressChanged();
+    // The executor's own leave with whatever goes down next, at the latest before it sleeps.
+    if (!IsExecutor()) ProgressChanged();
   }
   void PublishError(std::uint32_t device_status, bool sticky, std::uint64_t sequence) override {
     {
@@ -142,7 +147,7 @@ class ZmqServer final : public ServerChannel {
   // The executor's: what was queued goes out as far as there is room; true if something is left.
   bool Flush();
   bool FlushQueue(Queue queue, RouterLane& lane) ACCELMESH_REQUIRES(mutex_);
-  void QueueProgress();
+  void QueueProgress(bool will_sleep);
   Message EncodeProgress();
   void AwaitDownLanes();
   // Says goodbye and lets go of the sockets.
@@ -163,8 +168,8 @@ class ZmqServer final : public ServerChannel {
 
   const Bytes secret_;
   Context context_;
-  RouterLane lanes_[kLanes];
   Monitor monitor_;
+  RouterLane lanes_[kLanes];
   Wakeup wakeup_;
   Endpoint::Scheme scheme_ = Endpoint::Scheme::kTcp;
   std::vector<std::string> socket_paths_;
@@ -176,6 +181,7 @@ class ZmqServer final : public ServerChannel {
   std::atomic<bool> queued_{false};
   std::atomic<bool> progress_dirty_{false};
   std::atomic<std::uint64_t> acknowledged_{0};
+  std::atomic<std::uint64_t> announced_{0};  // of it, what has gone down
   std::atomic<std::uint64_t> dirty_[limits::kStreamsMax / 64] = {};
   std::atomic<std::uint64_t> completed_[limits::kStreamsMax] = {};
   std::atomic<std::uint64_t> pieces_sent_{0};
@@ -195,6 +201,7 @@ class ZmqServer final : public ServerChannel {
   int client_descriptor_ = -1;  // of the command lane's connection
   const Instant opened_at_ = Clock::now();
   bool disconnected_ = false;
+  Instant next_liveness_{};
   bool left_ = false;
   Status failure_;
 };
@@ -247,7 +254,9 @@ Status ZmqServer::Send(ByteView frame, Deadline deadline) {
   if (frame.size() > limits::kFrameBytesMax) {
     return {Code::kLimitExceeded, "Send.frame", "a frame has at most 1 MiB, this one " + std::to_string(frame.size())};
   }
-  Message message(frame, {pieces_sent_.load(std::memory_order_acquire), 0, MessageKind::kFrame});
+  const std::uint64_t acknowledged = acknowledged_.load(std::memory_order_acquire);
+  Message message(frame, {pieces_sent_.load(std::memory_order_acquire), acknowledged, MessageKind::kFrame});
+  StoreMax(announced_, acknowledged);
   return Enqueue(kFrames, std::move(message), deadline);
 }
 
@@ -322,8 +331,11 @@ bool ZmqServer::FlushQueue(Queue index, RouterLane& lane) {
   return !queue.messages.empty();
 }
 
-void ZmqServer::QueueProgress() {
-  if (!progress_dirty_.load(std::memory_order_relaxed)) return;
+void ZmqServer::QueueProgress(bool will_sleep) {
+  const std::uint64_t unannounced =
+      acknowledged_.load(std::memory_order_relaxed) - announced_.load(std::memory_order_relaxed);
+  const bool acknowledge = unannounced >= (will_sleep ? 1 : kUnannouncedMax);
+  if (!acknowledge && !progress_dirty_.load(std::memory_order_relaxed)) return;
   {
     const MutexLock lock(mutex_);
     // While the client does not read, changes gather here instead of in messages.
@@ -361,7 +373,8 @@ Message ZmqServer::EncodeProgress() {
   flatbuffers::FlatBufferBuilder builder;
   const auto list = streams.empty() ? 0 : builder.CreateVectorOfStructs(streams);
   builder.Finish(wire::CreateProgress(builder, acknowledged, error, sticky, error_sequence, pieces, list));
-  return Message({builder.GetBufferPointer(), builder.GetSize()}, {pieces, 0, MessageKind::kProgress});
+  StoreMax(announced_, acknowledged);
+  return Message({builder.GetBufferPointer(), builder.GetSize()}, {pieces, acknowledged, MessageKind::kProgress});
 }
 
 void ZmqServer::AwaitDownLanes() {
@@ -380,7 +393,7 @@ void ZmqServer::Leave() {
   if (left_) return;
   left_ = true;
   AwaitDownLanes();
-  QueueProgress();
+  QueueProgress(/*will_sleep=*/true);
   Flush();
   RouterLane& down = lanes_[kDownLane];
   if (down.attached && !disconnected_) {
@@ -401,22 +414,24 @@ Result<ReceivedFrame> ZmqServer::Receive(bool accept_commands, Deadline deadline
     ReceivedFrame received;
     if (interrupted_.load(std::memory_order_relaxed) && interrupted_.exchange(false)) return received;
     if (!failure_.ok()) return failure_;
-    QueueProgress();
-    const bool blocked = Flush();
-    ACCELMESH_ASSIGN_OR_RETURN(std::optional<ReceivedFrame> side, TakeFrame(kSideLane));
-    if (side.has_value()) return *side;
+    QueueProgress(/*will_sleep=*/false);
+    bool blocked = Flush();
+    if (lanes_[kSideLane].router.maybe_readable()) {
+      ACCELMESH_ASSIGN_OR_RETURN(std::optional<ReceivedFrame> side, TakeFrame(kSideLane));
+      if (side.has_value()) return *side;
+    }
     ACCELMESH_ASSIGN_OR_RETURN(const bool body, TakeBody());
     if (body) {
       received.kind = ReceivedFrame::Kind::kBulk;
       return received;
     }
-    if (accept_commands) {
+    if (accept_commands && lanes_[kCommandLane].router.maybe_readable()) {
       ACCELMESH_ASSIGN_OR_RETURN(std::optional<ReceivedFrame> command, TakeFrame(kCommandLane));
       if (command.has_value()) return *command;
     }
     // These lanes bring nothing but the attachment.
     for (Lane lane : {kDownLane, kBulkDownLane}) {
-      if (lanes_[lane].attached) continue;
+      if (lanes_[lane].attached || !lanes_[lane].router.maybe_readable()) continue;
       ACCELMESH_RETURN_IF_ERROR(TakeFrom(lane).status());
       if (lanes_[lane].attached) queued_.store(true, std::memory_order_relaxed);
     }
@@ -426,6 +441,8 @@ Result<ReceivedFrame> ZmqServer::Receive(bool accept_commands, Deadline deadline
       return ClosedStatus();
     }
     if (deadline.passed()) return Status(Code::kDeadlineExceeded, "zmq::Receive", "nothing arrived by the deadline");
+    QueueProgress(/*will_sleep=*/true);
+    blocked = Flush();
     Sleep(accept_commands, blocked, deadline);
   }
 }
@@ -438,31 +455,45 @@ bool ZmqServer::ClientGone(bool accept_commands) {
   }
   // Seen in the round before: since then every lane was found empty.
   if (disconnected_) return true;
+  const Instant now = Clock::now();
+  if (now < next_liveness_) return false;
+  next_liveness_ = now + std::chrono::milliseconds(kLivenessMs);
   int descriptor = -1;
   while (monitor_.NextEnd(descriptor)) {
     if (descriptor >= 0 && descriptor == client_descriptor_) disconnected_ = true;
   }
-  if (disconnected_) wakeup_.Set();  // looks once more without sleeping
+  if (disconnected_) {
+    // What it sent before is still taken in: every lane once more, without sleeping.
+    wakeup_.Set();
+    for (RouterLane& lane : lanes_) lane.router.NoteReadable();
+  }
   return false;
 }
 
 void ZmqServer::Sleep(bool accept_commands, bool blocked, Deadline deadline) {
-  zmq_pollitem_t items[7] = {{nullptr, wakeup_.fd(), ZMQ_POLLIN, 0}, {monitor_.get(), 0, ZMQ_POLLIN, 0}};
-  int count = 2;
+  pollfd fds[1 + kLanes];
+  fds[0] = {wakeup_.fd(), POLLIN, 0};
   const bool full = BodiesFull();
+  bool readable = false;
   for (int lane = 0; lane < kLanes; ++lane) {
-    if (lane == kCommandLane && !accept_commands && lanes_[lane].attached) continue;
-    if (lane == kBulkUpLane && full && lanes_[lane].attached) continue;
-    if (lane >= kDownLane && lanes_[lane].attached) continue;
-    items[count++] = {lanes_[lane].router.get(), 0, ZMQ_POLLIN, 0};
+    const bool unread =
+        (lane == kCommandLane && !accept_commands) || (lane == kBulkUpLane && full) || lane >= kDownLane;
+    const bool skip = unread && lanes_[lane].attached;
+    fds[1 + lane] = {skip ? -1 : lanes_[lane].router.event_fd(), POLLIN, 0};
+    readable = readable || (!skip && lanes_[lane].router.maybe_readable());
   }
-  int timeout = deadline.left_ms();
-  if (((blocked && lanes_[kDownLane].attached) || full) && timeout > kBlockedRetryMs) timeout = kBlockedRetryMs;
+  int timeout = std::min(deadline.left_ms(), kLivenessMs);
+  if ((blocked && lanes_[kDownLane].attached) || full) timeout = std::min(timeout, kBlockedRetryMs);
   sleeping_.store(true, std::memory_order_seq_cst);
-  const bool awake = interrupted_.load() || closed_.load() || progress_dirty_.load() || (queued_.load() && !blocked);
-  zmq_poll(items, count, awake ? 0 : timeout);
+  const bool awake =
+      readable || interrupted_.load() || closed_.load() || progress_dirty_.load() || (queued_.load() && !blocked);
+  const int ready = poll(fds, 1 + kLanes, awake ? 0 : timeout);
   sleeping_.store(false, std::memory_order_relaxed);
-  if (items[0].revents != 0) wakeup_.Clear();
+  if (ready <= 0) return;
+  if (fds[0].revents != 0) wakeup_.Clear();
+  for (int lane = 0; lane < kLanes; ++lane) {
+    if (fds[1 + lane].revents != 0) lanes_[lane].router.NoteReadable();
+  }
 }
 
 Result<std::optional<Message>> ZmqServer::TakeFrom(Lane index) {
@@ -535,7 +566,7 @@ Result<std::optional<ReceivedFrame>> ZmqServer::TakeFrame(Lane lane) {
 }
 
 Result<bool> ZmqServer::TakeBody() {
-  if (BodiesFull()) return false;
+  if (!lanes_[kBulkUpLane].router.maybe_readable() || BodiesFull()) return false;
   ACCELMESH_ASSIGN_OR_RETURN(std::optional<Message> message, TakeFrom(kBulkUpLane));
   if (!message.has_value()) return false;
   Trailer trailer;

@@ -64,6 +64,10 @@ Result<Socket> Socket::Open(const Context& context, int type, int messages_max) 
                  {ZMQ_RECONNECT_IVL, -1},
                  {ZMQ_BACKLOG, kBacklog}};
   for (const auto& [option, value] : options) ACCELMESH_RETURN_IF_ERROR(SetInt(socket.socket_, option, value));
+  std::size_t fd_bytes = sizeof(socket.event_fd_);
+  if (zmq_getsockopt(socket.socket_, ZMQ_FD, &socket.event_fd_, &fd_bytes) != 0) {
+    return ZmqStatus(zmq_errno(), "zmq::Socket::Open", "ZMQ_FD");
+  }
   // Sends to a peer that is gone fail instead of vanishing.
   if (type == ZMQ_ROUTER) ACCELMESH_RETURN_IF_ERROR(SetInt(socket.socket_, ZMQ_ROUTER_MANDATORY, 1));
   return socket;
@@ -106,6 +110,7 @@ Io Socket::TrySend(Message& message, bool more) {
 
 Io Socket::TryReceive(Message& message) {
   if (zmq_msg_recv(message.get(), socket_, ZMQ_DONTWAIT) >= 0) return Io::kDone;
+  if (zmq_errno() == EAGAIN) maybe_readable_ = false;
   return zmq_errno() == EAGAIN || zmq_errno() == EINTR ? Io::kWouldBlock : Io::kFailed;
 }
 

@@ -5,7 +5,8 @@
 //     bytes[...]  first:u64  second:u64  kind:u64
 //
 // The trailer stands last so that a frame begins where its message begins. `first` and `second` are, by lane:
-//     bulk up: token, 0      bulk down: token, offset      down: pieces of bulk sent before it, 0      others: 0, 0
+//     bulk up: token, 0      bulk down: token, offset      others up: 0, 0
+//     down: pieces of bulk sent before it, the highest acknowledged sequence
 // Threads: a Socket belongs to one thread at a time (libzmq allows to migrate it through a mutex).
 #pragma once
 
@@ -93,11 +94,16 @@ class Socket {
   // Makes a socket with our limits: message size, `messages_max` in each direction, no reconnecting.
   static Result<Socket> Open(const Context& context, int type, int messages_max);
   ~Socket() { Close(); }
-  Socket(Socket&& other) noexcept : socket_(other.socket_) { other.socket_ = nullptr; }
+  Socket(Socket&& other) noexcept
+      : socket_(other.socket_), event_fd_(other.event_fd_), maybe_readable_(other.maybe_readable_) {
+    other.socket_ = nullptr;
+  }
   Socket& operator=(Socket&& other) noexcept {
     if (this != &other) {
       Close();
       socket_ = other.socket_;
+      event_fd_ = other.event_fd_;
+      maybe_readable_ = other.maybe_readable_;
       other.socket_ = nullptr;
     }
     return *this;
@@ -113,15 +119,31 @@ class Socket {
   Io TrySend(Message& message, bool more = false);
   Io TryReceive(Message& message);
 
+  // For waiting on several sockets with one poll(2): zmq_poll() asks each of them twice, a system call each. libzmq's
+  // descriptor tells of changes only, so a socket counts as readable from the moment its descriptor was, until
+  // TryReceive() has found it empty. Wait on event_fd() only while !maybe_readable().
+  int event_fd() const { return event_fd_; }
+  bool maybe_readable() const { return maybe_readable_; }
+  void NoteReadable() { maybe_readable_ = true; }
+
  private:
   void Close() {
-    if (socket_ != nullptr) zmq_close(socket_);
+    if (socket_ == nullptr) return;
+    // Its last events would have nobody to go to (Monitor).
+    zmq_socket_monitor(socket_, nullptr, 0);
+    zmq_close(socket_);
     socket_ = nullptr;
   }
   void* socket_ = nullptr;
+  int event_fd_ = -1;
+  bool maybe_readable_ = true;
 };
 
-// Tells of connections that end (and of attempts that fail) on one socket.
+// How often a waiting end asks whether its peer's connection has ended.
+inline constexpr int kLivenessMs = 100;
+
+// Tells of connections that end (and of attempts that fail) on one socket. Declare it before that socket: libzmq's
+// thread would wait for ever to tell a monitor that is gone of a socket that is not.
 class Monitor {
  public:
   // `name` is unique in its context. Call before the socket connects or binds.

@@ -59,6 +59,8 @@ Status Session::HandleFrame(ByteView frame, CommandLane lane) {
             "expected " + std::to_string(expected) + ", got " + std::to_string(reader.first_sequence()) +
                 (reader.first_sequence() < expected ? " (a replay)" : " (a gap)")};
   }
+  // The frame lies in memory of ours: none of it needs resending, and the answers it causes carry the acknowledgement.
+  if (lane == CommandLane::kCommand) channel_.PublishAcknowledged(reader.first_sequence() + reader.records_left() - 1);
   while (true) {
     const Result<RecordView> record = reader.Next();
     if (!record.ok()) {
@@ -72,7 +74,6 @@ Status Session::HandleFrame(ByteView frame, CommandLane lane) {
     }
     ACCELMESH_RETURN_IF_ERROR(GenDispatch(*record, lane, *this));
   }
-  if (lane == CommandLane::kCommand) channel_.PublishAcknowledged(expected - 1);
   return Status::Ok();
 }
 

@@ -65,13 +65,13 @@ CommandStream::CommandStream(std::unique_ptr<ClientChannel> channel, std::functi
 
 CommandStream::~CommandStream() { Close(); }
 
-Result<std::uint64_t> CommandStream::Append(std::uint16_t command, ByteView body, ByteView payload) {
+Result<std::uint64_t> CommandStream::Append(std::uint16_t command, ByteView body, ByteView payload, bool urgent) {
   if (RecordBytes(body.size(), payload.size()) > limits::kRecordBytesMax) {
     return Status(Code::kLimitExceeded, "CommandStream::Append.payload",
                   std::to_string(payload.size()) + " bytes do not fit into a command");
   }
   if (closed()) return Status(Code::kClosed, "CommandStream::Append", "the session has ended");
-  const bool at_once = channel_->traits().flush_each_append;
+  const bool at_once = urgent || channel_->traits().flush_each_append;
   std::uint64_t sequence = 0;
   bool wake = false;
   {
@@ -80,7 +80,10 @@ Result<std::uint64_t> CommandStream::Append(std::uint16_t command, ByteView body
     AppendRecord(batch_, command, body, payload);
     ++batch_records_;
     sequence = next_sequence_++;
-    if (at_once || batch_.size() >= kBatchBytes) {
+    // With nothing under way there is nothing to gather behind: the first command goes at once, and those that follow
+    // before it is acknowledged share a frame (Nagle's rule, RFC 896).
+    const bool alone = batch_records_ == 1 && progress().acknowledged.load(std::memory_order_acquire) + 1 == sequence;
+    if (at_once || alone || batch_.size() >= kBatchBytes) {
       ACCELMESH_RETURN_IF_ERROR(FlushLocked());
     } else {
       wake = batch_records_ == 1;
@@ -159,7 +162,7 @@ void CommandStream::ReleaseAcknowledged() {
 
 Result<std::uint64_t> CommandStream::BeginCallBytes(std::uint16_t command, ByteView body) {
   statistics_.calls.fetch_add(1, std::memory_order_relaxed);
-  return Append(command, body, {});
+  return Append(command, body, {}, /*urgent=*/true);
 }
 
 Result<Reply> CommandStream::CallBytes(std::uint16_t command, ByteView body, Deadline deadline) {

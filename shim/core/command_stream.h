@@ -105,7 +105,8 @@ class CommandStream final : private FrameSink {
   void Close();
 
  private:
-  Result<std::uint64_t> Append(std::uint16_t command, ByteView body, ByteView payload);
+  // `urgent`: somebody waits for the answer, so it leaves at once with all that was gathered before.
+  Result<std::uint64_t> Append(std::uint16_t command, ByteView body, ByteView payload, bool urgent = false);
   Status AppendSide(std::uint16_t command, ByteView body);
   Result<std::uint64_t> BeginCallBytes(std::uint16_t command, ByteView body);
   Result<Reply> CallBytes(std::uint16_t command, ByteView body, Deadline deadline);
