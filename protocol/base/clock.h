@@ -19,6 +19,10 @@ class Deadline {
     const Instant now = Clock::now();
     return Deadline(wait < Instant::max() - now ? now + wait : Instant::max());
   }
+  // Has passed already: a wait that only looks. Asks no clock.
+  static Deadline Poll() { return Deadline(Instant{}); }
+  // A wait that something else ends: the peer's end, most often. Asks no clock.
+  static Deadline Never() { return Deadline(Instant::max()); }
   Instant at() const { return at_; }
   bool passed() const { return Clock::now() >= at_; }
   // Time left, never negative.

@@ -8,6 +8,7 @@
 // Threads: any.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
@@ -46,9 +47,9 @@ class Spinner {
   // Reads the affinity again; it may have been changed since the process began.
   void Refresh();
 
-  // Tries `ready` for a while; true as soon as it says true.
+  // Tries `ready` for a while, but not past `until`; true as soon as it says true.
   template <typename Ready>
-  bool Spin(Ready ready) {
+  bool Spin(Instant until, Ready ready) {
     if (MustYield()) {
       for (int round = 0; round < kYields; ++round) {
         if (ready()) return true;
@@ -56,14 +57,17 @@ class Spinner {
       }
       return ready();
     }
-    const Instant end = Clock::now() + kSpin;
-    do {
+    // A peer that is at it answers within the first burst, before the clock is asked at all.
+    Instant end = Instant::max();
+    while (true) {
       for (int round = 0; round < 32; ++round) {
         if (ready()) return true;
         Pause();
       }
-    } while (Clock::now() < end);
-    return false;
+      const Instant now = Clock::now();
+      if (end == Instant::max()) end = std::min(until, now + kSpin);
+      if (now >= end) return false;
+    }
   }
 
  private:
@@ -93,7 +97,7 @@ template <typename Ready, typename Gone>
 Waited WaitFor(Side& mine, std::atomic<std::uint32_t>& waiters, Spinner& spinner, Deadline deadline, Ready ready,
                Gone gone) {
   if (ready()) return Waited::kReady;
-  if (!deadline.passed() && spinner.Spin(ready)) return Waited::kReady;
+  if (deadline.at() != Deadline::Poll().at() && spinner.Spin(deadline.at(), ready)) return Waited::kReady;
   for (;;) {
     // Asked before `ready`, so that what a peer wrote before it went is still found.
     const bool peer_gone = gone();

@@ -83,6 +83,7 @@ Status Supervisor::StartWorker() {
   std::vector<std::string> words{options_.self,    "--worker-control-fd", control,   "--backend",
                                  options_.backend, "--cpu-threads",       threads,   "--memory",
                                  memory,           "--worker-capability", capability};
+  if (log::Enabled(log::Level::kInfo)) words.emplace_back("--verbose");
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);

@@ -34,11 +34,15 @@ Session::~Session() {
 }
 
 Status Session::Run() {
+  Deadline slice = Deadline::After(kReceiveSlice);
   while (!goodbye_) {
     const bool accept = parked_commands_ < limits::kParkedCommandsMax;
-    Result<ReceivedFrame> received = channel_.Receive(accept, Deadline::After(kReceiveSlice));
+    Result<ReceivedFrame> received = channel_.Receive(accept, slice);
     if (!received.ok()) {
-      if (received.code() == Code::kDeadlineExceeded) continue;
+      if (received.code() == Code::kDeadlineExceeded) {
+        slice = Deadline::After(kReceiveSlice);
+        continue;
+      }
       return received.status();
     }
     if (received->kind == ReceivedFrame::Kind::kFrame) {
@@ -190,7 +194,9 @@ void Session::Reply(std::uint64_t sequence, DeviceStatus device_status, Code cod
 
 void Session::SendDown(wire::DownKind kind, std::uint64_t sequence, std::uint32_t device_status, Code code,
                        std::string_view text, ByteView body) {
-  flatbuffers::FlatBufferBuilder builder(256 + text.size() + body.size());
+  // Kept by each thread: an answer is on somebody's way.
+  thread_local flatbuffers::FlatBufferBuilder builder(4096);
+  builder.Clear();
   const auto text_offset = builder.CreateString(text.data(), text.size());
   const auto body_offset = builder.CreateVector(body.data(), body.size());
   builder.Finish(wire::CreateDown(builder, kind, sequence, device_status, static_cast<std::uint16_t>(code), text_offset,

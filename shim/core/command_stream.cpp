@@ -17,9 +17,6 @@ constexpr std::size_t kBatchBytes = 48 * 1024;
 constexpr std::chrono::microseconds kGather{30};
 // How many idle rounds the flusher stays awake before it sleeps until it is woken.
 constexpr int kIdleRounds = 20;
-// A server that is busy may keep a sender waiting for as long as its kernels run; what ends the wait is the peer's end,
-// which the channel notices. The slice only says how often it is tried anew.
-constexpr std::chrono::seconds kSendSlice{5};
 constexpr std::chrono::milliseconds kWaitSlice{200};
 constexpr std::size_t kRepliesMax = 4096;
 
@@ -103,22 +100,13 @@ Status CommandStream::AppendSide(std::uint16_t command, ByteView body) {
   StartFrame(frame, next_side_sequence_++);
   AppendRecord(frame, command, body, {});
   FinishFrame(frame, 1);
-  return SendPatiently(UpLane::kSide, frame);
-}
-
-Status CommandStream::SendPatiently(UpLane lane, ByteView frame) {
-  while (true) {
-    Status sent = channel_->Send(lane, frame, Deadline::After(kSendSlice));
-    if (sent.code() != Code::kDeadlineExceeded || closed()) return sent;
-  }
+  return channel_->Send(UpLane::kSide, frame, Deadline::Never());
 }
 
 Status CommandStream::SendBulk(std::uint64_t token, ByteView body) {
-  while (true) {
-    Status sent = channel_->SendBulk(token, body, Deadline::After(kSendSlice));
-    if (sent.ok()) statistics_.bulk_up_bytes.fetch_add(body.size(), std::memory_order_relaxed);
-    if (sent.code() != Code::kDeadlineExceeded || closed()) return sent;
-  }
+  Status sent = channel_->SendBulk(token, body, Deadline::Never());
+  if (sent.ok()) statistics_.bulk_up_bytes.fetch_add(body.size(), std::memory_order_relaxed);
+  return sent;
 }
 
 Status CommandStream::Flush() {
@@ -131,7 +119,8 @@ Status CommandStream::FlushLocked() {
   FinishFrame(batch_, batch_records_);
   statistics_.frames.fetch_add(1, std::memory_order_relaxed);
   statistics_.command_bytes.fetch_add(batch_.size(), std::memory_order_relaxed);
-  Status sent = SendPatiently(UpLane::kCommand, batch_);
+  // A server that is busy may keep a sender waiting for as long as its kernels run; what ends the wait is its end.
+  Status sent = channel_->Send(UpLane::kCommand, batch_, Deadline::Never());
   if (!sent.ok()) {
     closed_.store(true, std::memory_order_release);
     return sent;
@@ -143,7 +132,7 @@ Status CommandStream::FlushLocked() {
     ReleaseAcknowledged();
     // Beyond the bound posting waits; the log shrinks as acknowledgements are received, by whoever pumps.
     while (retained_bytes_ > limits::kRetainedLogBytesMax) {
-      ACCELMESH_RETURN_IF_ERROR(TakeInSomething(Deadline::After(kSendSlice)));
+      ACCELMESH_RETURN_IF_ERROR(TakeInSomething(Deadline::Never()));
       ReleaseAcknowledged();
     }
   }
@@ -170,39 +159,75 @@ Result<Reply> CommandStream::CallBytes(std::uint16_t command, ByteView body, Dea
   return FinishCall(sequence, deadline);
 }
 
+// A caller that waits for its reply; lies on its stack, listed in waiting_calls_ meanwhile.
+struct CommandStream::WaitingCall {
+  std::uint64_t sequence = 0;
+  WaitingCall* next = nullptr;
+  Reply reply;
+  std::atomic<bool> is_answered{false};  // written under reply_mu_, behind `reply`
+};
+
 Result<Reply> CommandStream::FinishCall(std::uint64_t sequence, Deadline deadline) {
-  const Status waited = WaitUntil(
-      [this, sequence] {
-        const MutexLock lock(reply_mu_);
-        return replies_.contains(sequence);
-      },
-      deadline);
+  WaitingCall call;
+  call.sequence = sequence;
+  {
+    const MutexLock lock(reply_mu_);
+    const auto early = early_replies_.find(sequence);
+    if (early != early_replies_.end()) {
+      Reply reply = std::move(early->second);
+      early_replies_.erase(early);
+      return reply;
+    }
+    call.next = waiting_calls_;
+    waiting_calls_ = &call;
+  }
+  const Status waited = WaitUntil([&call] { return call.is_answered.load(std::memory_order_acquire); }, deadline);
+  {
+    const MutexLock lock(reply_mu_);
+    WaitingCall** link = &waiting_calls_;
+    while (*link != nullptr && *link != &call) link = &(*link)->next;
+    if (*link == &call) *link = call.next;
+  }
+  // What came together with the end of the connection counts.
+  if (!call.is_answered.load(std::memory_order_acquire)) return waited;
+  return std::move(call.reply);
+}
+
+void CommandStream::TakeReply(const wire::Down& down) {
+  Reply reply;
+  reply.device_status = down.device_status();
+  reply.code = down.code();
+  if (down.text() != nullptr) reply.text = down.text()->string_view();
+  if (down.body() != nullptr) reply.body.assign(down.body()->begin(), down.body()->end());
   const MutexLock lock(reply_mu_);
-  const auto found = replies_.find(sequence);
-  if (found == replies_.end()) return waited;  // What came together with the end of the connection counts.
-  Reply reply = std::move(found->second);
-  replies_.erase(found);
-  return reply;
+  for (WaitingCall* call = waiting_calls_; call != nullptr; call = call->next) {
+    if (call->sequence != down.sequence() || call->is_answered.load(std::memory_order_relaxed)) continue;
+    call->reply = std::move(reply);
+    call->is_answered.store(true, std::memory_order_release);
+    return;
+  }
+  // The caller has not come to its wait yet. A server that answers what nobody asked must not fill our memory.
+  if (early_replies_.size() < kRepliesMax) early_replies_[down.sequence()] = std::move(reply);
 }
 
 Status CommandStream::TakeInSomething(Deadline deadline) {
-  if (deadline.passed()) {
+  const Instant now = Clock::now();
+  if (now >= deadline.at()) {
     return {Code::kDeadlineExceeded, "CommandStream::WaitUntil", "the server did not get there in time"};
   }
+  const Instant slice = std::min(deadline.at(), now + kWaitSlice);
   {
     const MutexLock lock(pump_mu_);
     if (pumping_) {
       const std::uint64_t round = pump_round_;
-      const Instant until = std::min(deadline.at(), Clock::now() + kWaitSlice);
-      while (pump_round_ == round && pumping_ && pump_cv_.WaitUntil(pump_mu_, until)) {
+      while (pump_round_ == round && pumping_ && pump_cv_.WaitUntil(pump_mu_, slice)) {
       }
       return Status::Ok();
     }
     if (closed()) return {Code::kClosed, "CommandStream::WaitUntil", "the connection to the server has ended"};
     pumping_ = true;
   }
-  const Deadline slice(std::min(deadline.at(), Clock::now() + kWaitSlice));
-  Status pumped = channel_->Pump(*this, slice);
+  Status pumped = channel_->Pump(*this, Deadline(slice));
   EndPump();
   if (pumped.ok() || pumped.code() == Code::kDeadlineExceeded) return Status::Ok();
   closed_.store(true, std::memory_order_release);
@@ -225,7 +250,7 @@ void CommandStream::Poll() {
     if (pumping_ || closed()) return;
     pumping_ = true;
   }
-  const Status pumped = channel_->Pump(*this, Deadline(Clock::now()));
+  const Status pumped = channel_->Pump(*this, Deadline::Poll());
   EndPump();
   if (pumped.code() == Code::kClosed) closed_.store(true, std::memory_order_release);
 }
@@ -241,17 +266,7 @@ void CommandStream::OnFrame(ByteView frame) {
   const auto& down = *flatbuffers::GetRoot<wire::Down>(frame.data());
   const std::string_view text = down.text() != nullptr ? down.text()->string_view() : std::string_view{};
   switch (down.kind()) {
-    case wire::DownKind::Reply: {
-      Reply reply;
-      reply.device_status = down.device_status();
-      reply.code = down.code();
-      reply.text = text;
-      if (down.body() != nullptr) reply.body.assign(down.body()->begin(), down.body()->end());
-      const MutexLock lock(reply_mu_);
-      // A server that answers what nobody asked must not fill our memory.
-      if (replies_.size() < kRepliesMax) replies_[down.sequence()] = std::move(reply);
-      break;
-    }
+    case wire::DownKind::Reply: TakeReply(down); break;
     case wire::DownKind::ErrorText: log::Error("device", std::string(text)); break;
     case wire::DownKind::Output:
       if (output_) output_(text);

@@ -105,15 +105,16 @@ class CommandStream final : private FrameSink {
   void Close();
 
  private:
+  struct WaitingCall;
   // `urgent`: somebody waits for the answer, so it leaves at once with all that was gathered before.
   Result<std::uint64_t> Append(std::uint16_t command, ByteView body, ByteView payload, bool urgent = false);
   Status AppendSide(std::uint16_t command, ByteView body);
   Result<std::uint64_t> BeginCallBytes(std::uint16_t command, ByteView body);
   Result<Reply> CallBytes(std::uint16_t command, ByteView body, Deadline deadline);
   Status FlushLocked() ACCELMESH_REQUIRES(append_mu_);
-  Status SendPatiently(UpLane lane, ByteView frame);
   Status TakeInSomething(Deadline deadline);
   void OnFrame(ByteView frame) override;
+  void TakeReply(const wire::Down& down);
   void FlusherMain();
   void ReleaseAcknowledged() ACCELMESH_REQUIRES(append_mu_);
   void EndPump() ACCELMESH_EXCLUDES(pump_mu_);
@@ -143,8 +144,9 @@ class CommandStream final : private FrameSink {
   std::uint64_t pump_round_ ACCELMESH_GUARDED_BY(pump_mu_) = 0;
 
   Mutex reply_mu_;
-  // Arrived, not yet collected.
-  std::unordered_map<std::uint64_t, Reply> replies_ ACCELMESH_GUARDED_BY(reply_mu_);
+  WaitingCall* waiting_calls_ ACCELMESH_GUARDED_BY(reply_mu_) = nullptr;
+  // Arrived before their callers waited.
+  std::unordered_map<std::uint64_t, Reply> early_replies_ ACCELMESH_GUARDED_BY(reply_mu_);
 
   Mutex flusher_mu_;
   CondVar flusher_cv_;

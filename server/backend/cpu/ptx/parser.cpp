@@ -187,6 +187,7 @@ Status Parser::ParseVariable(Space space, bool is_extern, Variable* variable) {
     const std::string_view word = Next().text;
     if (word == ".align") {
       ACCELMESH_ASSIGN_OR_RETURN(variable->alignment, ParseCount());
+      if (!GoodAlignment(variable->alignment)) return Error("bad .align");
     } else if (word == ".attribute") {
       while (!AtEnd() && !Accept(")")) Next();
     } else if (word == ".v2" || word == ".v4") {
@@ -204,7 +205,6 @@ Status Parser::ParseVariable(Space space, bool is_extern, Variable* variable) {
   variable->name = name_;
   if (variable->name.size() > limits::kNameBytesMax) return Error("a name past the limit");
   variable->alignment = std::max<std::uint64_t>(variable->alignment, element * lanes);
-  if (!GoodAlignment(variable->alignment)) return Error("bad .align");
   std::uint64_t count = lanes;
   while (Accept("[")) {
     std::uint64_t extent = 0;

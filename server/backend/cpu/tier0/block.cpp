@@ -176,6 +176,7 @@ std::optional<Fault> RunBlock(const GridLaunch& launch, std::uint64_t block_inde
       return Fault{kDeviceLaunchFailed, "threads of a block wait at a barrier that the others never reach, in kernel " +
                                             s.program->kernel->name};
     }
+    if (launch.cancel != nullptr && launch.cancel->load(std::memory_order_relaxed)) return std::nullopt;
     // A block that needs many rounds may be spinning on what another thread of ours has yet to write.
     if (++rounds % kRoundsBeforeYield == 0) ::sched_yield();
   }

@@ -290,9 +290,11 @@ void RunWarp(Warp& warp) {
   const Op* ops = warp.block->program->ops.data();
   std::uint32_t back_edges = 0;
   std::uint32_t turn = 0;  // back edges since another group had the turn
+  bool check = false;
   while (true) {
-    if (Cancelled(warp)) warp.faulted = true;
+    if (check && Cancelled(warp)) warp.faulted = true;
     if (warp.faulted) return;
+    check = false;
     if (back_edges >= kWarpBackEdges && CountLanes(warp.alive) != warp.block->alive_lanes) return;
     if (turn >= kGroupBackEdges) {
       turn = 0;
@@ -329,8 +331,7 @@ void RunWarp(Warp& warp) {
         break;
       }
       const auto target = static_cast<std::uint32_t>(op.immediate);
-      bool check = false;
-      if (op.control == Control::kBranch && target <= pc) {
+      if (op.control == Control::kBranchIndexed || (op.control == Control::kBranch && target <= pc)) {
         ++turn;
         check = (++back_edges & (kCheckEvery - 1)) == 0;
       }
