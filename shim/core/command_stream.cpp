@@ -100,12 +100,18 @@ Status CommandStream::AppendSide(std::uint16_t command, ByteView body) {
   StartFrame(frame, next_side_sequence_++);
   AppendRecord(frame, command, body, {});
   FinishFrame(frame, 1);
-  return channel_->Send(UpLane::kSide, frame, Deadline::Never());
+  Status sent = channel_->Send(UpLane::kSide, frame, Deadline::Never());
+  if (!sent.ok()) End();
+  return sent;
 }
 
 Status CommandStream::SendBulk(std::uint64_t token, ByteView body) {
   Status sent = channel_->SendBulk(token, body, Deadline::Never());
-  if (sent.ok()) statistics_.bulk_up_bytes.fetch_add(body.size(), std::memory_order_relaxed);
+  if (!sent.ok()) {
+    End();
+    return sent;
+  }
+  statistics_.bulk_up_bytes.fetch_add(body.size(), std::memory_order_relaxed);
   return sent;
 }
 
@@ -122,7 +128,7 @@ Status CommandStream::FlushLocked() {
   // A server that is busy may keep a sender waiting for as long as its kernels run; what ends the wait is its end.
   Status sent = channel_->Send(UpLane::kCommand, batch_, Deadline::Never());
   if (!sent.ok()) {
-    closed_.store(true, std::memory_order_release);
+    End();
     return sent;
   }
   // A connection through shared memory cannot break while both processes live, so nothing is kept for resending there.
@@ -230,7 +236,7 @@ Status CommandStream::TakeInSomething(Deadline deadline) {
   Status pumped = channel_->Pump(*this, Deadline(slice));
   EndPump();
   if (pumped.ok() || pumped.code() == Code::kDeadlineExceeded) return Status::Ok();
-  closed_.store(true, std::memory_order_release);
+  End();
   // What arrived together with the end was delivered; the caller looks once more before it gives up.
   return pumped;
 }
@@ -252,14 +258,14 @@ void CommandStream::Poll() {
   }
   const Status pumped = channel_->Pump(*this, Deadline::Poll());
   EndPump();
-  if (pumped.code() == Code::kClosed) closed_.store(true, std::memory_order_release);
+  if (pumped.code() == Code::kClosed) End();
 }
 
 void CommandStream::OnFrame(ByteView frame) {
   flatbuffers::Verifier verifier(frame.data(), frame.size());
   if (!verifier.VerifyBuffer<wire::Down>(nullptr)) {
     log::Error("CommandStream::OnFrame", "a frame from the server does not verify; the session ends");
-    closed_.store(true, std::memory_order_release);
+    End();
     channel_->Close();
     return;
   }
@@ -314,7 +320,7 @@ void CommandStream::FlusherMain() {
 }
 
 void CommandStream::Abandon() {
-  closed_.store(true, std::memory_order_release);
+  End();
   {
     const MutexLock lock(flusher_mu_);
     stop_flusher_ = true;

@@ -99,6 +99,8 @@ class CommandStream final : private FrameSink {
   // While above zero, somebody has to receive even if no thread waits: the flusher does.
   void AddPendingEffects(int delta) { pending_effects_.fetch_add(delta, std::memory_order_relaxed); }
 
+  // The session cannot go on: later posts and waits fail at once. Whoever finds that out says it here.
+  void End() { closed_.store(true, std::memory_order_release); }
   // Stops the flusher and closes the channel without a goodbye: the child of fork() and process exit.
   void Abandon();
   // Orderly end.

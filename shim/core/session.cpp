@@ -87,7 +87,8 @@ Status ClientSession::ReadInfo(const Reply& reply) {
 }
 
 DeviceResult ClientSession::Lost(const Status& status) {
-  // Said once; every later call fails with the same number.
+  // Said once; every later call fails with the same number, whichever part of the connection gave way.
+  commands_->End();
   if (!lost_.exchange(true)) {
     log::Error("session",
                "the gpu-server is lost (" + status.text() +
