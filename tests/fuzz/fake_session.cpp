@@ -61,7 +61,7 @@ Status ScriptChannel::Send(ByteView frame, Deadline /*deadline*/) {
   if (frame.size() > limits::kFrameBytesMax) return {Code::kLimitExceeded, "Send", "too large"};
   Touch(frame);
   const std::lock_guard lock(mutex_);
-  ++frames_sent_;
+  sent_.emplace_back(frame.begin(), frame.end());
   return {};
 }
 
@@ -83,6 +83,7 @@ void ScriptChannel::PublishAcknowledged(std::uint64_t sequence) {
 
 void ScriptChannel::PublishError(std::uint32_t device_status, bool, std::uint64_t) {
   Require(device_status != 0, "an error is one");
+  if (error_ == 0) error_ = device_status;
 }
 
 Result<MutableByteView> ScriptChannel::SharedRegion(std::uint32_t region) {
@@ -138,6 +139,8 @@ Result<ModuleDescription> CheckingBackend::ModuleLoad(std::uint32_t device, std:
   kernel.name = "kernel";
   kernel.parameters = {{0, 8}, {8, kArgumentBytes - 8}};
   description.kernels.push_back(kernel);
+  // More to tell than fits into a frame.
+  if (image[0] == kTalkativeImage) description.kernels.assign(2000, {std::string(1000, 'k'), kernel.parameters});
   description.globals.push_back({"global", window_base_ + window_bytes_ - 4096, 256, false});
   const std::lock_guard lock(modules_mutex_);
   Require(modules_.insert(module).second, "a module's id is free");

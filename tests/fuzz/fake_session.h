@@ -27,8 +27,15 @@ class ScriptChannel final : public ServerChannel {
   void PushBody(std::uint64_t token, ByteView body);
   std::size_t frames_sent() const {
     const std::lock_guard lock(mutex_);
-    return frames_sent_;
+    return sent_.size();
   }
+
+  std::vector<Bytes> sent() const {
+    const std::lock_guard lock(mutex_);
+    return sent_;
+  }
+  std::uint64_t completed(std::uint32_t stream) { return completed_[stream]; }
+  std::uint32_t error() const { return error_; }
 
   const ChannelTraits& traits() const override { return traits_; }
   Result<ReceivedFrame> Receive(bool accept_commands, Deadline deadline) override;
@@ -53,14 +60,17 @@ class ScriptChannel final : public ServerChannel {
   std::unordered_map<std::uint64_t, Bytes> bodies_;
   std::map<std::uint32_t, Bytes> regions_;
   std::uint64_t acknowledged_ = 0;
+  std::uint32_t error_ = 0;
   std::map<std::uint32_t, std::uint64_t> completed_;
   mutable std::mutex mutex_;
-  std::size_t frames_sent_ = 0;
+  std::vector<Bytes> sent_;
 };
 
 class CheckingBackend final : public Backend {
  public:
   static constexpr std::uint64_t kMemoryBytes = 64 * limits::kMiB;
+  // First byte of an image whose description is larger than a frame; 0 begins one that does not load.
+  static constexpr std::uint8_t kTalkativeImage = 0xff;
 
   // Completes up to `count` commands of a stream, in order.
   void CompleteSome(std::uint32_t stream, std::size_t count);
