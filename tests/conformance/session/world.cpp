@@ -11,12 +11,6 @@
 
 #include "server/session/session.h"
 
-// libzmq is not built for the thread sanitizer: what it hands from thread to thread looks unsynchronised.
-extern "C" const char* __tsan_default_suppressions();
-extern "C" const char* __tsan_default_suppressions() {
-  return "called_from_lib:libzmq.so\nrace:libzmq.so\nmutex:libzmq.so\n";
-}
-
 namespace accelmesh::conformance {
 namespace {
 

@@ -10,12 +10,6 @@
 
 #include "tests/conformance/transport/executor.h"
 
-// libzmq is not built for the thread sanitizer: what it hands from thread to thread looks unsynchronised.
-extern "C" const char* __tsan_default_suppressions();
-extern "C" const char* __tsan_default_suppressions() {
-  return "called_from_lib:libzmq.so\nrace:libzmq.so\nmutex:libzmq.so\n";
-}
-
 namespace accelmesh::conformance {
 namespace {
 

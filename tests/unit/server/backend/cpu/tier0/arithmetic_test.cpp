@@ -44,7 +44,8 @@ TYPED_TEST(Integers, WrapAround) {
   const auto rows = Rows(Kind::kInteger, kBits<T>, Kind::kInteger, kBits<T>);
   ExpectRows(With<T>("add", "%d, %a, %b"), kSame<T>, rows, [](auto& v) { return Low(Wide<T>(v.a) + Wide<T>(v.b)); });
   ExpectRows(With<T>("sub", "%d, %a, %b"), kSame<T>, rows, [](auto& v) { return Low(Wide<T>(v.a) - Wide<T>(v.b)); });
-  ExpectRows(With<T>("mul.lo", "%d, %a, %b"), kSame<T>, rows, [](auto& v) { return Low(Wide<T>(v.a) * Wide<T>(v.b)); });
+  ExpectRows(With<T>("mul.lo", "%d, %a, %b"), kSame<T>, rows,
+             [](auto& v) { return Low(Wide<T>(v.a)) * Low(Wide<T>(v.b)); });
   ExpectRows(With<T>("min", "%d, %a, %b"), kSame<T>, rows,
              [](auto& v) { return Low(std::min(Wide<T>(v.a), Wide<T>(v.b))); });
   ExpectRows(With<T>("max", "%d, %a, %b"), kSame<T>, rows,

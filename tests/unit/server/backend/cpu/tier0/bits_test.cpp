@@ -161,8 +161,8 @@ TEST(Bits, BytePermutations) {
       {"ecl", [](int s, int i) { return std::max(s, i); }},
       {"ecr", [](int s, int i) { return std::min(s, i); }},
       {"rc16", [](int s, int i) { return (s & 1) * 2 + (i & 1); }}};
-  for (const auto& [name, from] : modes) {
-    ExpectRows("prmt.b32." + std::string(name) + " %d, %a, %b, %c;", {}, rows, [&, from = from](auto& v) {
+  for (const auto& [name, byte_of] : modes) {
+    ExpectRows("prmt.b32." + std::string(name) + " %d, %a, %b, %c;", {}, rows, [&, from = byte_of](auto& v) {
       std::uint64_t d = 0;
       for (int i = 0; i < 4; ++i) d |= byte(v, from(static_cast<int>(v.c & 3), i)) << (8 * i);
       return d;

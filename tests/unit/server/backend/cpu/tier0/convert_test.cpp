@@ -123,9 +123,9 @@ TEST(Convert, BetweenFloats) {
   ExpectRows("cvt.f64.f32 %d, %a; testp.notanumber.f64 %p, %d; selp.b64 %d, 0dFFF8000000000000, %d, %p;", {64, 32},
              Rows(Kind::kF32, 32), [](auto& v) { return ToBits<double>(FromBits<float>(v.a)); });
   for (const auto& [rounding, toward] : kRoundings) {
-    const auto convert = [toward = toward](double x) {
+    const auto convert = [how = toward](double x) {
       if (!std::isfinite(x)) return static_cast<float>(x);
-      const float r = RoundTo<float>(static_cast<Quad>(x), 0, toward);
+      const float r = RoundTo<float>(static_cast<Quad>(x), 0, how);
       return r == 0 ? std::copysign(0.0f, static_cast<float>(std::copysign(1.0, x))) : r;
     };
     ExpectRows("cvt." + std::string(rounding) + ".f32.f64 %d, %a;", {32, 64}, doubles,
@@ -189,11 +189,11 @@ constexpr Small kBrain{"bf16", 7, 127};
 
 TEST(Convert, HalfPrecisionToWider) {
   for (const auto& [format, kind] : {std::pair{kHalf, Kind::kF16}, {kBrain, Kind::kBf16}}) {
-    const auto number = [format = format](std::uint64_t v) {
-      if ((v & 0x7fff) > static_cast<std::uint64_t>(format.maximum() + 1)) return std::nan("");
-      return (v & 0x7fff) == static_cast<std::uint64_t>(format.maximum() + 1)
+    const auto number = [small = format](std::uint64_t v) {
+      if ((v & 0x7fff) > static_cast<std::uint64_t>(small.maximum() + 1)) return std::nan("");
+      return (v & 0x7fff) == static_cast<std::uint64_t>(small.maximum() + 1)
                  ? std::copysign(std::numeric_limits<double>::infinity(), (v & 0x8000) != 0 ? -1.0 : 1.0)
-                 : format.Value(static_cast<int>(v));
+                 : small.Value(static_cast<int>(v));
     };
     ExpectRows("cvt.f32." + std::string(format.name) + " %d, %a;", {32, 16}, Rows(kind, 16),
                [&](auto& v) { return ToBits<float>(static_cast<float>(number(v.a))); });

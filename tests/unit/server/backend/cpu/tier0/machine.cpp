@@ -23,7 +23,7 @@ Status Machine::Load(std::string_view text, std::size_t kernel) {
   std::unordered_map<std::string, std::uint64_t> symbols;
   for (const ptx::Variable& variable : module_->variables) {
     const std::uint64_t address = Allocate(variable.bytes);
-    std::memcpy(At<void>(address), variable.initial.data(), variable.initial.size());
+    if (!variable.initial.empty()) std::memcpy(At<void>(address), variable.initial.data(), variable.initial.size());
     symbols[variable.name] = address;
   }
   ACCELMESH_ASSIGN_OR_RETURN(kernel_, Decode(*module_, module_->kernels[kernel], [&symbols](std::string_view name) {

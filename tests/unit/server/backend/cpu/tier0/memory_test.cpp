@@ -426,7 +426,7 @@ class Printf : public Memory {
     const std::uint64_t text = machine_.Allocate(256);
     std::memcpy(machine_.At<void>(text), format.c_str(), format.size() + 1);
     const std::uint64_t in = machine_.Allocate(24);
-    std::memcpy(machine_.At<void>(in), words.data(), words.size() * 8);
+    std::copy(words.begin(), words.end(), machine_.At<std::uint64_t>(in));
     const std::uint64_t out = machine_.Allocate(4);
     Run({text, in, out}, 1);
     if (result != nullptr) *result = *machine_.At<std::int32_t>(out);

@@ -1,0 +1,223 @@
+// The executor by itself, over a channel that plays a script and a backend that checks what it is asked (the fuzzer's).
+#include "server/session/session.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include "tests/fuzz/fake_session.h"
+
+namespace accelmesh {
+namespace {
+
+using fuzz::CheckingBackend;
+using fuzz::ScriptChannel;
+
+constexpr std::uint64_t kBase = 0x200000000000;
+
+class SessionTest : public ::testing::Test {
+ protected:
+  using Step = std::function<void(ScriptChannel&)>;
+
+  // A frame of one record, numbered by itself.
+  template <typename T>
+  static Bytes Frame(std::uint64_t sequence, const T& body, ByteView payload = {}) {
+    return FrameOf(sequence, static_cast<std::uint16_t>(CommandTraits<T>::kId), AsBytes(body), payload);
+  }
+  static Bytes FrameOf(std::uint64_t sequence, std::uint16_t command, ByteView body, ByteView payload) {
+    FrameHeaderValue header;
+    header.records = 1;
+    header.first_sequence = sequence;
+    RecordHeaderValue record;
+    record.bytes = static_cast<std::uint32_t>(RecordBytes(body.size(), payload.size()));
+    record.body_bytes = static_cast<std::uint32_t>(body.size());
+    record.payload_bytes = static_cast<std::uint32_t>(payload.size());
+    record.command = command;
+    Bytes frame;
+    for (const ByteView part : {AsBytes(header), AsBytes(record), body, payload}) {
+      frame.insert(frame.end(), part.begin(), part.end());
+    }
+    frame.resize(sizeof(header) + record.bytes);
+    return frame;
+  }
+  static Bytes OpenFrame(std::uint64_t sequence, std::uint64_t base = kBase, std::uint64_t bytes = limits::kGiB) {
+    flatbuffers::FlatBufferBuilder builder;
+    builder.Finish(wire::CreateOpenSession(builder, base, bytes));
+    return FrameOf(sequence, static_cast<std::uint16_t>(CommandId::kOpenSession),
+                   {builder.GetBufferPointer(), builder.GetSize()}, {});
+  }
+
+  // The commands after the opening, numbered in order.
+  template <typename T>
+  void Post(const T& body, ByteView payload = {}) {
+    const Bytes frame = Frame(++sequence_, body, payload);
+    Do([frame](ScriptChannel& c) { c.PushFrame(UpLane::kCommand, frame); });
+  }
+  void Open() {
+    sequence_ = 1;
+    Do([](ScriptChannel& c) { c.PushFrame(UpLane::kCommand, OpenFrame(1)); });
+  }
+  void Do(Step step) { steps_.push_back(std::move(step)); }
+  void Check(std::function<void()> check) {
+    Do([check = std::move(check)](ScriptChannel&) { check(); });
+  }
+  void WaitForAnswers(std::size_t count) {
+    Do([count](ScriptChannel& c) {
+      for (int i = 0; i < 2000 && c.frames_sent() < count; ++i) poll(nullptr, 0, 1);
+    });
+  }
+  Status Run() {
+    Session session(channel_, backend_);
+    return session.Run();
+  }
+  const wire::Down& Answer(std::size_t index) {
+    answers_ = channel_.sent();
+    return *flatbuffers::GetRoot<wire::Down>(answers_.at(index).data());
+  }
+
+  std::deque<Step> steps_;
+  CheckingBackend backend_;
+  ScriptChannel channel_{[this](ScriptChannel& c) {
+    if (steps_.empty()) return false;
+    const Step step = std::move(steps_.front());
+    steps_.pop_front();
+    step(c);
+    return true;
+  }};
+  std::uint64_t sequence_ = 0;
+  std::vector<Bytes> answers_;
+};
+
+TEST_F(SessionTest, EndsWhenTheClientIsGone) {
+  Open();
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  EXPECT_TRUE(backend_.closed());
+  ASSERT_EQ(channel_.frames_sent(), 1u);
+  EXPECT_EQ(Answer(0).sequence(), 1u);
+  EXPECT_EQ(Answer(0).code(), 0u);
+}
+
+TEST_F(SessionTest, AWindowThatIsTakenIsRefusedAndAnotherAsked) {
+  Do([](ScriptChannel& c) { c.PushFrame(UpLane::kCommand, OpenFrame(1, kBase, limits::kMiB)); });
+  Do([](ScriptChannel& c) { c.PushFrame(UpLane::kCommand, OpenFrame(2)); });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  ASSERT_EQ(channel_.frames_sent(), 2u);
+  EXPECT_EQ(Answer(0).code(), static_cast<std::uint16_t>(Code::kFull));
+  EXPECT_EQ(Answer(1).code(), 0u);
+}
+
+TEST_F(SessionTest, ReplaysAndGapsEndIt) {
+  Open();
+  Post(wire::Ping(1));
+  Do([](ScriptChannel& c) { c.PushFrame(UpLane::kCommand, Frame(2, wire::Ping(1))); });
+  const Status replay = Run();
+  EXPECT_EQ(replay.code(), Code::kBadFrame);
+  EXPECT_NE(replay.text().find("a replay"), std::string::npos) << replay.text();
+}
+
+TEST_F(SessionTest, GoodbyeOvertakesWhatIsParked) {
+  Open();
+  Post(wire::MemAlloc(kBase, 4096, 0, 0));
+  Post(wire::Copy(wire::Place(kBase, 0, wire::PlaceKind::Device), wire::Place(5, 0, wire::PlaceKind::Bulk), 100, 0, 0));
+  Do([](ScriptChannel& c) { c.PushFrame(UpLane::kSide, Frame(1, wire::Goodbye(0))); });
+  Check([] { FAIL() << "still running"; });
+  EXPECT_TRUE(Run().ok());
+}
+
+TEST_F(SessionTest, ACopyWaitsForItsBodyAndHoldsUpItsStreamOnly) {
+  Open();
+  Post(wire::MemAlloc(kBase, 4096, 0, 0));
+  Post(wire::StreamCreate(1, 0, 0, wire::StreamKind::NonBlocking));
+  Post(wire::Copy(wire::Place(kBase, 0, wire::PlaceKind::Device), wire::Place(5, 0, wire::PlaceKind::Bulk), 100, 0, 0));
+  Post(wire::Fill(kBase, 0, 0, 8, 1, 1, 1, 1, 0, 0));
+  Post(wire::Fill(kBase, 0, 0, 8, 1, 1, 1, 1, 1, 0));
+  Check([this] {
+    EXPECT_EQ(channel_.completed(0), 0u);
+    EXPECT_EQ(channel_.completed(1), 6u);
+  });
+  Do([](ScriptChannel& c) { c.PushBody(5, Bytes(100, 1)); });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  EXPECT_EQ(channel_.completed(0), 5u);
+}
+
+TEST_F(SessionTest, ABodyOfAnotherSizeEndsIt) {
+  Open();
+  Post(wire::MemAlloc(kBase, 4096, 0, 0));
+  Do([](ScriptChannel& c) { c.PushBody(5, Bytes(99, 1)); });
+  Post(wire::Copy(wire::Place(kBase, 0, wire::PlaceKind::Device), wire::Place(5, 0, wire::PlaceKind::Bulk), 100, 0, 0));
+  EXPECT_EQ(Run().code(), Code::kBadFrame);
+}
+
+TEST_F(SessionTest, ARefusedCommandCompletesInItsTurn) {
+  Open();
+  Post(wire::MemAlloc(kBase, 4096, 0, 0));
+  Check([this] { backend_.HoldAll(true); });
+  Post(wire::Fill(kBase, 0, 0, 8, 1, 1, 1, 1, 0, 0));
+  Post(wire::Fill(kBase + (1 << 20), 0, 0, 8, 1, 1, 1, 1, 0, 0));
+  Check([this] {
+    EXPECT_EQ(channel_.error(), static_cast<std::uint32_t>(kDeviceInvalidValue));
+    EXPECT_EQ(channel_.completed(0), 0u) << "ahead of the command before it";
+    backend_.CompleteSome(0, 1);
+    EXPECT_EQ(channel_.completed(0), 3u);
+    backend_.CompleteSome(0, 1);
+    EXPECT_EQ(channel_.completed(0), 4u);
+  });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+// Slices that lie over one another would be work without end in no memory at all.
+TEST_F(SessionTest, BoxesThatOverlapThemselvesAreRefused) {
+  Open();
+  Post(wire::MemAlloc(kBase, 4096, 0, 0));
+  Post(wire::Fill(kBase, 0, 0, 1, 1, 1ull << 40, 1, 1, 0, 0));
+  Check([this] { EXPECT_EQ(channel_.error(), static_cast<std::uint32_t>(kDeviceInvalidValue)); });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  EXPECT_EQ(channel_.completed(0), 3u);
+}
+
+TEST_F(SessionTest, AWaitMeansTheRecordBeforeIt) {
+  Open();
+  Post(wire::MemAlloc(kBase, 4096, 0, 0));
+  Post(wire::StreamCreate(1, 0, 0, wire::StreamKind::NonBlocking));
+  Post(wire::StreamCreate(2, 0, 0, wire::StreamKind::NonBlocking));
+  Post(wire::EventCreate(0, 0, 0, 0));
+  // Stream 1 is parked for a body, so the record behind it is, and so is stream 2's wait for it.
+  Post(wire::Copy(wire::Place(kBase, 0, wire::PlaceKind::Device), wire::Place(9, 0, wire::PlaceKind::Bulk), 10, 1, 0));
+  Post(wire::EventRecord(0, 1));
+  Post(wire::StreamWaitEvent(2, 0));
+  Post(wire::EventRecord(0, 0));
+  Check([this] {
+    EXPECT_EQ(channel_.completed(0), 9u) << "a record on another stream waits for nothing";
+    EXPECT_EQ(channel_.completed(2), 4u) << "the wait forgot what it waits for";
+  });
+  Do([](ScriptChannel& c) { c.PushBody(9, Bytes(10, 1)); });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  EXPECT_EQ(channel_.completed(1), 7u);
+  EXPECT_EQ(channel_.completed(2), 8u);
+}
+
+TEST_F(SessionTest, AStreamIsDestroyedWhateverOtherStreamsWaitFor) {
+  Open();
+  Post(wire::MemAlloc(kBase, 4096, 0, 0));
+  Post(wire::StreamCreate(1, 0, 0, wire::StreamKind::Blocking));
+  // The legacy stream is parked: a blocking stream's commands wait for it, its end does not.
+  Post(wire::Copy(wire::Place(kBase, 0, wire::PlaceKind::Device), wire::Place(9, 0, wire::PlaceKind::Bulk), 10, 0, 0));
+  Post(wire::StreamDestroy(1, 0));
+  Post(wire::StreamCreate(1, 0, 0, wire::StreamKind::NonBlocking));
+  Post(wire::Fill(kBase, 0, 0, 8, 1, 1, 1, 1, 1, 0));
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  EXPECT_EQ(channel_.completed(1), 7u);
+}
+
+TEST_F(SessionTest, AnAnswerTooLargeForAFrameIsAnErrorNotSilence) {
+  Open();
+  Do([](ScriptChannel& c) { c.PushBody(1, Bytes(10, CheckingBackend::kTalkativeImage)); });
+  Post(wire::ModuleLoad(1, 10, 1, 0, 0, 0));
+  WaitForAnswers(2);
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  ASSERT_EQ(channel_.frames_sent(), 2u);
+  EXPECT_EQ(Answer(1).sequence(), 2u);
+  EXPECT_EQ(Answer(1).code(), static_cast<std::uint16_t>(Code::kLimitExceeded));
+}
+
+}  // namespace
+}  // namespace accelmesh
