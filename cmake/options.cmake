@@ -27,6 +27,16 @@ if(ACCELMESH_SANITIZE)
   add_compile_options(-fsanitize=${ACCELMESH_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${ACCELMESH_SANITIZE})
 endif()
+# The shared runtime of a sanitizer that must be the first object of the process: a sanitized shim, preloaded, brings it
+# too late. Empty if there is none.
+set(ACCELMESH_SANITIZER_RUNTIME "")
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND ACCELMESH_SANITIZE MATCHES "address|thread")
+  string(REGEX REPLACE ".*address.*" "libasan.so" sanitizer_runtime "${ACCELMESH_SANITIZE}")
+  string(REGEX REPLACE ".*thread.*" "libtsan.so" sanitizer_runtime "${sanitizer_runtime}")
+  execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=${sanitizer_runtime} OUTPUT_VARIABLE sanitizer_runtime
+                  OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  get_filename_component(ACCELMESH_SANITIZER_RUNTIME ${sanitizer_runtime} REALPATH)
+endif()
 if(ACCELMESH_FUZZ)
   # Coverage for all code of ours; only the fuzzers themselves link libFuzzer's main (accelmesh_fuzzer).
   add_compile_options(-fsanitize=fuzzer-no-link)

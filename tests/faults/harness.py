@@ -22,6 +22,7 @@ RUN_TIMEOUT_S = 40
 
 class Options:
     build = ""
+    sanitizer_runtime = ""  # what a preload must come after, if anything
     transport = "shm"
 
 
@@ -31,6 +32,11 @@ def app(name):
 
 def binary(name):
     return os.path.join(Options.build, "bin", name)
+
+
+def preloaded(library):
+    """The LD_PRELOAD of somebody who preloads `library` by hand."""
+    return f"{Options.sanitizer_runtime} {library}".strip()
 
 
 def sanitized():
@@ -253,8 +259,10 @@ class FaultCase(unittest.TestCase):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True)
+    parser.add_argument("--sanitizer-runtime", default="")
     parser.add_argument("--transport", choices=["shm", "tcp", "ipc"], default="shm")
     options, rest = parser.parse_known_args()
     Options.build = os.path.abspath(options.build)
+    Options.sanitizer_runtime = options.sanitizer_runtime
     Options.transport = options.transport
     unittest.main(argv=[sys.argv[0], *rest], verbosity=2)

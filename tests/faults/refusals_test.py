@@ -32,7 +32,8 @@ class NoServer(harness.FaultCase):
     def test_no_server_named(self):
         # Somebody preloads the shim by hand.
         program = self.run_command(app("vector_add"), environment={
-            "LD_PRELOAD": os.path.join(harness.Options.build, "lib/accelmesh/libaccelmesh.so"), "ACCELMESH_SERVER": "",
+            "LD_PRELOAD": harness.preloaded(os.path.join(harness.Options.build, "lib/accelmesh/libaccelmesh.so")),
+            "ACCELMESH_SERVER": "",
             "LD_LIBRARY_PATH": os.path.join(harness.Options.build, "lib/accelmesh/soname")})
         self.assertEqual(program.process.returncode, 1, program.said())
         self.assert_one_line(program.err, "no gpu-server is named", "mesh-run --server")

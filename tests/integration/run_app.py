@@ -77,7 +77,12 @@ class Server:
         self.is_ready.set()  # it has ended: nobody need wait longer
 
     def wait_ready(self):
-        self.is_ready.wait(START_TIMEOUT_S)
+        if self.is_ready.wait(START_TIMEOUT_S) and self.url is None:
+            # It has closed its stdout: its status comes a moment later.
+            try:
+                self.process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                pass
         return self.url is not None
 
     def alive(self):
