@@ -133,9 +133,11 @@ TEST_F(RingTest, ATailThatIsNoneIsCorruption) {
   for (const std::uint64_t tail : {std::uint64_t{1}, std::uint64_t{7}, std::uint64_t{9}, std::uint64_t{kCapacity + 8},
                                    std::uint64_t{1} << 32, std::uint64_t{1} << 63, kMax - 7, kMax}) {
     words_.tail = tail;
-    EXPECT_TRUE(consumer_.Available()) << tail;
-    EXPECT_EQ(Pop(), RingStatus::kCorrupt) << tail;
-    EXPECT_EQ(Pop(), RingStatus::kCorrupt) << "and stays so: " << tail;
+    RingConsumer consumer(words_, ring_.data(), kCapacity, producer_side_);
+    std::size_t size = 0;
+    EXPECT_TRUE(consumer.Available()) << tail;
+    EXPECT_EQ(consumer.Pop(to_, kRecordMax, size), RingStatus::kCorrupt) << tail;
+    EXPECT_EQ(consumer.Pop(to_, kRecordMax, size), RingStatus::kCorrupt) << "and stays so: " << tail;
   }
 }
 
