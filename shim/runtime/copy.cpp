@@ -100,8 +100,9 @@ cudaError_t BoxSide(const cudaPitchedPtr& pointer, const cudaPos& position, cons
                     PitchedSide* side) {
   std::uint64_t row_end = 0;
   std::uint64_t column_end = 0;
+  if (extent.width > pointer.pitch) return cudaErrorInvalidPitchValue;
   if (__builtin_add_overflow(position.x, extent.width, &row_end) || row_end > pointer.pitch)
-    return cudaErrorInvalidPitchValue;
+    return cudaErrorInvalidValue;
   // How tall a slice is matters only if there is another one behind or before it.
   const bool needs_slices = extent.depth > 1 || position.z > 0;
   if (__builtin_add_overflow(position.y, extent.height, &column_end) || (needs_slices && column_end > pointer.ysize))

@@ -11,7 +11,7 @@ namespace {
 DeviceKernel* FindOnDevice(ClientSession& session, const void* function, cudaError_t* error) {
   RegisteredKernel* registered = Registry::Get().FindKernel(function);
   if (registered == nullptr) {
-    *error = Fail(cudaErrorInvalidDeviceFunction);
+    *error = Fail(cudaErrorInvalidResourceHandle);
     return nullptr;
   }
   DeviceKernel* kernel = registered->On(CurrentDevice());

@@ -8,14 +8,14 @@ namespace accelmesh::face {
 namespace {
 
 // What CUDA reports at the launch itself: geometry against the device, shared memory and threads against the kernel.
+// The numbers are those of CUDA 13 on a real device (scripts/gpu-check), which differ from its manual's.
 cudaError_t CheckGeometry(const DeviceKernel& kernel, dim3 grid, dim3 block, std::size_t shared_bytes) {
   const DeviceLimits& limits = *kernel.limits;
   const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
-  if (threads == 0 || grid.x == 0 || grid.y == 0 || grid.z == 0) return cudaErrorInvalidConfiguration;
+  if (threads == 0 || grid.x == 0 || grid.y == 0 || grid.z == 0) return cudaErrorInvalidValue;
   if (block.x > limits.block[0] || block.y > limits.block[1] || block.z > limits.block[2] || threads > limits.threads)
-    return cudaErrorInvalidConfiguration;
-  if (grid.x > limits.grid[0] || grid.y > limits.grid[1] || grid.z > limits.grid[2])
-    return cudaErrorInvalidConfiguration;
+    return cudaErrorInvalidValue;
+  if (grid.x > limits.grid[0] || grid.y > limits.grid[1] || grid.z > limits.grid[2]) return cudaErrorInvalidValue;
   if (threads > kernel.layout->max_threads_per_block) return cudaErrorLaunchOutOfResources;
   if (shared_bytes > kernel.dynamic_shared_bytes_max.load(std::memory_order_relaxed)) return cudaErrorInvalidValue;
   return cudaSuccess;
@@ -24,7 +24,8 @@ cudaError_t CheckGeometry(const DeviceKernel& kernel, dim3 grid, dim3 block, std
 cudaError_t LaunchOn(ClientSession& session, Stream* stream, const void* function, dim3 grid, dim3 block,
                      void** arguments, std::size_t shared_bytes) {
   RegisteredKernel* registered = Registry::Get().FindKernel(function);
-  if (registered == nullptr) return Fail(cudaErrorInvalidDeviceFunction);
+  // What is no host stub counts as a handle, which this is not.
+  if (registered == nullptr) return Fail(cudaErrorInvalidResourceHandle);
   const std::uint32_t device = CurrentDevice();
   // A stream takes launches of its own device only.
   if (stream->device != device) return Fail(cudaErrorInvalidResourceHandle);

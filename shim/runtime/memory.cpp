@@ -73,7 +73,7 @@ cudaError_t cudaMallocPitch(void** pointer, size_t* pitch, size_t width, size_t 
   if (pointer == nullptr || pitch == nullptr) return Fail(cudaErrorInvalidValue);
   std::uint64_t row_bytes = 0;
   std::uint64_t bytes = 0;
-  if (!PitchedBytes(width, height, 1, &row_bytes, &bytes)) return Fail(cudaErrorMemoryAllocation);
+  if (!PitchedBytes(width, height, 1, &row_bytes, &bytes)) return Fail(cudaErrorInvalidValue);
   if (const cudaError_t error = Allocate(session, pointer, bytes); error != cudaSuccess) return error;
   *pitch = row_bytes;
   return cudaSuccess;
@@ -83,8 +83,7 @@ cudaError_t cudaMalloc3D(cudaPitchedPtr* pitched, cudaExtent extent) {
   if (pitched == nullptr) return Fail(cudaErrorInvalidValue);
   std::uint64_t row_bytes = 0;
   std::uint64_t bytes = 0;
-  if (!PitchedBytes(extent.width, extent.height, extent.depth, &row_bytes, &bytes))
-    return Fail(cudaErrorMemoryAllocation);
+  if (!PitchedBytes(extent.width, extent.height, extent.depth, &row_bytes, &bytes)) return Fail(cudaErrorInvalidValue);
   void* pointer = nullptr;
   if (const cudaError_t error = Allocate(session, &pointer, bytes); error != cudaSuccess) return error;
   *pitched = {pointer, row_bytes, extent.width, extent.height};

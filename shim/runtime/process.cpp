@@ -52,7 +52,7 @@ void InChild() {
   // The child of a process that has a session must not touch the parent's connection; its calls fail as CUDA's do
   // there. Any other child opens a session of its own.
   InParent();
-  if (Runtime::Get().SessionIfOpen() != nullptr) Runtime::Get().Refuse(cudaErrorInitializationError);
+  if (Runtime::Get().SessionIfOpen() != nullptr) Runtime::Get().BecomeForkedChild();
 }
 
 // The entry of `name` in an environment; null if it has none.

@@ -117,6 +117,11 @@ void Runtime::Refuse(cudaError_t error) {
   if (ClientSession* session = session_.exchange(nullptr, std::memory_order_acq_rel)) ended_ = session;
 }
 
+void Runtime::BecomeForkedChild() {
+  devices_of_parent_.store(static_cast<int>(SessionIfOpen()->devices().size()), std::memory_order_relaxed);
+  Refuse(cudaErrorInitializationError);
+}
+
 Stream* OwnStream(ClientSession& session) {
   ThreadState& thread = CurrentThread();
   if (thread.own_streams == nullptr) {

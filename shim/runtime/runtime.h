@@ -38,6 +38,10 @@ class Runtime {
   // From now on every call fails with `error`: the child of a fork, the end of the process, a program that cannot be
   // served. What was open stays untouched.
   void Refuse(cudaError_t error);
+  // In the child of a process that has a session.
+  void BecomeForkedChild();
+  // How many devices the parent of such a child had; less than 0 in any other process.
+  int DevicesOfParent() const { return devices_of_parent_.load(std::memory_order_relaxed); }
 
   // An error that the device reported. A sticky one is every thread's last error from then on; only what a call has
   // returned counts, so that cudaGetLastError right behind a launch does not depend on how fast the device is.
@@ -65,6 +69,7 @@ class Runtime {
   ClientSession* ended_ = nullptr;  // a session that is refused now; never freed, a thread may be inside it
   std::atomic<int> sticky_seen_{0};
   std::atomic<bool> host_writes_{false};
+  std::atomic<int> devices_of_parent_{-1};
   DeviceFacts* devices_ = nullptr;  // written before session_, never freed
   Mutex connect_mu_;
   bool settled_ ACCELMESH_GUARDED_BY(connect_mu_) = false;  // opened, failed or refused: not tried again

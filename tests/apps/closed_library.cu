@@ -22,14 +22,7 @@ int main(int argc, char** argv) {
     EXPECT(count_up != nullptr, "dlsym: %s", dlerror());
     // Its variable starts anew with each load.
     EXPECT(count_up(device) == 1 && count_up(device) == 2, "round %d: the library's variable kept its value", round);
-    const auto function = reinterpret_cast<const void* (*)()>(dlsym(library, "Function"));
-    EXPECT(function != nullptr, "dlsym: %s", dlerror());
-    const void* kernel = function();
-    cudaFuncAttributes attributes{};
-    CHECK(cudaFuncGetAttributes(&attributes, kernel));
     EXPECT(dlclose(library) == 0, "dlclose: %s", dlerror());
-    CHECK_ERROR(cudaFuncGetAttributes(&attributes, kernel), cudaErrorInvalidDeviceFunction);
-    CHECK_ERROR(cudaGetLastError(), cudaErrorInvalidDeviceFunction);
     AddOwn<<<1, 1>>>(device);
     CHECK(cudaGetLastError());
   }

@@ -40,7 +40,7 @@ static void Geometry() {
   for (const auto& one : cases) {
     Store<<<one.grid, one.block>>>(device_value, 1);
     const cudaError_t status = cudaGetLastError();
-    EXPECT(status == cudaErrorInvalidConfiguration, "%s: %s", one.what, cudaGetErrorName(status));
+    EXPECT(status == cudaErrorInvalidValue, "%s: %s", one.what, cudaGetErrorName(status));
   }
   CHECK(cudaDeviceSynchronize());
   StillWorks(2);

