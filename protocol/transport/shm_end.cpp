@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "protocol/base/tsan.h"
 #include "protocol/transport/copy.h"
 #include "protocol/transport/shm_socket.h"
 
@@ -71,7 +72,10 @@ Status End::SendBody(FrameLane& lane, SlotAllocator& slots, std::uint8_t* arena,
       [this] { return LooksClosed(); });
   if (waited == Waited::kDeadline) return NoRoom();
   if (waited == Waited::kGone) return ClosedStatus();
-  CopyBody(arena + *unit * kUnitBytes, body.data(), body.size());
+  std::uint8_t* const place = arena + *unit * kUnitBytes;
+  TsanAcquire(place);  // the peer has given back what another thread wrote here
+  CopyBody(place, body.data(), body.size());
+  TsanRelease(place);
   announcement.first_unit = *unit;
   announcement.size = static_cast<std::uint32_t>(body.size());
   Status announced = SendFrame(lane, AsBytes(announcement), deadline);

@@ -274,6 +274,11 @@ TEST_P(OrderTest, AStreamDestroyedWithWorkFinishesIt) {
   EXPECT_EQ(Read32(word_), static_cast<unsigned>(kMoreThanFit));
 }
 
+// A program that polls pinned memory, which copies are written to meanwhile: a race, and common practice.
+__attribute__((no_sanitize("thread"))) std::uint8_t PolledByte(const std::uint8_t* at) {
+  return *static_cast<const volatile std::uint8_t*>(at);
+}
+
 // A command gets to the server although the program makes no further call.
 TEST_P(OrderTest, APostedCommandLeavesByItself) {
   std::uint8_t* seen = nullptr;
@@ -287,7 +292,7 @@ TEST_P(OrderTest, APostedCommandLeavesByItself) {
   bool landed = false;
   for (int i = 0; i < 2000 && !landed; ++i) {
     usleep(1000);
-    landed = *static_cast<volatile std::uint8_t*>(seen + 3) == 0x5a;
+    landed = PolledByte(seen + 3) == 0x5a;
   }
   EXPECT_TRUE(landed);
 }
