@@ -27,17 +27,19 @@ namespace accelmesh {
 // What the server tells the client without being asked. One writer (the server, or the client's receiving code on
 // transports without shared memory), many readers. It may lie in memory that a hostile peer can write: readers treat
 // every value as a claim, never as an index or a size. All values only grow, except `error` which is set once.
+// What changes with every frame, with an error and with work lies in cache lines of its own: a client looks at `error`
+// in every call.
 struct ProgressPage {
   // Highest command sequence that the executor has taken in; everything up to it needs no resending.
-  std::atomic<std::uint64_t> acknowledged{0};
+  alignas(64) std::atomic<std::uint64_t> acknowledged{0};
   // First asynchronous error of the session as a device status (a CUresult number), 0 while there is none.
   // Written before `error_sequence`'s stream counter moves past the failing command.
-  std::atomic<std::uint32_t> error{0};
+  alignas(64) std::atomic<std::uint32_t> error{0};
   // 1 if the error is sticky: the context is lost and every later call returns it.
   std::atomic<std::uint32_t> error_is_sticky{0};
   std::atomic<std::uint64_t> error_sequence{0};
   // completed[s]: every command of stream slot s with a sequence up to this value has completed, effects landed.
-  std::array<std::atomic<std::uint64_t>, limits::kStreamsMax> completed{};
+  alignas(64) std::array<std::atomic<std::uint64_t>, limits::kStreamsMax> completed{};
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
 

@@ -111,14 +111,17 @@ Status ShmClient::Pump(FrameSink& sink, Deadline deadline) {
     case Waited::kDeadline: return {Code::kDeadlineExceeded, "shm::Pump", "nothing arrived by the deadline"};
     case Waited::kGone: return end_.ClosedStatus();
   }
-  interrupted_.exchange(false, std::memory_order_seq_cst);
-  version_seen_ = shared_.progress_version.load(std::memory_order_seq_cst);
+  if (interrupted_.load(std::memory_order_relaxed)) interrupted_.exchange(false, std::memory_order_seq_cst);
   // First what we know of, then the bodies that were sent before it, then the use of what we know: so neither a frame
-  // nor a held counter gets ahead of a body that was sent before it.
+  // nor a held counter gets ahead of a body that was sent before it. The version is read behind the frames, so that
+  // counters that were held before a frame was sent are noted with it.
   frames_.Refresh();
-  NoteHeldProgress();
+  const std::uint64_t version = shared_.progress_version.load(std::memory_order_seq_cst);
+  const bool has_news = version != version_seen_;
+  version_seen_ = version;
+  if (has_news) NoteHeldProgress();
   ACCELMESH_RETURN_IF_ERROR(LandPieces());
-  ReleaseHeldProgress();
+  if (has_news) ReleaseHeldProgress();
   for (int count = 0; count < kFramesPerPump && frames_.Known(); ++count) {
     std::size_t size = 0;
     if (frames_.Pop(frame_.get(), limits::kFrameBytesMax, size) != RingStatus::kOk) {

@@ -197,11 +197,15 @@ void Session::SendDown(wire::DownKind kind, std::uint64_t sequence, std::uint32_
   // Kept by each thread: an answer is on somebody's way.
   thread_local flatbuffers::FlatBufferBuilder builder(4096);
   builder.Clear();
-  const auto text_offset = builder.CreateString(text.data(), text.size());
-  const auto body_offset = builder.CreateVector(body.data(), body.size());
+  flatbuffers::Offset<flatbuffers::String> text_offset;
+  flatbuffers::Offset<flatbuffers::Vector<std::uint8_t>> body_offset;
+  if (!text.empty()) text_offset = builder.CreateString(text.data(), text.size());
+  if (!body.empty()) body_offset = builder.CreateVector(body.data(), body.size());
   builder.Finish(wire::CreateDown(builder, kind, sequence, device_status, static_cast<std::uint16_t>(code), text_offset,
                                   body_offset));
-  const Status sent = channel_.Send({builder.GetBufferPointer(), builder.GetSize()}, Deadline::After(kReplyPatience));
+  const ByteView frame{builder.GetBufferPointer(), builder.GetSize()};
+  Status sent = channel_.Send(frame, Deadline::Poll());
+  if (sent.code() == Code::kDeadlineExceeded) sent = channel_.Send(frame, Deadline::After(kReplyPatience));
   if (sent.ok() || sent.code() == Code::kClosed) return;
   log::Error("session", "cannot answer: " + sent.ToString());
   // Whoever waits for this must not wait for ever.
@@ -361,7 +365,8 @@ Status Session::On(const wire::EventElapsed& command, const RecordView& record) 
     Reply(record.sequence, kDeviceInvalidHandle, Code::kOk, elapsed.status().text(), {});
     return Status::Ok();
   }
-  flatbuffers::FlatBufferBuilder builder;
+  thread_local flatbuffers::FlatBufferBuilder builder(64);
+  builder.Clear();
   builder.Finish(wire::CreateElapsedTime(builder, *elapsed));
   Reply(record.sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
   return Status::Ok();

@@ -42,6 +42,10 @@ void StartFrame(Bytes& out, std::uint64_t first_sequence) {
   AppendBytes(out, AsBytes(header));
 }
 
+Status NotInTime() {
+  return {Code::kDeadlineExceeded, "CommandStream::WaitUntil", "the server did not get there in time"};
+}
+
 void FinishFrame(Bytes& frame, std::uint32_t records) {
   std::memcpy(frame.data() + offsetof(FrameHeaderValue, records), &records, sizeof(records));
 }
@@ -77,10 +81,13 @@ Result<std::uint64_t> CommandStream::Append(std::uint16_t command, ByteView body
     AppendRecord(batch_, command, body, payload);
     ++batch_records_;
     sequence = next_sequence_++;
+    bool leaves = at_once || batch_.size() >= kBatchBytes;
     // With nothing under way there is nothing to gather behind: the first command goes at once, and those that follow
     // before it is acknowledged share a frame (Nagle's rule, RFC 896).
-    const bool alone = batch_records_ == 1 && progress().acknowledged.load(std::memory_order_acquire) + 1 == sequence;
-    if (at_once || alone || batch_.size() >= kBatchBytes) {
+    if (!leaves && batch_records_ == 1) {
+      leaves = progress().acknowledged.load(std::memory_order_acquire) + 1 == sequence;
+    }
+    if (leaves) {
       ACCELMESH_RETURN_IF_ERROR(FlushLocked());
     } else {
       wake = batch_records_ == 1;
@@ -138,7 +145,7 @@ Status CommandStream::FlushLocked() {
     ReleaseAcknowledged();
     // Beyond the bound posting waits; the log shrinks as acknowledgements are received, by whoever pumps.
     while (retained_bytes_ > limits::kRetainedLogBytesMax) {
-      ACCELMESH_RETURN_IF_ERROR(TakeInSomething(Deadline::Never()));
+      ACCELMESH_RETURN_IF_ERROR(TakeInSomething(Deadline::Never(), [] { return false; }));
       ReleaseAcknowledged();
     }
   }
@@ -170,7 +177,7 @@ struct CommandStream::WaitingCall {
   std::uint64_t sequence = 0;
   WaitingCall* next = nullptr;
   Reply reply;
-  std::atomic<bool> is_answered{false};  // written under reply_mu_, behind `reply`
+  std::atomic<bool> is_answered{false};  // set behind `reply` by whoever takes it off the list
 };
 
 Result<Reply> CommandStream::FinishCall(std::uint64_t sequence, Deadline deadline) {
@@ -187,15 +194,20 @@ Result<Reply> CommandStream::FinishCall(std::uint64_t sequence, Deadline deadlin
     call.next = waiting_calls_;
     waiting_calls_ = &call;
   }
-  const Status waited = WaitUntil([&call] { return call.is_answered.load(std::memory_order_acquire); }, deadline);
-  {
+  // A call leaves when it is made: there is nothing to flush.
+  const auto answered = [&call] { return call.is_answered.load(std::memory_order_acquire); };
+  Status waited;
+  while (waited.ok() && !answered()) waited = TakeInSomething(deadline, answered);
+  if (!answered()) {
     const MutexLock lock(reply_mu_);
     WaitingCall** link = &waiting_calls_;
     while (*link != nullptr && *link != &call) link = &(*link)->next;
-    if (*link == &call) *link = call.next;
+    // What came together with the end of the connection counts.
+    if (*link == &call) {
+      *link = call.next;
+      return waited;
+    }
   }
-  // What came together with the end of the connection counts.
-  if (!call.is_answered.load(std::memory_order_acquire)) return waited;
   return std::move(call.reply);
 }
 
@@ -206,56 +218,60 @@ void CommandStream::TakeReply(const wire::Down& down) {
   if (down.text() != nullptr) reply.text = down.text()->string_view();
   if (down.body() != nullptr) reply.body.assign(down.body()->begin(), down.body()->end());
   const MutexLock lock(reply_mu_);
-  for (WaitingCall* call = waiting_calls_; call != nullptr; call = call->next) {
-    if (call->sequence != down.sequence() || call->is_answered.load(std::memory_order_relaxed)) continue;
+  for (WaitingCall** link = &waiting_calls_; *link != nullptr; link = &(*link)->next) {
+    WaitingCall* const call = *link;
+    if (call->sequence != down.sequence()) continue;
+    *link = call->next;
     call->reply = std::move(reply);
-    call->is_answered.store(true, std::memory_order_release);
+    call->is_answered.store(true, std::memory_order_release);  // it may be gone after this
     return;
   }
   // The caller has not come to its wait yet. A server that answers what nobody asked must not fill our memory.
   if (early_replies_.size() < kRepliesMax) early_replies_[down.sequence()] = std::move(reply);
 }
 
-Status CommandStream::TakeInSomething(Deadline deadline) {
-  const Instant now = Clock::now();
-  if (now >= deadline.at()) {
-    return {Code::kDeadlineExceeded, "CommandStream::WaitUntil", "the server did not get there in time"};
+Status CommandStream::PumpOnce(Deadline deadline) {
+  if (closed()) {
+    EndPump();
+    return {Code::kClosed, "CommandStream::WaitUntil", "the connection to the server has ended"};
   }
-  const Instant slice = std::min(deadline.at(), now + kWaitSlice);
-  {
-    const MutexLock lock(pump_mu_);
-    if (pumping_) {
-      const std::uint64_t round = pump_round_;
-      while (pump_round_ == round && pumping_ && pump_cv_.WaitUntil(pump_mu_, slice)) {
-      }
-      return Status::Ok();
-    }
-    if (closed()) return {Code::kClosed, "CommandStream::WaitUntil", "the connection to the server has ended"};
-    pumping_ = true;
+  Status pumped = channel_->Pump(*this, Deadline(std::min(deadline.at(), slice_end_)));
+  Instant now{};
+  if (pumped.code() == Code::kDeadlineExceeded) {
+    now = Clock::now();
+    slice_end_ = now + kWaitSlice;
   }
-  Status pumped = channel_->Pump(*this, Deadline(slice));
   EndPump();
-  if (pumped.ok() || pumped.code() == Code::kDeadlineExceeded) return Status::Ok();
+  if (pumped.ok()) return pumped;
+  if (pumped.code() == Code::kDeadlineExceeded) return now < deadline.at() ? Status::Ok() : NotInTime();
   End();
   // What arrived together with the end was delivered; the caller looks once more before it gives up.
   return pumped;
 }
 
-void CommandStream::EndPump() {
+Status CommandStream::WaitForPump(Deadline deadline) {
+  const Instant slice = std::min(deadline.at(), Clock::now() + kWaitSlice);
   {
     const MutexLock lock(pump_mu_);
-    pumping_ = false;
+    const std::uint64_t round = pump_round_;
+    while (pump_round_ == round && pumping_.load(std::memory_order_seq_cst) && pump_cv_.WaitUntil(pump_mu_, slice)) {
+    }
+  }
+  return slice < deadline.at() || Clock::now() < deadline.at() ? Status::Ok() : NotInTime();
+}
+
+void CommandStream::EndPump() {
+  pumping_.store(false, std::memory_order_seq_cst);
+  if (pump_waiters_.load(std::memory_order_seq_cst) == 0) return;
+  {
+    const MutexLock lock(pump_mu_);
     ++pump_round_;
   }
   pump_cv_.NotifyAll();
 }
 
 void CommandStream::Poll() {
-  {
-    const MutexLock lock(pump_mu_);
-    if (pumping_ || closed()) return;
-    pumping_ = true;
-  }
+  if (closed() || pumping_.exchange(true, std::memory_order_acquire)) return;
   const Status pumped = channel_->Pump(*this, Deadline::Poll());
   EndPump();
   if (pumped.code() == Code::kClosed) End();
@@ -313,7 +329,8 @@ void CommandStream::FlusherMain() {
     }
     if (pending_effects_.load(std::memory_order_relaxed) > 0) {
       had_work = true;
-      if (!TakeInSomething(Deadline::After(std::chrono::milliseconds(1))).ok() && closed()) return;
+      if (!TakeInSomething(Deadline::After(std::chrono::milliseconds(1)), [] { return false; }).ok() && closed())
+        return;
     }
     idle_rounds = had_work ? 0 : idle_rounds + 1;
   }

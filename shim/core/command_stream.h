@@ -79,8 +79,8 @@ class CommandStream final : private FrameSink {
   Status WaitUntil(Predicate done, Deadline deadline) {
     if (done()) return Status::Ok();
     statistics_.waits.fetch_add(1, std::memory_order_relaxed);
-    ACCELMESH_RETURN_IF_ERROR(Flush());
-    while (!done()) ACCELMESH_RETURN_IF_ERROR(TakeInSomething(deadline));
+    if (!channel_->traits().flush_each_append) ACCELMESH_RETURN_IF_ERROR(Flush());
+    while (!done()) ACCELMESH_RETURN_IF_ERROR(TakeInSomething(deadline, done));
     return Status::Ok();
   }
   Status Flush();
@@ -108,13 +108,33 @@ class CommandStream final : private FrameSink {
 
  private:
   struct WaitingCall;
+  class PumpWaiter {
+   public:
+    explicit PumpWaiter(CommandStream& stream) : stream_(stream) {
+      stream_.pump_waiters_.fetch_add(1, std::memory_order_seq_cst);
+    }
+    ~PumpWaiter() { stream_.pump_waiters_.fetch_sub(1, std::memory_order_seq_cst); }
+    PumpWaiter(const PumpWaiter&) = delete;
+
+   private:
+    CommandStream& stream_;
+  };
   // `urgent`: somebody waits for the answer, so it leaves at once with all that was gathered before.
   Result<std::uint64_t> Append(std::uint16_t command, ByteView body, ByteView payload, bool urgent = false);
   Status AppendSide(std::uint16_t command, ByteView body);
   Result<std::uint64_t> BeginCallBytes(std::uint16_t command, ByteView body);
   Result<Reply> CallBytes(std::uint16_t command, ByteView body, Deadline deadline);
   Status FlushLocked() ACCELMESH_REQUIRES(append_mu_);
-  Status TakeInSomething(Deadline deadline);
+  // Receives, or waits for the thread that does; for a slice of time at most. `done` is what the caller waits for.
+  template <typename Predicate>
+  Status TakeInSomething(Deadline deadline, const Predicate& done) {
+    if (!pumping_.exchange(true, std::memory_order_acquire)) return PumpOnce(deadline);
+    const PumpWaiter waiter(*this);
+    // Once more, now that whoever receives knows of us.
+    return done() ? Status::Ok() : WaitForPump(deadline);
+  }
+  Status PumpOnce(Deadline deadline);
+  Status WaitForPump(Deadline deadline) ACCELMESH_EXCLUDES(pump_mu_);
   void OnFrame(ByteView frame) override;
   void TakeReply(const wire::Down& down);
   void FlusherMain();
@@ -140,9 +160,14 @@ class CommandStream final : private FrameSink {
   Mutex side_mu_;
   std::uint64_t next_side_sequence_ ACCELMESH_GUARDED_BY(side_mu_) = 1;
 
+  // One thread receives at a time, the one that set `pumping_`. It rings only if it finds waiters behind it: the
+  // pattern on both sides is write, then read, in sequentially consistent order.
+  std::atomic<bool> pumping_{false};
+  std::atomic<std::uint32_t> pump_waiters_{0};
+  // The pumping thread's: when it looks at the clock again. So a reply that comes soon costs no look.
+  Instant slice_end_ = Clock::now();
   Mutex pump_mu_;
   CondVar pump_cv_;
-  bool pumping_ ACCELMESH_GUARDED_BY(pump_mu_) = false;
   std::uint64_t pump_round_ ACCELMESH_GUARDED_BY(pump_mu_) = 0;
 
   Mutex reply_mu_;

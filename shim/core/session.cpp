@@ -296,44 +296,41 @@ DeviceResult ClientSession::DestroyEvent(Event* event) {
 }
 
 bool ClientSession::IsEvent(const Event* event) {
-  thread_local KnownHandle known;
+  // Two: events come in pairs, a start and an end.
+  thread_local KnownHandle known[2];
   const std::uint64_t generation = handle_generation_.load(std::memory_order_acquire);
-  if (known.handle == event && known.session == this && known.generation == generation) return true;
+  for (const KnownHandle& one : known) {
+    if (one.handle == event && one.session == this && one.generation == generation) return true;
+  }
   const MutexLock lock(stream_mu_);
-  const bool found = events_.contains(event);
-  if (found) known = {this, generation, event};
-  return found;
+  if (!events_.contains(event)) return false;
+  known[1] = known[0];
+  known[0] = {this, generation, event};
+  return true;
 }
 
 DeviceResult ClientSession::RecordEvent(Event* event, Stream* stream) {
   std::uint64_t sequence = 0;
   const DeviceResult posted = PostOn(stream, wire::EventRecord(event->id, stream->slot), {}, &sequence);
   if (posted != 0) return posted;
-  const MutexLock lock(stream_mu_);
+  const std::uint64_t record = std::uint64_t{stream->slot} << Event::kSequenceBits | sequence;
   // Of two threads that record one event at a time the server sees the higher sequence last.
-  if (sequence > event->sequence) {
-    event->stream_slot = stream->slot;
-    event->sequence = sequence;
+  std::uint64_t last = event->record.load(std::memory_order_relaxed);
+  while (sequence > Event::SequenceOf(last) &&
+         !event->record.compare_exchange_weak(last, record, std::memory_order_release)) {
   }
   return 0;
 }
 
 DeviceResult ClientSession::WaitEvent(Stream* stream, Event* event) {
-  {
-    const MutexLock lock(stream_mu_);
-    if (event->sequence == 0) return 0;  // Never recorded: nothing to wait for.
-  }
+  if (!event->recorded()) return 0;  // Nothing to wait for.
   return PostOn(stream, wire::StreamWaitEvent(stream->slot, event->id));
 }
 
 bool ClientSession::EventDone(const Event& event) {
-  std::uint32_t slot = 0;
-  std::uint64_t sequence = 0;
-  {
-    const MutexLock lock(stream_mu_);
-    slot = event.stream_slot;
-    sequence = event.sequence;
-  }
+  const std::uint64_t record = event.record.load(std::memory_order_acquire);
+  const std::uint32_t slot = Event::SlotOf(record);
+  const std::uint64_t sequence = Event::SequenceOf(record);
   if (Passed(slot, sequence)) return true;
   // A program that polls must make progress: send what is gathered, take in what has come.
   if (commands_->Flush().ok()) commands_->Poll();
@@ -341,13 +338,9 @@ bool ClientSession::EventDone(const Event& event) {
 }
 
 DeviceResult ClientSession::SynchronizeEvent(const Event& event) {
-  std::uint32_t slot = 0;
-  std::uint64_t sequence = 0;
-  {
-    const MutexLock lock(stream_mu_);
-    slot = event.stream_slot;
-    sequence = event.sequence;
-  }
+  const std::uint64_t record = event.record.load(std::memory_order_acquire);
+  const std::uint32_t slot = Event::SlotOf(record);
+  const std::uint64_t sequence = Event::SequenceOf(record);
   const DeviceResult waited = Wait([this, slot, sequence] { return Passed(slot, sequence); });
   ReapLanded();
   return waited;

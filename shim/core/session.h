@@ -74,9 +74,15 @@ struct Event {
   std::uint32_t id = 0;
   std::uint32_t device = 0;
   bool timing = true;
-  // What the last record put it behind; slot and sequence are written together under the session's lock.
-  std::uint32_t stream_slot = 0;
-  std::uint64_t sequence = 0;  // 0: never recorded
+  // What the last record put it behind, in one word, so that asking takes no lock: the stream's slot in the upper bits,
+  // the sequence below. 0: never recorded.
+  std::atomic<std::uint64_t> record{0};
+
+  static constexpr unsigned kSequenceBits = 52;
+  static_assert(limits::kStreamsMax <= 1u << (64 - kSequenceBits));
+  static std::uint64_t SequenceOf(std::uint64_t record) { return record & ((std::uint64_t{1} << kSequenceBits) - 1); }
+  static std::uint32_t SlotOf(std::uint64_t record) { return static_cast<std::uint32_t>(record >> kSequenceBits); }
+  bool recorded() const { return record.load(std::memory_order_acquire) != 0; }
 };
 
 struct PinnedRange {

@@ -76,7 +76,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
   Event* from = ResolveEvent(session, start);
   Event* to = ResolveEvent(session, end);
   if (from == nullptr || to == nullptr || !from->timing || !to->timing || from->device != to->device ||
-      from->sequence == 0 || to->sequence == 0)
+      !from->recorded() || !to->recorded())
     return Fail(cudaErrorInvalidResourceHandle);
   if (!session.EventDone(*from) || !session.EventDone(*to)) {
     return session.StickyError() == 0 ? cudaErrorNotReady : Done(session, session.TakeAsyncError());
