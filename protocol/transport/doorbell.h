@@ -92,7 +92,8 @@ class Spinner {
 enum class Waited { kReady, kDeadline, kGone };
 
 // Waits until `ready` says true, `gone` says true, or `deadline`. `gone` is asked at least once per slice; ready wins
-// over gone, gone over the deadline. `waiters` is one of `mine`'s counts.
+// over gone, gone over the deadline. `ready` may be asked again after it has said true. `waiters` is one of `mine`'s
+// counts.
 template <typename Ready, typename Gone>
 Waited WaitFor(Side& mine, std::atomic<std::uint32_t>& waiters, Spinner& spinner, Deadline deadline, Ready ready,
                Gone gone) {

@@ -66,7 +66,8 @@ Status End::SendBody(FrameLane& lane, SlotAllocator& slots, std::uint8_t* arena,
   const Waited waited = WaitFor(
       mine_, mine_.room_waiters, spinner_, deadline,
       [&] {
-        unit = slots.Allocate(UnitsFor(body.size()));
+        // Asked again after it has said yes: a run that was found is kept.
+        if (!unit.has_value()) unit = slots.Allocate(UnitsFor(body.size()));
         return unit.has_value();
       },
       [this] { return LooksClosed(); });

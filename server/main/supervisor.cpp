@@ -29,6 +29,7 @@ namespace {
 
 // Edge-triggered descriptors of ZeroMQ can be missed; the loop looks at every listener at least this often.
 constexpr int kPollMs = 50;
+constexpr int kArrivalsPerRound = 16;
 constexpr std::chrono::seconds kEndPatience{2};
 // What a worker gets to end by itself when its client has: it may still have something to say.
 constexpr std::chrono::seconds kOrphanPatience{1};
@@ -119,7 +120,8 @@ void Supervisor::Refuse(Listener& listener, const Arrival& arrival, std::uint8_t
 }
 
 void Supervisor::Accept(Listener& listener) {
-  while (true) {
+  // A flood of hellos must not keep it from its workers and its signals; the listener stays readable.
+  for (int count = 0; count < kArrivalsPerRound; ++count) {
     Result<Arrival> arrival = listener.Accept();
     if (!arrival.ok()) {
       if (arrival.code() != Code::kFull) log::Warning("supervisor", arrival.status().ToString());
@@ -147,7 +149,9 @@ void Supervisor::Assign(Listener& listener, Arrival arrival) {
     return Refuse(listener, arrival, static_cast<std::uint8_t>(wire::Refusal::Busy),
                   "the server has as many sessions as it may");
   }
-  auto warm = std::find_if(workers_.begin(), workers_.end(), [](const Worker& w) { return !w.serving; });
+  // One that has ended and was not waited for yet has no socket.
+  auto warm =
+      std::find_if(workers_.begin(), workers_.end(), [](const Worker& w) { return !w.serving && w.control >= 0; });
   if (warm == workers_.end()) {
     if (const Status started = StartWorker(); !started.ok()) {
       return Refuse(listener, arrival, static_cast<std::uint8_t>(wire::Refusal::Internal), started.text());

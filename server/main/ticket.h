@@ -23,7 +23,8 @@ struct Ticket {
 };
 struct TicketAnswer {
   std::uint32_t ok = 0;
-  char text[500] = {};  // the worker's endpoint, or why there is none
+  // The worker's endpoint, or why there is none. The longest: five ipc paths of 107 bytes with scheme and comma.
+  char text[640] = {};
 };
 
 // Sends a message with an optional descriptor (-1: none).

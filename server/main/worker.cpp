@@ -66,6 +66,9 @@ int WorkerMain(const ServerOptions& options, int control) {
     Result<OpenedZmq> made = OpenZmqWorker(where, ticket.secret);
     if (made.ok()) {
       channel = std::move(made->channel);
+      if (made->endpoint.size() >= sizeof(answer.text)) {
+        opened = {Code::kLimitExceeded, "worker", "the endpoints do not fit into an answer: " + made->endpoint};
+      }
       std::snprintf(answer.text, sizeof(answer.text), "%s", made->endpoint.c_str());
     } else {
       opened = made.status();

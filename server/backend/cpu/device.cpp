@@ -145,7 +145,8 @@ Status CpuBackend::MemFree(std::uint32_t /*device*/, std::uint64_t /*address*/) 
 
 Result<std::uint64_t> CpuBackend::AllocateGlobal(const ptx::Variable& variable) {
   const std::uint64_t address = AlignUp(globals_top_, std::max<std::uint64_t>(variable.alignment, 256));
-  if (variable.bytes > window_base_ + window_bytes_ - address) {
+  const std::uint64_t end = window_base_ + window_bytes_;
+  if (address < globals_top_ || address > end || variable.bytes > end - address) {
     return Status(Code::kOutOfMemory, "CpuBackend::ModuleLoad", "no room for variable " + variable.name);
   }
   globals_top_ = address + variable.bytes;
