@@ -10,11 +10,14 @@ namespace accelmesh::limits {
 inline constexpr std::uint64_t kKiB = 1024;
 inline constexpr std::uint64_t kMiB = 1024 * kKiB;
 inline constexpr std::uint64_t kGiB = 1024 * kMiB;
+inline constexpr std::uint64_t kPageBytes = 4 * kKiB;
 
 // One frame of the command or side lane: a batch of records, or one control message.
 inline constexpr std::size_t kFrameBytesMax = 1 * kMiB;
 // One record of a batch: header, body and payload. A launch carries at most 32,764 bytes of arguments (CUDA 12.1+).
 inline constexpr std::size_t kRecordBytesMax = 256 * kKiB;
+// Data that a copy carries in its own record.
+inline constexpr std::size_t kInlineBytesMax = 4 * kKiB;
 // One body on the bulk lane.
 inline constexpr std::size_t kBulkBytesMax = 1 * kMiB;
 // Bulk bodies that a server holds for a session before it stops reading that session's bulk lane.
@@ -36,6 +39,10 @@ inline constexpr std::size_t kNameBytesMax = 16 * kKiB;
 inline constexpr std::size_t kTextBytesMax = 64 * kKiB;
 // A module image as the client sends it, and after decompression.
 inline constexpr std::size_t kImageBytesMax = 512 * kMiB;
+// Images that a session sends or waits for at a time.
+inline constexpr std::size_t kImagesInFlightBytesMax = 2 * kImageBytesMax;
+// The reply to one call; longer ones than a frame come in parts.
+inline constexpr std::size_t kReplyBytesMax = 64 * kMiB;
 inline constexpr std::uint32_t kDevicesMax = 64;
 inline constexpr std::uint64_t kAllocationBytesMax = 4096 * kGiB;
 // Memory of the client shared with a server on the same host, per session.

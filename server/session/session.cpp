@@ -9,14 +9,12 @@ namespace accelmesh {
 namespace {
 
 constexpr std::chrono::milliseconds kReceiveSlice{500};
-constexpr std::chrono::seconds kReplyPatience{30};
+constexpr std::size_t kReplyPartBytes = limits::kFrameBytesMax / 2;
+static_assert(kReplyPartBytes + limits::kTextBytesMax + 4096 < limits::kFrameBytesMax);
 
 }  // namespace
 
-Session::Session(ServerChannel& channel, Backend& backend)
-    : channel_(channel), backend_(backend), streams_(limits::kStreamsMax) {
-  service_ = std::thread([this] { ServiceMain(); });
-}
+Session::Session(ServerChannel& channel, Backend& backend) : channel_(channel), backend_(backend) {}
 
 Session::~Session() {
   // Threads of the backend that wait for room to the client have nothing to wait for.
@@ -26,7 +24,7 @@ Session::~Session() {
     service_stop_ = true;
   }
   service_cv_.notify_one();
-  service_.join();
+  if (service_.joinable()) service_.join();
   for (StreamState& stream : streams_) stream.parked.clear();
   events_.clear();
   modules_.clear();
@@ -164,7 +162,7 @@ void Session::Failed(std::uint32_t /*stream*/, std::uint64_t sequence, DeviceSta
 }
 
 Status Session::SendToClient(std::uint64_t token, std::uint64_t offset, ByteView bytes) {
-  return channel_.SendBulk(token, offset, bytes, Deadline::After(kReplyPatience));
+  return channel_.SendBulk(token, offset, bytes, Deadline::Never());
 }
 
 void Session::Output(std::uint64_t sequence, std::string_view text) {
@@ -189,6 +187,10 @@ Status Session::CallerError(std::uint32_t stream, std::uint64_t sequence, std::u
 
 void Session::Reply(std::uint64_t sequence, DeviceStatus device_status, Code code, std::string_view text,
                     ByteView body) {
+  // A frame bounds a part; the last one carries what is left.
+  for (; body.size() > kReplyPartBytes; body = body.subspan(kReplyPartBytes)) {
+    SendDown(wire::DownKind::ReplyPart, sequence, device_status, code, "", body.first(kReplyPartBytes));
+  }
   SendDown(wire::DownKind::Reply, sequence, device_status, code, text, body);
 }
 
@@ -199,25 +201,25 @@ void Session::SendDown(wire::DownKind kind, std::uint64_t sequence, std::uint32_
   builder.Clear();
   flatbuffers::Offset<flatbuffers::String> text_offset;
   flatbuffers::Offset<flatbuffers::Vector<std::uint8_t>> body_offset;
-  if (!text.empty()) text_offset = builder.CreateString(text.data(), text.size());
+  if (!text.empty()) text_offset = builder.CreateString(text.data(), std::min(text.size(), limits::kTextBytesMax));
   if (!body.empty()) body_offset = builder.CreateVector(body.data(), body.size());
   builder.Finish(wire::CreateDown(builder, kind, sequence, device_status, static_cast<std::uint16_t>(code), text_offset,
                                   body_offset));
   const ByteView frame{builder.GetBufferPointer(), builder.GetSize()};
-  Status sent = channel_.Send(frame, Deadline::Poll());
-  if (sent.code() == Code::kDeadlineExceeded) sent = channel_.Send(frame, Deadline::After(kReplyPatience));
+  // A client that is stopped (a debugger, a terminal) reads again some day; one that has ended ends the wait.
+  const Status sent = channel_.Send(frame, Deadline::Never());
   if (sent.ok() || sent.code() == Code::kClosed) return;
-  log::Error("session", "cannot answer: " + sent.ToString());
   // Whoever waits for this must not wait for ever.
-  if (sent.code() == Code::kLimitExceeded) SendDown(kind, sequence, device_status, sent.code(), sent.text(), {});
+  log::Error("session", "cannot answer, so the session ends: " + sent.ToString());
+  channel_.Close();
 }
 
 // Session and side lane ----------------------------------------------------------------------------------------------
 
 Status Session::On(const wire::OpenSession& command, const RecordView& record) {
   if (open_) return {Code::kBadFrame, "OpenSession", "the session is open already"};
-  if (command.window_bytes() == 0 || command.window_bytes() > 8192 * limits::kGiB ||
-      command.window_base() % (2 * limits::kMiB) != 0) {
+  if (command.window_bytes() == 0 || command.window_bytes() % limits::kPageBytes != 0 ||
+      command.window_bytes() > 8192 * limits::kGiB || command.window_base() % (2 * limits::kMiB) != 0) {
     return {Code::kBadFrame, "OpenSession.window", "not a window"};
   }
   Result<std::vector<DeviceDescription>> devices = backend_.Open(command.window_base(), command.window_bytes(), this);
@@ -238,9 +240,10 @@ Status Session::On(const wire::OpenSession& command, const RecordView& record) {
         device.memory_bytes, device.window_base, device.window_bytes, builder.CreateVectorOfStructs(attributes),
         builder.CreateString(device.pci_bus_id)));
     memory_.emplace_back(device.window_base, device.window_bytes, device.memory_bytes);
-    streams_[d].exists = true;
-    streams_[d].device = d;
-    streams_[d].kind = wire::StreamKind::Legacy;
+    StreamState& legacy = streams_.emplace_back();
+    legacy.exists = true;
+    legacy.device = d;
+    legacy.kind = wire::StreamKind::Legacy;
     ACCELMESH_RETURN_IF_ERROR(backend_.StreamCreate(d, d, static_cast<std::uint8_t>(wire::StreamKind::Legacy), 0));
   }
   constexpr int kDriverVersion = 13000;  // The runtime this protocol version was made for.
@@ -274,10 +277,11 @@ Status Session::CheckStream(std::uint32_t stream) const {
 }
 
 Status Session::On(const wire::StreamCreate& command, const RecordView& record) {
-  if (command.stream() >= streams_.size() || command.device() >= devices_.size() ||
+  if (command.stream() >= limits::kStreamsMax || command.device() >= devices_.size() ||
       command.kind() > wire::StreamKind::NonBlocking || command.kind() == wire::StreamKind::Legacy) {
     return {Code::kBadFrame, "StreamCreate", "slot, device or kind out of range"};
   }
+  if (command.stream() >= streams_.size()) streams_.resize(command.stream() + 1);
   StreamState& state = streams_[command.stream()];
   if (state.exists) return {Code::kBadFrame, "StreamCreate.stream", "the slot is taken"};
   state.exists = true;

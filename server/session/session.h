@@ -145,8 +145,8 @@ class Session final : private CompletionSink {
   std::uint64_t next_sequence_ = 1;
   std::uint64_t next_side_sequence_ = 1;
   std::vector<DeviceDescription> devices_;
-  std::vector<RangeTable> memory_;  // by device
-  std::vector<StreamState> streams_;
+  std::vector<RangeTable> memory_;    // by device
+  std::vector<StreamState> streams_;  // by slot, up to the highest that was made
   std::size_t parked_commands_ = 0;
   std::set<std::uint32_t> parked_streams_;  // with a command that is parked
   std::atomic<bool> anything_parked_{false};
@@ -155,6 +155,7 @@ class Session final : private CompletionSink {
   std::uint32_t next_backend_module_ = 0;
   std::optional<std::uint32_t> nothing_;                                 // a backend event that is never recorded
   std::unordered_map<std::uint64_t, std::unique_ptr<BulkBody>> bodies_;  // arrived early, kept for a parked command
+  std::atomic<std::uint64_t> images_bytes_{0};                           // of loads that have begun and not ended
 
   mutable std::mutex modules_mu_;  // the service thread fills modules_
   std::unordered_map<std::uint32_t, ModuleState> modules_;

@@ -98,7 +98,8 @@ Result<CopySide> Session::ResolvePlace(const wire::Place& place, std::uint64_t b
       }
       return side;
     case wire::PlaceKind::Inline:
-      if (is_dst || record.payload.size() != bytes)
+      // More comes as a body, which the lanes bound: a parked command keeps its payload.
+      if (is_dst || record.payload.size() != bytes || bytes > limits::kInlineBytesMax)
         return Status(Code::kBadFrame, "Copy.inline", "the payload does not fit");
       side.kind = CopySide::Kind::kBody;
       return side;
@@ -206,6 +207,9 @@ Status Session::On(const wire::ModuleLoad& command, const RecordView& record) {
     if (modules_.contains(command.module_id())) return {Code::kBadFrame, "ModuleLoad.module", "the id is taken"};
     modules_[command.module_id()].loading = true;
   }
+  if (images_bytes_.fetch_add(command.image_bytes()) + command.image_bytes() > limits::kImagesInFlightBytesMax) {
+    return {Code::kLimitExceeded, "ModuleLoad.image_bytes", "more images at a time than a session may send"};
+  }
   collecting_.push_back({command, record.sequence, next_backend_module_++, {}, 0});
   return CollectImages();
 }
@@ -228,6 +232,7 @@ Status Session::CollectImages() {
       const std::lock_guard lock(service_mu_);
       service_queue_.push_back(std::move(*load));
     }
+    if (!service_.joinable()) service_ = std::thread([this] { ServiceMain(); });
     service_cv_.notify_one();
     load = collecting_.erase(load);
   }
@@ -242,7 +247,9 @@ void Session::ServiceMain() {
     PendingLoad load = std::move(service_queue_.front());
     service_queue_.pop_front();
     lock.unlock();
+    const std::uint64_t image_bytes = load.command.image_bytes();
     RunLoad(std::move(load));
+    images_bytes_.fetch_sub(image_bytes);
   }
 }
 
@@ -285,6 +292,17 @@ void Session::RunLoad(PendingLoad load) {
                                              global.is_constant));
   }
   builder.Finish(wire::CreateModuleInfo(builder, builder.CreateVector(kernels), builder.CreateVector(globals)));
+  if (builder.GetSize() > limits::kReplyBytesMax) {
+    {
+      const std::lock_guard lock(modules_mu_);
+      modules_.erase(id);
+    }
+    const std::string text =
+        std::to_string(module->kernels.size()) + " kernels have more to describe than a reply holds";
+    log::Warning("module load", text);
+    Reply(load.sequence, kDeviceOutOfMemory, Code::kOk, text, {});
+    return;
+  }
   {
     const std::lock_guard lock(modules_mu_);
     for (const GlobalDescription& global : module->globals) globals_[global.address] = global.bytes;
