@@ -7,8 +7,9 @@
 // Besides, the server publishes progress (counters per stream, the acknowledged sequence, the first error), which the
 // client reads without asking.
 //
-// Rule of landing: progress that the server publishes after SendBulk() becomes visible to the client only after that
-// body lies in its destination. On shm and loopback both are memory writes; zmq counts bodies (SEMANTICS: counters).
+// Rule of landing: a counter that the server publishes after SendBulk() or Send() becomes visible to the client only
+// after that body lies in its destination and that frame has been handed on. Messages of zmq carry how many bodies come
+// before them; in shared memory a counter is held back until the client has taken in what was sent.
 #pragma once
 
 #include <array>

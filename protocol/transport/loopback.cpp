@@ -1,8 +1,10 @@
 // Client and server of one session in one process: the plain reference of what a transport does. One mutex, queues,
 // and a condition variable; nothing is fast, everything is obvious. Unit tests of the client core and of the session
 // run on it, and the conformance suite holds the other transports to it.
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <unordered_map>
 
@@ -48,6 +50,9 @@ struct Link {
   Status failure;  // why, if it was not a plain close
   BulkExpectations expectations;
   ProgressPage progress;
+  // Counters that wait for frames which were sent before them: by stream.
+  std::map<std::uint32_t, std::uint64_t> held;
+  bool delivering = false;  // the client is handing a frame on
 
   void Close() {
     const std::lock_guard lock(mutex);
@@ -127,12 +132,16 @@ class LoopbackClient final : public ClientChannel {
     if (!waited.ok() && !changed && link_->down.frames.empty()) return waited;
     link_->client_changed = false;
     while (!link_->down.frames.empty()) {
+      link_->delivering = true;
       const Bytes frame = link_->down.Pop();
       link_->changed.notify_all();
       lock.unlock();
       sink.OnFrame(frame);
       lock.lock();
     }
+    link_->delivering = false;
+    for (const auto& [stream, sequence] : link_->held) StoreMax(link_->progress.completed[stream], sequence);
+    link_->held.clear();
     return {};
   }
 
@@ -239,8 +248,15 @@ class LoopbackServer final : public ServerChannel {
 
   void PublishCompleted(std::uint32_t stream, std::uint64_t sequence) override {
     if (stream >= limits::kStreamsMax) return;
-    StoreMax(link_->progress.completed[stream], sequence);
-    link_->ClientChanged();
+    const std::lock_guard lock(link_->mutex);
+    if (link_->down.frames.empty() && !link_->delivering) {
+      StoreMax(link_->progress.completed[stream], sequence);
+    } else {
+      std::uint64_t& held = link_->held[stream];
+      held = std::max(held, sequence);
+    }
+    link_->client_changed = true;
+    link_->changed.notify_all();
   }
   void PublishAcknowledged(std::uint64_t sequence) override {
     StoreMax(link_->progress.acknowledged, sequence);

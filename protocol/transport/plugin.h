@@ -62,8 +62,12 @@ struct PluginTable {
                   PluginLogCallback log, PluginChannel* channel, PluginStatus* status);
 };
 
-// Opens the plugin at `path` (RTLD_LOCAL; it stays for the life of the process) and connects through it. kUnsupported
-// names the file if it is missing, kVersionMismatch if it is of another release.
+// Opens the plugin at `path` (RTLD_LOCAL; it stays for the life of the process, and counts whatever path is given
+// later). kUnsupported names the file if it is missing, kVersionMismatch if it is of another release; both name what
+// `endpoint` needs it for.
+Result<const PluginTable*> OpenPlugin(const std::string& path, const Endpoint& endpoint);
+
+// Opens the plugin if it is not open, and connects through it.
 Result<std::unique_ptr<ClientChannel>> ConnectThroughPlugin(const std::string& path, const Endpoint& endpoint,
                                                             ByteView hello, Deadline deadline);
 

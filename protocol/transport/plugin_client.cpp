@@ -76,9 +76,11 @@ class PluginClient final : public ClientChannel {
 
 }  // namespace
 
-Result<std::unique_ptr<ClientChannel>> ConnectThroughPlugin(const std::string& path, const Endpoint& endpoint,
-                                                            ByteView hello, Deadline deadline) {
+Result<const PluginTable*> OpenPlugin(const std::string& path, const Endpoint& endpoint) {
   constexpr const char* kWhere = "ConnectThroughPlugin";
+  // Opened for good, once: one process uses one plugin.
+  static std::atomic<const PluginTable*> opened{nullptr};
+  if (const PluginTable* known = opened.load(std::memory_order_acquire); known != nullptr) return known;
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const char* why = ::dlerror();
@@ -94,6 +96,13 @@ Result<std::unique_ptr<ClientChannel>> ConnectThroughPlugin(const std::string& p
     return Status(Code::kVersionMismatch, kWhere,
                   path + " is of another release of AccelMesh; install both from the same one");
   }
+  opened.store(table, std::memory_order_release);
+  return table;
+}
+
+Result<std::unique_ptr<ClientChannel>> ConnectThroughPlugin(const std::string& path, const Endpoint& endpoint,
+                                                            ByteView hello, Deadline deadline) {
+  ACCELMESH_ASSIGN_OR_RETURN(const PluginTable* const table, OpenPlugin(path, endpoint));
   PluginChannel channel;
   PluginStatus status;
   table->connect(endpoint.ToString().c_str(), hello.data(), hello.size(), Ns(deadline), &LogLine, &channel, &status);

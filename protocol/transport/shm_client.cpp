@@ -20,7 +20,6 @@ namespace {
 // 256 KiB: a body still lies in the core's cache when the other side copies it out.
 constexpr ChannelTraits kTraits{"shm", true, 256 * limits::kKiB, true};
 // Frames that one Pump() delivers at most, so that its caller gets to look at what it waits for.
-constexpr int kFramesPerPump = 1024;
 constexpr Duration kShareWait = std::chrono::seconds(30);
 
 class ShmClient final : public ClientChannel {
@@ -97,6 +96,7 @@ class ShmClient final : public ClientChannel {
   RingConsumer frames_;
   RingConsumer pieces_;
   std::uint64_t version_seen_ = 0;
+  std::uint64_t frames_taken_ = 0;
   struct Held {
     std::uint32_t stream;
     std::uint64_t completed;
@@ -112,23 +112,26 @@ Status ShmClient::Pump(FrameSink& sink, Deadline deadline) {
     case Waited::kGone: return end_.ClosedStatus();
   }
   if (interrupted_.load(std::memory_order_relaxed)) interrupted_.exchange(false, std::memory_order_seq_cst);
-  // First what we know of, then the bodies that were sent before it, then the use of what we know: so neither a frame
-  // nor a held counter gets ahead of a body that was sent before it. The version is read behind the frames, so that
-  // counters that were held before a frame was sent are noted with it.
-  frames_.Refresh();
+  // First the held counters that we know of, then the frames and bodies that were sent before them, at the end the use
+  // of the counters: so no counter gets ahead of a frame or a body, and no frame of a body.
   const std::uint64_t version = shared_.progress_version.load(std::memory_order_seq_cst);
   const bool has_news = version != version_seen_;
   version_seen_ = version;
   if (has_news) NoteHeldProgress();
+  frames_.Refresh();
   ACCELMESH_RETURN_IF_ERROR(LandPieces());
-  if (has_news) ReleaseHeldProgress();
-  for (int count = 0; count < kFramesPerPump && frames_.Known(); ++count) {
-    std::size_t size = 0;
-    if (frames_.Pop(frame_.get(), limits::kFrameBytesMax, size) != RingStatus::kOk) {
-      return Corrupt("the server wrote a frame that is none into the ring");
+  if (frames_.Known()) {
+    while (frames_.Known()) {
+      std::size_t size = 0;
+      if (frames_.Pop(frame_.get(), limits::kFrameBytesMax, size) != RingStatus::kOk) {
+        return Corrupt("the server wrote a frame that is none into the ring");
+      }
+      sink.OnFrame({frame_.get(), size});
+      ++frames_taken_;
     }
-    sink.OnFrame({frame_.get(), size});
+    shared_.frames_taken.store(frames_taken_, std::memory_order_release);
   }
+  if (has_news) ReleaseHeldProgress();
   return {};
 }
 

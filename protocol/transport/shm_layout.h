@@ -46,8 +46,10 @@ struct Shared {
   alignas(64) std::atomic<std::uint64_t> progress_version{0};
   // Pieces of bulk that the client has landed (or dropped, if nobody expects them any more).
   alignas(64) std::atomic<std::uint64_t> pieces_landed{0};
+  std::atomic<std::uint64_t> frames_taken{0};  // of the down lane, handed on by the client
   alignas(64) ProgressPage progress;
-  // Values of completed[] that wait for pieces to land; `held_streams` has a bit for each that was written.
+  // Values of completed[] that wait for pieces to land and frames to be taken; `held_streams` has a bit for each that
+  // was written.
   alignas(64) std::atomic<std::uint64_t> held_streams[limits::kStreamsMax / 64];
   std::atomic<std::uint64_t> held_completed[limits::kStreamsMax];
   alignas(64) ReleasedFlags up_released;

@@ -98,7 +98,11 @@ class ShmServer final : public ServerChannel {
       return {Code::kLimitExceeded, "Send.frame",
               "a frame has at most 1 MiB, this one " + std::to_string(frame.size())};
     }
-    return end_.SendFrame(down_, frame, deadline);
+    // Counted before it can be taken, like pieces.
+    frames_sent_.fetch_add(1, std::memory_order_seq_cst);
+    Status sent = end_.SendFrame(down_, frame, deadline);
+    if (!sent.ok()) frames_sent_.fetch_sub(1, std::memory_order_seq_cst);
+    return sent;
   }
 
   Status SendBulk(std::uint64_t token, std::uint64_t offset, ByteView body, Deadline deadline) override {
@@ -114,7 +118,8 @@ class ShmServer final : public ServerChannel {
 
   void PublishCompleted(std::uint32_t stream, std::uint64_t sequence) override {
     if (stream >= limits::kStreamsMax) return;
-    if (shared_.pieces_landed.load(std::memory_order_acquire) == pieces_sent_.load(std::memory_order_seq_cst)) {
+    if (shared_.pieces_landed.load(std::memory_order_acquire) == pieces_sent_.load(std::memory_order_seq_cst) &&
+        shared_.frames_taken.load(std::memory_order_acquire) == frames_sent_.load(std::memory_order_seq_cst)) {
       StoreMax(shared_.progress.completed[stream], sequence);
     } else {
       StoreMax(shared_.held_completed[stream], sequence);
@@ -168,6 +173,7 @@ class ShmServer final : public ServerChannel {
   FrameLane pieces_;
   SlotAllocator slots_;
   std::atomic<std::uint64_t> pieces_sent_{0};
+  std::atomic<std::uint64_t> frames_sent_{0};
   std::atomic<bool> interrupted_{false};
   Mutex error_mutex_;
   // The error that was published.

@@ -103,6 +103,7 @@ class ZmqClient final : public ClientChannel {
 
   // The pumping thread's.
   Monitor down_monitor_;
+  Monitor bulk_down_monitor_;
   Socket down_;
   Socket bulk_down_;
   // A message from the down lane that was sent after bodies which have not landed yet; nothing behind it is read.
@@ -125,6 +126,7 @@ Status ZmqClient::Attach(const std::array<Endpoint, kLanes>& endpoints, ByteView
       ACCELMESH_RETURN_IF_ERROR(up_[lane].monitor.Watch(*context_, socket, kMonitorNames[lane]));
     }
     if (lane == kDownLane) ACCELMESH_RETURN_IF_ERROR(down_monitor_.Watch(*context_, socket, "down"));
+    if (lane == kBulkDownLane) ACCELMESH_RETURN_IF_ERROR(bulk_down_monitor_.Watch(*context_, socket, "bulk-down"));
     ACCELMESH_RETURN_IF_ERROR(socket.Connect(endpoints[lane]));
     flatbuffers::FlatBufferBuilder builder;
     builder.Finish(wire::CreateAttach(builder, builder.CreateVector(secret.data(), secret.size()),
@@ -207,7 +209,7 @@ bool ZmqClient::ServerHasEnded() {
   if (now < next_liveness_) return false;
   next_liveness_ = now + std::chrono::milliseconds(kLivenessMs);
   int descriptor = 0;
-  return down_monitor_.NextEnd(descriptor);
+  return down_monitor_.NextEnd(descriptor) || bulk_down_monitor_.NextEnd(descriptor);
 }
 
 bool ZmqClient::WaitForInput(Deadline deadline) {

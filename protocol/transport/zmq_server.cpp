@@ -200,6 +200,7 @@ class ZmqServer final : public ServerChannel {
   std::shared_ptr<std::atomic<std::size_t>> held_bytes_ = std::make_shared<std::atomic<std::size_t>>(0);
   int client_descriptor_ = -1;  // of the command lane's connection
   const Instant opened_at_ = Clock::now();
+  bool end_seen_ = false;  // by the monitor
   bool disconnected_ = false;
   Instant next_liveness_{};
   bool left_ = false;
@@ -256,8 +257,9 @@ Status ZmqServer::Send(ByteView frame, Deadline deadline) {
   }
   const std::uint64_t acknowledged = acknowledged_.load(std::memory_order_acquire);
   Message message(frame, {pieces_sent_.load(std::memory_order_acquire), acknowledged, MessageKind::kFrame});
-  StoreMax(announced_, acknowledged);
-  return Enqueue(kFrames, std::move(message), deadline);
+  Status queued = Enqueue(kFrames, std::move(message), deadline);
+  if (queued.ok()) StoreMax(announced_, acknowledged);
+  return queued;
 }
 
 Status ZmqServer::SendBulk(std::uint64_t token, std::uint64_t offset, ByteView body, Deadline deadline) {
@@ -460,9 +462,10 @@ bool ZmqServer::ClientGone(bool accept_commands) {
   next_liveness_ = now + std::chrono::milliseconds(kLivenessMs);
   int descriptor = -1;
   while (monitor_.NextEnd(descriptor)) {
-    if (descriptor >= 0 && descriptor == client_descriptor_) disconnected_ = true;
+    if (descriptor >= 0 && descriptor == client_descriptor_) end_seen_ = true;
   }
-  if (disconnected_) {
+  if (end_seen_) {
+    disconnected_ = true;
     // What it sent before is still taken in: every lane once more, without sleeping.
     wakeup_.Set();
     for (RouterLane& lane : lanes_) lane.router.NoteReadable();
@@ -486,7 +489,7 @@ void ZmqServer::Sleep(bool accept_commands, bool blocked, Deadline deadline) {
   if ((blocked && lanes_[kDownLane].attached) || full) timeout = std::min(timeout, kBlockedRetryMs);
   sleeping_.store(true, std::memory_order_seq_cst);
   const bool awake =
-      readable || interrupted_.load() || closed_.load() || progress_dirty_.load() || (queued_.load() && !blocked);
+      readable || interrupted_.load() || closed_.load() || ((progress_dirty_.load() || queued_.load()) && !blocked);
   const int ready = poll(fds, 1 + kLanes, awake ? 0 : timeout);
   sleeping_.store(false, std::memory_order_relaxed);
   if (ready <= 0) return;
@@ -532,10 +535,12 @@ void ZmqServer::Admit(Lane index, const Message& id, const Message& message, boo
     return;
   }
   if (index == kCommandLane) {
-    // Ends of earlier connections that had the same descriptor number are none of ours.
-    for (int descriptor; monitor_.NextEnd(descriptor);) {
-    }
     client_descriptor_ = zmq_msg_get(const_cast<Message&>(message).get(), ZMQ_SRCFD);
+    // An end counts unless a connection with the same number has begun since: the client may be gone before its message
+    // is read, and earlier connections may have had its number.
+    for (Monitor::Event event; monitor_.Next(event);) {
+      if (event.descriptor == client_descriptor_) end_seen_ = !event.begins;
+    }
   }
   lane.peer.assign(id.bytes().begin(), id.bytes().end());
   lane.attached = true;

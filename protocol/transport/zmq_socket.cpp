@@ -173,7 +173,7 @@ Io Socket::TryReceive(Message& message) {
 
 Status Monitor::Watch(const Context& context, const Socket& socket, const char* name) {
   const std::string address = std::string("inproc://") + name;
-  constexpr int kEvents = ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED |
+  constexpr int kEvents = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED |
                           ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
   if (zmq_socket_monitor(socket.get(), address.c_str(), kEvents) != 0) {
     return ZmqStatus(zmq_errno(), "zmq::Monitor::Watch", "zmq_socket_monitor");
@@ -183,19 +183,29 @@ Status Monitor::Watch(const Context& context, const Socket& socket, const char* 
   return ZmqStatus(zmq_errno(), "zmq::Monitor::Watch", "zmq_connect");
 }
 
-bool Monitor::NextEnd(int& descriptor) {
-  Message event;
-  if (pair_.TryReceive(event) != Io::kDone) return false;
+bool Monitor::Next(Event& event) {
+  Message part;
+  if (pair_.TryReceive(part) != Io::kDone) return false;
   std::uint16_t kind = 0;
   std::uint32_t value = 0;
-  if (event.bytes().size() >= sizeof(kind) + sizeof(value)) {
-    std::memcpy(&kind, event.bytes().data(), sizeof(kind));
-    std::memcpy(&value, event.bytes().data() + sizeof(kind), sizeof(value));
+  if (part.bytes().size() >= sizeof(kind) + sizeof(value)) {
+    std::memcpy(&kind, part.bytes().data(), sizeof(kind));
+    std::memcpy(&value, part.bytes().data() + sizeof(kind), sizeof(value));
   }
-  while (event.more() && pair_.TryReceive(event) == Io::kDone) {
+  while (part.more() && pair_.TryReceive(part) == Io::kDone) {
   }
-  descriptor = kind == ZMQ_EVENT_DISCONNECTED ? static_cast<int>(value) : -1;
+  event.begins = kind == ZMQ_EVENT_ACCEPTED;
+  event.descriptor = event.begins || kind == ZMQ_EVENT_DISCONNECTED ? static_cast<int>(value) : -1;
   return true;
+}
+
+bool Monitor::NextEnd(int& descriptor) {
+  for (Event event; Next(event);) {
+    if (event.begins) continue;
+    descriptor = event.descriptor;
+    return true;
+  }
+  return false;
 }
 
 Status ZmqStatus(int error, const char* where, const std::string& what) {

@@ -149,8 +149,13 @@ class Monitor {
   // `name` is unique in its context. Call before the socket connects or binds.
   Status Watch(const Context& context, const Socket& socket, const char* name);
   void* get() const { return pair_.get(); }
-  // The next event, never waiting: the number of the connection's descriptor that ended, or -1 for an attempt that
-  // failed; false if there is none.
+  struct Event {
+    bool begins = false;  // a connection was accepted; otherwise one has ended, or an attempt failed
+    int descriptor = -1;  // the connection's, or -1 for an attempt
+  };
+  // The next event, never waiting; false if there is none. Numbers of descriptors are used again.
+  bool Next(Event& event);
+  // The same for ends alone.
   bool NextEnd(int& descriptor);
 
  private:

@@ -320,6 +320,37 @@ TEST_P(TransportTest, ProgressNeverGetsAheadOfABody) {
   EXPECT_EQ(seen, static_cast<std::uint64_t>(kRounds));
 }
 
+TEST_P(TransportTest, ProgressNeverGetsAheadOfAFrame) {
+  Executor executor(server());
+  constexpr int kRounds = 300;
+  constexpr int kFramesEach = 10;
+  std::thread sender([&] {
+    for (int i = 0; i < kRounds; ++i) {
+      for (int f = 0; f < kFramesEach; ++f) ASSERT_TRUE(server().Send(AsBytes(Numbered(f)), In(10000)).ok());
+      server().PublishCompleted(3, i + 1);
+    }
+  });
+  Collector sink;
+  EXPECT_TRUE(PumpUntil(client(), sink, [&] {
+                const std::uint64_t now = client().progress().completed[3].load(std::memory_order_acquire);
+                EXPECT_GE(sink.frames.size(), now * kFramesEach);
+                return now == kRounds;
+              }).ok());
+  sender.join();
+}
+
+// Nor for a client that looks at the counter alone.
+TEST_P(TransportTest, ProgressWaitsForAClientThatTakesNoFrames) {
+  Executor executor(server());
+  ASSERT_TRUE(server().Send(AsBytes(Numbered(1)), In(10000)).ok());
+  server().PublishCompleted(3, 1);
+  usleep(20000);
+  EXPECT_EQ(client().progress().completed[3].load(), 0u);
+  Collector sink;
+  EXPECT_TRUE(PumpUntil(client(), sink, [&] { return client().progress().completed[3].load() == 1; }).ok());
+  EXPECT_EQ(sink.frames.size(), 1u);
+}
+
 TEST_P(TransportTest, ProgressBecomesVisible) {
   Executor executor(server());
   Collector sink;
