@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <system_error>
 
 #include "protocol/base/log.h"
 
@@ -55,16 +56,35 @@ void FinishFrame(Bytes& frame, std::uint32_t records) {
 CommandStream::CommandStream(std::unique_ptr<ClientChannel> channel, std::function<void(std::string_view)> output)
     : channel_(std::move(channel)), output_(std::move(output)) {
   batch_.reserve(kBatchBytes + limits::kRecordBytesMax);
+}
+
+CommandStream::~CommandStream() { Close(); }
+
+bool CommandStream::StartFlusher() {
+  const MutexLock lock(flusher_mu_);
+  if (has_flusher_.load(std::memory_order_relaxed)) return true;
+  if (stop_flusher_) return false;
   // The program's signals are for its own threads: the flusher inherits a full mask.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  flusher_ = std::thread([this] { FlusherMain(); });
+  try {
+    flusher_ = std::thread([this] { FlusherMain(); });
+    has_flusher_.store(true, std::memory_order_release);
+  } catch (const std::system_error& error) {
+    if (!flusher_failed_) log::Warning("CommandStream", std::string("no thread for gathering: ") + error.what());
+    flusher_failed_ = true;
+  }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return has_flusher_.load(std::memory_order_relaxed);
 }
 
-CommandStream::~CommandStream() { Close(); }
+void CommandStream::WakeFlusher() {
+  const MutexLock lock(flusher_mu_);
+  flusher_asleep_.store(false, std::memory_order_seq_cst);
+  flusher_cv_.NotifyOne();
+}
 
 Result<std::uint64_t> CommandStream::Append(std::uint16_t command, ByteView body, ByteView payload, bool urgent) {
   if (RecordBytes(body.size(), payload.size()) > limits::kRecordBytesMax) {
@@ -93,10 +113,10 @@ Result<std::uint64_t> CommandStream::Append(std::uint16_t command, ByteView body
       wake = batch_records_ == 1;
     }
   }
-  if (wake && flusher_asleep_.load(std::memory_order_seq_cst)) {
-    const MutexLock lock(flusher_mu_);
-    flusher_asleep_.store(false, std::memory_order_seq_cst);
-    flusher_cv_.NotifyOne();
+  if (wake && !HasFlusher()) {
+    ACCELMESH_RETURN_IF_ERROR(Flush());
+  } else if (wake && flusher_asleep_.load(std::memory_order_seq_cst)) {
+    WakeFlusher();
   }
   return sequence;
 }
@@ -113,7 +133,7 @@ Status CommandStream::AppendSide(std::uint16_t command, ByteView body) {
 }
 
 Status CommandStream::SendBulk(std::uint64_t token, ByteView body) {
-  Status sent = channel_->SendBulk(token, body, Deadline::Never());
+  const Status sent = SendReceiving([&](Deadline deadline) { return channel_->SendBulk(token, body, deadline); });
   if (!sent.ok()) {
     End();
     return sent;
@@ -132,8 +152,9 @@ Status CommandStream::FlushLocked() {
   FinishFrame(batch_, batch_records_);
   statistics_.frames.fetch_add(1, std::memory_order_relaxed);
   statistics_.command_bytes.fetch_add(batch_.size(), std::memory_order_relaxed);
-  // A server that is busy may keep a sender waiting for as long as its kernels run; what ends the wait is its end.
-  Status sent = channel_->Send(UpLane::kCommand, batch_, Deadline::Never());
+  const Status sent = SendReceiving([this](Deadline deadline) ACCELMESH_REQUIRES(append_mu_) {
+    return channel_->Send(UpLane::kCommand, batch_, deadline);
+  });
   if (!sent.ok()) {
     End();
     return sent;
@@ -187,9 +208,11 @@ Result<Reply> CommandStream::FinishCall(std::uint64_t sequence, Deadline deadlin
     const MutexLock lock(reply_mu_);
     const auto early = early_replies_.find(sequence);
     if (early != early_replies_.end()) {
-      Reply reply = std::move(early->second);
+      const bool is_whole = early->second.is_whole;
+      call.reply = std::move(early->second.reply);
+      early_reply_bytes_ -= call.reply.body.size();
       early_replies_.erase(early);
-      return reply;
+      if (is_whole) return std::move(call.reply);
     }
     call.next = waiting_calls_;
     waiting_calls_ = &call;
@@ -211,23 +234,40 @@ Result<Reply> CommandStream::FinishCall(std::uint64_t sequence, Deadline deadlin
   return std::move(call.reply);
 }
 
-void CommandStream::TakeReply(const wire::Down& down) {
-  Reply reply;
-  reply.device_status = down.device_status();
-  reply.code = down.code();
-  if (down.text() != nullptr) reply.text = down.text()->string_view();
-  if (down.body() != nullptr) reply.body.assign(down.body()->begin(), down.body()->end());
+namespace {
+
+// Adds what a frame carries of a reply; false if it is more than a reply may be.
+bool AddPart(const wire::Down& down, Reply* reply) {
+  reply->device_status = down.device_status();
+  reply->code = down.code();
+  if (down.text() != nullptr) reply->text = down.text()->string_view();
+  if (down.body() == nullptr) return true;
+  if (down.body()->size() > limits::kReplyBytesMax - reply->body.size()) return false;
+  reply->body.insert(reply->body.end(), down.body()->begin(), down.body()->end());
+  return true;
+}
+
+}  // namespace
+
+bool CommandStream::TakeReply(const wire::Down& down, bool is_last) {
   const MutexLock lock(reply_mu_);
   for (WaitingCall** link = &waiting_calls_; *link != nullptr; link = &(*link)->next) {
     WaitingCall* const call = *link;
     if (call->sequence != down.sequence()) continue;
+    if (!AddPart(down, &call->reply)) return false;
+    if (!is_last) return true;
     *link = call->next;
-    call->reply = std::move(reply);
     call->is_answered.store(true, std::memory_order_release);  // it may be gone after this
-    return;
+    return true;
   }
   // The caller has not come to its wait yet. A server that answers what nobody asked must not fill our memory.
-  if (early_replies_.size() < kRepliesMax) early_replies_[down.sequence()] = std::move(reply);
+  if (early_replies_.size() >= kRepliesMax) return false;
+  EarlyReply& early = early_replies_[down.sequence()];
+  early_reply_bytes_ -= early.reply.body.size();
+  const bool fits = !early.is_whole && AddPart(down, &early.reply);
+  early.is_whole = is_last;
+  early_reply_bytes_ += early.reply.body.size();
+  return fits && early_reply_bytes_ <= limits::kReplyBytesMax;
 }
 
 Status CommandStream::PumpOnce(Deadline deadline) {
@@ -249,12 +289,12 @@ Status CommandStream::PumpOnce(Deadline deadline) {
   return pumped;
 }
 
-Status CommandStream::WaitForPump(Deadline deadline) {
+Status CommandStream::WaitForPump(std::uint64_t round, Deadline deadline) {
   const Instant slice = std::min(deadline.at(), Clock::now() + kWaitSlice);
   {
     const MutexLock lock(pump_mu_);
-    const std::uint64_t round = pump_round_;
-    while (pump_round_ == round && pumping_.load(std::memory_order_seq_cst) && pump_cv_.WaitUntil(pump_mu_, slice)) {
+    while (pump_round_.load(std::memory_order_relaxed) == round && pumping_.load(std::memory_order_seq_cst) &&
+           pump_cv_.WaitUntil(pump_mu_, slice)) {
     }
   }
   return slice < deadline.at() || Clock::now() < deadline.at() ? Status::Ok() : NotInTime();
@@ -265,7 +305,7 @@ void CommandStream::EndPump() {
   if (pump_waiters_.load(std::memory_order_seq_cst) == 0) return;
   {
     const MutexLock lock(pump_mu_);
-    ++pump_round_;
+    pump_round_.fetch_add(1, std::memory_order_seq_cst);
   }
   pump_cv_.NotifyAll();
 }
@@ -277,18 +317,24 @@ void CommandStream::Poll() {
   if (pumped.code() == Code::kClosed) End();
 }
 
+void CommandStream::EndForBadServer(const char* what) {
+  log::Error("CommandStream::OnFrame", std::string("the server ") + what + "; the session ends");
+  End();
+  channel_->Close();
+}
+
 void CommandStream::OnFrame(ByteView frame) {
   flatbuffers::Verifier verifier(frame.data(), frame.size());
-  if (!verifier.VerifyBuffer<wire::Down>(nullptr)) {
-    log::Error("CommandStream::OnFrame", "a frame from the server does not verify; the session ends");
-    End();
-    channel_->Close();
-    return;
-  }
+  if (!verifier.VerifyBuffer<wire::Down>(nullptr)) return EndForBadServer("sends a frame that does not verify");
   const auto& down = *flatbuffers::GetRoot<wire::Down>(frame.data());
   const std::string_view text = down.text() != nullptr ? down.text()->string_view() : std::string_view{};
   switch (down.kind()) {
-    case wire::DownKind::Reply: TakeReply(down); break;
+    case wire::DownKind::Reply:
+    case wire::DownKind::ReplyPart:
+      if (!TakeReply(down, down.kind() == wire::DownKind::Reply)) {
+        EndForBadServer("answers more than was asked");
+      }
+      break;
     case wire::DownKind::ErrorText: log::Error("device", std::string(text)); break;
     case wire::DownKind::Output:
       if (output_) output_(text);
@@ -308,9 +354,9 @@ void CommandStream::FlusherMain() {
         flusher_asleep_.store(true, std::memory_order_seq_cst);
         bool gathered = false;
         {
-          // A record appended just before the flag was set did not wake us: look once more.
+          // What was added just before the flag was set did not wake us: look once more.
           const MutexLock append_lock(append_mu_);
-          gathered = !batch_.empty();
+          gathered = !batch_.empty() || pending_effects_.load(std::memory_order_seq_cst) > 0;
         }
         if (!gathered) {
           while (!stop_flusher_ && flusher_asleep_.load(std::memory_order_relaxed)) flusher_cv_.Wait(flusher_mu_);

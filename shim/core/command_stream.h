@@ -97,7 +97,10 @@ class CommandStream final : private FrameSink {
   StreamStatistics& statistics() { return statistics_; }
   bool closed() const { return closed_.load(std::memory_order_acquire); }
   // While above zero, somebody has to receive even if no thread waits: the flusher does.
-  void AddPendingEffects(int delta) { pending_effects_.fetch_add(delta, std::memory_order_relaxed); }
+  void AddPendingEffects(int delta) {
+    pending_effects_.fetch_add(delta, std::memory_order_seq_cst);
+    if (delta > 0 && HasFlusher()) WakeFlusher();
+  }
 
   // The session cannot go on: later posts and waits fail at once. Whoever finds that out says it here.
   void End() { closed_.store(true, std::memory_order_release); }
@@ -130,13 +133,32 @@ class CommandStream final : private FrameSink {
   Status TakeInSomething(Deadline deadline, const Predicate& done) {
     if (!pumping_.exchange(true, std::memory_order_acquire)) return PumpOnce(deadline);
     const PumpWaiter waiter(*this);
-    // Once more, now that whoever receives knows of us.
-    return done() ? Status::Ok() : WaitForPump(deadline);
+    const std::uint64_t round = pump_round_.load(std::memory_order_seq_cst);
+    // Once more, now that whoever receives knows of us: from here on the end of a round is told.
+    return done() ? Status::Ok() : WaitForPump(round, deadline);
+  }
+  // `send`, again and again until there is room. A server that is busy may keep a sender waiting for as long as its
+  // kernels run; what ends the wait is its end. Meanwhile somebody must receive: it may be waiting for room to us.
+  template <typename Send>
+  Status SendReceiving(Send send) {
+    Status sent = send(Deadline::Poll());
+    while (sent.code() == Code::kDeadlineExceeded && !closed()) {
+      Poll();
+      sent = send(Deadline::After(std::chrono::milliseconds(1)));
+    }
+    return sent;
   }
   Status PumpOnce(Deadline deadline);
-  Status WaitForPump(Deadline deadline) ACCELMESH_EXCLUDES(pump_mu_);
+  Status WaitForPump(std::uint64_t round, Deadline deadline) ACCELMESH_EXCLUDES(pump_mu_);
   void OnFrame(ByteView frame) override;
-  void TakeReply(const wire::Down& down);
+  // Takes a reply, or a part of one. False if the server answers more than it may.
+  bool TakeReply(const wire::Down& down, bool is_last);
+  void EndForBadServer(const char* what);
+  // The flusher starts with the first thing that it has to do: over shared memory mostly never. False if the system
+  // gives no thread: then what is gathered leaves at once, and effects land when somebody waits.
+  bool HasFlusher() { return has_flusher_.load(std::memory_order_acquire) || StartFlusher(); }
+  bool StartFlusher() ACCELMESH_EXCLUDES(flusher_mu_);
+  void WakeFlusher() ACCELMESH_EXCLUDES(flusher_mu_);
   void FlusherMain();
   void ReleaseAcknowledged() ACCELMESH_REQUIRES(append_mu_);
   void EndPump() ACCELMESH_EXCLUDES(pump_mu_);
@@ -168,17 +190,24 @@ class CommandStream final : private FrameSink {
   Instant slice_end_ = Clock::now();
   Mutex pump_mu_;
   CondVar pump_cv_;
-  std::uint64_t pump_round_ ACCELMESH_GUARDED_BY(pump_mu_) = 0;
+  std::atomic<std::uint64_t> pump_round_{0};  // grows under pump_mu_
 
   Mutex reply_mu_;
   WaitingCall* waiting_calls_ ACCELMESH_GUARDED_BY(reply_mu_) = nullptr;
   // Arrived before their callers waited.
-  std::unordered_map<std::uint64_t, Reply> early_replies_ ACCELMESH_GUARDED_BY(reply_mu_);
+  struct EarlyReply {
+    Reply reply;
+    bool is_whole = false;
+  };
+  std::unordered_map<std::uint64_t, EarlyReply> early_replies_ ACCELMESH_GUARDED_BY(reply_mu_);
+  std::size_t early_reply_bytes_ ACCELMESH_GUARDED_BY(reply_mu_) = 0;
 
   Mutex flusher_mu_;
   CondVar flusher_cv_;
-  std::atomic<bool> flusher_asleep_{true};
+  std::atomic<bool> has_flusher_{false};
+  std::atomic<bool> flusher_asleep_{false};
   bool stop_flusher_ ACCELMESH_GUARDED_BY(flusher_mu_) = false;
+  bool flusher_failed_ ACCELMESH_GUARDED_BY(flusher_mu_) = false;
   std::thread flusher_;
 };
 

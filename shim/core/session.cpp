@@ -191,36 +191,32 @@ DeviceResult ClientSession::CreateStream(std::uint32_t device, wire::StreamKind 
 }
 
 DeviceResult ClientSession::DestroyStream(Stream* stream) {
-  const std::uint32_t slot = stream->slot;
-  const auto posted = commands_->Post(wire::StreamDestroy(slot, 0));
-  if (!posted.ok()) return Lost(posted.status());
-  handle_generation_.fetch_add(1, std::memory_order_acq_rel);
-  const std::uint64_t last = stream->last_sequence.load(std::memory_order_acquire);
-  // The slot's counter must have passed before somebody else counts on it; a destroyed stream's work goes on natively.
   std::unique_ptr<Stream> gone;
   {
     const MutexLock lock(stream_mu_);
-    gone = std::move(streams_[slot]);
-    if (!Passed(slot, last)) {
-      // Kept as a nameless stream, so that quarantine and device synchronise still see its work.
-      auto rest = std::make_unique<Stream>();
-      rest->slot = slot;
-      rest->device = gone->device;
-      rest->kind = gone->kind;
-      rest->last_sequence.store(last);
-      zombies_.push_back(slot);
-      streams_[slot] = std::move(rest);
-    }
-    for (auto zombie = zombies_.begin(); zombie != zombies_.end();) {
-      std::unique_ptr<Stream>& place = streams_[*zombie];
-      if (place != nullptr && OwnWorkPassed(*place)) {
-        place = nullptr;
-        zombie = zombies_.erase(zombie);
-      } else {
-        ++zombie;
-      }
-    }
+    const auto found =
+        std::find_if(streams_.begin(), streams_.end(), [stream](const auto& s) { return s.get() == stream; });
+    if (found == streams_.end()) return kInvalidHandle;  // another thread was first
+    gone = std::move(*found);
+    handle_generation_.fetch_add(1, std::memory_order_acq_rel);
+    // Kept as a nameless stream while its work goes on, as it does natively: quarantine and device synchronise still
+    // see it, and nobody else counts on the slot's counter.
+    auto rest = std::make_unique<Stream>();
+    rest->slot = gone->slot;
+    rest->device = gone->device;
+    rest->kind = gone->kind;
+    rest->last_sequence.store(gone->last_sequence.load(std::memory_order_acquire));
+    *found = std::move(rest);
   }
+  const auto posted = commands_->Post(wire::StreamDestroy(gone->slot, 0));
+  if (!posted.ok()) return Lost(posted.status());
+  const MutexLock lock(stream_mu_);
+  zombies_.push_back(gone->slot);
+  std::erase_if(zombies_, [this](std::uint32_t slot) ACCELMESH_REQUIRES(stream_mu_) {
+    if (!OwnWorkPassed(*streams_[slot])) return false;
+    streams_[slot] = nullptr;
+    return true;
+  });
   return 0;
 }
 
@@ -286,12 +282,19 @@ DeviceResult ClientSession::CreateEvent(std::uint32_t device, bool timing, Event
 }
 
 DeviceResult ClientSession::DestroyEvent(Event* event) {
-  const auto posted = commands_->Post(wire::EventDestroy(event->id, 0));
+  std::unique_ptr<Event> gone;
+  {
+    const MutexLock lock(stream_mu_);
+    const auto found = events_.find(event);
+    if (found == events_.end()) return kInvalidHandle;  // another thread was first
+    gone = std::move(found->second);
+    events_.erase(found);
+    handle_generation_.fetch_add(1, std::memory_order_acq_rel);
+  }
+  const auto posted = commands_->Post(wire::EventDestroy(gone->id, 0));
   if (!posted.ok()) return Lost(posted.status());
-  handle_generation_.fetch_add(1, std::memory_order_acq_rel);
   const MutexLock lock(stream_mu_);
-  free_event_ids_.push_back(event->id);
-  events_.erase(event);
+  free_event_ids_.push_back(gone->id);
   return 0;
 }
 

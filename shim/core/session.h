@@ -196,6 +196,8 @@ class ClientSession {
   // Pinned memory that the server writes in place: noted when posted, forgotten when passed.
   void NotePinnedWrite(std::uint32_t slot, std::uint64_t sequence);
   bool PinnedWritesPending();
+  // Whether an asynchronous copy into pinned memory may not have landed yet.
+  bool HostWritesPending();
 
   std::unique_ptr<CommandStream> commands_;
   Window window_;
@@ -217,8 +219,12 @@ class ClientSession {
   std::unordered_map<std::uint32_t, std::uint64_t> pinned_writes_
       ACCELMESH_GUARDED_BY(pinned_mu_);  // stream slot -> its last
   std::atomic<bool> any_pinned_write_{false};
-  std::vector<std::uint64_t> landing_
-      ACCELMESH_GUARDED_BY(pinned_mu_);  // tokens of asynchronous copies into host memory
+  struct Landing {
+    std::uint64_t token;
+    std::uint32_t slot;
+    std::uint64_t sequence;
+  };
+  std::vector<Landing> landing_ ACCELMESH_GUARDED_BY(pinned_mu_);  // asynchronous copies into host memory
   std::atomic<int> landing_count_{0};
 
   struct KnownHandle;

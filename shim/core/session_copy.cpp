@@ -8,8 +8,6 @@
 namespace accelmesh {
 namespace {
 
-// Up to this size the bytes ride in the command itself.
-constexpr std::uint64_t kInlineBytesMax = 4096;
 // A synchronous copy from pinned memory up to this size is copied out and posted; beyond it, done in place and awaited.
 constexpr std::uint64_t kPinnedCopyOutMax = 64 * limits::kKiB;
 // A pageable copy beyond this size waits for its stream first, so that the server never holds more than a few bodies
@@ -33,11 +31,13 @@ DeviceResult ClientSession::CopyToDevice(Stream* stream, std::uint64_t dst, cons
     const DeviceResult posted = PostOn(stream, wire::Copy(DevicePlace(dst), place, bytes, stream->slot, 0));
     return posted != 0 || !wait ? posted : Synchronize(*stream);
   }
-  // Copied at the call. Asynchronous results on their way into this very memory must have landed first.
-  if (is_pinned && (landing_count_.load(std::memory_order_acquire) > 0 || PinnedWritesPending())) {
-    if (const DeviceResult waited = SynchronizeDevice(stream->device); waited != 0) return waited;
+  // Copied at the call. Asynchronous results on their way into this very memory must have landed first; and behind a
+  // synchronous copy a program may read what its stream has written before.
+  if ((is_pinned || wait) && HostWritesPending()) {
+    const DeviceResult waited = is_pinned ? SynchronizeDevice(stream->device) : Synchronize(*stream);
+    if (waited != 0) return waited;
   }
-  if (bytes <= kInlineBytesMax) {
+  if (bytes <= limits::kInlineBytesMax) {
     const wire::Place place(0, 0, wire::PlaceKind::Inline);
     return PostOn(stream, wire::Copy(DevicePlace(dst), place, bytes, stream->slot, 0), {from, bytes});
   }
@@ -86,7 +86,7 @@ DeviceResult ClientSession::CopyToHost(Stream* stream, void* dst, std::uint64_t 
     // Lands while the program goes on; the flusher receives if nobody else does.
     {
       const MutexLock lock(pinned_mu_);
-      landing_.push_back(token);
+      landing_.push_back({token, stream->slot, sequence});
     }
     landing_count_.fetch_add(1, std::memory_order_release);
     commands_->AddPendingEffects(1);
@@ -128,15 +128,21 @@ bool ClientSession::PinnedWritesPending() {
   return !pinned_writes_.empty();
 }
 
+bool ClientSession::HostWritesPending() {
+  return landing_count_.load(std::memory_order_acquire) > 0 || PinnedWritesPending();
+}
+
 void ClientSession::ReapLanded() {
   if (landing_count_.load(std::memory_order_acquire) == 0) return;
   const MutexLock lock(pinned_mu_);
   const std::size_t before = landing_.size();
-  const bool failed = commands_->progress().error.load(std::memory_order_acquire) != 0;
-  std::erase_if(landing_, [this, failed](std::uint64_t token) {
-    if (commands_->channel().BulkLanded(token)) return true;
-    if (failed) commands_->channel().CancelBulk(token);
-    return failed;
+  std::erase_if(landing_, [this](const Landing& landing) {
+    ClientChannel& channel = commands_->channel();
+    if (channel.BulkLanded(landing.token)) return true;
+    // Progress is published behind the bytes: a command that has passed without them has failed.
+    if (!Passed(landing.slot, landing.sequence)) return false;
+    if (!channel.BulkLanded(landing.token)) channel.CancelBulk(landing.token);
+    return true;
   });
   const int gone = static_cast<int>(before - landing_.size());
   landing_count_.fetch_sub(gone, std::memory_order_release);
@@ -153,6 +159,9 @@ DeviceResult ClientSession::CopyPitched(Stream* stream, const PitchedSide& dst, 
   if (dst.is_device && src.is_device) {
     return PostOn(stream, wire::CopyPitched(DevicePlace(dst.address), DevicePlace(src.address), dst.pitch, dst.slice,
                                             src.pitch, src.slice, width, height, depth, stream->slot, 0));
+  }
+  if (dst.is_device && HostWritesPending()) {
+    if (const DeviceResult waited = SynchronizeDevice(stream->device); waited != 0) return waited;
   }
   // Rows are packed on the way: as many as fit into a body, at least part of one.
   const std::uint64_t piece_max = commands_->channel().traits().bulk_bytes_preferred;

@@ -10,6 +10,7 @@ namespace accelmesh {
 // CUresult numbers that the client itself decides on.
 inline constexpr DeviceResult kInvalidValue = 1;
 inline constexpr DeviceResult kOutOfMemory = 2;
+inline constexpr DeviceResult kInvalidHandle = 400;
 inline constexpr DeviceResult kUnknown = 999;
 
 template <typename Predicate>
@@ -17,8 +18,6 @@ DeviceResult ClientSession::Wait(Predicate done) {
   // No deadline of ours: a kernel may run for days. What ends the wait early is the peer's end, which the channel sees.
   const Status waited = commands_->WaitUntil(done, Deadline::After(std::chrono::hours(24 * 365)));
   if (!waited.ok() && !done()) return Lost(waited);
-  // What a kernel printed is sent before its counter, but a counter in shared memory is seen before the frame is read.
-  commands_->Poll();
   return 0;
 }
 

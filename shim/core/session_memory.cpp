@@ -10,20 +10,38 @@
 #include "shim/core/session_inl.h"
 
 namespace accelmesh {
+namespace {
+
+// Gives a memfd its pages. In pieces: a signal interrupts a piece, which is then begun anew, so that a program under a
+// profiler's timer gets there, too.
+bool TakePages(int fd, std::uint64_t bytes) {
+  constexpr std::uint64_t kPiece = 4 * limits::kMiB;
+  for (std::uint64_t done = 0; done < bytes; done += kPiece) {
+    const auto piece = static_cast<off_t>(std::min(kPiece, bytes - done));
+    while (::fallocate(fd, 0, static_cast<off_t>(done), piece) != 0) {
+      if (errno != EINTR) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
 
 DeviceResult ClientSession::Malloc(std::uint32_t device, std::uint64_t bytes, std::uint64_t* address) {
   while (true) {
     std::uint64_t oldest = 0;
     bool could_fit = false;
-    const std::uint64_t passed = PassedByAll();
     {
       const MutexLock lock(memory_mu_);
       AddressSpace& space = memory_[device];
-      space.Release(passed);
+      // Asked under the lock: a range that is freed from now on waits for work that was posted before.
+      space.Release(PassedByAll());
       const Result<std::uint64_t> got = space.Allocate(bytes);
       if (got.ok()) {
         // Posted under the lock: an allocation must reach the server after the free whose range it reuses.
-        const auto posted = commands_->Post(wire::MemAlloc(*got, bytes, device, 0));
+        // The whole range, so that the server checks accesses by the same bounds as the client.
+        const std::uint64_t range_bytes = AlignUp(bytes, AddressSpace::kAlignment);
+        const auto posted = commands_->Post(wire::MemAlloc(*got, range_bytes, device, 0));
         if (!posted.ok()) return Lost(posted.status());
         *address = *got;
         return 0;
@@ -86,8 +104,7 @@ DeviceResult ClientSession::MallocPinned(std::size_t bytes, unsigned flags, void
   // A memfd, so that a server on this host can map the very pages; elsewhere it is ordinary memory.
   const int fd = ::memfd_create("accelmesh-pinned", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   // Its pages are taken now: later the want of one would be a signal instead of an error.
-  if (fd < 0 || ::ftruncate(fd, static_cast<off_t>(range.bytes)) != 0 ||
-      ::fallocate(fd, 0, 0, static_cast<off_t>(range.bytes)) != 0) {
+  if (fd < 0 || ::ftruncate(fd, static_cast<off_t>(range.bytes)) != 0 || !TakePages(fd, range.bytes)) {
     log::Error("cudaMallocHost", Status::System(errno, "memfd", "no pinned memory").text());
     if (fd >= 0) ::close(fd);
     return kOutOfMemory;

@@ -179,17 +179,62 @@ TEST_P(CopyTest, LaunchesFinishDuringALargeUpload) {
     uploading = false;
   });
   std::uint32_t finished = 0;
+  std::uint32_t finished_meanwhile = 0;
   while (uploading) {
     Launch(launches, "increment", {word});
     ASSERT_EQ(session().Synchronize(*launches), 0u);
     ++finished;
+    if (uploading) ++finished_meanwhile;
   }
   uploader.join();
-  EXPECT_GE(finished, 5u);
+  EXPECT_GE(finished_meanwhile, 1u) << "every launch waited for the upload";
   EXPECT_EQ(Read32(word), finished);
   Bytes last(16);
   ASSERT_EQ(session().CopyToHost(upload, last.data(), device + kBytes - 16, 16, true), 0u);
   EXPECT_EQ(last, Bytes(16, 0x3c));
+}
+
+// What is uploaded is what the program would read: results that are on their way into that memory come first.
+TEST_P(CopyTest, RowsOfPinnedMemoryAreUploadedBehindTheResultsInIt) {
+  constexpr std::uint64_t kRow = 64;
+  constexpr std::uint64_t kRows = 16 * 1024;
+  Stream* stream = NewStream(wire::StreamKind::NonBlocking);
+  const std::uint64_t from = Malloc(kRow * kRows);
+  const std::uint64_t to = Malloc(2 * kRow * kRows);
+  const Bytes pattern = Pattern(kRow * kRows, 5);
+  std::uint8_t* pinned = Pinned(kRow * kRows);
+  for (int round = 0; round < 5; ++round) {
+    std::memset(pinned, 0, kRow * kRows);
+    ASSERT_EQ(session().CopyToDevice(stream, from, pattern.data(), pattern.size(), true), 0u);
+    ASSERT_EQ(session().CopyToHost(stream, pinned, from, kRow * kRows, false), 0u);
+    const PitchedSide dst{to, 2 * kRow, 2 * kRow * kRows, true};
+    const PitchedSide src{reinterpret_cast<std::uint64_t>(pinned), kRow, kRow * kRows, false};
+    ASSERT_EQ(session().CopyPitched(stream, dst, src, kRow, kRows, 1, false), 0u);
+    Bytes all(2 * kRow * kRows);
+    ASSERT_EQ(session().CopyToHost(stream, all.data(), to, all.size(), true), 0u);
+    for (std::uint64_t r = 0; r < kRows; ++r) {
+      ASSERT_TRUE(std::equal(pattern.begin() + r * kRow, pattern.begin() + (r + 1) * kRow, all.begin() + 2 * r * kRow))
+          << "row " << r << " of round " << round;
+    }
+  }
+}
+
+// Behind a synchronous copy the program may read what its stream wrote before.
+TEST_P(CopyTest, ASynchronousUploadIsBehindEarlierResultsOfItsStream) {
+  Stream* stream = NewStream(wire::StreamKind::NonBlocking);
+  constexpr std::size_t kBytes = 4 * limits::kMiB;
+  const std::uint64_t device = Malloc(kBytes);
+  const std::uint64_t other = Malloc(4096);
+  const Bytes pattern = Pattern(kBytes, 6);
+  const Bytes small(4096, 1);
+  std::uint8_t* pinned = Pinned(kBytes);
+  for (int round = 0; round < 5; ++round) {
+    std::memset(pinned, 0, kBytes);
+    ASSERT_EQ(session().CopyToDevice(stream, device, pattern.data(), kBytes, true), 0u);
+    ASSERT_EQ(session().CopyToHost(stream, pinned, device, kBytes, false), 0u);
+    ASSERT_EQ(session().CopyToDevice(stream, other, small.data(), small.size(), true), 0u);
+    ASSERT_TRUE(std::equal(pattern.begin(), pattern.end(), pinned)) << "round " << round;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CopyTest, ::testing::ValuesIn(AllTransports()), NameOfTransport);

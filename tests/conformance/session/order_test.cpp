@@ -297,6 +297,25 @@ TEST_P(OrderTest, APostedCommandLeavesByItself) {
   EXPECT_TRUE(landed);
 }
 
+// Nor does a result need one that comes after a pause: whoever receives in the background may sleep by then.
+TEST_P(OrderTest, AResultLandsByItselfAfterAPause) {
+  void* pinned = nullptr;
+  ASSERT_EQ(session().MallocPinned(4096, 0, &pinned), 0u);
+  auto* seen = static_cast<std::uint8_t*>(pinned);
+  std::memset(seen, 0, 4096);
+  Stream* a = NewStream(wire::StreamKind::NonBlocking);
+  ASSERT_EQ(session().Fill(a, wire::Fill(to_, 4, 4, 4, 1, 1, 0x5b, 1, a->slot, 0)), 0u);
+  ASSERT_EQ(session().Synchronize(*a), 0u);
+  usleep(50000);
+  ASSERT_EQ(session().CopyToHost(a, seen, to_, 4, false), 0u);
+  bool landed = false;
+  for (int i = 0; i < 5000 && !landed; ++i) {
+    usleep(1000);
+    landed = PolledByte(seen + 3) == 0x5b;
+  }
+  EXPECT_TRUE(landed);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, OrderTest, ::testing::ValuesIn(AllTransports()), NameOfTransport);
 
 }  // namespace
