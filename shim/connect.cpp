@@ -38,6 +38,13 @@ std::string OwnFolder() {
 
 }  // namespace
 
+void PrepareToConnect(const std::string& url) {
+  const Result<Endpoint> endpoint = ParseEndpoint(url);
+  if (!endpoint.ok() || endpoint->scheme == Endpoint::Scheme::kShm) return;
+  // An error is found again, and said, when it matters.
+  (void)OpenPlugin(OwnFolder() + "/libaccelmesh_zmq.so", *endpoint).ok();
+}
+
 Result<std::unique_ptr<ClientChannel>> ConnectToServer(const std::string& url) {
   ACCELMESH_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(url));
   const char* emulate = std::getenv("ACCELMESH_EMULATE");

@@ -51,8 +51,8 @@ cudaError_t CopyLinear(ClientSession& session, Stream* stream, void* dst, const 
   } else if (to_device) {
     result = session.CopyToDevice(stream, Address(dst), src, count, wait);
   } else if (from_device) {
-    if (!wait) Runtime::Get().NoteHostWrite();
     result = session.CopyToHost(stream, dst, Address(src), count, wait);
+    if (!wait) Runtime::Get().NoteHostWrite();
   } else {
     result = session.Synchronize(*stream);
     if (result == 0) std::memmove(dst, src, count);
@@ -88,8 +88,8 @@ cudaError_t CopyBox(ClientSession& session, Stream* stream, PitchedSide dst, Pit
       }
     }
   } else {
-    if (!dst.is_device && !wait) Runtime::Get().NoteHostWrite();
     result = session.CopyPitched(stream, dst, src, width, height, depth, wait);
+    if (!dst.is_device && !wait) Runtime::Get().NoteHostWrite();
   }
   if (result != 0) return Done(session, result);
   return wait ? Done(session, session.TakeAsyncError()) : cudaSuccess;

@@ -54,9 +54,11 @@ cudaError_t cudaFree(void* pointer) {
   ACCELMESH_BEGIN_CALL();
   if (pointer == nullptr) return cudaSuccess;
   // CUDA waits for the device here. What a program can see of that is host memory that copies still write to.
-  if (Runtime::Get().TakeHostWrites()) {
+  const std::uint64_t writes = Runtime::Get().HostWrites();
+  if (!Runtime::Get().HostWritesSettled(writes)) {
     if (const DeviceResult waited = session.SynchronizeDevice(CurrentDevice()); waited != 0)
       return Done(session, waited);
+    Runtime::Get().SettleHostWrites(writes);
   }
   return Done(session, session.Free(Address(pointer)));
 }

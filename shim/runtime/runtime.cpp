@@ -101,9 +101,13 @@ cudaError_t Runtime::Connect() {
 }
 
 ClientSession* Runtime::OpenSession(cudaError_t* error) {
+  // Outside of the lock: opening a library takes the loader's, which a thread may hold that comes here from a
+  // constructor of a library it opens.
+  if (const char* server = std::getenv("ACCELMESH_SERVER"); server != nullptr) PrepareToConnect(server);
   const MutexLock lock(connect_mu_);
   if (!settled_) {
     settled_ = true;
+    error_ = cudaErrorInitializationError;  // should it throw
     error_ = Connect();
   }
   *error = error_;

@@ -52,10 +52,13 @@ class Runtime {
   cudaError_t sticky_seen() const { return static_cast<cudaError_t>(sticky_seen_.load(std::memory_order_relaxed)); }
 
   // Asynchronous copies into host memory may be on their way: what waits for the device implicitly must really wait.
-  void NoteHostWrite() { host_writes_.store(true, std::memory_order_release); }
-  bool TakeHostWrites() {
-    return host_writes_.load(std::memory_order_acquire) && host_writes_.exchange(false, std::memory_order_acq_rel);
+  // Counted: to be called behind the post. What a thread has waited for is settled for all, and no more than that.
+  void NoteHostWrite() { host_writes_.fetch_add(1, std::memory_order_release); }
+  std::uint64_t HostWrites() const { return host_writes_.load(std::memory_order_acquire); }
+  bool HostWritesSettled(std::uint64_t writes) const {
+    return host_writes_settled_.load(std::memory_order_acquire) >= writes;
   }
+  void SettleHostWrites(std::uint64_t writes) { StoreMax(host_writes_settled_, writes); }
 
   // Around fork().
   void LockForFork() ACCELMESH_THREAD_ATTRIBUTE(acquire_capability(connect_mu_)) { connect_mu_.lock(); }
@@ -68,7 +71,8 @@ class Runtime {
   std::atomic<ClientSession*> session_{nullptr};
   ClientSession* ended_ = nullptr;  // a session that is refused now; never freed, a thread may be inside it
   std::atomic<int> sticky_seen_{0};
-  std::atomic<bool> host_writes_{false};
+  std::atomic<std::uint64_t> host_writes_{0};
+  std::atomic<std::uint64_t> host_writes_settled_{0};
   std::atomic<int> devices_of_parent_{-1};
   DeviceFacts* devices_ = nullptr;  // written before session_, never freed
   Mutex connect_mu_;
