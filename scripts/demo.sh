@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 case "${1:-}" in
   "") scripts/setup.sh ;;
   --no-setup) ;;
-  *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,7s/^# \{0,1\}//p' scripts/demo.sh; exit 2 ;;
 esac
 
 echo "demo: building (a few minutes the first time)"

@@ -16,7 +16,7 @@ root=$PWD/build/third_party
 prefix=$root/zmq
 stamp=$prefix/.stamp
 # The recipe is this file: a change of it builds anew.
-recipe=$(sha256sum "$0" | cut -d' ' -f1)
+recipe=$(sha256sum scripts/fetch_libzmq.sh | cut -d' ' -f1)
 
 if [ -f "$prefix/lib/libzmq.a" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$recipe" ]; then
   exit 0

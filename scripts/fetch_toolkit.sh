@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 pins=(nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-runtime==13.0.96
       nvidia-cuda-cccl==13.0.85)
 toolkit=$PWD/build/toolkit
-recipe=$(sha256sum "$0" | cut -d' ' -f1)
+recipe=$(sha256sum scripts/fetch_toolkit.sh | cut -d' ' -f1)
 
 usable() {  # a CUDA 13 toolkit with compiler, headers and runtime (cmake/cuda.cmake asks for the same)
   [ -x "$1/bin/nvcc" ] && grep -qE '^#define CUDART_VERSION +13' "$1/include/cuda_runtime_api.h" 2>/dev/null &&

@@ -24,7 +24,7 @@ check=
 case "${1:-}" in
   "") ;;
   --check) check=1 ;;
-  *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,7s/^# \{0,1\}//p' scripts/setup.sh; exit 2 ;;
 esac
 
 missing=()

@@ -81,10 +81,16 @@ int Main(int argc, char** argv) {
   app.add_option("--server", server, "the gpu-server: tcp://HOST:PORT, ipc:///PATH or shm://NAME")->required();
   app.add_flag("--stats", stats,
                "when the program ends, print a table of its CUDA calls by mode, with times and bytes");
-  app.add_option("program", program, "the program and its arguments, after --")->required();
+  // What follows -- is the program's own: CLI11 would take arguments like [a,b] apart.
+  int own = 1;
+  while (own < argc && std::strcmp(argv[own], "--") != 0) ++own;
+  app.add_option("program", program, "the program and its arguments, after --");
   app.positionals_at_end();
   try {
-    app.parse(argc, argv);
+    app.parse(own, argv);
+    // Without a program before it, the first -- is ours.
+    if (own < argc) program.insert(program.end(), argv + own + (program.empty() ? 1 : 0), argv + argc);
+    if (program.empty()) throw CLI::RequiredError("program");
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
