@@ -152,8 +152,8 @@ Status CommandStream::FlushLocked() {
   FinishFrame(batch_, batch_records_);
   statistics_.frames.fetch_add(1, std::memory_order_relaxed);
   statistics_.command_bytes.fetch_add(batch_.size(), std::memory_order_relaxed);
-  const Status sent = SendReceiving([this](Deadline deadline) ACCELMESH_REQUIRES(append_mu_) {
-    return channel_->Send(UpLane::kCommand, batch_, deadline);
+  const Status sent = SendReceiving([this, frame = ByteView(batch_)](Deadline deadline) {
+    return channel_->Send(UpLane::kCommand, frame, deadline);
   });
   if (!sent.ok()) {
     End();
