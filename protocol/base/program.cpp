@@ -22,6 +22,7 @@ constexpr std::string_view kServedMajor = "13";
 // Far above any real object; they bound the work for a file that lies.
 constexpr std::size_t kNeededMax = 4096;
 constexpr std::uint64_t kSymbolsMax = 1u << 22;
+constexpr std::uint64_t kNameBytesMax = 4096;
 
 Status Broken(std::string_view what) {
   return {Code::kInvalidArgument, kWhere, "a broken ELF file: " + std::string(what)};
@@ -38,13 +39,14 @@ std::optional<T> ElementAt(ByteView file, std::uint64_t offset, std::uint64_t in
   return value;
 }
 
-// The zero-terminated string `index` bytes into the table [offset, offset + bytes); empty if there is none.
+// The zero-terminated string `index` bytes into the table [offset, offset + bytes); empty if there is none of at most
+// kNameBytesMax bytes.
 std::string_view StringAt(ByteView file, std::uint64_t offset, std::uint64_t bytes, std::uint64_t index) {
   if (offset > file.size() || index >= bytes) return {};
   const std::uint64_t length_max = std::min<std::uint64_t>(bytes, file.size() - offset);
   if (index >= length_max) return {};
   const char* start = reinterpret_cast<const char*>(file.data() + offset + index);
-  const void* end = std::memchr(start, 0, length_max - index);
+  const void* end = std::memchr(start, 0, std::min(length_max - index, kNameBytesMax));
   if (end == nullptr) return {};
   return {start, static_cast<std::size_t>(static_cast<const char*>(end) - start)};
 }
@@ -104,13 +106,23 @@ Status ReadSections(ByteView file, const Elf64_Ehdr& header, ProgramFacts* facts
   if (header.e_shoff == 0 || header.e_shnum == 0) return Status::Ok();  // Stripped of its section table.
   const auto names = ElementAt<Elf64_Shdr>(file, header.e_shoff, header.e_shstrndx);
   if (!names.has_value()) return Broken("the names of its sections lie outside of it");
+  bool has_symbols = false;  // the loader knows one table, and so do we
   for (std::uint64_t i = 0; i < header.e_shnum; ++i) {
     const auto section = ElementAt<Elf64_Shdr>(file, header.e_shoff, i);
     if (!section.has_value()) return Broken("a section header lies outside of it");
     if (StringAt(file, names->sh_offset, names->sh_size, section->sh_name) == kFatbinSection) facts->has_fatbins = true;
-    if (section->sh_type == SHT_DYNSYM) facts->imports_runtime = ImportsRegistration(file, header, *section);
+    if (section->sh_type != SHT_DYNSYM || has_symbols) continue;
+    has_symbols = true;
+    facts->imports_runtime = ImportsRegistration(file, header, *section);
   }
   return Status::Ok();
+}
+
+// A name out of a file, for people: it is one line whatever it holds.
+std::string Printable(std::string_view name) {
+  std::string line(name);
+  std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  return line;
 }
 
 }  // namespace
@@ -157,7 +169,7 @@ RuntimeFault FindRuntimeFault(const ProgramFacts& facts, std::string_view name) 
     needs_runtime = true;
     const std::string_view version = std::string_view(needed).substr(kRuntimeName.size());
     if (version.substr(0, version.find('.')) == kServedMajor) continue;
-    return {true, std::string(name) + " is built for another CUDA version (it needs " + needed +
+    return {true, std::string(name) + " is built for another CUDA version (it needs " + Printable(needed) +
                       "); this release of AccelMesh serves CUDA 13: rebuild it with a CUDA 13 toolkit"};
   }
   if (!facts.has_fatbins || needs_runtime || facts.imports_runtime) return {};

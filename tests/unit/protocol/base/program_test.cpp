@@ -1,127 +1,21 @@
 #include "protocol/base/program.h"
 
-#include <elf.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <random>
 
+#include "tests/unit/protocol/base/elf_recipe.h"
+
 namespace accelmesh {
 namespace {
 
+using elf::MakeElf;
+using elf::Recipe;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-// What an ELF file is made of here: one loaded segment that covers it all, a dynamic section, a section table.
-struct Recipe {
-  std::vector<std::string> needed;
-  bool has_fatbins = false;
-  std::string undefined_symbol;  // in .dynsym; empty for none
-};
-
-constexpr std::uint64_t kLoadedAt = 0x400000;
-
-template <typename T>
-std::uint64_t Add(Bytes& file, const T& value) {
-  file.resize((file.size() + 7) / 8 * 8);
-  const std::uint64_t at = file.size();
-  const ByteView bytes = AsBytes(value);
-  file.insert(file.end(), bytes.begin(), bytes.end());
-  return at;
-}
-
-class Strings {
- public:
-  std::uint32_t Add(const std::string& text) {
-    const auto at = static_cast<std::uint32_t>(text_.size());
-    text_ += text + '\0';
-    return at;
-  }
-  std::uint64_t Place(Bytes& file) const {
-    const std::uint64_t at = file.size();
-    file.insert(file.end(), text_.begin(), text_.end());
-    return at;
-  }
-  std::size_t size() const { return text_.size(); }
-
- private:
-  std::string text_ = std::string(1, '\0');
-};
-
-Bytes MakeElf(const Recipe& recipe) {
-  Bytes file(sizeof(Elf64_Ehdr) + 2 * sizeof(Elf64_Phdr));
-  Strings dynamic_strings;
-  std::vector<Elf64_Dyn> entries;
-  for (const std::string& name : recipe.needed) {
-    Elf64_Dyn entry{};
-    entry.d_tag = DT_NEEDED;
-    entry.d_un.d_val = dynamic_strings.Add(name);
-    entries.push_back(entry);
-  }
-  Elf64_Sym symbol{};
-  symbol.st_name = recipe.undefined_symbol.empty() ? 0 : dynamic_strings.Add(recipe.undefined_symbol);
-  symbol.st_shndx = SHN_UNDEF;
-  const std::uint64_t strings_at = dynamic_strings.Place(file);
-  for (const auto& [tag, value] : {std::pair<std::int64_t, std::uint64_t>{DT_STRTAB, kLoadedAt + strings_at},
-                                   {DT_STRSZ, dynamic_strings.size()},
-                                   {DT_NULL, 0}}) {
-    Elf64_Dyn entry{};
-    entry.d_tag = tag;
-    entry.d_un.d_val = value;
-    entries.push_back(entry);
-  }
-  std::uint64_t dynamic_at = 0;
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    const std::uint64_t at = Add(file, entries[i]);
-    if (i == 0) dynamic_at = at;
-  }
-  const std::uint64_t symbols_at = Add(file, symbol);
-  Strings names;
-  std::vector<Elf64_Shdr> sections(1);
-  const auto add_section = [&](const std::string& name, std::uint32_t type, std::uint64_t at, std::uint64_t bytes) {
-    Elf64_Shdr section{};
-    section.sh_name = names.Add(name);
-    section.sh_type = type;
-    section.sh_offset = at;
-    section.sh_size = bytes;
-    sections.push_back(section);
-  };
-  add_section(".dynstr", SHT_STRTAB, strings_at, dynamic_strings.size());
-  add_section(".dynsym", SHT_DYNSYM, symbols_at, sizeof(Elf64_Sym));
-  sections.back().sh_link = 1;
-  add_section(recipe.has_fatbins ? ".nvFatBinSegment" : ".data", SHT_PROGBITS, 0, 8);
-  add_section(".shstrtab", SHT_STRTAB, 0, 0);
-  sections.back().sh_offset = names.Place(file);
-  sections.back().sh_size = names.size();
-  std::uint64_t sections_at = 0;
-  for (std::size_t i = 0; i < sections.size(); ++i) {
-    const std::uint64_t at = Add(file, sections[i]);
-    if (i == 0) sections_at = at;
-  }
-  Elf64_Phdr segments[2] = {};
-  segments[0].p_type = PT_LOAD;
-  segments[0].p_vaddr = kLoadedAt;
-  segments[0].p_filesz = file.size();
-  segments[1].p_type = PT_DYNAMIC;
-  segments[1].p_offset = dynamic_at;
-  segments[1].p_filesz = entries.size() * sizeof(Elf64_Dyn);
-  Elf64_Ehdr header{};
-  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
-  header.e_ident[EI_CLASS] = ELFCLASS64;
-  header.e_ident[EI_DATA] = ELFDATA2LSB;
-  header.e_phoff = sizeof(header);
-  header.e_phnum = 2;
-  header.e_phentsize = sizeof(Elf64_Phdr);
-  header.e_shoff = sections_at;
-  header.e_shnum = static_cast<std::uint16_t>(sections.size());
-  header.e_shentsize = sizeof(Elf64_Shdr);
-  header.e_shstrndx = static_cast<std::uint16_t>(sections.size() - 1);
-  std::memcpy(file.data(), &header, sizeof(header));
-  std::memcpy(file.data() + sizeof(header), segments, sizeof(segments));
-  return file;
-}
 
 std::string FaultOf(const Recipe& recipe) {
   const Result<ProgramFacts> facts = ReadProgram(MakeElf(recipe));
@@ -165,6 +59,14 @@ TEST(Program, AnotherMajorVersionIsNamed) {
     EXPECT_THAT(fault.text, HasSubstr(name));
     EXPECT_THAT(fault.text, HasSubstr("CUDA 13"));
   }
+}
+
+TEST(Program, NamesOfAnyKindGiveOneShortLine) {
+  const std::string lines = FaultOf({{"libcudart.so.12\nerror: \x1b[31m everything is lost"}, true, ""});
+  EXPECT_THAT(lines, HasSubstr("libcudart.so.12?error: ?[31m everything"));
+  EXPECT_EQ(lines.find('\n'), std::string::npos);
+  // Longer than any file's name: as if it had none.
+  EXPECT_THAT(FaultOf({{"libcudart.so.12" + std::string(5000, 'x')}, false, ""}), IsEmpty());
 }
 
 TEST(Program, WhatIsNoProgramIsNotFound) {
