@@ -12,6 +12,7 @@
 
 #include "protocol/schema/session_generated.h"
 #include "protocol/transport/emulator.h"
+#include "protocol/transport/plugin.h"
 
 namespace accelmesh::conformance {
 namespace {
@@ -82,6 +83,15 @@ Result<Connected> ConnectTo(const std::string& url, Deadline deadline) {
                                                    : ConnectZmq(endpoint, HelloFrame(), deadline);
 }
 
+// As the shim does: through the plugin with its own libzmq.
+Result<Connected> ConnectByPlugin(const std::string& url, Deadline deadline) {
+  ACCELMESH_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(url));
+  Connected connected;
+  ACCELMESH_ASSIGN_OR_RETURN(connected.channel,
+                             ConnectThroughPlugin(ACCELMESH_ZMQ_PLUGIN, endpoint, HelloFrame(), deadline));
+  return connected;
+}
+
 Result<std::unique_ptr<Rendezvous>> ListenOnShm(const std::string& folder) {
   return ListenAt("shm://" + UniqueName("test"), folder);
 }
@@ -108,6 +118,7 @@ std::vector<Transport> AllTransports() {
       {"shm", ListenOnShm, ConnectTo},
       {"zmq_tcp", ListenOnTcp, ConnectTo},
       {"zmq_ipc", ListenOnIpc, ConnectTo},
+      {"plugin_tcp", ListenOnTcp, ConnectByPlugin},
       {"emulated_loopback", nullptr, nullptr, EmulatedAs("")},
       {"emulated_loopback_delayed", nullptr, nullptr, EmulatedAs("rtt_us=300,bandwidth_mbps=10000,jitter_us=50")},
   };
