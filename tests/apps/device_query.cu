@@ -65,6 +65,21 @@ int main() {
   for (const auto& pair : pairs)
     EXPECT(Attribute(pair.attribute) == pair.property, "attribute %d is %d, the property %lld", pair.attribute,
            Attribute(pair.attribute), pair.property);
+  char bus_id[32] = "";
+  unsigned domain = ~0u, bus = ~0u, slot = ~0u, function = ~0u;
+  CHECK(cudaDeviceGetPCIBusId(bus_id, sizeof(bus_id), 0));
+  EXPECT(std::sscanf(bus_id, "%x:%x:%x.%x", &domain, &bus, &slot, &function) == 4, "the bus id is '%s'", bus_id);
+  EXPECT(domain == static_cast<unsigned>(p.pciDomainID) && bus == static_cast<unsigned>(p.pciBusID) &&
+             slot == static_cast<unsigned>(p.pciDeviceID),
+         "the bus id is %s, the properties say %x:%x:%x", bus_id, p.pciDomainID, p.pciBusID, p.pciDeviceID);
+  // How a thread waits is the program's choice.
+  for (const unsigned flags :
+       {cudaDeviceScheduleSpin, cudaDeviceScheduleYield, cudaDeviceScheduleBlockingSync, cudaDeviceScheduleAuto}) {
+    CHECK(cudaSetDeviceFlags(flags));
+    CHECK(cudaDeviceSynchronize());
+  }
+  CHECK_ERROR(cudaSetDeviceFlags(0x1000), cudaErrorInvalidValue);
+  CHECK_ERROR(cudaGetLastError(), cudaErrorInvalidValue);
   int least = 0, greatest = 0;
   CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));
   EXPECT(least >= greatest, "priorities from %d to %d", least, greatest);

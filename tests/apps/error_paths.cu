@@ -129,6 +129,15 @@ static void LastError() {
   StillWorks(6);
 }
 
+// After a reset the device serves what is allocated from then on. What was there before is CUDA's to take or to leave.
+static void Reset() {
+  Store<<<1, 1>>>(device_value, 7);
+  CHECK(cudaGetLastError());
+  CHECK(cudaDeviceReset());
+  CHECK(cudaMalloc(&device_value, sizeof(int)));
+  StillWorks(8);
+}
+
 int main() {
   CHECK(cudaMalloc(&device_value, sizeof(int)));
   Geometry();
@@ -136,7 +145,8 @@ int main() {
   Pointers();
   OutOfMemory();
   LastError();
+  Reset();
   CHECK(cudaFree(device_value));
-  std::printf("error_paths: geometry, shared memory, pointers, memory, last error\n");
+  std::printf("error_paths: geometry, shared memory, pointers, memory, last error, reset\n");
   return Passed();
 }

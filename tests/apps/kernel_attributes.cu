@@ -70,9 +70,24 @@ int main() {
   CHECK(cudaOccupancyMaxPotentialBlockSize(&grid, &block, Bounded, 0, 0));
   EXPECT(grid >= 1 && block >= 32 && block <= 128, "the best launch is %d blocks of %d threads", grid, block);
 
+  // How a kernel would like its cache is a hint: it computes the same with each.
+  for (const cudaFuncCache config :
+       {cudaFuncCachePreferShared, cudaFuncCachePreferL1, cudaFuncCachePreferEqual, cudaFuncCachePreferNone}) {
+    CHECK(cudaFuncSetCacheConfig(Bounded, config));
+    CHECK(cudaMemset(device, 0xff, sizeof(values)));
+    Bounded<<<1, 128>>>(device);
+    CHECK(cudaGetLastError());
+    CHECK(cudaMemcpy(values, device, sizeof(values), cudaMemcpyDeviceToHost));
+    EXPECT(values[0] == 254 && values[127] == 0, "with cache %d: %d and %d", config, values[0], values[127]);
+  }
+
   // What is no kernel.
   CHECK_ERROR(cudaFuncGetAttributes(&attributes, static_cast<const void*>(values)), cudaErrorInvalidResourceHandle);
   CHECK_ERROR(cudaGetLastError(), cudaErrorInvalidResourceHandle);
+  EXPECT(cudaFuncSetCacheConfig(static_cast<const void*>(values), cudaFuncCachePreferL1) != cudaSuccess,
+         "an array has a cache");
+  EXPECT(cudaGetLastError() != cudaSuccess, "the mistake is not remembered");
+  CHECK_ERROR(cudaGetLastError(), cudaSuccess);
   CHECK(cudaFree(device));
   std::printf("kernel_attributes: bounds, shared memory, occupancy\n");
   return Passed();

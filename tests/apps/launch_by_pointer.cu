@@ -37,10 +37,19 @@ int main() {
   void* arguments[] = {&device, &value};
   CHECK(cudaLaunchKernelExC(&config, (const void*)AddShared, arguments));
   CHECK(cudaLaunchKernelEx(&config, Add, device, 10));
+  // A kernel has one handle, which launches it like its name.
+  cudaKernel_t multiply = nullptr, again = nullptr, add = nullptr;
+  CHECK(cudaGetKernel(&multiply, (const void*)Multiply));
+  CHECK(cudaGetKernel(&again, (const void*)Multiply));
+  CHECK(cudaGetKernel(&add, (const void*)Add));
+  EXPECT(multiply != nullptr && multiply == again && multiply != add, "handles %p, %p and %p", (void*)multiply,
+         (void*)again, (void*)add);
+  value = 3;
+  CHECK(cudaLaunchKernel((const void*)multiply, dim3(1), dim3(64), arguments, 0, stream));
   int values[64];
   CHECK(cudaMemcpyAsync(values, device, sizeof(values), cudaMemcpyDeviceToHost, stream));
   CHECK(cudaStreamSynchronize(stream));
-  const int expected = (3 * 7 + 5) * -2 + 100 + 10;
+  const int expected = ((3 * 7 + 5) * -2 + 100 + 10) * 3;
   for (int i = 0; i < 64; ++i) EXPECT(values[i] == expected, "value %d is %d, not %d", i, values[i], expected);
 
   // The status of a launch is what the call returns.
@@ -52,6 +61,6 @@ int main() {
   CHECK_ERROR(cudaGetLastError(), cudaErrorInvalidResourceHandle);
   CHECK(cudaStreamDestroy(stream));
   CHECK(cudaFree(device));
-  std::printf("launch_by_pointer: 6 launches of 4 kernels\n");
+  std::printf("launch_by_pointer: 7 launches of 4 kernels\n");
   return Passed();
 }

@@ -12,7 +12,7 @@ static const size_t kHuge = ~size_t{0} - 100;
 static void Streams() {
   cudaStream_t stream = nullptr;
   unsigned flags = 99;
-  int priority = 99, least = 0, greatest = 0;
+  int priority = 99, least = 0, greatest = 0, device = 99;
   CHECK_ERROR(cudaStreamCreateWithFlags(&stream, 7), cudaErrorInvalidValue);
   CHECK_ERROR(cudaStreamDestroy(nullptr), cudaErrorInvalidResourceHandle);
   CHECK_ERROR(cudaStreamDestroy(cudaStreamPerThread), cudaErrorInvalidResourceHandle);
@@ -23,6 +23,8 @@ static void Streams() {
   CHECK(cudaStreamGetPriority(stream, &priority));
   CHECK(cudaStreamGetFlags(stream, &flags));
   EXPECT(priority == greatest && flags == cudaStreamNonBlocking, "priority %d, flags %u", priority, flags);
+  CHECK(cudaStreamGetDevice(stream, &device));
+  EXPECT(device == 0, "the stream is of device %d", device);
   // Destroyed with work pending: the work is done all the same.
   CHECK(cudaMemset(device_value, 0, sizeof(int)));
   CHECK(cudaDeviceSynchronize());
@@ -57,6 +59,7 @@ static void Events() {
   CHECK(cudaEventElapsedTime(&milliseconds, start, end));
   EXPECT(milliseconds >= 0, "%g ms", milliseconds);
   CHECK_ERROR(cudaStreamWaitEvent(nullptr, start, 77), cudaErrorInvalidValue);
+  CHECK_ERROR(cudaEventRecordWithFlags(start, nullptr, 77), cudaErrorInvalidValue);
   CHECK(cudaEventDestroy(start));
   CHECK(cudaEventDestroy(end));
   CHECK(cudaEventDestroy(untimed));
@@ -173,6 +176,10 @@ static void Pointers() {
   CHECK(cudaPointerGetAttributes(&attributes, device + 100));
   EXPECT(attributes.type == cudaMemoryTypeDevice && attributes.device == 0 && attributes.devicePointer == device + 100,
          "device memory has type %d", attributes.type);
+  void* global = nullptr;
+  CHECK(cudaGetSymbolAddress(&global, symbol));
+  CHECK(cudaPointerGetAttributes(&attributes, global));
+  EXPECT(attributes.type == cudaMemoryTypeDevice, "a __device__ variable has type %d", attributes.type);
   CHECK(cudaPointerGetAttributes(&attributes, pinned + 100));
   EXPECT(attributes.type == cudaMemoryTypeHost && attributes.hostPointer == pinned + 100, "pinned memory has type %d",
          attributes.type);

@@ -78,9 +78,12 @@ static void ThreeDimensions() {
   all.kind = cudaMemcpyHostToDevice;
   CHECK(cudaMemcpy3D(&all));
   CHECK(cudaMemset3D(copy, 0xcc, make_cudaExtent(width, height, depth)));
-  // A box of 30 x 10 x 5 from (4, 3, 2) to (20, 6, 7), on the device.
+  // On a stream: a box of 20 x 6 x 4 at (10, 4, 5) is set, then one of 30 x 10 x 5 comes from (4, 3, 2) to (20, 6, 7).
   cudaStream_t stream;
   CHECK(cudaStreamCreate(&stream));
+  cudaPitchedPtr inner = copy;
+  inner.ptr = static_cast<unsigned char*>(copy.ptr) + (5 * copy.ysize + 4) * copy.pitch + 10;
+  CHECK(cudaMemset3DAsync(inner, 0x5a, make_cudaExtent(20, 6, 4), stream));
   cudaMemcpy3DParms box{};
   box.srcPtr = device;
   box.srcPos = make_cudaPos(4, 3, 2);
@@ -98,7 +101,8 @@ static void ThreeDimensions() {
     for (int y = 0; y < height; ++y) {
       for (int x = 0; x < width; ++x) {
         const bool inside = x >= 20 && x < 50 && y >= 6 && y < 16 && z >= 7;
-        const unsigned char expected = inside ? Pattern(x - 16, y - 3, z - 5) : 0xcc;
+        const bool set = x >= 10 && x < 30 && y >= 4 && y < 10 && z >= 5 && z < 9;
+        const unsigned char expected = inside ? Pattern(x - 16, y - 3, z - 5) : set ? 0x5a : 0xcc;
         const unsigned char got = result[(z * height + y) * width + x];
         EXPECT(got == expected, "(%d, %d, %d) is %d, not %d", x, y, z, got, expected);
       }

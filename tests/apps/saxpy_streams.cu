@@ -39,7 +39,7 @@ int main() {
   }
   // Stream 0 ends last: it waits for the others.
   for (int s = 1; s < streams; ++s) {
-    CHECK(cudaEventRecord(done[s], stream[s]));
+    CHECK(cudaEventRecordWithFlags(done[s], stream[s], cudaEventRecordDefault));
     CHECK(cudaStreamWaitEvent(stream[0], done[s], 0));
   }
   CHECK(cudaEventRecord(end, stream[0]));

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """The documents that make promises about the code keep them.
 
-* docs/semantics.md has a row for every function that protocol/api/cudart.py answers, and names no test that does not exist.
+* docs/semantics.md has a row for every function that protocol/api/cudart.py answers, names no test that does not exist, and
+  a program or test that it names for a function calls that function.
 * docs/environment.md lists exactly the environment variables that the code reads.
 * every folder with three or more sources of the product is explained: by a README.md of its own or of a folder above it.
-* the scripts and binaries that README.md and CONTRIBUTING.md tell people to run exist.
+* the scripts, binaries, files and folders that README.md, ARCHITECTURE.md and CONTRIBUTING.md name exist.
 """
 import importlib.util
 import re
@@ -14,6 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("protocol", "shim", "server", "scheduler", "market", "tools")
+PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
+PATH_SUFFIXES = (".cpp", ".h", ".cu", ".c", ".py", ".sh", ".md", ".txt", ".fbs", ".cmake", ".lock", ".map", ".json")
 
 
 def answered_functions():
@@ -60,6 +63,33 @@ class Semantics(unittest.TestCase):
             self.assertTrue(exists, f"docs/semantics.md names {kind}/{name}, which does not exist")
 
 
+    def tests_of_functions(self):
+        """{function: the (kind, name) that its rows name}; a row without a function belongs to the one above it."""
+        tests, names = {}, []
+        for line in self.text.splitlines():
+            cells = line.split("|")[1:-1]
+            if not cells or not cells[0].strip().startswith("`") and cells[0].strip():
+                names = []
+                continue
+            if cells[0].strip():
+                names = re.findall(r"`((?:__)?cuda\w+)`", cells[0])
+            for name in names:
+                tests.setdefault(name, []).extend(re.findall(r"\b(apps|faults)/(\w+)", cells[-1]))
+        return tests
+
+    def test_named_tests_call_the_function(self):
+        # What begins with __ is called by the stubs that nvcc writes; the bodies of session/ know no CUDA.
+        for function, tests in self.tests_of_functions().items():
+            if function.startswith("__"):
+                continue
+            called = False
+            for kind, name in tests:
+                path = ROOT / f"tests/apps/{name}.cu" if kind == "apps" else ROOT / f"tests/faults/{name}.py"
+                code = re.sub(r"//.*", "", path.read_text()) if path.exists() else ""
+                called = called or re.search(rf"\b{function}\(", code) is not None
+            self.assertTrue(called, f"docs/semantics.md: no test that it names for {function} calls it: {tests}")
+
+
 class Environment(unittest.TestCase):
     def test_the_table_is_what_the_code_reads(self):
         table = (ROOT / "docs/environment.md").read_text()
@@ -83,10 +113,37 @@ class Readmes(unittest.TestCase):
             self.assertTrue(any((p / "README.md").exists() for p in above),
                             f"{folder.relative_to(ROOT)}: write a short README.md (what it is, what it depends on, its tests)")
 
-    def test_commands_exist(self):
-        for page in ("README.md", "CONTRIBUTING.md"):
-            for name in re.findall(r"\bscripts/\w+\.(?:sh|py)", (ROOT / page).read_text()):
+
+class Pages(unittest.TestCase):
+    def test_scripts_exist(self):
+        for page in PAGES:
+            for name in re.findall(r"\bscripts/[\w-]+(?:\.(?:sh|py))?", (ROOT / page).read_text()):
                 self.assertTrue((ROOT / name).exists(), f"{page} names {name}, which does not exist")
+
+    def test_links_lead_somewhere(self):
+        for page in PAGES:
+            for target in re.findall(r"\]\(([^)#\s]+)", (ROOT / page).read_text()):
+                if "://" not in target:
+                    self.assertTrue((ROOT / target).exists(), f"{page} links to {target}, which does not exist")
+
+    def test_paths_in_back_quotes_exist(self):
+        top = {path.name for path in ROOT.iterdir()} - {"build"}
+        for page in PAGES:
+            for quoted in re.findall(r"`([^`\n]+)`", (ROOT / page).read_text()):
+                for word in quoted.split():
+                    if not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)+/?", word) or word.startswith("build/"):
+                        continue
+                    if word.split("/")[0] in top or word.endswith(PATH_SUFFIXES):
+                        self.assertTrue((ROOT / word).exists(), f"{page} names `{word}`; a path is given from the repository's root")
+
+    def test_binaries_are_built(self):
+        built = set()
+        for room in ROOMS:
+            for path in (ROOT / room).rglob("CMakeLists.txt"):
+                built |= set(re.findall(r"add_executable\((\S+)", path.read_text()))
+        for page in PAGES:
+            for name in re.findall(r"build/\w+/bin/([\w-]+)", (ROOT / page).read_text()):
+                self.assertIn(name, built, f"{page} names the binary {name}, which no CMakeLists.txt builds")
 
 
 if __name__ == "__main__":
