@@ -179,7 +179,9 @@ class Server:
         self.folder = tempfile.mkdtemp(prefix="faults-")
         listen = {"tcp": "tcp://127.0.0.1:0", "ipc": f"ipc://{self.folder}/sock",
                   "shm": f"shm://faults-{os.path.basename(self.folder)}"}[Options.transport]
-        command = [binary("gpu-server"), "--listen", listen, "--backend", "cpu", "--warm-workers", "1", "--verbose", *arguments]
+        command = [binary("gpu-server"), "--listen", listen, "--backend", "cpu", "--verbose", *arguments]
+        if "--warm-workers" not in arguments:
+            command += ["--warm-workers", "1"]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         start_new_session=True)
         self.out = Output(self.process.stdout)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Processes that are killed, kernels that fault: who notices, how soon, with what words, and who does not notice at all."""
+import contextlib
 import os
 import signal
 import time
@@ -61,7 +62,9 @@ class KilledProcesses(harness.FaultCase):
         status = program.wait(NOTICE_TIMEOUT_S)
         self.assertIsNotNone(status, f"no error for {NOTICE_TIMEOUT_S} s: {program.said()}")
         self.assertEqual(status, 3, program.said())
-        self.assertTrue(any(line.startswith("ENDED") for line in program.out.lines), program.said())
+        ended = [line for line in program.out.lines if line.startswith("ENDED")]
+        self.assertEqual(len(ended), 1, program.said())
+        self.assertRegex(ended[0], r": cudaErrorUnknown$", "what a lost server is to CUDA")
         self.assert_one_line(program.err, "the gpu-server is lost", "run the program again")
         return time.monotonic() - killed_at
 
@@ -81,6 +84,48 @@ class KilledProcesses(harness.FaultCase):
                 self.assertTrue(wait_until(lambda: any(str(worker) in line and "signal 9" in line for line in server.err.lines)),
                                 f"the server does not name the worker and its signal:\n{server.err.text()}")
                 self.assert_passes(server, "vector_add")
+
+    def test_killed_idle_worker_is_replaced(self):
+        # The next program must not be given to a worker that is dead, however soon it comes.
+        server = self.serve()
+        self.assertTrue(wait_until(lambda: len(server.workers()) == 1), f"workers: {server.workers()}")
+        for is_busy in (False, True, False, True):
+            if is_busy:  # it hears of the end and of the program at the same time
+                server.process.send_signal(signal.SIGSTOP)
+            for worker in server.workers():
+                with contextlib.suppress(ProcessLookupError):  # that of the last program may be ending
+                    os.kill(worker, signal.SIGKILL)
+            program = self.start(server, "vector_add")
+            if is_busy:
+                time.sleep(0.3)
+                server.process.send_signal(signal.SIGCONT)
+            self.assertEqual(program.wait(), 0, program.said())
+            self.assertIn("PASSED", program.out.lines, program.said())
+        self.assertTrue(server.alive())
+        self.assertTrue(wait_until(lambda: len(server.workers()) == 1), f"workers: {server.workers()}")
+
+    def test_worker_killed_before_it_has_answered(self):
+        # It was given a session and dies without a word: an error with words, soon, and not for the next program.
+        server = self.serve()
+        self.assertTrue(wait_until(lambda: len(server.workers()) == 1), f"workers: {server.workers()}")
+        worker = server.workers().pop()
+        os.kill(worker, signal.SIGSTOP)
+        program = self.start(server, "vector_add")
+        self.assertTrue(wait_until(lambda: any(f"goes to worker {worker}" in line for line in server.err.lines)), server.err.text())
+        os.kill(worker, signal.SIGKILL)
+        self.assertEqual(program.wait(NOTICE_TIMEOUT_S), 1, program.said())
+        self.assertIn("cudaErrorNoDevice", program.out.text())
+        self.assert_one_line(program.err, "accelmesh error", "log")
+        self.assert_passes(server, "vector_add")
+
+    def test_no_worker_is_kept_warm(self):
+        server = self.serve("--warm-workers", "0")
+        self.assertEqual(server.workers(), set())
+        programs = [self.start(server, "vector_add") for _ in range(3)]
+        for program in programs:
+            self.assertEqual(program.wait(), 0, program.said())
+        self.assertTrue(wait_until(lambda: not server.workers()), f"workers: {server.workers()}")
+        self.assert_passes(server, "saxpy_streams")
 
     def test_killed_server_is_an_error_not_a_hang(self):
         for mode in ("loop", "kernel", "ask"):

@@ -57,6 +57,28 @@ class Limits(harness.FaultCase):
         self.assert_passes(server, "vector_add")
 
 
+    def test_worker_ports(self):
+        if harness.Options.transport != "tcp":
+            self.skipTest("only sessions over tcp have ports")
+        # Four ports: a session needs five, even if all of these are free.
+        server = self.serve("--worker-ports", "29870-29873")
+        program = self.run_app(server, "vector_add")
+        self.assertEqual(program.process.returncode, 1, program.said())
+        self.assertIn("cudaErrorNoDevice", program.out.text())
+        line = self.assert_one_line(program.err, "accelmesh error")
+        for word in ("29870-29873", "a session needs five", "--worker-ports"):
+            self.assertIn(word, line)
+        self.assertTrue(server.alive())
+        self.assert_passes(self.serve("--worker-ports", "29870-29999"), "vector_add")
+
+    def test_worker_ports_that_are_none(self):
+        for ports in ("29870", "29873-29870", "0-5", "29870-70000"):
+            with self.subTest(ports=ports):
+                server = self.run_command(binary("gpu-server"), "--listen", "shm://no-ports", "--worker-ports", ports)
+                self.assertEqual(server.process.returncode, 2, server.said())
+                self.assert_one_line(server.err, "--worker-ports", ports, "40000-40100")
+
+
 class Images(harness.FaultCase):
     def test_a_fatbin_without_ptx(self):
         program = self.assert_passes(self.serve(), "sass_only")  # it checks for error 209
