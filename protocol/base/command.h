@@ -55,6 +55,8 @@ class FrameReader {
   static Result<FrameReader> Open(ByteView frame);
   std::uint64_t first_sequence() const { return next_sequence_; }
   std::uint32_t records_left() const { return records_left_; }
+  // Whether everything has been read, to the last byte. Cheaper than Next()'s error.
+  bool at_end() const { return records_left_ == 0 && rest_.empty(); }
   // kNotFound after the last record; kBadFrame if the bytes do not add up.
   Result<RecordView> Next();
 

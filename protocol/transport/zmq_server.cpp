@@ -257,8 +257,10 @@ Status ZmqServer::Send(ByteView frame, Deadline deadline) {
   }
   const std::uint64_t acknowledged = acknowledged_.load(std::memory_order_acquire);
   Message message(frame, {pieces_sent_.load(std::memory_order_acquire), acknowledged, MessageKind::kFrame});
+  // Noted first: on the executor's thread queueing also sends, and asks what is left to announce.
+  StoreMax(announced_, acknowledged);
   Status queued = Enqueue(kFrames, std::move(message), deadline);
-  if (queued.ok()) StoreMax(announced_, acknowledged);
+  if (!queued.ok()) announced_.store(0, std::memory_order_relaxed);  // announced once more, then
   return queued;
 }
 

@@ -63,12 +63,9 @@ Status Session::HandleFrame(ByteView frame, CommandLane lane) {
   }
   // The frame lies in memory of ours: none of it needs resending, and the answers it causes carry the acknowledgement.
   if (lane == CommandLane::kCommand) channel_.PublishAcknowledged(reader.first_sequence() + reader.records_left() - 1);
-  while (true) {
+  while (!reader.at_end()) {
     const Result<RecordView> record = reader.Next();
-    if (!record.ok()) {
-      if (record.code() != Code::kNotFound) return record.status();
-      break;
-    }
+    if (!record.ok()) return record.status();
     ++expected;
     if (!open_ && record->command != static_cast<std::uint16_t>(CommandId::kOpenSession) &&
         lane == CommandLane::kCommand) {
