@@ -19,7 +19,8 @@ struct Invitation {
 
 Invitation Read(ByteView frame) {
   Invitation invitation;
-  const auto* welcome = flatbuffers::GetRoot<wire::Welcome>(frame.data());
+  const Bytes aligned(frame.begin(), frame.end());  // libzmq aligns nothing
+  const auto* welcome = flatbuffers::GetRoot<wire::Welcome>(aligned.data());
   std::string_view list = welcome->worker_endpoint()->string_view();
   while (!list.empty()) {
     const std::string_view one = list.substr(0, list.find(','));
