@@ -32,7 +32,7 @@ namespace accelmesh {
 
 class Session final : private CompletionSink {
  public:
-  // Both outlive the session. `service_threads` run module loads.
+  // Both outlive the session.
   Session(ServerChannel& channel, Backend& backend);
   ~Session() override;
 

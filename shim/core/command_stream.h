@@ -1,10 +1,10 @@
 // The client's end of a session: one ordered command stream that any thread appends to, and the one place that waits.
 //
-// Threads: everything may be called from any thread. Appending is a short critical section; no lock is held across a
-// wait for the server. A waiting thread receives for itself: the first waiter pumps the channel, the others sleep until
-// it has taken something in (a thread hop costs more than a round trip on the same host).
-// Errors: Status for the connection and our own side; what the device reports is in Reply::device_status and in
-// ProgressPage::error.
+// Threads: everything may be called from any thread. Appending is a short critical section; only a wait for room to
+// send keeps its lock, and whoever waits there receives meanwhile. A waiting thread receives for itself: the first
+// waiter pumps the channel, the others sleep until it has taken something in (a thread hop costs more than a round trip
+// on the same host). Errors: Status for the connection and our own side; what the device reports is in
+// Reply::device_status and in ProgressPage::error.
 #pragma once
 
 #include <atomic>
