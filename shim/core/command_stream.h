@@ -2,9 +2,10 @@
 //
 // Threads: everything may be called from any thread. Appending is a short critical section; only a wait for room to
 // send keeps its lock, and whoever waits there receives meanwhile. A waiting thread receives for itself: the first
-// waiter pumps the channel, the others sleep until it has taken something in (a thread hop costs more than a round trip
-// on the same host). Errors: Status for the connection and our own side; what the device reports is in
-// Reply::device_status and in ProgressPage::error.
+// waiter pumps the channel, the others sleep until it has taken something in (a thread hop costs more than a round
+// trip on the same host).
+// Errors: Status for the connection and our own side; what the device reports is in Reply::device_status and in
+// ProgressPage::error.
 #pragma once
 
 #include <atomic>
