@@ -171,6 +171,11 @@ class Backend {
   // Both events have completed (the client waited for them). kInvalidArgument if one was never recorded or untimed.
   virtual Result<float> EventElapsedMs(std::uint32_t start, std::uint32_t end) = 0;
 
+  // The stream stops when it comes to this: it reports everything before (Completed with sequence - 1), and completes
+  // this command when HostDone(call) has come too, which may be before. `call` is unique among those not done.
+  virtual Status HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) = 0;
+  virtual Status HostDone(std::uint64_t call) = 0;
+
   // null backend: holds or releases a stream. kUnsupported elsewhere.
   virtual Status Hold(std::uint32_t stream, bool on) = 0;
 
@@ -187,7 +192,7 @@ struct BackendOptions {
 };
 
 // The symbol of a backend's shared object. Both sides are built together; the number is raised with every change here.
-inline constexpr std::uint32_t kBackendAbi = 1;
+inline constexpr std::uint32_t kBackendAbi = 2;
 using CreateBackendFunction = Backend* (*)(std::uint32_t abi, const BackendOptions& options);
 inline constexpr const char* kCreateBackendSymbol = "accelmesh_create_backend";
 

@@ -266,10 +266,34 @@ Status Session::On(const wire::Hold& command, const RecordView& /*record*/) {
   return Status::Ok();
 }
 
+// Host functions -----------------------------------------------------------------------------------------------------
+
+Status Session::On(const wire::HostCall& command, const RecordView& record) {
+  ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
+  return RunOrPark(command.stream(), record.sequence, 0, nullptr,
+                   [this, stream = command.stream(), sequence = record.sequence, call = command.call()]() -> Status {
+                     if (!host_calls_.insert(call).second)
+                       return {Code::kBadFrame, "HostCall.call", "the number is in use"};
+                     ACCELMESH_RETURN_IF_ERROR(backend_.HostWait(stream, sequence, call));
+                     return early_host_dones_.erase(call) != 0 ? EndHostCall(call) : Status::Ok();
+                   });
+}
+Status Session::On(const wire::HostDone& command, const RecordView& /*record*/) {
+  if (host_calls_.contains(command.call())) return EndHostCall(command.call());
+  // The counter of the command before the call said it all to the client, and the side lane is the faster one.
+  if (early_host_dones_.size() >= limits::kParkedCommandsMax || !early_host_dones_.insert(command.call()).second)
+    return {Code::kBadFrame, "HostDone.call", "no stream waits for it"};
+  return Status::Ok();
+}
+Status Session::EndHostCall(std::uint64_t call) {
+  host_calls_.erase(call);
+  return backend_.HostDone(call);
+}
+
 // Streams and events -------------------------------------------------------------------------------------------------
 
 Status Session::CheckStream(std::uint32_t stream) const {
-  if (stream < streams_.size() && streams_[stream].exists) return Status::Ok();
+  if (stream < streams_.size() && streams_[stream].exists && !streams_[stream].is_ended) return Status::Ok();
   return {Code::kBadFrame, "Session::CheckStream", "no stream has slot " + std::to_string(stream)};
 }
 
@@ -294,8 +318,9 @@ Status Session::On(const wire::StreamDestroy& command, const RecordView& record)
   ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
   if (command.stream() < devices_.size()) return {Code::kBadFrame, "StreamDestroy.stream", "a legacy stream"};
   const std::uint32_t stream = command.stream();
+  streams_[stream].is_ended = true;
   const auto destroy = [this, stream] {
-    streams_[stream].exists = false;
+    streams_[stream].exists = streams_[stream].is_ended = false;
     return backend_.StreamDestroy(stream);
   };
   // In the order of its own stream only: the client gives the slot out again as soon as the commands before have

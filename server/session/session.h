@@ -22,6 +22,7 @@
 #include <set>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "protocol/gen_commands.h"
@@ -60,6 +61,8 @@ class Session final : private CompletionSink {
   Status On(const wire::EventRecord& command, const RecordView& record);
   Status On(const wire::StreamWaitEvent& command, const RecordView& record);
   Status On(const wire::EventElapsed& command, const RecordView& record);
+  Status On(const wire::HostCall& command, const RecordView& record);
+  Status On(const wire::HostDone& command, const RecordView& record);
   Status On(const wire::SharedRelease& command, const RecordView& record);
 
  private:
@@ -88,6 +91,7 @@ class Session final : private CompletionSink {
   };
   struct StreamState {
     bool exists = false;
+    bool is_ended = false;  // its destruction waits for its turn; nothing may come behind it
     std::uint32_t device = 0;
     wire::StreamKind kind = wire::StreamKind::Blocking;
     std::list<Parked> parked;  // empty nearly always; an empty deque would cost an allocation for each slot
@@ -120,6 +124,7 @@ class Session final : private CompletionSink {
   std::unique_ptr<BulkBody> TakeBody(std::uint64_t token);
   Result<CopySide> ResolvePlace(const wire::Place& place, std::uint64_t bytes, const RecordView& record, bool is_dst);
   Status CheckStream(std::uint32_t stream) const;
+  Status EndHostCall(std::uint64_t call);
   Result<std::shared_ptr<EventState>> MakeEvent(bool timing);
   // Turns a caller's mistake into the session's asynchronous error; the command completes in its turn. `token` names a
   // body that comes with it, 0 if there is none.
@@ -153,6 +158,8 @@ class Session final : private CompletionSink {
   std::unordered_map<std::uint32_t, std::shared_ptr<EventState>> events_;
   std::uint32_t next_backend_event_ = 0;
   std::uint32_t next_backend_module_ = 0;
+  std::unordered_set<std::uint64_t> host_calls_;                         // with the backend, not done
+  std::unordered_set<std::uint64_t> early_host_dones_;                   // of calls that have not come to their turn
   std::optional<std::uint32_t> nothing_;                                 // a backend event that is never recorded
   std::unordered_map<std::uint64_t, std::unique_ptr<BulkBody>> bodies_;  // arrived early, kept for a parked command
   std::atomic<std::uint64_t> images_bytes_{0};                           // of loads that have begun and not ended

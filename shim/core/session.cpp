@@ -13,9 +13,14 @@ constexpr std::chrono::seconds kOpenPatience{30};
 }  // namespace
 
 ClientSession::ClientSession(std::unique_ptr<CommandStream> commands, Window window)
-    : commands_(std::move(commands)), window_(std::move(window)) {}
+    : commands_(std::move(commands)),
+      host_calls_(*commands_, [this] { return StickyError(); }),
+      window_(std::move(window)) {}
 
-ClientSession::~ClientSession() { commands_->Close(); }
+ClientSession::~ClientSession() {
+  commands_->Close();
+  host_calls_.Stop();
+}
 
 Result<std::unique_ptr<ClientSession>> ClientSession::Open(std::unique_ptr<ClientChannel> channel,
                                                            std::function<void(std::string_view)> output) {
@@ -256,6 +261,21 @@ DeviceResult ClientSession::SynchronizeDevice(std::uint32_t device) {
   const DeviceResult waited = Wait([this, &work] { return Passed(work); });
   ReapLanded();
   return waited;
+}
+
+// Host functions -----------------------------------------------------------------------------------------------------
+
+DeviceResult ClientSession::CallHost(Stream* stream, HostCalls::Function function) {
+  std::uint64_t call = 0;
+  if (!host_calls_.Begin(&call)) return kOutOfMemory;
+  std::uint64_t sequence = 0;
+  const DeviceResult posted = PostOn(stream, wire::HostCall(call, stream->slot, 0), {}, &sequence);
+  if (posted != 0) {
+    host_calls_.Abandon();
+    return posted;
+  }
+  host_calls_.Add(call, stream->slot, sequence, std::move(function));
+  return 0;
 }
 
 // Events -------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@
 
 #include "shim/core/address_space.h"
 #include "shim/core/command_stream.h"
+#include "shim/core/host_calls.h"
 #include "shim/core/window.h"
 
 namespace accelmesh {
@@ -152,6 +153,10 @@ class ClientSession {
   DeviceResult SynchronizeEvent(const Event& event);
   DeviceResult EventElapsed(const Event& start, const Event& end, float* milliseconds);
 
+  // Runs `function` on a thread of the session's once the stream has come to it; what is behind it on the stream waits
+  // for its end. It must not wait for the device.
+  DeviceResult CallHost(Stream* stream, HostCalls::Function function);
+
   // Copies in stream order. `wait` asks for CUDA's synchronous form (the call returns when the copy is complete, or the
   // source of a host-to-device copy may be reused). Host memory may be pinned or pageable.
   DeviceResult CopyToDevice(Stream* stream, std::uint64_t dst, const void* src, std::uint64_t bytes, bool wait);
@@ -200,6 +205,7 @@ class ClientSession {
   bool HostWritesPending();
 
   std::unique_ptr<CommandStream> commands_;
+  HostCalls host_calls_;
   Window window_;
   std::vector<LeasedDevice> devices_;  // constant after Open(), as are the next three
   std::string backend_;

@@ -129,7 +129,7 @@ bool ClientSession::PinnedWritesPending() {
 }
 
 bool ClientSession::HostWritesPending() {
-  return landing_count_.load(std::memory_order_acquire) > 0 || PinnedWritesPending();
+  return landing_count_.load(std::memory_order_acquire) > 0 || host_calls_.pending() > 0 || PinnedWritesPending();
 }
 
 void ClientSession::ReapLanded() {

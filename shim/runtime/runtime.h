@@ -83,6 +83,10 @@ class Runtime {
 // A call's session; null with the thread's last error set if there is none, or if an asynchronous error is to be
 // returned by this call instead of doing its work.
 inline ClientSession* BeginCall(cudaError_t* error) {
+  if (CurrentThread().in_host_function) [[unlikely]] {
+    *error = Fail(cudaErrorNotPermitted);
+    return nullptr;
+  }
   Runtime& runtime = Runtime::Get();
   ClientSession* session = runtime.Session(error);
   if (session == nullptr) {

@@ -28,6 +28,8 @@ struct ThreadState {
   cudaError_t last_error = cudaSuccess;
   // The call under way is a _ptsz or _ptds variant: its default stream is the thread's own.
   bool per_thread_default = false;
+  // A function of the program's runs in a stream's order; it may not call CUDA.
+  bool in_host_function = false;
   std::uint32_t configuration_count = 0;
   // The per-thread default streams by device, made at first use; null while there is none.
   Stream** own_streams = nullptr;

@@ -284,6 +284,16 @@ Result<float> CheckingBackend::EventElapsedMs(std::uint32_t start, std::uint32_t
   return 1.0f;
 }
 
+Status CheckingBackend::HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) {
+  Require(host_calls_.insert(call).second, "a host call's number is free");
+  Queue(stream, sequence);
+  return {};
+}
+Status CheckingBackend::HostDone(std::uint64_t call) {
+  Require(host_calls_.erase(call) == 1, "only calls that a stream waits for are done");
+  return {};
+}
+
 Status CheckingBackend::Hold(std::uint32_t stream, bool on) {
   Require(in_flight_.contains(stream), "a stream that exists");
   hold_ = on;

@@ -75,6 +75,8 @@ class CheckingBackend final : public Backend {
   // Completes up to `count` commands of a stream, in order.
   void CompleteSome(std::uint32_t stream, std::size_t count);
   bool closed() const { return closed_; }
+  // How many streams wait for the client.
+  std::size_t host_calls() const { return host_calls_.size(); }
   // While set, commands stay in flight until CompleteSome().
   void HoldAll(bool on) { hold_ = on; }
 
@@ -96,6 +98,8 @@ class CheckingBackend final : public Backend {
   Status EventRecord(std::uint32_t stream, std::uint64_t sequence, std::uint32_t event) override;
   Status StreamWaitEvent(std::uint32_t stream, std::uint64_t sequence, std::uint32_t event) override;
   Result<float> EventElapsedMs(std::uint32_t start, std::uint32_t end) override;
+  Status HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) override;
+  Status HostDone(std::uint64_t call) override;
   Status Hold(std::uint32_t stream, bool on) override;
   void Close() override;
 
@@ -116,6 +120,7 @@ class CheckingBackend final : public Backend {
   std::map<std::uint32_t, std::uint64_t> last_sequence_;
   std::set<std::uint32_t> events_;
   std::set<std::uint32_t> recorded_;
+  std::set<std::uint64_t> host_calls_;
   mutable std::mutex modules_mutex_;  // loads come on the service thread
   std::set<std::uint32_t> modules_;
 };

@@ -143,6 +143,18 @@ void SessionSeeds() {
             .Frame(wire::StreamDestroy(2, 0))
             .Frame(wire::StreamCreate(1, 0, 0, K::Blocking))
             .bytes());
+  Write("session", "host_calls",
+        Script()
+            .Frame(wire::StreamCreate(1, 0, 0, K::NonBlocking))
+            .HoldAll(true)
+            .Frame(wire::HostCall(7, 1, 0))
+            .Frame(wire::HostCall(8, 0, 0))
+            .Side(wire::HostDone(8))
+            .Complete(1, 1)
+            .Side(wire::HostDone(7))
+            .Frame(wire::HostCall(7, 1, 0))
+            .Side(wire::HostDone(9))
+            .bytes());
   // The legacy stream waits for a body; a blocking stream behind it, another not.
   Script parked;
   parked.Frame(wire::MemAlloc(kBase, 4096, 0, 0))

@@ -249,6 +249,7 @@ void CpuBackend::Enqueue(std::uint32_t stream, Task task) {
 }
 
 bool CpuBackend::Ready(const Task& task) const {
+  if (task.host_call.has_value() && host_calls_.contains(*task.host_call)) return false;
   for (const auto& [stream, ticket] : task.after) {
     if (streams_[stream].completed < ticket) return false;
   }
@@ -510,6 +511,34 @@ Result<float> CpuBackend::EventElapsedMs(std::uint32_t start, std::uint32_t end)
     return Status(Code::kInvalidArgument, "EventElapsed", "an event was not recorded, or without timing");
   }
   return static_cast<float>(static_cast<double>(b.at_ns->load() - a.at_ns->load()) * 1e-6);
+}
+
+// Host functions -----------------------------------------------------------------------------------------------------
+
+Status CpuBackend::HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) {
+  {
+    const MutexLock lock(mu_);
+    host_calls_.insert(call);
+  }
+  // Two tasks: that the stream has come here is told by the first, as the completion of all before.
+  Task reached;
+  reached.sequence = sequence - 1;
+  reached.run = [] {};
+  Enqueue(stream, std::move(reached));
+  Task done;
+  done.sequence = sequence;
+  done.run = [] {};
+  done.host_call = call;
+  Enqueue(stream, std::move(done));
+  return Status::Ok();
+}
+Status CpuBackend::HostDone(std::uint64_t call) {
+  {
+    const MutexLock lock(mu_);
+    host_calls_.erase(call);
+  }
+  work_.NotifyAll();
+  return Status::Ok();
 }
 
 Status CpuBackend::Hold(std::uint32_t /*stream*/, bool /*on*/) {

@@ -9,8 +9,10 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "protocol/base/mutex.h"
@@ -43,6 +45,8 @@ class CpuBackend final : public Backend {
   Status EventRecord(std::uint32_t stream, std::uint64_t sequence, std::uint32_t event) override;
   Status StreamWaitEvent(std::uint32_t stream, std::uint64_t sequence, std::uint32_t event) override;
   Result<float> EventElapsedMs(std::uint32_t start, std::uint32_t end) override;
+  Status HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) override;
+  Status HostDone(std::uint64_t call) override;
   Status Hold(std::uint32_t stream, bool on) override;
   void Close() override;
 
@@ -77,6 +81,7 @@ class CpuBackend final : public Backend {
     std::vector<std::pair<std::uint32_t, std::uint64_t>> after;  // stream, ticket
     std::function<void()> run;
     std::shared_ptr<Grid> grid;
+    std::optional<std::uint64_t> host_call;  // waits for its end
   };
   struct Stream {
     bool exists = false;
@@ -118,7 +123,8 @@ class CpuBackend final : public Backend {
   std::vector<Stream> streams_ ACCELMESH_GUARDED_BY(mu_);
   std::vector<std::uint32_t> live_streams_ ACCELMESH_GUARDED_BY(mu_);
   std::unordered_map<std::uint32_t, Event> events_ ACCELMESH_GUARDED_BY(mu_);
-  std::vector<std::shared_ptr<Grid>> grids_ ACCELMESH_GUARDED_BY(mu_);  // with blocks left to give out
+  std::unordered_set<std::uint64_t> host_calls_ ACCELMESH_GUARDED_BY(mu_);  // that streams wait for
+  std::vector<std::shared_ptr<Grid>> grids_ ACCELMESH_GUARDED_BY(mu_);      // with blocks left to give out
   bool stop_ ACCELMESH_GUARDED_BY(mu_) = false;
   std::vector<std::thread> pool_;
 };

@@ -208,7 +208,12 @@ void NullBackend::Drain() {
     for (const std::uint32_t slot : waiting) {
       Stream& stream = streams_[slot];
       while (MayComplete(stream)) {
-        const Item& first = stream.items.front();
+        Item& first = stream.items.front();
+        if (first.host_call.has_value()) {
+          if (!first.reached) sink_->Completed(slot, first.sequence - 1);
+          first.reached = true;
+          if (host_calls_.contains(*first.host_call)) break;
+        }
         if (first.bytes != 0) {
           stream.sending = true;
           parcels_.push_back({slot, first.sequence, first.token, first.bytes});
@@ -251,6 +256,24 @@ Status NullBackend::Copy(std::uint32_t stream, std::uint64_t sequence, CopyJob j
 
 Status NullBackend::Fill(std::uint32_t stream, std::uint64_t sequence, const FillJob& /*job*/) {
   return Complete(stream, sequence);
+}
+
+Status NullBackend::HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) {
+  {
+    const std::lock_guard lock(mu_);
+    host_calls_.insert(call);
+  }
+  Item item;
+  item.sequence = sequence;
+  item.host_call = call;
+  Enqueue(stream, std::move(item));
+  return Status::Ok();
+}
+Status NullBackend::HostDone(std::uint64_t call) {
+  const std::lock_guard lock(mu_);
+  host_calls_.erase(call);
+  Drain();
+  return Status::Ok();
 }
 
 void NullBackend::SenderMain() {

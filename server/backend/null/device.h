@@ -14,8 +14,10 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -46,6 +48,8 @@ class NullBackend final : public Backend {
   Status EventRecord(std::uint32_t stream, std::uint64_t sequence, std::uint32_t event) override;
   Status StreamWaitEvent(std::uint32_t stream, std::uint64_t sequence, std::uint32_t event) override;
   Result<float> EventElapsedMs(std::uint32_t start, std::uint32_t end) override;
+  Status HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) override;
+  Status HostDone(std::uint64_t call) override;
   Status Hold(std::uint32_t stream, bool on) override;
   void Close() override;
 
@@ -64,6 +68,8 @@ class NullBackend final : public Backend {
     std::shared_ptr<Event> record;
     std::uint64_t token = 0;  // of a copy to the client that brings `bytes`
     std::uint64_t bytes = 0;
+    std::optional<std::uint64_t> host_call;  // waits for its end
+    bool reached = false;                    // and the client knows that the stream has come to it
   };
   struct Stream {
     bool held = false;
@@ -102,6 +108,7 @@ class NullBackend final : public Backend {
   std::vector<Stream> streams_;
   std::vector<std::uint32_t> waiting_;  // streams with items
   std::deque<Parcel> parcels_;
+  std::unordered_set<std::uint64_t> host_calls_;  // that streams wait for
   bool stop_ = false;
   std::thread sender_;
 };

@@ -52,6 +52,11 @@ class SessionTest : public ::testing::Test {
     const Bytes frame = Frame(++sequence_, body, payload);
     Do([frame](ScriptChannel& c) { c.PushFrame(UpLane::kCommand, frame); });
   }
+  template <typename T>
+  void PostSide(const T& body) {
+    const Bytes frame = Frame(++side_sequence_, body);
+    Do([frame](ScriptChannel& c) { c.PushFrame(UpLane::kSide, frame); });
+  }
   void Open() {
     sequence_ = 1;
     Do([](ScriptChannel& c) { c.PushFrame(UpLane::kCommand, OpenFrame(1)); });
@@ -84,6 +89,7 @@ class SessionTest : public ::testing::Test {
     return true;
   }};
   std::uint64_t sequence_ = 0;
+  std::uint64_t side_sequence_ = 0;
   std::vector<Bytes> answers_;
 };
 
@@ -193,6 +199,45 @@ TEST_F(SessionTest, AWaitMeansTheRecordBeforeIt) {
   EXPECT_EQ(Run().code(), Code::kClosed);
   EXPECT_EQ(channel_.completed(1), 7u);
   EXPECT_EQ(channel_.completed(2), 8u);
+}
+
+TEST_F(SessionTest, AHostCallIsDoneBeforeOrAfterItsTurn) {
+  Open();
+  Check([this] { backend_.HoldAll(true); });
+  PostSide(wire::HostDone(7));
+  Post(wire::HostCall(7, 0, 0));
+  Check([this] { EXPECT_EQ(backend_.host_calls(), 0u); });
+  Post(wire::HostCall(8, 0, 0));
+  Check([this] { EXPECT_EQ(backend_.host_calls(), 1u); });
+  PostSide(wire::HostDone(8));
+  Check([this] { EXPECT_EQ(backend_.host_calls(), 0u); });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+TEST_F(SessionTest, AHostCallIsDoneOnce) {
+  Open();
+  PostSide(wire::HostDone(7));
+  PostSide(wire::HostDone(7));
+  EXPECT_EQ(Run().code(), Code::kBadFrame);
+}
+
+TEST_F(SessionTest, ANumberOfAHostCallIsNotGivenTwice) {
+  Open();
+  Post(wire::HostCall(7, 0, 0));
+  Post(wire::HostCall(7, 0, 0));
+  EXPECT_EQ(Run().code(), Code::kBadFrame);
+}
+
+TEST_F(SessionTest, NothingComesBehindTheEndOfAStream) {
+  Open();
+  Post(wire::MemAlloc(kBase, 4096, 0, 0));
+  Post(wire::StreamCreate(1, 0, 0, wire::StreamKind::NonBlocking));
+  // Parked for a body, and its end behind it.
+  Post(wire::Copy(wire::Place(kBase, 0, wire::PlaceKind::Device), wire::Place(9, 0, wire::PlaceKind::Bulk), 10, 1, 0));
+  Post(wire::StreamDestroy(1, 0));
+  Post(wire::StreamDestroy(1, 0));
+  Do([](ScriptChannel& c) { c.PushBody(9, Bytes(10, 1)); });
+  EXPECT_EQ(Run().code(), Code::kBadFrame);
 }
 
 TEST_F(SessionTest, AStreamIsDestroyedWhateverOtherStreamsWaitFor) {
