@@ -39,7 +39,9 @@ enum DeviceStatus : std::uint32_t {
   kDeviceLaunchOutOfResources = 701,
   kDeviceAssert = 710,
   kDeviceMisaligned = 716,
+  kDeviceInvalidPc = 718,
   kDeviceLaunchFailed = 719,
+  kDeviceCooperativeLaunchTooLarge = 720,
   kDeviceNotSupported = 801,
   kDeviceUnknown = 999,
 };
@@ -90,6 +92,7 @@ struct CopySide {
   Kind kind = Kind::kDevice;
   std::uint64_t address = 0;
   MutableByteView host;
+  MutableByteView region;  // all of the shared memory that `host` lies in
   std::uint64_t token = 0;
   std::uint64_t pitch = 0;  // bytes from row to row
   std::uint64_t slice = 0;  // bytes from slice to slice
@@ -114,6 +117,7 @@ struct FillJob {
   std::uint32_t element_bytes = 1;
 };
 struct LaunchJob {
+  std::uint32_t device = 0;
   std::uint32_t module = 0;
   std::uint32_t kernel = 0;
   Dim3 grid;
@@ -136,6 +140,8 @@ class CompletionSink {
   virtual Status SendToClient(std::uint64_t token, std::uint64_t offset, ByteView bytes) = 0;
   // Text that a kernel printed.
   virtual void Output(std::uint64_t sequence, std::string_view text) = 0;
+  // What the device itself says to whoever runs the program: failed assertions.
+  virtual void Complaint(std::uint64_t sequence, std::string_view text) = 0;
 };
 
 class Backend {
@@ -143,6 +149,9 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual std::string name() const = 0;
+  // Does ahead what does not need to know the window, so that a warm worker's session begins at once. Open() does what
+  // was not done, and says again why it cannot be.
+  virtual Status Prepare() { return Status::Ok(); }
   // Reserves exactly the window and describes the devices. kFull: the window is taken here, offer another.
   virtual Result<std::vector<DeviceDescription>> Open(std::uint64_t window_base, std::uint64_t window_bytes,
                                                       CompletionSink* sink) = 0;
@@ -150,6 +159,15 @@ class Backend {
   virtual Status MemAlloc(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) = 0;
   virtual Status MemFree(std::uint32_t device, std::uint64_t address) = 0;
 
+  // Host memory that the device may reach from now on, at this very address: pages of the worker, outside of the
+  // window.
+  virtual Status MapHost(MutableByteView memory) = 0;
+  // The start of such memory; nothing uses it any more. Its pages are there until this returns.
+  virtual Status UnmapHost(std::uint64_t address) = 0;
+
+  // The variable `name` of the image that is loaded next as `module` lies at `memory`, which MapHost() was told of; its
+  // initial value is written there unless `keep`.
+  virtual void PlaceVariable(std::uint32_t module, std::string name, MutableByteView memory, bool keep) = 0;
   // May take long; called on a service thread, one at a time, at the same time as other methods.
   virtual Result<ModuleDescription> ModuleLoad(std::uint32_t device, std::uint32_t module, Bytes image) = 0;
   virtual Status ModuleUnload(std::uint32_t module) = 0;
@@ -176,6 +194,20 @@ class Backend {
   virtual Status HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) = 0;
   virtual Status HostDone(std::uint64_t call) = 0;
 
+  // Memory that the client shared is about to be unmapped: nothing may refer to it when this returns.
+  virtual void RegionReleased(MutableByteView /*region*/) {}
+
+  // Whether InputDrained() has something to do; asked before the executor waits for input. If so it looks once more,
+  // and says so when there is none: a backend that reports the end of many commands at a time does it then.
+  virtual bool WantsInputDrained() const { return false; }
+  virtual void InputDrained() {}
+
+  // A CUlimit of the device, checked by the client as CUDA does; holds for what comes after it. A backend without that
+  // limit ignores it.
+  virtual Status SetLimit(std::uint32_t /*device*/, std::uint32_t /*limit*/, std::uint64_t /*value*/) {
+    return Status::Ok();
+  }
+
   // null backend: holds or releases a stream. kUnsupported elsewhere.
   virtual Status Hold(std::uint32_t stream, bool on) = 0;
 
@@ -185,7 +217,8 @@ class Backend {
 
 struct BackendOptions {
   std::uint32_t cpu_threads = 0;          // 0: one per core
-  std::uint64_t memory_bytes = 0;         // 0: what the backend finds reasonable
+  std::uint32_t cpu_devices = 1;          // software GPUs, which share the threads, the memory and the window
+  std::uint64_t memory_bytes = 0;         // of all devices; 0: what the backend finds reasonable
   std::uint32_t compute_capability = 80;  // 10 * major + minor
   // The client lives in this process and has reserved the window already (loopback).
   bool window_is_reserved = false;

@@ -7,9 +7,16 @@
 #include <exception>
 #include <type_traits>
 
+#include "shim/runtime/capture.h"
+#include "shim/runtime/log_buffer.h"
 #include "shim/runtime/statistics.h"
 #include "shim/runtime/thread_state.h"
 
+// Ends a body before it begins, while streams capture and the rule says so.
+#define ACCELMESH_REFUSE_IN_CAPTURE(rule)                                                       \
+  if (const cudaError_t refused = ::accelmesh::CheckForCapture(::accelmesh::CaptureRule::rule); \
+      refused != cudaSuccess)                                                                   \
+  return refused
 #define ACCELMESH_EXPORT __attribute__((visibility("default")))
 
 namespace accelmesh {
@@ -23,14 +30,14 @@ class PerThreadDefault {
   PerThreadDefault& operator=(const PerThreadDefault&) = delete;
 };
 
-// Logs "NAME is refused" once a name and records cudaErrorNotSupported as the thread's last error.
-void SayRefused(const char* name);
+// Logs that NAME is not supported and why, once a name, and records cudaErrorNotSupported as the thread's last error.
+void SayRefused(const char* name, const char* why);
 // An exception of ours (out of host memory) arrives as this.
 cudaError_t OutOfHostMemory();
 
 template <typename R>
-R Refuse(const char* name) {
-  SayRefused(name);
+R Refuse(const char* name, const char* why) {
+  SayRefused(name, why);
   if constexpr (std::is_same_v<R, cudaError_t>) {
     return cudaErrorNotSupported;
   } else if constexpr (!std::is_void_v<R>) {
@@ -38,13 +45,20 @@ R Refuse(const char* name) {
   }
 }
 
-// Every entry point has a Body type of its own, and so a counter of its own.
+// Every entry point has a Body type of its own, and so a counter of its own. What fails goes to the log of cudaLogs*.
 template <typename R, typename Body>
 R Enter(const char* name, Body body) noexcept {
   static constinit FunctionCount count;
   const CountedCall counted(count, name);
   try {
-    return body();
+    if constexpr (std::is_same_v<R, cudaError_t>) {
+      const cudaError_t error = body();
+      if (error != cudaSuccess) [[unlikely]]
+        NoteFailedCall(name, error);
+      return error;
+    } else {
+      return body();
+    }
   } catch (const std::exception&) {
     if constexpr (std::is_same_v<R, cudaError_t>) return OutOfHostMemory();
     if constexpr (!std::is_void_v<R>) return R{};

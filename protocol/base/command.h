@@ -53,6 +53,8 @@ class FrameReader {
  public:
   // Fails with kBadFrame if the header is not one of ours.
   static Result<FrameReader> Open(ByteView frame);
+  // Records that lie in the payload of another command (GraphDefine), without a frame of their own.
+  static FrameReader OfPayload(ByteView records, std::uint32_t count) { return {records, count, 0}; }
   std::uint64_t first_sequence() const { return next_sequence_; }
   std::uint32_t records_left() const { return records_left_; }
   // Whether everything has been read, to the last byte. Cheaper than Next()'s error.

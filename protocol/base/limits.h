@@ -32,9 +32,19 @@ inline constexpr std::size_t kStreamInFlightMax = 256;
 inline constexpr std::uint32_t kStreamsMax = 4096;
 inline constexpr std::uint32_t kEventsMax = 1u << 20;
 inline constexpr std::uint32_t kModulesMax = 4096;
+// Instantiated graphs of a session, the nodes of one, and what all of them may hold: each node counts kGraphNodeBytes
+// and its payload.
+inline constexpr std::uint32_t kGraphsMax = 65536;
+inline constexpr std::uint32_t kGraphNodesMax = 1u << 20;
+inline constexpr std::size_t kGraphNodeBytes = 256;
+inline constexpr std::size_t kGraphBytesMax = 512 * kMiB;
+// Nodes that one command launches: so many may be parked by it.
+inline constexpr std::uint32_t kGraphLaunchNodesMax = 16384;
 inline constexpr std::uint32_t kKernelsPerModuleMax = 65536;
 inline constexpr std::uint32_t kKernelParametersMax = 4096;
 inline constexpr std::size_t kKernelArgumentBytesMax = 32764;
+// __managed__ variables of modules that a session is about to load.
+inline constexpr std::size_t kManagedVariablesMax = 4096;
 inline constexpr std::size_t kNameBytesMax = 16 * kKiB;
 inline constexpr std::size_t kTextBytesMax = 64 * kKiB;
 // A module image as the client sends it, and after decompression.

@@ -1,14 +1,20 @@
 // gpu-server: parses the command line and wires the parts.
+#include <spawn.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
+#include <cerrno>
 #include <climits>
 
 #include "protocol/base/log.h"
 #include "server/main/supervisor.h"
 #include "server/main/worker.h"
+
+extern char** environ;
 
 namespace {
 
@@ -16,6 +22,21 @@ void LogLine(accelmesh::log::Level level, std::string_view line) {
   static constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
                                                           spdlog::level::warn, spdlog::level::err};
   spdlog::log(kLevels[static_cast<int>(level)], "{}", line);
+}
+
+// Runs this program with --check-backend, which says itself what it misses.
+bool SelfCheckPasses(const accelmesh::ServerOptions& options) {
+  std::string self = options.self;
+  std::string backend = options.backend;
+  std::string flag = "--check-backend";
+  std::string name = "--backend";
+  std::array<char*, 5> argv{self.data(), flag.data(), name.data(), backend.data(), nullptr};
+  pid_t pid = 0;
+  int status = 0;
+  if (::posix_spawn(&pid, self.c_str(), nullptr, nullptr, argv.data(), environ) != 0) return false;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 std::string SelfPath() {
@@ -41,9 +62,14 @@ int Main(int argc, char** argv) {
   app.add_option("--listen", options.listen,
                  "tcp://127.0.0.1:PORT, ipc:///PATH or shm://NAME; repeatable (default tcp://127.0.0.1:7700)");
   app.add_option("--backend", options.backend,
-                 "the device: cpu (software GPU), or null (accepts everything, runs nothing)")
+                 "the device: cpu (software GPU), cuda (NVIDIA GPUs; CUDA_VISIBLE_DEVICES chooses), or null (accepts "
+                 "everything, "
+                 "runs nothing)")
       ->check(CLI::IsMember({"cpu", "cuda", "null"}));
   app.add_option("--cpu-threads", options.device.cpu_threads, "threads of the cpu backend's pool; 0 = one per core");
+  app.add_option("--devices", options.device.cpu_devices,
+                 "software GPUs of the cpu backend; they share its threads and its memory")
+      ->check(CLI::Range(1, 16));
   app.add_option("--warm-workers", options.warm_workers, "workers kept ready for the next session")
       ->check(CLI::Range(0, 64));
   app.add_option("--memory", options.device.memory_bytes, "device memory a session may use, such as 8GiB")
@@ -54,6 +80,8 @@ int Main(int argc, char** argv) {
   app.add_flag("--verbose", verbose, "log every session");
   std::uint32_t worker_capability = 0;
   app.add_option("--worker-control-fd", control)->group("");
+  bool check_backend = false;
+  app.add_flag("--check-backend", check_backend, "say whether the backend can serve on this machine, and end");
   app.add_option("--worker-capability", worker_capability)->group("");
   try {
     app.parse(argc, argv);
@@ -73,10 +101,9 @@ int Main(int argc, char** argv) {
   }
   options.device.compute_capability = worker_capability != 0 ? worker_capability : major * 10 + minor;
   if (control >= 0) return WorkerMain(options, control);
-  if (options.backend == "cuda") {
-    std::fprintf(stderr, "gpu-server: the cuda backend is not part of this build; use --backend cpu\n");
-    return 2;
-  }
+  if (check_backend) return CheckBackend(options);
+  // In a process of its own: this one never touches a device.
+  if (options.backend == "cuda" && !SelfCheckPasses(options)) return 1;
   if (!ports.empty()) {
     unsigned first = 0;
     unsigned last = 0;

@@ -79,11 +79,13 @@ Status Supervisor::StartWorker() {
     return Status::System(errno, "Supervisor", "socketpair");
   const std::string control = std::to_string(pair[1]);
   const std::string threads = std::to_string(options_.device.cpu_threads);
+  const std::string devices = std::to_string(options_.device.cpu_devices);
   const std::string memory = std::to_string(options_.device.memory_bytes);
   const std::string capability = std::to_string(options_.device.compute_capability);
-  std::vector<std::string> words{options_.self,    "--worker-control-fd", control,   "--backend",
-                                 options_.backend, "--cpu-threads",       threads,   "--memory",
-                                 memory,           "--worker-capability", capability};
+  std::vector<std::string> words{options_.self,    "--worker-control-fd", control,    "--backend",
+                                 options_.backend, "--cpu-threads",       threads,    "--memory",
+                                 memory,           "--worker-capability", capability, "--devices",
+                                 devices};
   if (log::Enabled(log::Level::kInfo)) words.emplace_back("--verbose");
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());

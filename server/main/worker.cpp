@@ -30,6 +30,14 @@ Result<std::unique_ptr<Backend>> LoadBackend(const ServerOptions& options) {
 
 }  // namespace
 
+int CheckBackend(const ServerOptions& options) {
+  const Result<std::unique_ptr<Backend>> backend = LoadBackend(options);
+  const Status status = backend.ok() ? (*backend)->Prepare() : backend.status();
+  if (!status.ok())
+    std::fprintf(stderr, "gpu-server: --backend %s: %s\n", options.backend.c_str(), status.text().c_str());
+  return status.ok() ? 0 : 1;
+}
+
 int WorkerMain(const ServerOptions& options, int control) {
   // The supervisor's end is ours as well.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -39,6 +47,8 @@ int WorkerMain(const ServerOptions& options, int control) {
     log::Error(who, backend.status().ToString());
     return 1;
   }
+  // What fails here is told to the client as well, when it opens its session.
+  if (const Status prepared = (*backend)->Prepare(); !prepared.ok()) log::Error(who, prepared.ToString());
   Ticket ticket;
   int connection = -1;
   // Warm until the supervisor has a session for us.

@@ -4,6 +4,7 @@
 #include <zstd.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "protocol/base/limits.h"
 
@@ -12,6 +13,10 @@ namespace {
 
 constexpr std::uint32_t kContainerMagic = 0xba55ed50;
 constexpr std::uint16_t kPtx = 1;
+constexpr std::uint16_t kElf = 2;
+constexpr std::string_view kElfMagic =
+    "\x7f"
+    "ELF";
 constexpr std::uint64_t kFlagLz4 = 0x2000;
 constexpr std::uint64_t kFlagZstd = 0x8000;
 constexpr std::uint64_t kFlagArchSpecific = 0x100000;
@@ -44,7 +49,10 @@ std::string_view UpToZero(std::string_view text) { return text.substr(0, text.fi
 
 Result<std::string> Unpack(const Entry& entry, ByteView payload) {
   constexpr const char* kWhere = "ExtractPtx.payload";
-  if (entry.compressed_bytes == 0) return std::string(UpToZero(AsText(payload)));
+  const auto whole_of = [&entry](std::string_view bytes) {
+    return std::string(entry.kind == kPtx ? UpToZero(bytes) : bytes);
+  };
+  if (entry.compressed_bytes == 0) return whole_of(AsText(payload));
   if (entry.compressed_bytes > payload.size() || entry.uncompressed_bytes == 0 ||
       entry.uncompressed_bytes > kTextBytesMax) {
     return Status(Code::kInvalidArgument, kWhere, "the sizes of a compressed entry make no sense");
@@ -68,21 +76,13 @@ Result<std::string> Unpack(const Entry& entry, ByteView payload) {
     whole = got >= 0 && static_cast<std::size_t>(got) == text.size();
   }
   if (!whole) return Status(Code::kInvalidArgument, kWhere, "a compressed entry does not unpack");
-  text.resize(UpToZero(text).size());
-  return text;
+  return whole_of(text);
 }
 
-}  // namespace
-
-Result<std::string> ExtractPtx(ByteView image, std::uint32_t capability) {
+// Calls visit(entry, payload) for every entry of a container.
+template <typename Visit>
+Status EachEntry(ByteView image, Visit&& visit) {
   constexpr const char* kWhere = "ExtractPtx.image";
-  ByteReader magic(image, kWhere);
-  const Result<std::uint32_t> first = magic.Read<std::uint32_t>();
-  if (!first.ok() || *first != kContainerMagic) {
-    const std::string_view text = UpToZero(AsText(image));
-    if (text.find(".version") != std::string_view::npos) return std::string(text);
-    return Status(Code::kInvalidArgument, kWhere, "neither a fatbin container nor PTX text");
-  }
   // Container header: magic, u16 version, u16 header size, u64 size of what follows.
   ByteReader header(image, kWhere);
   ACCELMESH_ASSIGN_OR_RETURN([[maybe_unused]] const ByteView words, header.Take(6));
@@ -92,10 +92,6 @@ Result<std::string> ExtractPtx(ByteView image, std::uint32_t capability) {
     return Status(Code::kInvalidArgument, kWhere, "the container is longer than the image");
   }
   ByteReader reader(image.subspan(header_bytes, bytes), kWhere);
-  bool found = false;
-  Entry best{};
-  ByteView best_payload;
-  std::string held;
   while (reader.left() >= sizeof(Entry)) {
     ByteReader entry_reader = reader;
     ACCELMESH_ASSIGN_OR_RETURN(const Entry entry, entry_reader.Read<Entry>());
@@ -105,16 +101,44 @@ Result<std::string> ExtractPtx(ByteView image, std::uint32_t capability) {
     }
     ACCELMESH_ASSIGN_OR_RETURN([[maybe_unused]] const ByteView head, reader.Take(entry.header_bytes));
     ACCELMESH_ASSIGN_OR_RETURN(const ByteView payload, reader.Take(entry.payload_bytes));
+    visit(entry, payload);
+  }
+  return Status::Ok();
+}
+
+bool IsContainer(ByteView image) {
+  const Result<std::uint32_t> first = ByteReader(image, "ExtractPtx.image").Read<std::uint32_t>();
+  return first.ok() && *first == kContainerMagic;
+}
+
+// Whether a device of `capability` can be given it.
+bool IsPortable(const Entry& entry, std::uint32_t capability) {
+  return entry.kind == kPtx && (entry.flags & (kFlagArchSpecific | kFlagFamily)) == 0 && entry.sm <= capability;
+}
+
+}  // namespace
+
+Result<std::string> ExtractPtx(ByteView image, std::uint32_t capability) {
+  constexpr const char* kWhere = "ExtractPtx.image";
+  if (!IsContainer(image)) {
+    const std::string_view text = UpToZero(AsText(image));
+    if (text.find(".version") != std::string_view::npos) return std::string(text);
+    return Status(Code::kInvalidArgument, kWhere, "neither a fatbin container nor PTX text");
+  }
+  bool found = false;
+  Entry best{};
+  ByteView best_payload;
+  std::string held;
+  ACCELMESH_RETURN_IF_ERROR(EachEntry(image, [&](const Entry& entry, ByteView payload) {
     if (held.size() < kHeldBytesMax) {
       if (!held.empty()) held += ", ";
       held += (entry.kind == kPtx ? "PTX compute_" : "SASS sm_") + std::to_string(entry.sm);
     }
-    if (entry.kind != kPtx || (entry.flags & (kFlagArchSpecific | kFlagFamily)) != 0 || entry.sm > capability) continue;
-    if (found && entry.sm <= best.sm) continue;
+    if (!IsPortable(entry, capability) || (found && entry.sm <= best.sm)) return;
     found = true;
     best = entry;
     best_payload = payload;
-  }
+  }));
   if (!found) {
     return Status(Code::kNotFound, kWhere,
                   "no PTX that a device of compute capability " + std::to_string(capability / 10) + "." +
@@ -122,6 +146,32 @@ Result<std::string> ExtractPtx(ByteView image, std::uint32_t capability) {
                       (held.empty() ? "nothing" : held) + ". Build it with PTX, for example nvcc -arch=sm_75");
   }
   return Unpack(best, best_payload);
+}
+
+Result<std::vector<ImagePart>> ExtractParts(ByteView image, std::uint32_t capability) {
+  std::vector<ImagePart> parts;
+  if (!IsContainer(image)) {
+    if (AsText(image).starts_with(kElfMagic)) {
+      parts.push_back({false, std::string(AsText(image))});
+      return parts;
+    }
+    ACCELMESH_ASSIGN_OR_RETURN(std::string text, ExtractPtx(image, capability));
+    parts.push_back({true, std::move(text)});
+    return parts;
+  }
+  std::optional<std::pair<Entry, ByteView>> ptx;
+  std::vector<std::pair<Entry, ByteView>> chosen;
+  ACCELMESH_RETURN_IF_ERROR(EachEntry(image, [&](const Entry& entry, ByteView payload) {
+    if (entry.kind == kElf && entry.sm <= capability && entry.sm / 10 == capability / 10)
+      chosen.emplace_back(entry, payload);
+    if (IsPortable(entry, capability) && (!ptx.has_value() || entry.sm > ptx->first.sm)) ptx.emplace(entry, payload);
+  }));
+  if (ptx.has_value()) chosen.push_back(*ptx);
+  for (const auto& [entry, payload] : chosen) {
+    ACCELMESH_ASSIGN_OR_RETURN(std::string bytes, Unpack(entry, payload));
+    parts.push_back({entry.kind == kPtx, std::move(bytes)});
+  }
+  return parts;
 }
 
 }  // namespace accelmesh

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "protocol/base/bytes.h"
 
@@ -12,5 +13,14 @@ namespace accelmesh {
 // The PTX to run on a device of compute capability `capability` (10 * major + minor): the newest entry that is not
 // newer than it. kNotFound names what the image holds instead; kInvalidArgument if it is no image of ours.
 Result<std::string> ExtractPtx(ByteView image, std::uint32_t capability);
+
+// What a driver would choose from to run the image on a device of `capability`: the newest PTX that is not newer, and
+// the machine code (ELF) of the same major version. Besides containers and PTX text, an ELF file by itself is an image.
+// An image that holds nothing for the device has no parts. kInvalidArgument if it is no image.
+struct ImagePart {
+  bool is_ptx = false;
+  std::string bytes;
+};
+Result<std::vector<ImagePart>> ExtractParts(ByteView image, std::uint32_t capability);
 
 }  // namespace accelmesh

@@ -4,17 +4,26 @@
 
 namespace accelmesh {
 
+Status RangeTable::CheckQuota(std::uint64_t bytes) const {
+  if (bytes <= memory_bytes_ - allocated_bytes_) return Status::Ok();
+  return {Code::kOutOfMemory, "RangeTable",
+          std::to_string(bytes) + " bytes asked, " + std::to_string(memory_bytes_ - allocated_bytes_) + " of " +
+              std::to_string(memory_bytes_) + " free"};
+}
+
+Status RangeTable::Charge(std::uint64_t bytes) {
+  ACCELMESH_RETURN_IF_ERROR(CheckQuota(bytes));
+  allocated_bytes_ += bytes;
+  return Status::Ok();
+}
+
 Status RangeTable::Add(std::uint64_t address, std::uint64_t bytes) {
   constexpr const char* kWhere = "RangeTable::Add";
   const std::uint64_t offset = address - base_;
   if (bytes == 0 || offset >= window_bytes_ || bytes > window_bytes_ - offset) {
     return {Code::kInvalidArgument, kWhere, "outside of the window"};
   }
-  if (bytes > memory_bytes_ - allocated_bytes_) {
-    return {Code::kOutOfMemory, kWhere,
-            std::to_string(bytes) + " bytes asked, " + std::to_string(memory_bytes_ - allocated_bytes_) + " of " +
-                std::to_string(memory_bytes_) + " free"};
-  }
+  ACCELMESH_RETURN_IF_ERROR(CheckQuota(bytes));
   const auto next = ranges_.lower_bound(address);
   if (next != ranges_.end() && next->first - address < bytes) return {Code::kInvalidArgument, kWhere, "overlaps"};
   if (next != ranges_.begin()) {

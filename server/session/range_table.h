@@ -20,9 +20,14 @@ class RangeTable {
   Status Remove(std::uint64_t address);
   // Whether [address, address + bytes) lies inside one range.
   bool Covers(std::uint64_t address, std::uint64_t bytes) const;
+  // Memory elsewhere that counts for the quota. kOutOfMemory past it.
+  Status Charge(std::uint64_t bytes);
+  void Discharge(std::uint64_t bytes) { allocated_bytes_ -= bytes; }
   std::uint64_t allocated_bytes() const { return allocated_bytes_; }
 
  private:
+  Status CheckQuota(std::uint64_t bytes) const;
+
   std::uint64_t base_;
   std::uint64_t window_bytes_;
   std::uint64_t memory_bytes_;

@@ -14,7 +14,8 @@ static_assert(kReplyPartBytes + limits::kTextBytesMax + 4096 < limits::kFrameByt
 
 }  // namespace
 
-Session::Session(ServerChannel& channel, Backend& backend) : channel_(channel), backend_(backend) {}
+Session::Session(ServerChannel& channel, Backend& backend, bool client_is_here)
+    : channel_(channel), backend_(backend), host_(client_is_here) {}
 
 Session::~Session() {
   // Threads of the backend that wait for room to the client have nothing to wait for.
@@ -35,8 +36,13 @@ Status Session::Run() {
   Deadline slice = Deadline::After(kReceiveSlice);
   while (!goodbye_) {
     const bool accept = parked_commands_ < limits::kParkedCommandsMax;
-    Result<ReceivedFrame> received = channel_.Receive(accept, slice);
+    const bool looks_only = backend_.WantsInputDrained();
+    Result<ReceivedFrame> received = channel_.Receive(accept, looks_only ? Deadline::Poll() : slice);
     if (!received.ok()) {
+      if (received.code() == Code::kDeadlineExceeded && looks_only) {
+        backend_.InputDrained();
+        continue;
+      }
       if (received.code() == Code::kDeadlineExceeded) {
         slice = Deadline::After(kReceiveSlice);
         continue;
@@ -106,6 +112,8 @@ bool Session::LegacyRuleParks(const StreamState& state, std::uint32_t stream, st
 }
 
 void Session::Park(std::uint32_t stream, Parked parked) {
+  // All nodes of a launch stand where it stands, whatever sequence they complete with.
+  if (replayed_sequence_ != 0) parked.sequence = replayed_sequence_;
   streams_[stream].parked.push_back(std::move(parked));
   parked_streams_.insert(stream);
   ++parked_commands_;
@@ -166,6 +174,10 @@ void Session::Output(std::uint64_t sequence, std::string_view text) {
   SendDown(wire::DownKind::Output, sequence, 0, Code::kOk, text.substr(0, limits::kTextBytesMax), {});
 }
 
+void Session::Complaint(std::uint64_t sequence, std::string_view text) {
+  SendDown(wire::DownKind::Output, sequence, kDeviceAssert, Code::kOk, text.substr(0, limits::kTextBytesMax), {});
+}
+
 Status Session::CallerError(std::uint32_t stream, std::uint64_t sequence, std::uint64_t token, DeviceStatus status,
                             std::string_view text) {
   log::Warning("session", text);
@@ -219,8 +231,15 @@ Status Session::On(const wire::OpenSession& command, const RecordView& record) {
       command.window_bytes() > 8192 * limits::kGiB || command.window_base() % (2 * limits::kMiB) != 0) {
     return {Code::kBadFrame, "OpenSession.window", "not a window"};
   }
-  Result<std::vector<DeviceDescription>> devices = backend_.Open(command.window_base(), command.window_bytes(), this);
+  Status reserved;
+  if (command.host_window_bytes() != 0) {
+    reserved = host_.Reserve(command.host_window_base(), command.host_window_bytes());
+    if (reserved.code() == Code::kBadFrame) return reserved;
+  }
+  Result<std::vector<DeviceDescription>> devices =
+      reserved.ok() ? backend_.Open(command.window_base(), command.window_bytes(), this) : reserved;
   if (!devices.ok()) {
+    host_.Release();
     Reply(record.sequence, kDeviceOk, devices.code(), devices.status().text(), {});
     return Status::Ok();
   }
@@ -237,6 +256,7 @@ Status Session::On(const wire::OpenSession& command, const RecordView& record) {
         device.memory_bytes, device.window_base, device.window_bytes, builder.CreateVectorOfStructs(attributes),
         builder.CreateString(device.pci_bus_id)));
     memory_.emplace_back(device.window_base, device.window_bytes, device.memory_bytes);
+    host_.AllowTwins(device.memory_bytes);
     StreamState& legacy = streams_.emplace_back();
     legacy.exists = true;
     legacy.device = d;
@@ -245,7 +265,7 @@ Status Session::On(const wire::OpenSession& command, const RecordView& record) {
   }
   constexpr int kDriverVersion = 13000;  // The runtime this protocol version was made for.
   builder.Finish(wire::CreateSessionInfo(builder, builder.CreateVector(infos), builder.CreateString(backend_.name()),
-                                         kDriverVersion));
+                                         kDriverVersion, host_.client_is_here()));
   Reply(record.sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
   return Status::Ok();
 }

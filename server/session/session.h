@@ -23,18 +23,20 @@
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
+#include <variant>
 #include <vector>
 
 #include "protocol/gen_commands.h"
 #include "server/device.h"
+#include "server/session/host_memory.h"
 #include "server/session/range_table.h"
 
 namespace accelmesh {
 
 class Session final : private CompletionSink {
  public:
-  // Both outlive the session.
-  Session(ServerChannel& channel, Backend& backend);
+  // Both outlive the session. `client_is_here`: the client is in this very process (loopback) and maps host memory.
+  Session(ServerChannel& channel, Backend& backend, bool client_is_here = false);
   ~Session() override;
 
   // Serves until the client says goodbye (ok), is gone (kClosed), or sends what it must not (kBadFrame).
@@ -48,10 +50,14 @@ class Session final : private CompletionSink {
   Status On(const wire::Hold& command, const RecordView& record);
   Status On(const wire::MemAlloc& command, const RecordView& record);
   Status On(const wire::MemFree& command, const RecordView& record);
+  Status On(const wire::HostMap& command, const RecordView& record);
+  Status On(const wire::HostUnmap& command, const RecordView& record);
+  Status On(const wire::HostWrite& command, const RecordView& record);
   Status On(const wire::Copy& command, const RecordView& record);
   Status On(const wire::CopyPitched& command, const RecordView& record);
   Status On(const wire::Fill& command, const RecordView& record);
   Status On(const wire::ModuleLoad& command, const RecordView& record);
+  Status On(const wire::ManagedVariable& command, const RecordView& record);
   Status On(const wire::ModuleUnload& command, const RecordView& record);
   Status On(const wire::Launch& command, const RecordView& record);
   Status On(const wire::StreamCreate& command, const RecordView& record);
@@ -61,8 +67,12 @@ class Session final : private CompletionSink {
   Status On(const wire::EventRecord& command, const RecordView& record);
   Status On(const wire::StreamWaitEvent& command, const RecordView& record);
   Status On(const wire::EventElapsed& command, const RecordView& record);
+  Status On(const wire::DeviceLimit& command, const RecordView& record);
   Status On(const wire::HostCall& command, const RecordView& record);
   Status On(const wire::HostDone& command, const RecordView& record);
+  Status On(const wire::GraphDefine& command, const RecordView& record);
+  Status On(const wire::GraphLaunch& command, const RecordView& record);
+  Status On(const wire::GraphDestroy& command, const RecordView& record);
   Status On(const wire::SharedRelease& command, const RecordView& record);
 
  private:
@@ -102,6 +112,17 @@ class Session final : private CompletionSink {
     std::vector<std::uint32_t> argument_bytes;  // by kernel
     std::vector<std::uint64_t> globals;
   };
+  // A command that launches of its graph repeat, private and verified as far as that does not depend on the launch.
+  struct GraphNode {
+    std::variant<std::monostate, wire::Launch, wire::CopyPitched, wire::Fill> command;  // monostate: not defined yet
+    std::uint8_t patches = 0;  // which of its places each launch names
+    Bytes payload;
+  };
+  static_assert(sizeof(GraphNode) <= limits::kGraphNodeBytes);
+  struct Graph {
+    std::vector<GraphNode> nodes;
+    std::uint64_t bytes = 0;  // as they count against kGraphBytesMax
+  };
   struct PendingLoad {
     wire::ModuleLoad command;
     std::uint64_t sequence;
@@ -133,6 +154,8 @@ class Session final : private CompletionSink {
   void Reply(std::uint64_t sequence, DeviceStatus device_status, Code code, std::string_view text, ByteView body);
   void SendDown(wire::DownKind kind, std::uint64_t sequence, std::uint32_t device_status, Code code,
                 std::string_view text, ByteView body);
+  Result<GraphNode> ReadGraphNode(const RecordView& record);
+  void ForgetGraph(std::unordered_map<std::uint32_t, Graph>::iterator graph);
   Status CollectImages();
   void ServiceMain();
   void RunLoad(PendingLoad load);
@@ -142,6 +165,7 @@ class Session final : private CompletionSink {
               std::string_view text) override;
   Status SendToClient(std::uint64_t token, std::uint64_t offset, ByteView bytes) override;
   void Output(std::uint64_t sequence, std::string_view text) override;
+  void Complaint(std::uint64_t sequence, std::string_view text) override;
 
   ServerChannel& channel_;
   Backend& backend_;
@@ -150,7 +174,8 @@ class Session final : private CompletionSink {
   std::uint64_t next_sequence_ = 1;
   std::uint64_t next_side_sequence_ = 1;
   std::vector<DeviceDescription> devices_;
-  std::vector<RangeTable> memory_;    // by device
+  std::vector<RangeTable> memory_;  // by device
+  HostMemory host_;
   std::vector<StreamState> streams_;  // by slot, up to the highest that was made
   std::size_t parked_commands_ = 0;
   std::set<std::uint32_t> parked_streams_;  // with a command that is parked
@@ -158,8 +183,11 @@ class Session final : private CompletionSink {
   std::unordered_map<std::uint32_t, std::shared_ptr<EventState>> events_;
   std::uint32_t next_backend_event_ = 0;
   std::uint32_t next_backend_module_ = 0;
-  std::unordered_set<std::uint64_t> host_calls_;                         // with the backend, not done
-  std::unordered_set<std::uint64_t> early_host_dones_;                   // of calls that have not come to their turn
+  std::unordered_set<std::uint64_t> host_calls_;        // with the backend, not done
+  std::unordered_set<std::uint64_t> early_host_dones_;  // of calls that have not come to their turn
+  std::unordered_map<std::uint32_t, Graph> graphs_;
+  std::uint64_t graph_bytes_ = 0;
+  std::uint64_t replayed_sequence_ = 0;                                  // of the launch whose nodes are being run
   std::optional<std::uint32_t> nothing_;                                 // a backend event that is never recorded
   std::unordered_map<std::uint64_t, std::unique_ptr<BulkBody>> bodies_;  // arrived early, kept for a parked command
   std::atomic<std::uint64_t> images_bytes_{0};                           // of loads that have begun and not ended
@@ -168,6 +196,14 @@ class Session final : private CompletionSink {
   std::unordered_map<std::uint32_t, ModuleState> modules_;
   std::map<std::uint64_t, std::uint64_t> globals_;  // address -> bytes
   std::vector<PendingLoad> collecting_;
+  // What the next load of a module id finds placed.
+  struct PlacedVariable {
+    std::uint32_t module_id;
+    std::string name;
+    MutableByteView memory;
+    bool keep;
+  };
+  std::vector<PlacedVariable> placed_;
 
   std::mutex service_mu_;
   std::condition_variable service_cv_;

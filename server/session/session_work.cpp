@@ -61,6 +61,11 @@ Status Session::On(const wire::MemFree& command, const RecordView& record) {
   return backend_.MemFree(command.device(), command.address());
 }
 
+Status Session::On(const wire::DeviceLimit& command, const RecordView& /*record*/) {
+  if (command.device() >= memory_.size()) return {Code::kBadFrame, "DeviceLimit.device", "out of range"};
+  return backend_.SetLimit(command.device(), command.limit(), command.value());
+}
+
 Result<CopySide> Session::ResolvePlace(const wire::Place& place, std::uint64_t bytes, const RecordView& record,
                                        bool is_dst) {
   CopySide side;
@@ -71,6 +76,7 @@ Result<CopySide> Session::ResolvePlace(const wire::Place& place, std::uint64_t b
       for (const RangeTable& table : memory_) {
         if (table.Covers(place.address(), bytes)) return side;
       }
+      if (host_.Covers(place.address(), bytes)) return side;
       const std::lock_guard lock(modules_mu_);
       const auto after = globals_.upper_bound(place.address());
       if (after != globals_.begin()) {
@@ -88,6 +94,7 @@ Result<CopySide> Session::ResolvePlace(const wire::Place& place, std::uint64_t b
       }
       side.kind = CopySide::Kind::kHost;
       side.host = region.subspan(place.address(), bytes);
+      side.region = region;
       return side;
     }
     case wire::PlaceKind::Bulk:
@@ -189,6 +196,8 @@ Status Session::On(const wire::Fill& command, const RecordView& record) {
 
 Status Session::On(const wire::SharedRelease& command, const RecordView& /*record*/) {
   // The client has waited for its copies before; one that has not loses this worker, which is its own.
+  if (const Result<MutableByteView> region = channel_.SharedRegion(command.region()); region.ok())
+    backend_.RegionReleased(*region);
   channel_.ReleaseRegion(command.region());
   return Status::Ok();
 }
@@ -210,6 +219,11 @@ Status Session::On(const wire::ModuleLoad& command, const RecordView& record) {
   if (images_bytes_.fetch_add(command.image_bytes()) + command.image_bytes() > limits::kImagesInFlightBytesMax) {
     return {Code::kLimitExceeded, "ModuleLoad.image_bytes", "more images at a time than a session may send"};
   }
+  for (PlacedVariable& placed : placed_) {
+    if (placed.module_id == command.module_id())
+      backend_.PlaceVariable(next_backend_module_, std::move(placed.name), placed.memory, placed.keep);
+  }
+  std::erase_if(placed_, [&command](const PlacedVariable& p) { return p.module_id == command.module_id(); });
   collecting_.push_back({command, record.sequence, next_backend_module_++, {}, 0});
   return CollectImages();
 }
@@ -263,6 +277,7 @@ void Session::RunLoad(PendingLoad load) {
     }
     const DeviceStatus status = module.code() == Code::kNotFound      ? kDeviceNoBinary
                                 : module.code() == Code::kOutOfMemory ? kDeviceOutOfMemory
+                                : module.code() == Code::kUnsupported ? kDeviceNotSupported
                                                                       : kDeviceInvalidPtx;
     log::Warning("module load", module.status().ToString());
     Reply(load.sequence, status, Code::kOk, module.status().text(), {});
@@ -342,6 +357,7 @@ Status Session::On(const wire::Launch& command, const RecordView& record) {
   const std::uint32_t stream = command.stream();
   const std::uint64_t sequence = record.sequence;
   LaunchJob job;
+  job.device = streams_[stream].device;
   job.module = module->backend_id;
   job.kernel = command.kernel();
   job.grid = {command.grid_x(), command.grid_y(), command.grid_z()};

@@ -47,6 +47,13 @@ bool AddressSpace::TakeFree(std::uint64_t bytes, std::uint64_t* address) {
   return TakeMerged(bytes, address);
 }
 
+Status AddressSpace::Charge(std::uint64_t bytes) {
+  if (bytes > memory_bytes_ - allocated_bytes_ - quarantined_bytes_)
+    return {Code::kOutOfMemory, "AddressSpace::Charge.bytes", std::to_string(bytes) + " bytes asked"};
+  allocated_bytes_ += bytes;
+  return Status::Ok();
+}
+
 Result<std::uint64_t> AddressSpace::Allocate(std::uint64_t bytes) {
   if (bytes == 0 || bytes > limits::kAllocationBytesMax) {
     return Status(Code::kInvalidArgument, "AddressSpace::Allocate.bytes", std::to_string(bytes) + " bytes");

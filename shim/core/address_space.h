@@ -32,6 +32,10 @@ class AddressSpace {
   // once. kInvalidArgument if `address` is not the start of a live allocation.
   Status Free(std::uint64_t address, std::uint64_t freed_at, bool idle);
 
+  // Memory elsewhere that counts like an allocation of this device. kOutOfMemory past the quota.
+  Status Charge(std::uint64_t bytes);
+  void Discharge(std::uint64_t bytes) { allocated_bytes_ -= bytes; }
+
   // Gives back quarantined ranges freed at or before `passed`: every command up to it has completed.
   void Release(std::uint64_t passed);
 

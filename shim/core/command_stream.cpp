@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <system_error>
 
 #include "protocol/base/log.h"
@@ -23,20 +24,6 @@ constexpr std::size_t kRepliesMax = 4096;
 
 void AppendBytes(Bytes& out, ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
 
-void AppendRecord(Bytes& out, std::uint16_t command, ByteView body, ByteView payload) {
-  RecordHeaderValue header;
-  header.bytes = static_cast<std::uint32_t>(RecordBytes(body.size(), payload.size()));
-  header.body_bytes = static_cast<std::uint32_t>(body.size());
-  header.payload_bytes = static_cast<std::uint32_t>(payload.size());
-  header.command = command;
-  const std::size_t start = out.size();
-  out.resize(start + header.bytes);
-  std::uint8_t* at = out.data() + start;
-  std::memcpy(at, &header, sizeof(header));
-  std::memcpy(at + sizeof(header), body.data(), body.size());
-  if (!payload.empty()) std::memcpy(at + sizeof(header) + body.size(), payload.data(), payload.size());
-}
-
 void StartFrame(Bytes& out, std::uint64_t first_sequence) {
   FrameHeaderValue header;
   header.first_sequence = first_sequence;
@@ -52,6 +39,25 @@ void FinishFrame(Bytes& frame, std::uint32_t records) {
 }
 
 }  // namespace
+
+void AppendRecord(Bytes& out, std::uint16_t command, ByteView body, ByteView payload) {
+  RecordHeaderValue header;
+  header.bytes = static_cast<std::uint32_t>(RecordBytes(body.size(), payload.size()));
+  header.body_bytes = static_cast<std::uint32_t>(body.size());
+  header.payload_bytes = static_cast<std::uint32_t>(payload.size());
+  header.command = command;
+  const std::size_t start = out.size();
+  out.resize(start + header.bytes);
+  std::uint8_t* at = out.data() + start;
+  std::memcpy(at, &header, sizeof(header));
+  std::memcpy(at + sizeof(header), body.data(), body.size());
+  if (!payload.empty()) std::memcpy(at + sizeof(header) + body.size(), payload.data(), payload.size());
+}
+
+void CommandBatch::AddRecord(std::uint16_t command, ByteView body, ByteView payload) {
+  AppendRecord(bytes_, command, body, payload);
+  ends_.push_back(bytes_.size());
+}
 
 CommandStream::CommandStream(std::unique_ptr<ClientChannel> channel, std::function<void(std::string_view)> output)
     : channel_(std::move(channel)), output_(std::move(output)) {
@@ -94,30 +100,60 @@ Result<std::uint64_t> CommandStream::Append(std::uint16_t command, ByteView body
   if (closed()) return Status(Code::kClosed, "CommandStream::Append", "the session has ended");
   const bool at_once = urgent || channel_->traits().flush_each_append;
   std::uint64_t sequence = 0;
-  bool wake = false;
+  bool gathers = false;
   {
     const MutexLock lock(append_mu_);
-    if (batch_.empty()) StartFrame(batch_, next_sequence_);
-    AppendRecord(batch_, command, body, payload);
-    ++batch_records_;
-    sequence = next_sequence_++;
-    bool leaves = at_once || batch_.size() >= kBatchBytes;
-    // With nothing under way there is nothing to gather behind: the first command goes at once, and those that follow
-    // before it is acknowledged share a frame (Nagle's rule, RFC 896).
-    if (!leaves && batch_records_ == 1) {
-      leaves = progress().acknowledged.load(std::memory_order_acquire) + 1 == sequence;
-    }
-    if (leaves) {
-      ACCELMESH_RETURN_IF_ERROR(FlushLocked());
-    } else {
-      wake = batch_records_ == 1;
+    sequence = next_sequence_;
+    ACCELMESH_RETURN_IF_ERROR(AppendLocked(command, body, payload, at_once, &gathers));
+  }
+  if (gathers) ACCELMESH_RETURN_IF_ERROR(LeaveToFlusher());
+  return sequence;
+}
+
+Status CommandStream::AppendLocked(std::uint16_t command, ByteView body, ByteView payload, bool at_once,
+                                   bool* gathers) {
+  if (batch_.empty()) StartFrame(batch_, next_sequence_);
+  AppendRecord(batch_, command, body, payload);
+  ++batch_records_;
+  const std::uint64_t sequence = next_sequence_++;
+  bool leaves = at_once || batch_.size() >= kBatchBytes;
+  // With nothing under way there is nothing to gather behind: the first command goes at once, and those that follow
+  // before it is acknowledged share a frame (Nagle's rule, RFC 896).
+  if (!leaves && batch_records_ == 1) {
+    leaves = progress().acknowledged.load(std::memory_order_acquire) + 1 == sequence;
+  }
+  if (leaves) return FlushLocked();
+  *gathers = *gathers || batch_records_ == 1;
+  return Status::Ok();
+}
+
+Status CommandStream::LeaveToFlusher() {
+  if (!HasFlusher()) return Flush();
+  if (flusher_asleep_.load(std::memory_order_seq_cst)) WakeFlusher();
+  return Status::Ok();
+}
+
+Result<std::uint64_t> CommandStream::Post(const CommandBatch& batch) {
+  statistics_.posts.fetch_add(batch.size(), std::memory_order_relaxed);
+  if (closed()) return Status(Code::kClosed, "CommandStream::Post", "the session has ended");
+  const bool at_once = channel_->traits().flush_each_append;
+  std::uint64_t sequence = 0;
+  bool gathers = false;
+  {
+    const MutexLock lock(append_mu_);
+    sequence = next_sequence_;
+    std::size_t begin = 0;
+    for (const std::size_t end : batch.ends_) {
+      const ByteView record = ByteView(batch.bytes_).subspan(begin, end - begin);
+      begin = end;
+      RecordHeaderValue header;
+      std::memcpy(&header, record.data(), sizeof(header));
+      const ByteView rest = record.subspan(sizeof(header));
+      ACCELMESH_RETURN_IF_ERROR(AppendLocked(header.command, rest.first(header.body_bytes),
+                                             rest.subspan(header.body_bytes, header.payload_bytes), at_once, &gathers));
     }
   }
-  if (wake && !HasFlusher()) {
-    ACCELMESH_RETURN_IF_ERROR(Flush());
-  } else if (wake && flusher_asleep_.load(std::memory_order_seq_cst)) {
-    WakeFlusher();
-  }
+  if (gathers) ACCELMESH_RETURN_IF_ERROR(LeaveToFlusher());
   return sequence;
 }
 
@@ -337,7 +373,12 @@ void CommandStream::OnFrame(ByteView frame) {
       break;
     case wire::DownKind::ErrorText: log::Error("device", std::string(text)); break;
     case wire::DownKind::Output:
-      if (output_) output_(text);
+      if (down.device_status() != 0) {
+        // A failed assertion, in CUDA's words: the program's own stderr, as it stands.
+        std::fwrite(text.data(), 1, text.size(), stderr);
+      } else if (output_) {
+        output_(text);
+      }
       break;
   }
 }

@@ -39,6 +39,29 @@ struct Reply {
   Bytes body;  // the reply table, unverified
 };
 
+// Commands that follow one another without another thread's between them. Struct commands of the command lane.
+class CommandBatch {
+ public:
+  template <typename T>
+  void Add(const T& body, ByteView payload = {}) {
+    static_assert(!CommandTraits<T>::kIsTable && CommandTraits<T>::kLane == CommandLane::kCommand);
+    AddRecord(static_cast<std::uint16_t>(CommandTraits<T>::kId), AsBytes(body), payload);
+  }
+  std::size_t size() const { return ends_.size(); }
+  void Clear() {
+    bytes_.clear();
+    ends_.clear();
+  }
+
+ private:
+  friend class CommandStream;
+  void AddRecord(std::uint16_t command, ByteView body, ByteView payload);
+  Bytes bytes_;
+  std::vector<std::size_t> ends_;  // of each record in bytes_
+};
+// Appends one record as a frame holds it.
+void AppendRecord(Bytes& out, std::uint16_t command, ByteView body, ByteView payload);
+
 class CommandStream final : private FrameSink {
  public:
   // `output` receives what kernels print; called on a waiting thread.
@@ -54,6 +77,8 @@ class CommandStream final : private FrameSink {
     statistics_.posts.fetch_add(1, std::memory_order_relaxed);
     return Append(static_cast<std::uint16_t>(CommandTraits<T>::kId), AsBytes(body), payload);
   }
+  // Appends a batch that is not empty; returns the sequence number of its first command, the others follow.
+  Result<std::uint64_t> Post(const CommandBatch& batch);
   // Appends a call and waits for its reply.
   template <typename T>
   Result<Reply> Call(const T& body, Deadline deadline) {
@@ -125,6 +150,11 @@ class CommandStream final : private FrameSink {
   };
   // `urgent`: somebody waits for the answer, so it leaves at once with all that was gathered before.
   Result<std::uint64_t> Append(std::uint16_t command, ByteView body, ByteView payload, bool urgent = false);
+  // Puts one record into the frame under construction, and sends that if it is time. `gathers`: it has begun a frame
+  // that stays.
+  Status AppendLocked(std::uint16_t command, ByteView body, ByteView payload, bool at_once, bool* gathers)
+      ACCELMESH_REQUIRES(append_mu_);
+  Status LeaveToFlusher();
   Status AppendSide(std::uint16_t command, ByteView body);
   Result<std::uint64_t> BeginCallBytes(std::uint16_t command, ByteView body);
   Result<Reply> CallBytes(std::uint16_t command, ByteView body, Deadline deadline);

@@ -43,10 +43,10 @@ bool HostCalls::Begin(std::uint64_t* call) {
   return true;
 }
 
-void HostCalls::Add(std::uint64_t call, std::uint32_t slot, std::uint64_t sequence, Function function) {
+void HostCalls::Add(std::uint64_t call, std::uint32_t slot, std::uint64_t sequence, Function function, Function then) {
   {
     const MutexLock lock(mu_);
-    calls_.push_back({call, slot, sequence, std::move(function)});
+    calls_.push_back({call, slot, sequence, std::move(function), std::move(then)});
   }
   cv_.NotifyOne();
 }
@@ -73,6 +73,7 @@ void HostCalls::Run(Call call, std::uint32_t error) {
   pending_.fetch_sub(1, std::memory_order_release);
   const Status said = commands_.PostSide(wire::HostDone(call.call));
   if (!said.ok()) log::Debug("host functions", said.ToString());
+  if (call.then) call.then(error);
 }
 
 void HostCalls::Main() {

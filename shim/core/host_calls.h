@@ -32,8 +32,9 @@ class HostCalls {
 
   // A number for the next wire::HostCall. False if the system gives no thread.
   bool Begin(std::uint64_t* call);
-  // The command was posted on stream `slot` with `sequence`.
-  void Add(std::uint64_t call, std::uint32_t slot, std::uint64_t sequence, Function function);
+  // The command was posted on stream `slot` with `sequence`. `then` runs when the stream goes on again, for what it
+  // waits for next.
+  void Add(std::uint64_t call, std::uint32_t slot, std::uint64_t sequence, Function function, Function then = nullptr);
   // It could not be posted.
   void Abandon() { pending_.fetch_sub(1, std::memory_order_release); }
 
@@ -50,6 +51,7 @@ class HostCalls {
     std::uint32_t slot;
     std::uint64_t sequence;
     Function function;
+    Function then;
   };
   void Main();
   // The oldest call that its stream has come to; calls_.end() if there is none.

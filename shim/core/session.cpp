@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/base/log.h"
+#include "shim/core/capture.h"
 #include "shim/core/session_inl.h"
 
 namespace accelmesh {
@@ -12,10 +13,13 @@ constexpr std::chrono::seconds kOpenPatience{30};
 
 }  // namespace
 
-ClientSession::ClientSession(std::unique_ptr<CommandStream> commands, Window window)
+ClientSession::ClientSession(std::unique_ptr<CommandStream> commands, Window window, Window host_window)
     : commands_(std::move(commands)),
+      captures_(std::make_unique<Captures>()),
       host_calls_(*commands_, [this] { return StickyError(); }),
-      window_(std::move(window)) {}
+      window_(std::move(window)),
+      host_window_(std::move(host_window)),
+      host_space_(host_window_.base(), host_window_.bytes(), host_window_.bytes()) {}
 
 ClientSession::~ClientSession() {
   commands_->Close();
@@ -28,12 +32,14 @@ Result<std::unique_ptr<ClientSession>> ClientSession::Open(std::unique_ptr<Clien
   std::string reasons;
   for (const WindowCandidate& candidate : WindowCandidates()) {
     Result<Window> window = Window::Reserve(candidate);
-    if (!window.ok()) {
-      reasons += window.status().text() + "; ";
+    Result<Window> host_window = window.ok() ? Window::Reserve(candidate.Host()) : window.status();
+    if (!host_window.ok()) {
+      reasons += host_window.status().text() + "; ";
       continue;
     }
     flatbuffers::FlatBufferBuilder builder;
-    builder.Finish(wire::CreateOpenSession(builder, candidate.base, candidate.bytes));
+    builder.Finish(wire::CreateOpenSession(builder, candidate.base, candidate.bytes, candidate.Host().base,
+                                           candidate.Host().bytes));
     ACCELMESH_ASSIGN_OR_RETURN(
         const Reply reply, commands->CallTable(CommandId::kOpenSession, {builder.GetBufferPointer(), builder.GetSize()},
                                                Deadline::After(kOpenPatience)));
@@ -44,7 +50,8 @@ Result<std::unique_ptr<ClientSession>> ClientSession::Open(std::unique_ptr<Clien
     if (reply.code != 0 || reply.device_status != 0) {
       return Status(Code::kUnavailable, "ClientSession::Open", "the server refused the session: " + reply.text);
     }
-    std::unique_ptr<ClientSession> session(new ClientSession(std::move(commands), *std::move(window)));
+    std::unique_ptr<ClientSession> session(
+        new ClientSession(std::move(commands), *std::move(window), *std::move(host_window)));
     ACCELMESH_RETURN_IF_ERROR(session->ReadInfo(reply));
     return session;
   }
@@ -63,6 +70,7 @@ Status ClientSession::ReadInfo(const Reply& reply) {
   }
   if (info.backend() != nullptr) backend_ = info.backend()->str();
   driver_version_ = info.driver_version();
+  client_is_here_ = info.client_is_here();
   for (const wire::DeviceInfo* from : *info.devices()) {
     LeasedDevice device;
     if (from->name() != nullptr) device.name = from->name()->str();
@@ -81,6 +89,9 @@ Status ClientSession::ReadInfo(const Reply& reply) {
     const MutexLock memory_lock(memory_mu_);
     const MutexLock stream_lock(stream_mu_);
     memory_.emplace_back(from->window_base(), from->window_bytes(), from->memory_bytes());
+    pools_.AddDevice();
+    graph_use_.emplace_back();
+    free_marks_.push_back(nullptr);
     auto legacy = std::make_unique<Stream>();
     legacy->slot = static_cast<std::uint32_t>(streams_.size());
     legacy->device = legacy->slot;
@@ -196,6 +207,7 @@ DeviceResult ClientSession::CreateStream(std::uint32_t device, wire::StreamKind 
 }
 
 DeviceResult ClientSession::DestroyStream(Stream* stream) {
+  captures_->ForgetStream(stream);
   std::unique_ptr<Stream> gone;
   {
     const MutexLock lock(stream_mu_);
@@ -247,7 +259,9 @@ DeviceResult ClientSession::Synchronize(const Stream& stream) {
   const std::vector<Point> work = WorkBefore(stream);
   const DeviceResult waited = Wait([this, &work] { return Passed(work); });
   ReapLanded();
-  return waited;
+  TidyPools();
+  ReapGraphs();
+  return waited != 0 ? waited : Settle();
 }
 
 DeviceResult ClientSession::SynchronizeDevice(std::uint32_t device) {
@@ -260,10 +274,26 @@ DeviceResult ClientSession::SynchronizeDevice(std::uint32_t device) {
   }
   const DeviceResult waited = Wait([this, &work] { return Passed(work); });
   ReapLanded();
-  return waited;
+  TidyPools();
+  ReapGraphs();
+  return waited != 0 ? waited : Settle();
+}
+
+DeviceResult ClientSession::SetLimit(std::uint32_t device, std::uint32_t limit, std::uint64_t value) {
+  const auto posted = commands_->Post(wire::DeviceLimit(value, device, limit));
+  return posted.ok() ? 0 : Lost(posted.status());
 }
 
 // Host functions -----------------------------------------------------------------------------------------------------
+
+HostCalls::Function ClientSession::AroundHostCall(HostCalls::Function function) {
+  return [this, function = std::move(function)](std::uint32_t error) {
+    // It sees what kernels before it wrote into the program's memory, and those behind it see what it writes.
+    if (any_twin_.load(std::memory_order_acquire)) Settle();
+    function(error);
+    if (any_twin_.load(std::memory_order_acquire)) PushForHostCall();
+  };
+}
 
 DeviceResult ClientSession::CallHost(Stream* stream, HostCalls::Function function) {
   std::uint64_t call = 0;
@@ -274,7 +304,7 @@ DeviceResult ClientSession::CallHost(Stream* stream, HostCalls::Function functio
     host_calls_.Abandon();
     return posted;
   }
-  host_calls_.Add(call, stream->slot, sequence, std::move(function));
+  host_calls_.Add(call, stream->slot, sequence, AroundHostCall(std::move(function)));
   return 0;
 }
 
@@ -302,6 +332,7 @@ DeviceResult ClientSession::CreateEvent(std::uint32_t device, bool timing, Event
 }
 
 DeviceResult ClientSession::DestroyEvent(Event* event) {
+  captures_->ForgetEvent(event);
   std::unique_ptr<Event> gone;
   {
     const MutexLock lock(stream_mu_);
@@ -332,22 +363,35 @@ bool ClientSession::IsEvent(const Event* event) {
   return true;
 }
 
-DeviceResult ClientSession::RecordEvent(Event* event, Stream* stream) {
+DeviceResult ClientSession::RecordEvent(Event* event, Stream* stream) { return RecordEvent(event, stream, false); }
+
+DeviceResult ClientSession::RecordEvent(Event* event, Stream* stream, bool external) {
+  if (captures_->Active() || captures_->KnowsEvents()) [[unlikely]] {
+    if (DeviceResult captured = 0; captures_->DivertsRecord(*stream, event, external, &captured)) return captured;
+  }
   std::uint64_t sequence = 0;
-  const DeviceResult posted = PostOn(stream, wire::EventRecord(event->id, stream->slot), {}, &sequence);
-  if (posted != 0) return posted;
-  const std::uint64_t record = std::uint64_t{stream->slot} << Event::kSequenceBits | sequence;
+  const DeviceResult posted = PostRecord(event->id, stream, &sequence);
+  if (posted == 0) NoteRecord(event, *stream, sequence);
+  return posted;
+}
+
+void ClientSession::NoteRecord(Event* event, const Stream& stream, std::uint64_t sequence) {
+  const std::uint64_t record = std::uint64_t{stream.slot} << Event::kSequenceBits | sequence;
   // Of two threads that record one event at a time the server sees the higher sequence last.
   std::uint64_t last = event->record.load(std::memory_order_relaxed);
   while (sequence > Event::SequenceOf(last) &&
          !event->record.compare_exchange_weak(last, record, std::memory_order_release)) {
   }
-  return 0;
 }
 
-DeviceResult ClientSession::WaitEvent(Stream* stream, Event* event) {
+DeviceResult ClientSession::WaitEvent(Stream* stream, Event* event) { return WaitEvent(stream, event, false); }
+
+DeviceResult ClientSession::WaitEvent(Stream* stream, Event* event, bool external) {
+  if (captures_->Active() || captures_->KnowsEvents()) {
+    if (DeviceResult captured = 0; captures_->DivertsWait(stream, event, external, &captured)) return captured;
+  }
   if (!event->recorded()) return 0;  // Nothing to wait for.
-  return PostOn(stream, wire::StreamWaitEvent(stream->slot, event->id));
+  return PostWait(stream, event->id);
 }
 
 bool ClientSession::EventDone(const Event& event) {
@@ -366,7 +410,9 @@ DeviceResult ClientSession::SynchronizeEvent(const Event& event) {
   const std::uint64_t sequence = Event::SequenceOf(record);
   const DeviceResult waited = Wait([this, slot, sequence] { return Passed(slot, sequence); });
   ReapLanded();
-  return waited;
+  TidyPools();
+  ReapGraphs();
+  return waited != 0 ? waited : Settle();
 }
 
 DeviceResult ClientSession::EventElapsed(const Event& start, const Event& end, float* milliseconds) {

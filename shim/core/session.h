@@ -12,15 +12,30 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "shim/core/address_space.h"
+#include "shim/core/advice.h"
+#include "shim/core/array.h"
 #include "shim/core/command_stream.h"
 #include "shim/core/host_calls.h"
+#include "shim/core/pool_set.h"
+#include "shim/core/twin.h"
 #include "shim/core/window.h"
 
 namespace accelmesh {
+
+class Captures;
+class Graph;
+class GraphExec;
+struct GraphCompileOptions;
+struct GraphMemory;
+struct GraphMemoryUse;
+struct GraphNode;
+struct GraphStep;
 
 // A CUresult number; the runtime's cudaError_t uses the same numbers for everything that the core returns.
 using DeviceResult = std::uint32_t;
@@ -63,6 +78,12 @@ struct LeasedDevice {
 };
 
 struct Stream {
+  static std::uint64_t TakeId() {
+    static std::atomic<std::uint64_t> last{0};
+    return last.fetch_add(1, std::memory_order_relaxed) + 1;
+  }
+
+  const std::uint64_t id = TakeId();  // no other stream of the process has or had it
   std::uint32_t slot = 0;
   std::uint32_t device = 0;
   wire::StreamKind kind = wire::StreamKind::Legacy;
@@ -92,6 +113,25 @@ struct PinnedRange {
   std::uint32_t region = 0;  // valid if shared
   bool shared = false;
   unsigned flags = 0;
+};
+
+// Host memory that the device may reach: from cudaMallocHost, cudaHostRegister, cudaMallocManaged or __managed__.
+enum class HostKind : std::uint8_t { kPinned, kRegistered, kManaged };
+struct ReachableMemory {
+  HostKind kind = HostKind::kPinned;
+  std::uint8_t* memory = nullptr;
+  std::uint64_t bytes = 0;
+  std::uint64_t requested_bytes = 0;  // by the program; the rest of the last page is its own as well
+  std::uint64_t device_address = 0;   // 0: registered memory that no kernel was given
+  std::uint32_t device = 0;           // managed: whose quota it counts for
+  unsigned flags = 0;
+};
+// Where a __managed__ variable of a module lies.
+struct ManagedPlacement {
+  std::string name;
+  std::uint64_t address = 0;
+  std::uint64_t bytes = 0;
+  bool keep = false;  // another device's load has put the initial value there
 };
 
 struct PitchedSide {
@@ -126,13 +166,65 @@ class ClientSession {
 
   DeviceResult Malloc(std::uint32_t device, std::uint64_t bytes, std::uint64_t* address);
   DeviceResult Free(std::uint64_t address);
+  // `limit` is a CUlimit number.
+  DeviceResult SetLimit(std::uint32_t device, std::uint32_t limit, std::uint64_t value);
   void MemoryInfo(std::uint32_t device, std::uint64_t* free_bytes, std::uint64_t* total_bytes);
   // The allocation (or module global) around a device address; false if there is none.
   bool FindDeviceRange(std::uint64_t address, AddressSpace::Range* range, std::uint32_t* device);
 
+  // Stream-ordered pools (memory_pool.h). A pool's pointer is its handle: what is none, or was destroyed, is refused.
+  MemoryPool* DefaultPool(std::uint32_t device);
+  MemoryPool* CurrentPool(std::uint32_t device);
+  bool SetCurrentPool(std::uint32_t device, MemoryPool* pool);
+  MemoryPool* CreatePool(std::uint32_t device, std::uint64_t bytes_max);
+  bool DestroyPool(const MemoryPool* pool);
+  bool TrimPool(MemoryPool* pool, std::uint64_t keep_bytes);
+  // Calls `visit` with the pool, under the session's lock.
+  bool WithPool(MemoryPool* pool, const std::function<void(MemoryPool&)>& visit);
+  // `pool` null: the current one of the stream's device.
+  DeviceResult MallocFromPool(MemoryPool* pool, Stream* stream, std::uint64_t bytes, std::uint64_t* address);
+  // Ends an allocation when the stream gets there. One that is not a pool's is freed as by Free().
+  DeviceResult FreeInOrder(Stream* stream, std::uint64_t address);
+
+  // Arrays (array.h). A pointer is valid until it is destroyed; a level's until its array is.
+  DeviceResult CreateArray(std::uint32_t device, const ArrayShape& shape, Array** array);
+  DeviceResult DestroyArray(const Array* array);
+  bool IsArray(const Array* array);
+  DeviceResult CreateMipmappedArray(std::uint32_t device, const ArrayShape& shape, std::uint32_t levels,
+                                    MipmappedArray** array);
+  DeviceResult DestroyMipmappedArray(const MipmappedArray* array);
+  bool IsMipmappedArray(const MipmappedArray* array);
+  // Null if there is no such level.
+  const Array* LevelOfArray(const MipmappedArray* array, std::uint32_t level);
+
   DeviceResult MallocPinned(std::size_t bytes, unsigned flags, void** address);
   DeviceResult FreePinned(void* address);
   bool FindPinned(const void* address, PinnedRange* range);
+
+  // Memory of the program's own. `flags` are remembered.
+  DeviceResult RegisterHost(void* memory, std::size_t bytes, unsigned flags);
+  DeviceResult UnregisterHost(void* memory);
+  // Managed memory; Free() ends it.
+  DeviceResult MallocManaged(std::uint32_t device, std::uint64_t bytes, unsigned flags, std::uint64_t* address);
+  // By an address of either side; false if it is none of such memory.
+  bool FindHost(const void* address, ReachableMemory* found);
+  // What kernels name the memory by. `reach`: from now on they may use it even if no launch names it. kInvalidValue if
+  // it is none of such memory.
+  DeviceResult DeviceAddressOf(const void* host, std::uint64_t* device_address, bool reach = true);
+  bool InHostWindow(std::uint64_t address) const { return host_window_.Contains(reinterpret_cast<void*>(address)); }
+  // Whether kernels may read and write memory of the program.
+  bool ReachesHost() const { return any_reached_.load(std::memory_order_relaxed); }
+  // Calls `visit` with what was advised of the managed memory that all of [address, address + bytes) lies in; false if
+  // it lies in none.
+  bool WithAdvice(const void* address, std::uint64_t bytes, const std::function<void(AdviceMap&)>& visit);
+  // Managed memory for variables: FreeVariables() ends it, not Free().
+  DeviceResult MallocVariables(std::uint32_t device, std::uint64_t bytes, std::uint64_t* address);
+  void FreeVariables(std::uint64_t address);
+  // One stream, or the processor, has managed memory for its own: it may be written while the device works.
+  void AttachTwin(std::uint64_t address, bool is_attached);
+  // Brings what the device has written into memory that has a twin. Synchronize() and its like do so themselves; who
+  // finds by a query that work is done calls this.
+  DeviceResult Settle();
 
   // Streams. `Legacy(d)` is device d's default stream. Pointers are valid until DestroyStream.
   Stream* Legacy(std::uint32_t device) { return legacy_[device]; }
@@ -167,15 +259,49 @@ class ClientSession {
                            std::uint64_t height, std::uint64_t depth, bool wait);
   DeviceResult Fill(Stream* stream, const wire::Fill& fill);
 
-  std::shared_ptr<const LoadedModule> LoadModule(std::uint32_t device, ByteView image);
+  std::shared_ptr<const LoadedModule> LoadModule(std::uint32_t device, ByteView image,
+                                                 const std::vector<ManagedPlacement>& managed = {});
   // Nothing may use the module any more: its launches have completed.
   void UnloadModule(const LoadedModule& module);
   DeviceResult Launch(Stream* stream, const KernelLayout& kernel, const LaunchGeometry& geometry,
                       void* const* arguments);
 
+  // What a capturing stream is given goes into its graph (capture.h). The operations above do that themselves; these do
+  // it where there is more to say than they are told. `external`: as a node of the graph's own.
+  Captures& captures() { return *captures_; }
+  DeviceResult RecordEvent(Event* event, Stream* stream, bool external);
+  DeviceResult WaitEvent(Stream* stream, Event* event, bool external);
+
+  // Executable graphs (graph_exec.h). `offending` is set to a node of the graph if that is what is wrong.
+  DeviceResult InstantiateGraph(const Graph& graph, std::uint64_t flags, std::unique_ptr<GraphExec>* exec,
+                                GraphNode** offending);
+  DeviceResult EndGraph(std::unique_ptr<GraphExec> exec);
+  // Tells the server what it does not know of the executable; a launch does that as well.
+  DeviceResult DefineGraph(GraphExec* exec);
+  // Behind what is in the stream and behind the launch before, like CUDA.
+  DeviceResult LaunchGraph(Stream* stream, GraphExec* exec);
+  // From the next launch on. `node` is one of the executable's own; who calls has checked that it may be updated so.
+  DeviceResult UpdateGraphNode(GraphExec* exec, GraphNode* node, const GraphNode& update);
+  DeviceResult EnableGraphNode(GraphExec* exec, GraphNode* node, bool enabled);
+
+  // Memory of graphs (graph_memory.h). It lives as long as somebody holds it, or as the program has it.
+  DeviceResult MakeGraphMemory(std::uint32_t device, std::uint64_t bytes, std::shared_ptr<GraphMemory>* memory);
+  // False if it is none of a graph's; Free() and FreeInOrder() ask this.
+  bool FreeGraphMemory(std::uint64_t address, DeviceResult* result);
+  std::shared_ptr<GraphMemory> FindGraphMemory(std::uint64_t address);
+  GraphMemoryUse GraphMemoryOf(std::uint32_t device);
+  void ResetGraphMemoryHigh(std::uint32_t device, bool used);
+  DeviceResult TrimGraphMemory(std::uint32_t device);
+
  private:
-  ClientSession(std::unique_ptr<CommandStream> commands, Window window);
+  ClientSession(std::unique_ptr<CommandStream> commands, Window window, Window host_window);
   Status ReadInfo(const Reply& reply);
+  // Whether what is about to be put into the stream is captured, or refused because of a capture: then `result` says
+  // so, and is 0 if it is to be made a node.
+  bool Diverts(const Stream& stream, DeviceResult* result);
+  // The same for a copy, which is made a node here if it is to be one. `wait`: its synchronous form.
+  bool DivertsCopy(const Stream& stream, const PitchedSide& dst, const PitchedSide& src, std::uint64_t width,
+                   std::uint64_t height, std::uint64_t depth, bool wait, DeviceResult* result);
   // Posts a command that belongs to a stream and notes its sequence there, and in `posted` if it is asked for.
   template <typename T>
   DeviceResult PostOn(Stream* stream, const T& body, ByteView payload = {}, std::uint64_t* posted = nullptr);
@@ -194,6 +320,25 @@ class ClientSession {
   bool AnythingPending() const;
   // Everything up to the returned sequence has completed on every stream.
   std::uint64_t PassedByAll() const;
+  // The last command on any stream.
+  std::uint64_t LastPosted() const;
+  class Order;
+  StreamName NameOf(const Stream& stream) const;
+  // The last command of the legacy stream that goes with `stream`; 0 if none does.
+  std::uint64_t LastOfLegacy(const StreamName& stream) const;
+  // Posts a record or a wait, and notes it for pools once they need to know.
+  DeviceResult PostRecord(std::uint32_t event, Stream* stream, std::uint64_t* sequence);
+  DeviceResult PostWait(Stream* stream, std::uint32_t event);
+  DeviceResult GrowPool(MemoryPool& pool, std::uint64_t bytes) ACCELMESH_REQUIRES(memory_mu_);
+  DeviceResult FreePooled(MemoryPool& pool, std::uint64_t address) ACCELMESH_REQUIRES(memory_mu_);
+  // Gives the device's memory back that pools hold for nobody; false if there is none.
+  bool ReleaseIdle(std::uint32_t device) ACCELMESH_REQUIRES(memory_mu_);
+  void GiveBack(const std::vector<PoolSet::Released>& released) ACCELMESH_REQUIRES(memory_mu_);
+  // What an allocation that found no room may wait for; sequence == 0 if it can never fit.
+  StreamPoint NextToPass(std::uint32_t device, std::uint64_t bytes) const ACCELMESH_REQUIRES(memory_mu_);
+  DeviceResult WaitFor(const StreamPoint& point);
+  // Behind a synchronise.
+  void TidyPools();
   void ReapLanded();
   // Waits for the body of `token`, which the command `sequence` of stream slot `slot` sends; ends the expectation.
   // `landed` is false if the command completed without its bytes: it failed.
@@ -203,13 +348,119 @@ class ClientSession {
   bool PinnedWritesPending();
   // Whether an asynchronous copy into pinned memory may not have landed yet.
   bool HostWritesPending();
+  DeviceResult CopyUp(Stream* stream, std::uint64_t dst, const std::uint8_t* from, std::uint64_t bytes, bool wait);
+  DeviceResult CopyToHostWindow(Stream* stream, std::uint64_t dst, const std::uint8_t* src, std::uint64_t bytes,
+                                bool wait);
+  // As PostOn(), of a command that writes at `dst`, which may be host memory.
+  template <typename T>
+  DeviceResult PostNoted(Stream* stream, const T& body, std::uint64_t dst);
+  // Copies what is at `src` now.
+  DeviceResult SendPieces(Stream* stream, std::uint64_t dst, const std::uint8_t* src, std::uint64_t bytes);
+
+  struct GraphBatch;
+  GraphCompileOptions CompileOptions();
+  DeviceResult CompileExec(GraphExec* exec, GraphNode** offending);
+  DeviceResult RecompileGraph(GraphExec* exec);
+  DeviceResult PostRecords(const GraphExec& exec, std::uint32_t first, std::uint32_t count);
+  DeviceResult OrderLaunches(GraphExec* exec, Stream* stream);
+  DeviceResult BeforeGraph(const GraphExec& exec, Stream* stream);
+  DeviceResult AddStep(GraphBatch* batch, const Stream& stream, const GraphExec& exec, const GraphStep& step,
+                       bool late);
+  DeviceResult AddRecordsStep(GraphBatch* batch, std::uint32_t slot, const GraphExec& exec, const GraphStep& step,
+                              bool late);
+  bool AddHostStep(GraphBatch* batch, std::uint32_t slot, HostCalls::Function function, HostCalls::Function then);
+  // Lets go of ended executables whose last launch is through.
+  void ReapGraphs();
+  Result<std::uint64_t> PostOrdered(const Stream& stream, const GraphBatch& batch);
+  DeviceResult PostGraphBatch(Stream* stream, GraphExec* exec, GraphBatch* batch);
+  // Of launches: what they allocate and free.
+  DeviceResult BeginGraphMemory(const GraphExec& exec);
+  std::shared_ptr<GraphMemory> HoldGraphMemory(GraphMemory* memory) ACCELMESH_REQUIRES(memory_mu_);
+  void SetLive(GraphMemory* memory, bool live) ACCELMESH_REQUIRES(memory_mu_);
+  void ForgetGraphMemory(GraphMemory* memory);
+  void EndGraphMemory(GraphMemory* memory) ACCELMESH_REQUIRES(memory_mu_);
+  // The event's last record is this one, unless there is a later one already.
+  void NoteRecord(Event* event, const Stream& stream, std::uint64_t sequence);
+  // A function of the program's with what has to go before and behind it.
+  HostCalls::Function AroundHostCall(HostCalls::Function function);
+
+  // A range with its twin, if it has one. Fields after `kind` are twin_mu_'s.
+  struct ReachedTwin {
+    std::unique_ptr<Twin> twin;
+    std::uint64_t device_address = 0;
+    HostKind kind = HostKind::kPinned;
+    std::atomic<bool> is_added{false};     // to twins_
+    std::atomic<bool> by_argument{false};  // known only because a launch named it: of concern to those that do
+    bool is_named = false;                 // since it was last read back
+    bool is_attached = false;
+    bool is_gone = false;
+    std::uint64_t pushed = 0;  // the last command that wrote into it
+    std::uint64_t merged = 0;  // the last that read it back
+  };
+  using Named = std::vector<std::shared_ptr<ReachedTwin>>;
+  struct HostRange {
+    HostKind kind = HostKind::kPinned;
+    std::uint8_t* memory = nullptr;
+    std::uint64_t bytes = 0;
+    std::uint64_t requested_bytes = 0;
+    std::uint64_t device_address = 0;  // in the host window; 0: none yet
+    std::uint32_t device = 0;
+    unsigned flags = 0;
+    std::uint32_t region = 0;  // valid if shared
+    bool is_shared = false;
+    bool is_mapped = false;   // the server knows it
+    bool is_reached = false;  // a kernel may use it
+    std::shared_ptr<ReachedTwin> twin;
+    AdviceMap advice = {};
+    std::uint64_t PageBytes() const;  // of the pages around device_address
+  };
+  struct Pull {
+    std::shared_ptr<ReachedTwin> twin;
+    std::uint64_t offset = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t token = 0;
+    std::uint32_t slot = 0;
+    std::uint64_t sequence = 0;
+    Bytes landed = {};
+  };
+  HostRange* FindHostRange(std::uint64_t address) ACCELMESH_REQUIRES(pinned_mu_);
+  DeviceResult MakeHostRange(std::size_t bytes, HostKind kind, HostRange* range);
+  void AddHostRange(HostRange range) ACCELMESH_REQUIRES(pinned_mu_);
+  DeviceResult RemoveHostRange(std::uint64_t address);
+  DeviceResult ChargeManaged(std::uint32_t device, std::uint64_t bytes, bool may_wait);
+  DeviceResult FreeManaged(std::uint64_t address);
+  DeviceResult MapOnServer(HostRange* range);
+  DeviceResult NameOnDevice(HostRange* range) ACCELMESH_REQUIRES(pinned_mu_);
+  // `twin` is set if the range has just got one; AddReached() is to be told of it, not under this lock.
+  DeviceResult Reach(HostRange* range, std::shared_ptr<ReachedTwin>* twin) ACCELMESH_REQUIRES(pinned_mu_);
+  DeviceResult ReachByArgument(std::uint64_t address, Named* named);
+  DeviceResult AddReached(std::shared_ptr<ReachedTwin> twin);
+  void RemoveTwin(ReachedTwin& twin);
+  // Whether all of [host, host + bytes) has a twin; copies then go to that, in stream order.
+  bool HasTwin(const void* host, std::uint64_t bytes, std::uint64_t* device_address);
+  // To be called before a launch with its argument block, and before any other command that names a device address;
+  // behind either, NoteDeviceWork() if it may write host memory.
+  DeviceResult BeforeKernel(Stream* stream, ByteView arguments);
+  DeviceResult BeforeDeviceUse(Stream* stream, std::uint64_t address, bool writes = true);
+  void NoteDeviceWork(std::uint32_t slot, std::uint64_t sequence);
+  void NoteTwinWork(std::uint32_t slot, std::uint64_t sequence);
+  // `writes`: NoteDeviceWork() follows, by this thread.
+  DeviceResult PushTwins(Stream* stream, const Named& named, bool writes);
+  DeviceResult PushTwin(ReachedTwin& twin, bool exact) ACCELMESH_REQUIRES(twin_mu_);
+  // Behind a function of the program's, for kernels that were launched before it ran.
+  void PushForHostCall();
+  DeviceResult BeginPull(Pull* pull);
+  DeviceResult FinishPull(Pull* pull, std::vector<Pull>* again);
 
   std::unique_ptr<CommandStream> commands_;
+  std::unique_ptr<Captures> captures_;
   HostCalls host_calls_;
   Window window_;
+  Window host_window_;
   std::vector<LeasedDevice> devices_;  // constant after Open(), as are the next three
   std::string backend_;
   int driver_version_ = 0;
+  bool client_is_here_ = false;  // loopback: the server sees our memory
   std::vector<Stream*> legacy_;  // by device
   std::atomic<bool> error_taken_{false};
   std::atomic<bool> lost_{false};
@@ -218,9 +469,29 @@ class ClientSession {
   std::vector<AddressSpace> memory_ ACCELMESH_GUARDED_BY(memory_mu_);
   std::map<std::uint64_t, std::pair<std::uint64_t, std::uint32_t>> globals_
       ACCELMESH_GUARDED_BY(memory_mu_);  // address -> bytes, device
+  PoolSet pools_ ACCELMESH_GUARDED_BY(memory_mu_);
+  std::map<std::uint64_t, std::unique_ptr<GraphMemory>> graph_memory_ ACCELMESH_GUARDED_BY(memory_mu_);  // by address
+  std::atomic<bool> any_graph_memory_{false};
+  std::vector<GraphMemoryUse> graph_use_ ACCELMESH_GUARDED_BY(memory_mu_);  // by device
+  std::vector<Event*> free_marks_ ACCELMESH_GUARDED_BY(memory_mu_);         // by device; null until it is needed
+  std::atomic<bool> pools_untidy_{false};  // a synchronise has something to do for pools
+  std::atomic<bool> orders_frees_{false};  // from the first free in stream order on
+  mutable Mutex order_mu_;
+  StreamOrder order_ ACCELMESH_GUARDED_BY(order_mu_);
+
+  Mutex array_mu_;
+  std::unordered_map<const Array*, std::unique_ptr<Array>> arrays_ ACCELMESH_GUARDED_BY(array_mu_);
+  std::unordered_map<const MipmappedArray*, std::unique_ptr<MipmappedArray>> mipmapped_arrays_
+      ACCELMESH_GUARDED_BY(array_mu_);
+  std::unordered_set<const Array*> levels_ ACCELMESH_GUARDED_BY(array_mu_);  // that the program has got
 
   mutable Mutex pinned_mu_;
-  std::map<std::uintptr_t, PinnedRange> pinned_ ACCELMESH_GUARDED_BY(pinned_mu_);
+  std::map<std::uint64_t, HostRange> host_ ACCELMESH_GUARDED_BY(pinned_mu_);         // by the program's address
+  std::map<std::uint64_t, std::uint64_t> aliases_ ACCELMESH_GUARDED_BY(pinned_mu_);  // device address -> program's
+  AddressSpace host_space_ ACCELMESH_GUARDED_BY(pinned_mu_);
+  std::uint64_t twin_bytes_ ACCELMESH_GUARDED_BY(pinned_mu_) = 0;  // on the server, in no device's quota
+  std::atomic<bool> any_host_{false};
+  std::atomic<bool> any_reached_{false};
   std::uint32_t next_region_ ACCELMESH_GUARDED_BY(pinned_mu_) = 0;
   std::unordered_map<std::uint32_t, std::uint64_t> pinned_writes_
       ACCELMESH_GUARDED_BY(pinned_mu_);  // stream slot -> its last
@@ -233,6 +504,25 @@ class ClientSession {
   std::vector<Landing> landing_ ACCELMESH_GUARDED_BY(pinned_mu_);  // asynchronous copies into host memory
   std::atomic<int> landing_count_{0};
 
+  // The only lock that is held across waits: for whoever needs a twin that is being made.
+  Mutex reach_mu_;
+  mutable Mutex twin_mu_;
+  std::vector<std::shared_ptr<ReachedTwin>> twins_ ACCELMESH_GUARDED_BY(twin_mu_);
+  std::atomic<bool> any_twin_{false};
+  // Commands of a stream by which the device may have written twins, as far as they were not read back since: none
+  // comes before the first, and the last is one.
+  struct TwinWork {
+    std::uint64_t first;
+    std::uint64_t last;
+  };
+  std::unordered_map<std::uint32_t, TwinWork> twin_work_ ACCELMESH_GUARDED_BY(twin_mu_);  // by stream slot
+  std::atomic<bool> any_twin_work_{false};
+  // Threads between PushTwins() and NoteDeviceWork(): what they are about to post counts as under way.
+  std::unordered_set<std::thread::id> twin_writers_ ACCELMESH_GUARDED_BY(twin_mu_);
+  Stream* twin_stream_ ACCELMESH_GUARDED_BY(twin_mu_) = nullptr;  // of its own, for what goes there and comes back
+  Event* twin_event_ ACCELMESH_GUARDED_BY(twin_mu_) = nullptr;    // behind what went there
+  std::uint64_t twin_pushed_ ACCELMESH_GUARDED_BY(twin_mu_) = 0;
+
   struct KnownHandle;
   std::atomic<std::uint64_t> handle_generation_{1};
   mutable Mutex stream_mu_;
@@ -244,6 +534,12 @@ class ClientSession {
   std::uint32_t next_event_ ACCELMESH_GUARDED_BY(stream_mu_) = 0;
   std::vector<std::uint32_t> free_module_ids_ ACCELMESH_GUARDED_BY(stream_mu_);
   std::uint32_t next_module_ ACCELMESH_GUARDED_BY(stream_mu_) = 0;
+  std::vector<std::uint32_t> free_graph_ids_ ACCELMESH_GUARDED_BY(stream_mu_);
+  std::uint32_t next_graph_ ACCELMESH_GUARDED_BY(stream_mu_) = 0;
+  std::uint64_t graph_bytes_ ACCELMESH_GUARDED_BY(stream_mu_) = 0;  // of all definitions
+  // What ended executables hold of the program's objects, until their last launch has passed.
+  std::vector<std::pair<Point, std::unique_ptr<Graph>>> ended_graphs_ ACCELMESH_GUARDED_BY(stream_mu_);
+  std::atomic<bool> any_ended_graph_{false};
 };
 
 }  // namespace accelmesh

@@ -18,11 +18,43 @@ wire::Place DevicePlace(std::uint64_t address) { return {address, 0, wire::Place
 
 }  // namespace
 
+bool ClientSession::DivertsCopy(const Stream& stream, const PitchedSide& dst, const PitchedSide& src,
+                                std::uint64_t width, std::uint64_t height, std::uint64_t depth, bool wait,
+                                DeviceResult* result) {
+  if (!Diverts(stream, result)) return false;
+  if (*result != 0) return true;
+  *result = wait ? captures_->CheckWait(stream) : captures_->Capture(stream, GraphCopy{dst, src, width, height, depth});
+  return true;
+}
+
 DeviceResult ClientSession::CopyToDevice(Stream* stream, std::uint64_t dst, const void* src, std::uint64_t bytes,
                                          bool wait) {
-  const auto* from = static_cast<const std::uint8_t*>(src);
+  if (DeviceResult captured = 0;
+      DivertsCopy(*stream, {dst, bytes, bytes, true}, {reinterpret_cast<std::uint64_t>(src), bytes, bytes, false},
+                  bytes, 1, 1, wait, &captured))
+    return captured;
+  if (std::uint64_t twin = 0; HasTwin(src, bytes, &twin)) {
+    const DeviceResult result = CopyOnDevice(stream, dst, twin, bytes);
+    return result != 0 || !wait ? result : Synchronize(*stream);
+  }
+  if (InHostWindow(dst)) return CopyToHostWindow(stream, dst, static_cast<const std::uint8_t*>(src), bytes, wait);
+  return CopyUp(stream, dst, static_cast<const std::uint8_t*>(src), bytes, wait);
+}
+
+DeviceResult ClientSession::CopyToHostWindow(Stream* stream, std::uint64_t dst, const std::uint8_t* src,
+                                             std::uint64_t bytes, bool wait) {
+  if (const DeviceResult ready = BeforeDeviceUse(stream, dst); ready != 0) return ready;
+  const DeviceResult result = CopyUp(stream, dst, src, bytes, wait);
+  if (result != 0) return result;
+  NoteDeviceWork(stream->slot, stream->last_sequence.load(std::memory_order_acquire));
+  // The program reads there what the copy has brought.
+  return wait ? Synchronize(*stream) : 0;
+}
+
+DeviceResult ClientSession::CopyUp(Stream* stream, std::uint64_t dst, const std::uint8_t* from, std::uint64_t bytes,
+                                   bool wait) {
   PinnedRange pinned;
-  const bool is_pinned = FindPinned(src, &pinned);
+  const bool is_pinned = FindPinned(from, &pinned);
   const bool in_place =
       is_pinned && pinned.shared && bytes <= pinned.bytes - static_cast<std::size_t>(from - pinned.address);
   if (in_place && !(wait && bytes <= kPinnedCopyOutMax)) {
@@ -44,6 +76,11 @@ DeviceResult ClientSession::CopyToDevice(Stream* stream, std::uint64_t dst, cons
   if (bytes > kHeldBytesMax && !Idle(*stream)) {
     if (const DeviceResult waited = Synchronize(*stream); waited != 0) return waited;
   }
+  return SendPieces(stream, dst, from, bytes);
+}
+
+DeviceResult ClientSession::SendPieces(Stream* stream, std::uint64_t dst, const std::uint8_t* from,
+                                       std::uint64_t bytes) {
   const std::uint64_t piece_max = commands_->channel().traits().bulk_bytes_preferred;
   for (std::uint64_t done = 0; done < bytes;) {
     const std::uint64_t piece = std::min(piece_max, bytes - done);
@@ -60,6 +97,14 @@ DeviceResult ClientSession::CopyToDevice(Stream* stream, std::uint64_t dst, cons
 }
 
 DeviceResult ClientSession::CopyToHost(Stream* stream, void* dst, std::uint64_t src, std::uint64_t bytes, bool wait) {
+  if (DeviceResult captured = 0; DivertsCopy(*stream, {reinterpret_cast<std::uint64_t>(dst), bytes, bytes, false},
+                                             {src, bytes, bytes, true}, bytes, 1, 1, wait, &captured))
+    return captured;
+  if (std::uint64_t twin = 0; HasTwin(dst, bytes, &twin)) {
+    const DeviceResult result = CopyOnDevice(stream, twin, src, bytes);
+    return result != 0 || !wait ? result : Synchronize(*stream);
+  }
+  if (const DeviceResult ready = BeforeDeviceUse(stream, src, false); ready != 0) return ready;
   auto* to = static_cast<std::uint8_t*>(dst);
   PinnedRange pinned;
   const bool is_pinned = FindPinned(dst, &pinned);
@@ -129,7 +174,8 @@ bool ClientSession::PinnedWritesPending() {
 }
 
 bool ClientSession::HostWritesPending() {
-  return landing_count_.load(std::memory_order_acquire) > 0 || host_calls_.pending() > 0 || PinnedWritesPending();
+  return landing_count_.load(std::memory_order_acquire) > 0 || host_calls_.pending() > 0 ||
+         any_twin_work_.load(std::memory_order_acquire) || PinnedWritesPending();
 }
 
 void ClientSession::ReapLanded() {
@@ -150,15 +196,27 @@ void ClientSession::ReapLanded() {
 }
 
 DeviceResult ClientSession::CopyOnDevice(Stream* stream, std::uint64_t dst, std::uint64_t src, std::uint64_t bytes) {
-  return PostOn(stream, wire::Copy(DevicePlace(dst), DevicePlace(src), bytes, stream->slot, 0));
+  if (DeviceResult captured = 0;
+      DivertsCopy(*stream, {dst, bytes, bytes, true}, {src, bytes, bytes, true}, bytes, 1, 1, false, &captured))
+    return captured;
+  if (const DeviceResult ready = BeforeDeviceUse(stream, src, false); ready != 0) return ready;
+  if (const DeviceResult ready = BeforeDeviceUse(stream, dst); ready != 0) return ready;
+  return PostNoted(stream, wire::Copy(DevicePlace(dst), DevicePlace(src), bytes, stream->slot, 0), dst);
 }
 
 DeviceResult ClientSession::CopyPitched(Stream* stream, const PitchedSide& dst, const PitchedSide& src,
                                         std::uint64_t width, std::uint64_t height, std::uint64_t depth, bool wait) {
   if (width == 0 || height == 0 || depth == 0) return 0;
+  if (DeviceResult captured = 0; DivertsCopy(*stream, dst, src, width, height, depth, wait, &captured)) return captured;
+  for (const PitchedSide* side : {&dst, &src}) {
+    if (!side->is_device) continue;
+    if (const DeviceResult ready = BeforeDeviceUse(stream, side->address, side == &dst); ready != 0) return ready;
+  }
   if (dst.is_device && src.is_device) {
-    return PostOn(stream, wire::CopyPitched(DevicePlace(dst.address), DevicePlace(src.address), dst.pitch, dst.slice,
-                                            src.pitch, src.slice, width, height, depth, stream->slot, 0));
+    return PostNoted(stream,
+                     wire::CopyPitched(DevicePlace(dst.address), DevicePlace(src.address), dst.pitch, dst.slice,
+                                       src.pitch, src.slice, width, height, depth, stream->slot, 0),
+                     dst.address);
   }
   if (dst.is_device && HostWritesPending()) {
     if (const DeviceResult waited = SynchronizeDevice(stream->device); waited != 0) return waited;
@@ -183,8 +241,10 @@ DeviceResult ClientSession::CopyPitched(Stream* stream, const PitchedSide& dst, 
         }
         const std::uint64_t token = commands_->NextToken();
         if (const Status sent = commands_->SendBulk(token, packed); !sent.ok()) return Lost(sent);
-        result = PostOn(stream, wire::CopyPitched(DevicePlace(to), wire::Place(token, 0, wire::PlaceKind::Bulk),
-                                                  dst.pitch, 0, 0, 0, width, rows, 1, stream->slot, 0));
+        result = PostNoted(stream,
+                           wire::CopyPitched(DevicePlace(to), wire::Place(token, 0, wire::PlaceKind::Bulk), dst.pitch,
+                                             0, 0, 0, width, rows, 1, stream->slot, 0),
+                           to);
       } else {
         packed.assign(rows * width, 0);
         const std::uint64_t token = commands_->NextToken();
@@ -210,6 +270,15 @@ DeviceResult ClientSession::CopyPitched(Stream* stream, const PitchedSide& dst, 
   return 0;
 }
 
-DeviceResult ClientSession::Fill(Stream* stream, const wire::Fill& fill) { return PostOn(stream, fill); }
+DeviceResult ClientSession::Fill(Stream* stream, const wire::Fill& fill) {
+  if (DeviceResult captured = 0; Diverts(*stream, &captured)) [[unlikely]] {
+    if (captured != 0) return captured;
+    return captures_->Capture(
+        *stream, GraphFill{wire::Fill(fill.address(), fill.pitch(), fill.slice(), fill.width(), fill.height(),
+                                      fill.depth(), fill.value(), fill.element_bytes(), 0, 0)});
+  }
+  if (const DeviceResult ready = BeforeDeviceUse(stream, fill.address()); ready != 0) return ready;
+  return PostNoted(stream, fill, fill.address());
+}
 
 }  // namespace accelmesh

@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "shim/core/capture.h"
 #include "shim/core/session.h"
 
 namespace accelmesh {
@@ -12,6 +13,10 @@ inline constexpr DeviceResult kInvalidValue = 1;
 inline constexpr DeviceResult kOutOfMemory = 2;
 inline constexpr DeviceResult kInvalidHandle = 400;
 inline constexpr DeviceResult kUnknown = 999;
+
+inline bool ClientSession::Diverts(const Stream& stream, DeviceResult* result) {
+  return captures_->Active() && captures_->Diverts(stream, result);
+}
 
 template <typename Predicate>
 DeviceResult ClientSession::Wait(Predicate done) {
@@ -23,6 +28,11 @@ DeviceResult ClientSession::Wait(Predicate done) {
 
 template <typename T>
 DeviceResult ClientSession::PostOn(Stream* stream, const T& body, ByteView payload, std::uint64_t* posted) {
+  if (DeviceResult refused = 0; Diverts(*stream, &refused)) [[unlikely]] {
+    // What can be a node has become one before it came to this.
+    captures_->Invalidate(*stream);
+    return refused != 0 ? refused : kCaptureUnsupported;
+  }
   const Result<std::uint64_t> sequence = commands_->Post(body, payload);
   if (!sequence.ok()) return Lost(sequence.status());
   if (posted != nullptr) *posted = *sequence;
@@ -31,6 +41,14 @@ DeviceResult ClientSession::PostOn(Stream* stream, const T& body, ByteView paylo
   while (last < *sequence && !stream->last_sequence.compare_exchange_weak(last, *sequence, std::memory_order_release)) {
   }
   return 0;
+}
+
+template <typename T>
+DeviceResult ClientSession::PostNoted(Stream* stream, const T& body, std::uint64_t dst) {
+  std::uint64_t sequence = 0;
+  const DeviceResult posted = PostOn(stream, body, {}, &sequence);
+  if (posted == 0 && InHostWindow(dst)) NoteDeviceWork(stream->slot, sequence);
+  return posted;
 }
 
 }  // namespace accelmesh

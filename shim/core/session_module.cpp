@@ -33,7 +33,8 @@ void FillKernel(const wire::KernelInfo& from, KernelLayout* kernel) {
 
 }  // namespace
 
-std::shared_ptr<const LoadedModule> ClientSession::LoadModule(std::uint32_t device, ByteView image) {
+std::shared_ptr<const LoadedModule> ClientSession::LoadModule(std::uint32_t device, ByteView image,
+                                                              const std::vector<ManagedPlacement>& managed) {
   auto module = std::make_shared<LoadedModule>();
   if (image.size() > limits::kImageBytesMax) {
     log::Error("module load", "the image has " + std::to_string(image.size()) + " bytes, past the limit");
@@ -56,6 +57,14 @@ std::shared_ptr<const LoadedModule> ClientSession::LoadModule(std::uint32_t devi
   const std::uint32_t tokens =
       static_cast<std::uint32_t>((image.size() + limits::kBulkBytesMax - 1) / limits::kBulkBytesMax);
   const std::uint64_t first = commands_->TakeTokens(tokens);
+  for (const ManagedPlacement& one : managed) {
+    const wire::ManagedVariable command(one.address, one.bytes, module->id, one.keep ? 1 : 0);
+    const auto posted = commands_->Post(command, AsBytes(std::string_view(one.name)));
+    if (!posted.ok()) {
+      module->error = Lost(posted.status());
+      return module;
+    }
+  }
   // The command goes first: an image may be larger than what the server holds of bodies that nobody has asked for.
   const Result<std::uint64_t> begun =
       commands_->BeginCall(wire::ModuleLoad(first, image.size(), tokens, module->id, device, 0));
@@ -99,8 +108,15 @@ std::shared_ptr<const LoadedModule> ClientSession::LoadModule(std::uint32_t devi
     for (const wire::GlobalInfo* from : *info.globals()) {
       if (from->name() == nullptr) continue;
       module->globals[from->name()->str()] = {from->address(), from->bytes()};
-      globals_[from->address()] = {from->bytes(), device};
+      // What lies in the host window is known there.
+      if (!InHostWindow(from->address())) globals_[from->address()] = {from->bytes(), device};
     }
+  }
+  for (const ManagedPlacement& one : managed) module->globals[one.name] = {one.address, one.bytes};
+  if (!managed.empty()) {
+    // The initial values: written by the load, which has ended.
+    NoteTwinWork(legacy_[device]->slot, 0);
+    if (const DeviceResult settled = Settle(); settled != 0) module->error = settled;
   }
   return module;
 }
@@ -135,10 +151,20 @@ DeviceResult ClientSession::Launch(Stream* stream, const KernelLayout& kernel, c
   for (std::size_t i = 0; i < kernel.parameters.size(); ++i) {
     std::memcpy(block + kernel.parameters[i].offset(), arguments[i], kernel.parameters[i].bytes());
   }
+  if (DeviceResult captured = 0; Diverts(*stream, &captured)) [[unlikely]] {
+    if (captured != 0) return captured;
+    GraphKernel node{stream->device, kernel.module, kernel.index, nullptr, geometry, {}, kernel.parameters};
+    node.arguments.assign(block, block + kernel.argument_bytes);
+    return captures_->Capture(*stream, std::move(node));
+  }
+  if (const DeviceResult ready = BeforeKernel(stream, {block, kernel.argument_bytes}); ready != 0) return ready;
   const wire::Launch command(kernel.module, kernel.index, stream->slot, geometry.shared_bytes, geometry.grid[0],
                              geometry.grid[1], geometry.grid[2], geometry.block[0], geometry.block[1],
                              geometry.block[2], geometry.attributes, 0);
-  return PostOn(stream, command, {block, kernel.argument_bytes});
+  std::uint64_t sequence = 0;
+  const DeviceResult posted = PostOn(stream, command, {block, kernel.argument_bytes}, &sequence);
+  if (posted == 0) NoteDeviceWork(stream->slot, sequence);
+  return posted;
 }
 
 }  // namespace accelmesh

@@ -3,25 +3,12 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-#include <array>
 #include <cerrno>
 
 #include "protocol/base/limits.h"
 
 namespace accelmesh {
-namespace {
-// The first is a sanitizer's own in every sanitized build, and TSan kills a process that asks for it.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr std::array<WindowCandidate, 2> kCandidates{
-    {{0x7e80'0000'0000, 256 * limits::kGiB}, {0x5500'0000'0000, 256 * limits::kGiB}}};
-#else
-constexpr std::array<WindowCandidate, 3> kCandidates{{{0x2000'0000'0000, 4096 * limits::kGiB},
-                                                      {0x7e80'0000'0000, 256 * limits::kGiB},
-                                                      {0x5500'0000'0000, 256 * limits::kGiB}}};
-#endif
-}  // namespace
-
-std::span<const WindowCandidate> WindowCandidates() { return kCandidates; }
+std::span<const WindowCandidate> WindowCandidates() { return kWindowCandidates; }
 
 Result<Window> Window::Reserve(const WindowCandidate& candidate) {
   constexpr const char* kWhere = "Window::Reserve";

@@ -1,5 +1,6 @@
 // The window of addresses that device memory lies in: reserved in the application's process, so that no host mapping
-// can ever equal a device address, and offered to the worker, which reserves the same (DESIGN.md 5).
+// can ever equal a device address, and offered to the worker, which reserves the same (DESIGN.md 5). Behind it the host
+// window: host memory that has one address on both sides.
 //
 // Threads: values. Ownership: a Window unmaps its range when it is destroyed.
 #pragma once
@@ -9,13 +10,10 @@
 #include <utility>
 
 #include "protocol/base/result.h"
+#include "protocol/base/window_candidates.h"
 
 namespace accelmesh {
 
-struct WindowCandidate {
-  std::uint64_t base;
-  std::uint64_t bytes;
-};
 // In order of preference. The last two work under AddressSanitizer and ThreadSanitizer as well (SEMANTICS.md 1).
 std::span<const WindowCandidate> WindowCandidates();
 

@@ -1,8 +1,10 @@
 // Functions of the program in a stream's order.
+#include "shim/core/capture.h"
 #include "shim/gen_face.h"
+#include "shim/runtime/host_function.h"
 #include "shim/runtime/runtime.h"
 
-namespace accelmesh::face {
+namespace accelmesh {
 namespace {
 
 // While it lives, calls of this thread are refused: a function that runs in a stream's order must not wait for streams.
@@ -16,15 +18,25 @@ class InHostFunction {
 
 }  // namespace
 
+HostCalls::Function InStreamOrder(cudaHostFn_t function, void* data) {
+  return [function, data](std::uint32_t error) {
+    if (error != 0) return;
+    const InHostFunction scope;
+    function(data);
+  };
+}
+
+namespace face {
+
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t fn, void* userData) {
   ACCELMESH_BEGIN_STREAM_CALL(stream);
   if (fn == nullptr) return Fail(cudaErrorInvalidValue);
-  return Done(session, session.CallHost(stream_object, [fn, userData](DeviceResult error) {
-    // Behind an error that stays, CUDA runs none.
-    if (error != 0) return;
-    const InHostFunction scope;
-    fn(userData);
-  }));
+  HostCalls::Function run = InStreamOrder(fn, userData);
+  if (DeviceResult captured = 0; session.captures().Active() && session.captures().Diverts(*stream_object, &captured)) {
+    if (captured == 0) captured = session.captures().Capture(*stream_object, GraphHost{fn, userData, std::move(run)});
+    return Done(session, captured);
+  }
+  return Done(session, session.CallHost(stream_object, std::move(run)));
 }
 
 cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t callback, void* userData,
@@ -37,4 +49,5 @@ cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t call
   }));
 }
 
-}  // namespace accelmesh::face
+}  // namespace face
+}  // namespace accelmesh

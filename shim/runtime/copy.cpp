@@ -1,17 +1,20 @@
 // Copies: linear, pitched, by symbol; and the addresses of symbols.
+#include "shim/runtime/copy.h"
+
 #include <cstring>
 
-#include "protocol/base/log.h"
 #include "shim/gen_face.h"
+#include "shim/runtime/array.h"
 #include "shim/runtime/range.h"
 #include "shim/runtime/runtime.h"
 
-namespace accelmesh::face {
+namespace accelmesh {
 namespace {
 
 // Whether a side of a copy is device memory, by what the kind says of it. With unified addressing pinned host memory
-// may stand where device memory is named.
+// may stand where device memory is named; managed memory is copied by the device, whatever it is called.
 bool IsDeviceSide(ClientSession& session, const void* pointer, bool named_device) {
+  if (session.InHostWindow(Address(pointer)) && IsDeviceMemory(session, pointer, 1)) return true;
   PinnedRange pinned;
   return named_device && (session.IsDeviceAddress(pointer) || !session.FindPinned(pointer, &pinned));
 }
@@ -36,6 +39,19 @@ bool SideIsValid(ClientSession& session, const void* pointer, std::uint64_t byte
   return is_device ? IsDeviceMemory(session, pointer, bytes) : !IsDevicePointer(session, pointer);
 }
 
+}  // namespace
+
+cudaError_t CheckLinear(ClientSession& session, const void* dst, const void* src, std::size_t count,
+                        cudaMemcpyKind kind) {
+  bool to_device = false;
+  bool from_device = false;
+  if (const cudaError_t error = Direction(session, dst, src, kind, &to_device, &from_device); error != cudaSuccess)
+    return error;
+  const bool is_valid =
+      count == 0 || (SideIsValid(session, dst, count, to_device) && SideIsValid(session, src, count, from_device));
+  return is_valid ? cudaSuccess : cudaErrorInvalidValue;
+}
+
 cudaError_t CopyLinear(ClientSession& session, Stream* stream, void* dst, const void* src, std::size_t count,
                        cudaMemcpyKind kind, bool wait) {
   bool to_device = false;
@@ -48,6 +64,8 @@ cudaError_t CopyLinear(ClientSession& session, Stream* stream, void* dst, const 
   DeviceResult result = 0;
   if (to_device && from_device) {
     result = session.CopyOnDevice(stream, Address(dst), Address(src), count);
+    // The program may read there when the call returns.
+    if (result == 0 && wait && session.InHostWindow(Address(dst))) result = session.Synchronize(*stream);
   } else if (to_device) {
     result = session.CopyToDevice(stream, Address(dst), src, count, wait);
   } else if (from_device) {
@@ -61,23 +79,38 @@ cudaError_t CopyLinear(ClientSession& session, Stream* stream, void* dst, const 
   return wait ? Done(session, session.TakeAsyncError()) : cudaSuccess;
 }
 
-cudaError_t CopyBox(ClientSession& session, Stream* stream, PitchedSide dst, PitchedSide src, std::size_t width,
-                    std::size_t height, std::size_t depth, cudaMemcpyKind kind, bool wait) {
-  const auto* to = reinterpret_cast<const void*>(dst.address);
-  const auto* from = reinterpret_cast<const void*>(src.address);
-  if (const cudaError_t error = Direction(session, to, from, kind, &dst.is_device, &src.is_device);
+cudaError_t CheckBox(ClientSession& session, BoxSide* dst, BoxSide* src, const cudaExtent& bytes, cudaMemcpyKind kind) {
+  const auto* to = reinterpret_cast<const void*>(dst->place.address);
+  const auto* from = reinterpret_cast<const void*>(src->place.address);
+  if (const cudaError_t error = Direction(session, to, from, kind, &dst->place.is_device, &src->place.is_device);
       error != cudaSuccess)
-    return Fail(error);
-  if (width == 0 || height == 0 || depth == 0) return cudaSuccess;
+    return error;
+  if (bytes.width == 0 || bytes.height == 0 || bytes.depth == 0) return cudaSuccess;
   const auto pitch_max =
       static_cast<std::uint64_t>(Runtime::Get().device(CurrentDevice()).lease->Attribute(cudaDevAttrMaxPitch));
-  for (const PitchedSide* side : {&dst, &src}) {
-    if (side->pitch < width || (pitch_max != 0 && side->pitch > pitch_max)) return Fail(cudaErrorInvalidPitchValue);
+  for (BoxSide* side : {dst, src}) {
+    PitchedSide& place = side->place;
+    if (side->is_array) {
+      // Whatever the kind says of it; and its bounds have been looked at.
+      place.is_device = true;
+      continue;
+    }
+    if (place.pitch < bytes.width || (pitch_max != 0 && place.pitch > pitch_max)) return cudaErrorInvalidPitchValue;
     std::uint64_t extent = 0;
-    if (!BoxExtent(side->pitch, side->slice, width, height, depth, &extent) ||
-        !SideIsValid(session, reinterpret_cast<const void*>(side->address), extent, side->is_device))
-      return Fail(cudaErrorInvalidValue);
+    if (!BoxExtent(place.pitch, place.slice, bytes.width, bytes.height, bytes.depth, &extent) ||
+        !SideIsValid(session, reinterpret_cast<const void*>(place.address), extent, place.is_device))
+      return cudaErrorInvalidValue;
   }
+  return cudaSuccess;
+}
+
+cudaError_t CopyBox(ClientSession& session, Stream* stream, BoxSide to, BoxSide from, const cudaExtent& bytes,
+                    cudaMemcpyKind kind, bool wait) {
+  if (const cudaError_t error = CheckBox(session, &to, &from, bytes, kind); error != cudaSuccess) return Fail(error);
+  const auto& [width, height, depth] = bytes;
+  if (width == 0 || height == 0 || depth == 0) return cudaSuccess;
+  const PitchedSide& dst = to.place;
+  const PitchedSide& src = from.place;
   DeviceResult result = 0;
   if (!dst.is_device && !src.is_device) {
     result = session.Synchronize(*stream);
@@ -89,53 +122,79 @@ cudaError_t CopyBox(ClientSession& session, Stream* stream, PitchedSide dst, Pit
     }
   } else {
     result = session.CopyPitched(stream, dst, src, width, height, depth, wait);
+    // The program may read there when the call returns.
+    if (result == 0 && wait && session.InHostWindow(dst.address)) result = session.Synchronize(*stream);
     if (!dst.is_device && !wait) Runtime::Get().NoteHostWrite();
   }
   if (result != 0) return Done(session, result);
   return wait ? Done(session, session.TakeAsyncError()) : cudaSuccess;
 }
 
+namespace {
+
 // One side of a three-dimensional copy, as cudaPitchedPtr and cudaPos name it. An error if no box can lie there.
-cudaError_t BoxSide(const cudaPitchedPtr& pointer, const cudaPos& position, const cudaExtent& extent,
-                    PitchedSide* side) {
+cudaError_t PointerSide(const cudaPitchedPtr& pointer, const cudaPos& position, const cudaExtent& bytes,
+                        BoxSide* side) {
   std::uint64_t row_end = 0;
   std::uint64_t column_end = 0;
-  if (extent.width > pointer.pitch) return cudaErrorInvalidPitchValue;
-  if (__builtin_add_overflow(position.x, extent.width, &row_end) || row_end > pointer.pitch)
+  if (bytes.width > pointer.pitch) return cudaErrorInvalidPitchValue;
+  if (__builtin_add_overflow(position.x, bytes.width, &row_end) || row_end > pointer.pitch)
     return cudaErrorInvalidValue;
   // How tall a slice is matters only if there is another one behind or before it.
-  const bool needs_slices = extent.depth > 1 || position.z > 0;
-  if (__builtin_add_overflow(position.y, extent.height, &column_end) || (needs_slices && column_end > pointer.ysize))
+  const bool needs_slices = bytes.depth > 1 || position.z > 0;
+  if (__builtin_add_overflow(position.y, bytes.height, &column_end) || (needs_slices && column_end > pointer.ysize))
     return cudaErrorInvalidValue;
   std::uint64_t planes = 0;
   std::uint64_t rows = 0;
-  side->pitch = pointer.pitch;
-  if (__builtin_mul_overflow(pointer.pitch, pointer.ysize, &side->slice) ||
-      __builtin_mul_overflow(side->slice, position.z, &planes) ||
-      __builtin_mul_overflow(side->pitch, position.y, &rows) ||
-      __builtin_add_overflow(Address(pointer.ptr), planes, &side->address) ||
-      __builtin_add_overflow(side->address, rows, &side->address) ||
-      __builtin_add_overflow(side->address, position.x, &side->address))
+  PitchedSide& place = side->place;
+  place.pitch = pointer.pitch;
+  if (__builtin_mul_overflow(pointer.pitch, pointer.ysize, &place.slice) ||
+      __builtin_mul_overflow(place.slice, position.z, &planes) ||
+      __builtin_mul_overflow(place.pitch, position.y, &rows) ||
+      __builtin_add_overflow(Address(pointer.ptr), planes, &place.address) ||
+      __builtin_add_overflow(place.address, rows, &place.address) ||
+      __builtin_add_overflow(place.address, position.x, &place.address))
     return cudaErrorInvalidValue;
   return cudaSuccess;
 }
 
+}  // namespace
+
+cudaError_t ResolveBox(ClientSession& session, const cudaMemcpy3DParms& p, BoxSide* dst, BoxSide* src,
+                       cudaExtent* bytes) {
+  // One of the two on each side.
+  if ((p.srcArray != nullptr) == (p.srcPtr.ptr != nullptr) || (p.dstArray != nullptr) == (p.dstPtr.ptr != nullptr))
+    return cudaErrorInvalidValue;
+  const Array* from = p.srcArray == nullptr ? nullptr : ResolveArray(session, p.srcArray);
+  const Array* to = p.dstArray == nullptr ? nullptr : ResolveArray(session, p.dstArray);
+  if ((p.srcArray != nullptr && from == nullptr) || (p.dstArray != nullptr && to == nullptr))
+    return cudaErrorInvalidValue;
+  // The extent counts the elements of an array that takes part, else bytes.
+  const Array* counted = from != nullptr ? from : to;
+  if (from != nullptr && to != nullptr && from->shape.element_bytes != to->shape.element_bytes)
+    return cudaErrorInvalidValue;
+  *bytes = p.extent;
+  if (counted != nullptr &&
+      __builtin_mul_overflow(p.extent.width, std::size_t{counted->shape.element_bytes}, &bytes->width))
+    return cudaErrorInvalidValue;
+  const cudaError_t error =
+      to != nullptr ? ArraySide(*to, p.dstPos, p.extent, dst) : PointerSide(p.dstPtr, p.dstPos, *bytes, dst);
+  if (error != cudaSuccess) return error;
+  return from != nullptr ? ArraySide(*from, p.srcPos, p.extent, src) : PointerSide(p.srcPtr, p.srcPos, *bytes, src);
+}
+
 cudaError_t Copy3D(ClientSession& session, Stream* stream, const cudaMemcpy3DParms* p, bool wait) {
   if (p == nullptr) return Fail(cudaErrorInvalidValue);
-  if (p->srcArray != nullptr || p->dstArray != nullptr) {
-    log::Warning("cudaMemcpy3D",
-                 "CUDA arrays are not supported by this release; the copy returns cudaErrorNotSupported");
-    return Fail(cudaErrorNotSupported);
-  }
   if (p->extent.width == 0 || p->extent.height == 0 || p->extent.depth == 0) return cudaSuccess;
-  if (p->srcPtr.ptr == nullptr || p->dstPtr.ptr == nullptr) return Fail(cudaErrorInvalidValue);
-  PitchedSide dst;
-  PitchedSide src;
-  cudaError_t error = BoxSide(p->dstPtr, p->dstPos, p->extent, &dst);
-  if (error == cudaSuccess) error = BoxSide(p->srcPtr, p->srcPos, p->extent, &src);
-  if (error != cudaSuccess) return Fail(error);
-  return CopyBox(session, stream, dst, src, p->extent.width, p->extent.height, p->extent.depth, p->kind, wait);
+  BoxSide dst;
+  BoxSide src;
+  cudaExtent bytes{};
+  if (const cudaError_t error = ResolveBox(session, *p, &dst, &src, &bytes); error != cudaSuccess) return Fail(error);
+  return CopyBox(session, stream, dst, src, bytes, p->kind, wait);
 }
+
+namespace face {
+namespace {
 
 cudaError_t FindSymbol(ClientSession& session, const void* symbol, GlobalVariable* found) {
   RegisteredVariable* variable = Registry::Get().FindVariable(symbol);
@@ -177,14 +236,12 @@ cudaError_t cudaMemcpyAsync(void* dst, const void* src, size_t count, cudaMemcpy
 cudaError_t cudaMemcpy2D(void* dst, size_t dpitch, const void* src, size_t spitch, size_t width, size_t height,
                          cudaMemcpyKind kind) {
   ACCELMESH_BEGIN_STREAM_CALL(nullptr);
-  return CopyBox(session, stream_object, {Address(dst), dpitch, 0, false}, {Address(src), spitch, 0, false}, width,
-                 height, 1, kind, true);
+  return CopyBox(session, stream_object, RowsAt(dst, dpitch), RowsAt(src, spitch), {width, height, 1}, kind, true);
 }
 cudaError_t cudaMemcpy2DAsync(void* dst, size_t dpitch, const void* src, size_t spitch, size_t width, size_t height,
                               cudaMemcpyKind kind, cudaStream_t stream) {
   ACCELMESH_BEGIN_STREAM_CALL(stream);
-  return CopyBox(session, stream_object, {Address(dst), dpitch, 0, false}, {Address(src), spitch, 0, false}, width,
-                 height, 1, kind, false);
+  return CopyBox(session, stream_object, RowsAt(dst, dpitch), RowsAt(src, spitch), {width, height, 1}, kind, false);
 }
 cudaError_t cudaMemcpy3D(const cudaMemcpy3DParms* p) {
   ACCELMESH_BEGIN_STREAM_CALL(nullptr);
@@ -230,4 +287,5 @@ cudaError_t cudaGetSymbolSize(size_t* size, const void* symbol) {
   return error;
 }
 
-}  // namespace accelmesh::face
+}  // namespace face
+}  // namespace accelmesh

@@ -6,6 +6,7 @@
 #include "protocol/base/log.h"
 #include "shim/gen_face.h"
 #include "shim/runtime/runtime.h"
+#include "shim/runtime/settings.h"
 
 namespace accelmesh::face {
 namespace {
@@ -34,11 +35,8 @@ cudaError_t cudaSetDevice(int device) {
   ACCELMESH_BEGIN_QUERY();
   if (!ValidDevice(session, device)) return Fail(cudaErrorInvalidDevice);
   CurrentThread().device = device;
+  CurrentThread().has_chosen_device = true;
   return cudaSuccess;
-}
-cudaError_t cudaSetDeviceFlags(unsigned int flags) {
-  // How a thread waits is ours to choose; what is not a flag is refused.
-  return (flags & ~static_cast<unsigned>(cudaDeviceMask)) != 0 ? Fail(cudaErrorInvalidValue) : cudaSuccess;
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
@@ -84,7 +82,9 @@ cudaError_t cudaDeviceSynchronize() {
 }
 cudaError_t cudaDeviceReset() {
   // Everything the program made stays valid until it frees it; the device is idle when this returns.
-  return face::cudaDeviceSynchronize();
+  const cudaError_t error = face::cudaDeviceSynchronize();
+  if (error == cudaSuccess) g_device_settings[CurrentDevice()].Reset();
+  return error;
 }
 
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
@@ -93,16 +93,24 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
   *attributes = {};
   AddressSpace::Range range;
   std::uint32_t device = 0;
-  PinnedRange pinned;
+  ReachableMemory memory;
   void* address = const_cast<void*>(pointer);
-  if (session.FindDeviceRange(reinterpret_cast<std::uint64_t>(pointer), &range, &device)) {
+  if (session.FindHost(pointer, &memory)) {
+    // Registered memory has two addresses, and is known by both.
+    const auto at = reinterpret_cast<std::uint64_t>(pointer);
+    const auto own = reinterpret_cast<std::uint64_t>(memory.memory);
+    const std::uint64_t offset = at - own < memory.bytes ? at - own : at - memory.device_address;
+    attributes->type = memory.kind == HostKind::kManaged ? cudaMemoryTypeManaged : cudaMemoryTypeHost;
+    attributes->device = memory.kind == HostKind::kManaged ? static_cast<int>(memory.device) : CurrentThread().device;
+    attributes->hostPointer = memory.memory + offset;
+    std::uint64_t device_address = 0;
+    if (const DeviceResult result = session.DeviceAddressOf(memory.memory, &device_address, false); result != 0)
+      return Done(session, result);
+    attributes->devicePointer = reinterpret_cast<void*>(device_address + offset);
+  } else if (session.FindDeviceRange(reinterpret_cast<std::uint64_t>(pointer), &range, &device)) {
     attributes->type = cudaMemoryTypeDevice;
     attributes->device = static_cast<int>(device);
     attributes->devicePointer = address;
-  } else if (session.FindPinned(pointer, &pinned)) {
-    attributes->type = cudaMemoryTypeHost;
-    attributes->device = CurrentThread().device;
-    attributes->hostPointer = address;
   } else {
     attributes->type = cudaMemoryTypeUnregistered;
     attributes->device = cudaInvalidDeviceId;

@@ -1,5 +1,6 @@
 // Events.
 #include "protocol/base/log.h"
+#include "shim/core/capture.h"
 #include "shim/gen_face.h"
 #include "shim/runtime/runtime.h"
 
@@ -44,7 +45,7 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, uns
   if (flags > cudaEventRecordExternal) return Fail(cudaErrorInvalidValue);
   Event* ours = ResolveEvent(session, event);
   if (ours == nullptr || ours->device != stream_object->device) return Fail(cudaErrorInvalidResourceHandle);
-  return Done(session, session.RecordEvent(ours, stream_object));
+  return Done(session, session.RecordEvent(ours, stream_object, flags == cudaEventRecordExternal));
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return face::cudaEventRecordWithFlags(event, stream, cudaEventRecordDefault);
@@ -53,20 +54,24 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   ACCELMESH_BEGIN_STREAM_CALL(stream);
   if (flags > cudaEventWaitExternal) return Fail(cudaErrorInvalidValue);
   Event* ours = ResolveEvent(session, event);
-  return ours == nullptr ? Fail(cudaErrorInvalidResourceHandle) : Done(session, session.WaitEvent(stream_object, ours));
+  return ours == nullptr ? Fail(cudaErrorInvalidResourceHandle)
+                         : Done(session, session.WaitEvent(stream_object, ours, flags == cudaEventWaitExternal));
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   ACCELMESH_BEGIN_CALL();
   Event* ours = ResolveEvent(session, event);
   if (ours == nullptr) return Fail(cudaErrorInvalidResourceHandle);
+  if (const DeviceResult refused = session.captures().CheckEvent(*ours); refused != 0) return Done(session, refused);
   // Not ready is not an error of the program: it is not remembered as the last one. A lost server is one.
   if (!session.EventDone(*ours) && session.StickyError() == 0) return cudaErrorNotReady;
+  if (const DeviceResult settled = session.Settle(); settled != 0) return Done(session, settled);
   return Done(session, session.TakeAsyncError());
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   ACCELMESH_BEGIN_CALL();
   Event* ours = ResolveEvent(session, event);
   if (ours == nullptr) return Fail(cudaErrorInvalidResourceHandle);
+  if (const DeviceResult refused = session.captures().CheckEvent(*ours); refused != 0) return Done(session, refused);
   if (const DeviceResult waited = session.SynchronizeEvent(*ours); waited != 0) return Done(session, waited);
   return Done(session, session.TakeAsyncError());
 }

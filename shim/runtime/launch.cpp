@@ -1,10 +1,10 @@
 // Registration by nvcc's host stubs, and launches.
 #include "protocol/base/log.h"
 #include "shim/gen_face.h"
+#include "shim/runtime/kernel.h"
 #include "shim/runtime/process.h"
-#include "shim/runtime/runtime.h"
 
-namespace accelmesh::face {
+namespace accelmesh {
 namespace {
 
 // What CUDA reports at the launch itself: geometry against the device, shared memory and threads against the kernel.
@@ -16,50 +16,114 @@ cudaError_t CheckGeometry(const DeviceKernel& kernel, dim3 grid, dim3 block, std
   if (block.x > limits.block[0] || block.y > limits.block[1] || block.z > limits.block[2] || threads > limits.threads)
     return cudaErrorInvalidValue;
   if (grid.x > limits.grid[0] || grid.y > limits.grid[1] || grid.z > limits.grid[2]) return cudaErrorInvalidValue;
+  // cudaFuncSetAttribute asked for clusters; no launch here has one.
+  for (const std::atomic<int>& required : kernel.required_cluster) {
+    if (required.load(std::memory_order_relaxed) > 1) return cudaErrorInvalidClusterSize;
+  }
   if (threads > kernel.layout->max_threads_per_block) return cudaErrorLaunchOutOfResources;
   if (shared_bytes > kernel.dynamic_shared_bytes_max.load(std::memory_order_relaxed)) return cudaErrorInvalidValue;
   return cudaSuccess;
 }
 
-cudaError_t LaunchOn(ClientSession& session, Stream* stream, const void* function, dim3 grid, dim3 block,
-                     void** arguments, std::size_t shared_bytes) {
-  RegisteredKernel* registered = Registry::Get().FindKernel(function);
-  // What is no host stub counts as a handle, which this is not.
-  if (registered == nullptr) return Fail(cudaErrorInvalidResourceHandle);
-  const std::uint32_t device = CurrentDevice();
-  // A stream takes launches of its own device only.
-  if (stream->device != device) return Fail(cudaErrorInvalidResourceHandle);
-  const DeviceKernel* kernel = registered->On(device);
-  if (kernel == nullptr) [[unlikely]] {
-    cudaError_t error = cudaSuccess;
-    kernel = Registry::Get().Prepare(session, *registered, device, &error);
-    if (kernel == nullptr) return Done(session, error);
-  }
-  if (const cudaError_t error = CheckGeometry(*kernel, grid, block, shared_bytes); error != cudaSuccess)
-    return Fail(error);
-  if (arguments == nullptr && !kernel->layout->parameters.empty()) return Fail(cudaErrorInvalidValue);
-  const LaunchGeometry geometry{
-      {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, static_cast<std::uint32_t>(shared_bytes), 0};
-  return Done(session, session.Launch(stream, *kernel->layout, geometry, arguments));
+// A launch with these numbers fills the device at most once: its blocks wait for one another.
+cudaError_t CheckCooperative(const DeviceKernel& kernel, dim3 grid, dim3 block, std::size_t shared_bytes) {
+  const LeasedDevice& device = *Runtime::Get().device(CurrentDevice()).lease;
+  if (device.Attribute(cudaDevAttrCooperativeLaunch) == 0) return cudaErrorNotSupported;
+  const std::uint64_t per_processor = MaxActiveBlocks(kernel, std::uint64_t{block.x} * block.y * block.z, shared_bytes);
+  const auto processors = static_cast<std::uint64_t>(device.Attribute(cudaDevAttrMultiProcessorCount));
+  return std::uint64_t{grid.x} * grid.y * grid.z > per_processor * processors ? cudaErrorCooperativeLaunchTooLarge
+                                                                              : cudaSuccess;
 }
 
-// Whether a launch attribute may be left out: hints, and values that ask for what happens anyway.
-bool MayIgnore(const cudaLaunchAttribute& attribute) {
+}  // namespace
+
+cudaError_t CheckLaunch(const DeviceKernel& kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
+                        bool is_cooperative) {
+  const cudaError_t error = CheckGeometry(kernel, grid, block, shared_bytes);
+  return error == cudaSuccess && is_cooperative ? CheckCooperative(kernel, grid, block, shared_bytes) : error;
+}
+
+namespace face {
+namespace {
+
+constexpr std::uint32_t kCooperative = 1;  // wire::Launch.attributes
+
+cudaError_t LaunchOn(ClientSession& session, Stream* stream, const void* function, dim3 grid, dim3 block,
+                     void** arguments, std::size_t shared_bytes, bool is_cooperative = false) {
+  cudaError_t error = cudaSuccess;
+  RegisteredKernel* registered = FindKernel(function, &error);
+  if (registered == nullptr) return error;
+  // A stream takes launches of its own device only.
+  if (stream->device != CurrentDevice()) return Fail(cudaErrorInvalidResourceHandle);
+  const DeviceKernel* kernel = FindOnDevice(session, *registered, stream->device, &error);
+  if (kernel == nullptr) return error;
+  error = CheckLaunch(*kernel, grid, block, shared_bytes, is_cooperative);
+  if (error != cudaSuccess) return Fail(error);
+  if (arguments == nullptr && !kernel->layout->parameters.empty()) return Fail(cudaErrorInvalidValue);
+  const LaunchGeometry geometry{{grid.x, grid.y, grid.z},
+                                {block.x, block.y, block.z},
+                                static_cast<std::uint32_t>(shared_bytes),
+                                is_cooperative ? kCooperative : 0};
+  const DeviceResult launched = session.Launch(stream, *kernel->layout, geometry, arguments);
+  if (session.ReachesHost()) Runtime::Get().NoteHostWrite();
+  return Done(session, launched);
+}
+
+// What the attributes of a launch ask for beyond hints.
+struct LaunchAttributes {
+  bool is_cooperative = false;
+  // Recorded behind the launch, which is not before what they wait for: its blocks' beginning, or a point in them.
+  Event* events[2] = {};
+};
+
+cudaError_t ReadEvent(ClientSession& session, cudaEvent_t event, Event** found) {
+  auto* ours = reinterpret_cast<Event*>(event);
+  if (!session.IsEvent(ours)) return cudaErrorInvalidResourceHandle;
+  if (ours->timing) return cudaErrorInvalidValue;
+  *found = ours;
+  return cudaSuccess;
+}
+
+cudaError_t ReadCluster(unsigned x, unsigned y, unsigned z) {
+  if (x == 1 && y == 1 && z == 1) return cudaSuccess;
+  if (x == 0 || y == 0 || z == 0) return cudaErrorInvalidClusterSize;
+  log::Warning("cudaLaunchKernelExC",
+               "clusters of blocks are not supported by this release; the launch returns cudaErrorNotSupported");
+  return cudaErrorNotSupported;
+}
+
+cudaError_t ReadAttribute(ClientSession& session, const cudaLaunchAttribute& attribute, LaunchAttributes* read) {
+  const cudaLaunchAttributeValue& value = attribute.val;
+  const auto valid_if = [](bool is_valid) { return is_valid ? cudaSuccess : cudaErrorInvalidValue; };
   switch (attribute.id) {
+    // Hints.
     case cudaLaunchAttributeIgnore:
     case cudaLaunchAttributeAccessPolicyWindow:
-    case cudaLaunchAttributeSynchronizationPolicy:
     case cudaLaunchAttributePriority:
     case cudaLaunchAttributeProgrammaticStreamSerialization:  // allows an overlap that need not happen
-    case cudaLaunchAttributeMemSyncDomain:
     case cudaLaunchAttributeMemSyncDomainMap:
-    case cudaLaunchAttributePreferredSharedMemoryCarveout: return true;
-    case cudaLaunchAttributeCooperative: return attribute.val.cooperative == 0;
-    case cudaLaunchAttributeClusterDimension: {
-      const auto& size = attribute.val.clusterDim;
-      return size.x == 1 && size.y == 1 && size.z == 1;
+    case cudaLaunchAttributePreferredSharedMemoryCarveout: return cudaSuccess;
+    case cudaLaunchAttributeMemSyncDomain:
+      return valid_if(value.memSyncDomain == cudaLaunchMemSyncDomainDefault ||
+                      value.memSyncDomain == cudaLaunchMemSyncDomainRemote);
+    case cudaLaunchAttributeClusterSchedulingPolicyPreference:
+      return valid_if(value.clusterSchedulingPolicyPreference >= cudaClusterSchedulingPolicyDefault &&
+                      value.clusterSchedulingPolicyPreference <= cudaClusterSchedulingPolicyLoadBalancing);
+    case cudaLaunchAttributeNvlinkUtilCentricScheduling: return valid_if(value.nvlinkUtilCentricScheduling <= 1);
+    case cudaLaunchAttributePreferredClusterDimension: {  // of a launch that has a required one
+      const auto& size = value.preferredClusterDim;
+      const bool is_none = size.x == 0 && size.y == 0 && size.z == 0;
+      return is_none || (size.x != 0 && size.y != 0 && size.z != 0) ? cudaSuccess : cudaErrorInvalidClusterSize;
     }
-    default: return false;
+    case cudaLaunchAttributeCooperative: read->is_cooperative = value.cooperative != 0; return cudaSuccess;
+    case cudaLaunchAttributeClusterDimension:
+      return ReadCluster(value.clusterDim.x, value.clusterDim.y, value.clusterDim.z);
+    case cudaLaunchAttributeProgrammaticEvent:
+      return ReadEvent(session, value.programmaticEvent.event, &read->events[0]);
+    case cudaLaunchAttributeLaunchCompletionEvent:
+      return ReadEvent(session, value.launchCompletionEvent.event, &read->events[1]);
+    case cudaLaunchAttributeDeviceUpdatableKernelNode: return cudaErrorNotSupported;  // of captured launches only
+    default: return cudaErrorInvalidValue;                                            // of streams only, or none at all
   }
 }
 
@@ -81,7 +145,20 @@ void __cudaRegisterVar(void** handle, char* host_variable, char* /*device_addres
                        int /*external*/, size_t /*bytes*/, int /*constant*/, int /*global*/) {
   Registry::Get().AddVariable(reinterpret_cast<Fatbin*>(handle), host_variable, device_name);
 }
-char __cudaInitModule(void** /*handle*/) { return 1; }
+void __cudaRegisterManagedVar(void** handle, void** host_variable, char* /*device_address*/, const char* device_name,
+                              int /*external*/, size_t bytes, int /*constant*/, int /*global*/) {
+  Registry::Get().AddManaged(reinterpret_cast<Fatbin*>(handle), host_variable, device_name, bytes);
+}
+// The program is about to use a managed variable of the module: from here on its pointer is set.
+char __cudaInitModule(void** handle) {
+  auto* fatbin = reinterpret_cast<Fatbin*>(handle);
+  if (!Registry::Get().HasManaged(fatbin)) return 1;
+  cudaError_t error = cudaSuccess;
+  ClientSession* session = Runtime::Get().Session(&error);
+  if (session == nullptr) return Fail(error) == cudaSuccess;
+  const LoadedModule& module = Registry::Get().Load(*session, *fatbin, CurrentDevice());
+  return module.error == 0 || Done(*session, module.error) == cudaSuccess;
+}
 
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream) {
   ThreadState& thread = CurrentThread();
@@ -124,17 +201,30 @@ cudaError_t cudaLaunchKernel(const void* func, dim3 grid, dim3 block, void** arg
   ACCELMESH_BEGIN_STREAM_CALL(stream);
   return LaunchOn(session, stream_object, func, grid, block, args, shared_bytes);
 }
+cudaError_t cudaLaunchCooperativeKernel(const void* func, dim3 grid, dim3 block, void** args, size_t shared_bytes,
+                                        cudaStream_t stream) {
+  ACCELMESH_BEGIN_STREAM_CALL(stream);
+  return LaunchOn(session, stream_object, func, grid, block, args, shared_bytes, true);
+}
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* func, void** args) {
   if (config == nullptr || (config->numAttrs != 0 && config->attrs == nullptr)) return Fail(cudaErrorInvalidValue);
-  for (unsigned i = 0; i < config->numAttrs; ++i) {
-    if (MayIgnore(config->attrs[i])) continue;
-    log::Warning("cudaLaunchKernelExC", "launch attribute " + std::to_string(static_cast<int>(config->attrs[i].id)) +
-                                            " is not supported by this release; the launch returns "
-                                            "cudaErrorNotSupported");
-    return Fail(cudaErrorNotSupported);
-  }
   ACCELMESH_BEGIN_STREAM_CALL(config->stream);
-  return LaunchOn(session, stream_object, func, config->gridDim, config->blockDim, args, config->dynamicSmemBytes);
+  LaunchAttributes read;
+  for (unsigned i = 0; i < config->numAttrs; ++i) {
+    if (const cudaError_t error = ReadAttribute(session, config->attrs[i], &read); error != cudaSuccess)
+      return Fail(error);
+  }
+  if (const cudaError_t error = LaunchOn(session, stream_object, func, config->gridDim, config->blockDim, args,
+                                         config->dynamicSmemBytes, read.is_cooperative);
+      error != cudaSuccess)
+    return error;
+  for (Event* event : read.events) {
+    if (event == nullptr) continue;
+    if (const DeviceResult result = session.RecordEvent(event, stream_object); result != 0)
+      return Done(session, result);
+  }
+  return cudaSuccess;
 }
 
-}  // namespace accelmesh::face
+}  // namespace face
+}  // namespace accelmesh

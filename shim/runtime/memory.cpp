@@ -2,7 +2,6 @@
 #include <limits>
 
 #include "protocol/base/bytes.h"
-#include "protocol/base/log.h"
 #include "shim/gen_face.h"
 #include "shim/runtime/range.h"
 #include "shim/runtime/runtime.h"
@@ -37,11 +36,27 @@ cudaError_t FillBox(ClientSession& session, Stream* stream, void* pointer, std::
                     int value, std::size_t width, std::size_t height, std::size_t depth) {
   if (width == 0 || height == 0 || depth == 0) return cudaSuccess;
   std::uint64_t extent = 0;
-  if ((height > 1 && pitch < width) || !BoxExtent(pitch, slice, width, height, depth, &extent) ||
-      !IsDeviceMemory(session, pointer, extent))
+  if ((height > 1 && pitch < width) || !BoxExtent(pitch, slice, width, height, depth, &extent))
     return Fail(cudaErrorInvalidValue);
-  return Done(session, session.Fill(stream, wire::Fill(Address(pointer), pitch, slice, width, height, depth,
+  std::uint64_t address = Address(pointer);
+  if (!IsDeviceMemory(session, pointer, extent)) {
+    // With unified addressing the device fills host memory as well.
+    PinnedRange pinned;
+    if (!session.FindPinned(pointer, &pinned) || extent > pinned.bytes - (address - Address(pinned.address)))
+      return Fail(cudaErrorInvalidValue);
+    if (const DeviceResult result = session.DeviceAddressOf(pointer, &address, false); result != 0)
+      return Done(session, result);
+  }
+  return Done(session, session.Fill(stream, wire::Fill(address, pitch, slice, width, height, depth,
                                                        static_cast<std::uint32_t>(value) & 255, 1, stream->slot, 0)));
+}
+
+// The end of a fill's synchronous form: such a fill is complete when it returns if the program can read what it fills.
+cudaError_t Complete(cudaError_t filled, const void* pointer) {
+  ClientSession* session = Runtime::Get().SessionIfOpen();
+  ReachableMemory memory;
+  if (filled != cudaSuccess || session == nullptr || !session->FindHost(pointer, &memory)) return filled;
+  return face::cudaStreamSynchronize(nullptr);
 }
 
 }  // namespace
@@ -61,14 +76,6 @@ cudaError_t cudaFree(void* pointer) {
     Runtime::Get().SettleHostWrites(writes);
   }
   return Done(session, session.Free(Address(pointer)));
-}
-cudaError_t cudaMallocAsync(void** pointer, size_t size, cudaStream_t stream) {
-  ACCELMESH_BEGIN_STREAM_CALL(stream);
-  return pointer == nullptr ? Fail(cudaErrorInvalidValue) : Allocate(session, pointer, size);
-}
-cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
-  ACCELMESH_BEGIN_STREAM_CALL(stream);
-  return pointer == nullptr ? cudaSuccess : Done(session, session.Free(Address(pointer)));
 }
 cudaError_t cudaMallocPitch(void** pointer, size_t* pitch, size_t width, size_t height) {
   ACCELMESH_BEGIN_CALL();
@@ -91,40 +98,6 @@ cudaError_t cudaMalloc3D(cudaPitchedPtr* pitched, cudaExtent extent) {
   *pitched = {pointer, row_bytes, extent.width, extent.height};
   return cudaSuccess;
 }
-cudaError_t cudaHostAlloc(void** pointer, size_t size, unsigned int flags) {
-  ACCELMESH_BEGIN_CALL();
-  constexpr unsigned kKnownFlags = cudaHostAllocPortable | cudaHostAllocMapped | cudaHostAllocWriteCombined;
-  if (pointer == nullptr || (flags & ~kKnownFlags) != 0) return Fail(cudaErrorInvalidValue);
-  if ((flags & cudaHostAllocMapped) != 0) {
-    log::Warning("cudaHostAlloc",
-                 "memory that kernels map (cudaHostAllocMapped) is not supported by this release; the call returns "
-                 "cudaErrorNotSupported");
-    return Fail(cudaErrorNotSupported);
-  }
-  if (size > limits::kAllocationBytesMax) return Fail(cudaErrorMemoryAllocation);
-  if (size == 0) {
-    *pointer = nullptr;
-    return cudaSuccess;
-  }
-  void* made = nullptr;
-  if (const DeviceResult result = session.MallocPinned(size, flags, &made); result != 0) return Done(session, result);
-  *pointer = made;
-  return cudaSuccess;
-}
-cudaError_t cudaMallocHost(void** pointer, size_t size) {
-  return face::cudaHostAlloc(pointer, size, cudaHostAllocDefault);
-}
-cudaError_t cudaFreeHost(void* pointer) {
-  ACCELMESH_BEGIN_CALL();
-  return pointer == nullptr ? cudaSuccess : Done(session, session.FreePinned(pointer));
-}
-cudaError_t cudaHostGetFlags(unsigned int* flags, void* pointer) {
-  ACCELMESH_BEGIN_QUERY();
-  PinnedRange pinned;
-  if (flags == nullptr || !session.FindPinned(pointer, &pinned)) return Fail(cudaErrorInvalidValue);
-  *flags = pinned.flags;
-  return cudaSuccess;
-}
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
   ACCELMESH_BEGIN_CALL();
   if (free_bytes == nullptr || total_bytes == nullptr) return Fail(cudaErrorInvalidValue);
@@ -137,14 +110,14 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
 }
 
 cudaError_t cudaMemset(void* pointer, int value, size_t count) {
-  return face::cudaMemsetAsync(pointer, value, count, nullptr);
+  return Complete(face::cudaMemsetAsync(pointer, value, count, nullptr), pointer);
 }
 cudaError_t cudaMemsetAsync(void* pointer, int value, size_t count, cudaStream_t stream) {
   ACCELMESH_BEGIN_STREAM_CALL(stream);
   return FillBox(session, stream_object, pointer, count, count, value, count, 1, 1);
 }
 cudaError_t cudaMemset2D(void* pointer, size_t pitch, int value, size_t width, size_t height) {
-  return face::cudaMemset2DAsync(pointer, pitch, value, width, height, nullptr);
+  return Complete(face::cudaMemset2DAsync(pointer, pitch, value, width, height, nullptr), pointer);
 }
 cudaError_t cudaMemset2DAsync(void* pointer, size_t pitch, int value, size_t width, size_t height,
                               cudaStream_t stream) {
@@ -152,7 +125,7 @@ cudaError_t cudaMemset2DAsync(void* pointer, size_t pitch, int value, size_t wid
   return FillBox(session, stream_object, pointer, pitch, 0, value, width, height, 1);
 }
 cudaError_t cudaMemset3D(cudaPitchedPtr pitched, int value, cudaExtent extent) {
-  return face::cudaMemset3DAsync(pitched, value, extent, nullptr);
+  return Complete(face::cudaMemset3DAsync(pitched, value, extent, nullptr), pitched.ptr);
 }
 cudaError_t cudaMemset3DAsync(cudaPitchedPtr pitched, int value, cudaExtent extent, cudaStream_t stream) {
   ACCELMESH_BEGIN_STREAM_CALL(stream);

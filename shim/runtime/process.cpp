@@ -9,7 +9,9 @@
 #include <string_view>
 
 #include "protocol/base/log.h"
-#include "shim/program_check.h"
+#include "shim/entry.h"
+#include "shim/interpose/interpose.h"
+#include "shim/runtime/log_buffer.h"
 #include "shim/runtime/registry.h"
 #include "shim/runtime/runtime.h"
 #include "shim/runtime/statistics.h"
@@ -43,12 +45,17 @@ void AtExit() {
 
 // The locks are held from one handler to another, which no analysis can follow.
 void BeforeFork() ACCELMESH_THREAD_ATTRIBUTE(no_thread_safety_analysis) {
+  // In this order: a library that is being opened may call the runtime or end it.
+  LockInterposingForFork();
   Runtime::Get().LockForFork();
   Registry::Get().LockForFork();
+  LogBuffer::Get().LockForFork();
 }
 void InParent() ACCELMESH_THREAD_ATTRIBUTE(no_thread_safety_analysis) {
+  LogBuffer::Get().UnlockAfterFork();
   Registry::Get().UnlockAfterFork();
   Runtime::Get().UnlockAfterFork();
+  UnlockInterposingAfterFork();
 }
 void InChild() {
   // The child of a process that has a session must not touch the parent's connection; its calls fail as CUDA's do
@@ -66,31 +73,51 @@ char** FindEntry(char** environment, std::string_view name) {
   return nullptr;
 }
 
-// A program with a static runtime must not find a GPU of this machine instead. The libc takes this very array over
-// later, so it cannot grow: what the program then has no use for gives its place.
+// A static runtime that cannot be reached must not find a GPU of this machine instead.
+// The program's own runtime, before the libc has begun: it takes this very array over later, so it cannot grow. What
+// the program then has no use for gives its place.
 void HideLocalDevices(char** environment) {
   static char hidden[] = "CUDA_VISIBLE_DEVICES=-1";
   char** entry = FindEntry(environment, "CUDA_VISIBLE_DEVICES");
   if (entry == nullptr) entry = FindEntry(environment, "ACCELMESH_SERVER");
   if (entry != nullptr) *entry = hidden;
 }
+// A library's: it reads the environment when it has opened the driver's library, so that it is early enough then.
+std::atomic<bool> g_hide_devices{false};
+void HideLocalDevicesNow() {
+  if (g_hide_devices.exchange(false, std::memory_order_relaxed)) ::setenv("CUDA_VISIBLE_DEVICES", "-1", 1);
+}
+
+char** g_environment = nullptr;  // that of ProcessBegins, while it runs
+
+void OnFault(bool is_program, const RuntimeFault& fault) {
+  log::Error("accelmesh", fault.text);
+  if (fault.is_shared) {
+    // Calls meant for another version would arrive here with another meaning.
+    Runtime::Get().Refuse(cudaErrorInsufficientDriver);
+  } else if (is_program && g_environment != nullptr) {
+    HideLocalDevices(g_environment);
+  } else {
+    g_hide_devices.store(true, std::memory_order_relaxed);
+  }
+}
+int RefuseUnknown(const char* name) { return Refuse<cudaError_t>(name, "it is newer than this release of AccelMesh"); }
+void OnOutOfMemory() { Runtime::Get().Refuse(cudaErrorMemoryAllocation); }
 
 // Before the constructors of every other object, the libc's included (-z initfirst): those of the program register its
 // kernels. getenv() knows nothing yet.
 __attribute__((constructor)) void ProcessBegins(int /*argc*/, char** /*argv*/, char** environment) {
   // A memory failure here must not end the program.
   try {
+    KeepLogLines();
     ::pthread_atfork(&BeforeFork, &InParent, &InChild);
     if (FindEntry(environment, "ACCELMESH_STATS") != nullptr) BeginCounting();
-    for (const ObjectFault& found : FaultsOfThisProgram()) {
-      log::Error("accelmesh", found.fault.text);
-      if (found.is_program && !found.fault.is_other_major) HideLocalDevices(environment);
-      // Calls meant for another version would arrive here with another meaning.
-      if (found.fault.is_other_major) Runtime::Get().Refuse(cudaErrorInsufficientDriver);
-    }
+    g_environment = environment;
+    BeginInterposing({EntryPoints(), &RefuseUnknown, &OnFault, &HideLocalDevicesNow, &OnOutOfMemory});
   } catch (const std::bad_alloc&) {
-    Runtime::Get().Refuse(cudaErrorMemoryAllocation);
+    OnOutOfMemory();
   }
+  g_environment = nullptr;
 }
 
 // After the program's last destructor. The worker learns that this end was meant; calls that still come are answered as

@@ -22,6 +22,9 @@ constexpr std::uint32_t kContainerMagic = 0xba55ed50;
 constexpr std::uint32_t kWrapperPlain = 1;
 constexpr std::uint32_t kWrapperLinked = 2;
 
+// Of each managed variable in their memory: what module globals have.
+constexpr std::uint64_t kManagedAlignment = 256;
+
 void ReadWrapper(const void* pointer, Fatbin* fatbin) {
   FatbinWrapper wrapper;
   std::memcpy(&wrapper, pointer, sizeof(wrapper));
@@ -84,6 +87,38 @@ void Registry::AddKernel(Fatbin* fatbin, const void* host_function, const char* 
   fatbin->kernels.push_back(std::move(kernel));
 }
 
+Fatbin* Registry::AddLibrary(Bytes image) {
+  auto library = std::make_unique<Fatbin>();
+  library->is_library = true;
+  library->copy = std::move(image);
+  library->image = library->copy.data();
+  library->image_bytes = library->copy.size();
+  Fatbin* handle = library.get();
+  const MutexLock lock(mu_);
+  fatbins_.emplace(handle, std::move(library));
+  return handle;
+}
+
+bool Registry::IsLibrary(const Fatbin* library) {
+  const MutexLock lock(mu_);
+  const auto found = fatbins_.find(const_cast<Fatbin*>(library));
+  return found != fatbins_.end() && found->second->is_library;
+}
+
+RegisteredKernel* Registry::KernelOfLibrary(Fatbin* library, const std::string& name) {
+  const MutexLock lock(mu_);
+  for (const auto& kernel : library->kernels) {
+    if (kernel->name == name) return kernel.get();
+  }
+  auto made = std::make_unique<RegisteredKernel>();
+  made->fatbin = library;
+  made->name = name;
+  RegisteredKernel* handle = made.get();
+  kernels_.Set(handle, handle);
+  library->kernels.push_back(std::move(made));
+  return handle;
+}
+
 void Registry::AddVariable(Fatbin* fatbin, const void* host_variable, const char* name) {
   auto variable = std::make_unique<RegisteredVariable>();
   variable->fatbin = fatbin;
@@ -92,6 +127,54 @@ void Registry::AddVariable(Fatbin* fatbin, const void* host_variable, const char
   const MutexLock lock(mu_);
   variables_.Set(host_variable, variable.get());
   fatbin->variables.push_back(std::move(variable));
+}
+
+void Registry::AddManaged(Fatbin* fatbin, void** host_variable, const char* name, std::size_t bytes) {
+  auto variable = std::make_unique<RegisteredVariable>();
+  variable->fatbin = fatbin;
+  variable->host_variable = host_variable;
+  variable->name = name;
+  variable->managed = host_variable;
+  variable->bytes = bytes;
+  const MutexLock lock(mu_);
+  variables_.Set(host_variable, variable.get());
+  fatbin->variables.push_back(std::move(variable));
+}
+
+bool Registry::HasManaged(const Fatbin* fatbin) {
+  const MutexLock lock(mu_);
+  return std::any_of(fatbin->variables.begin(), fatbin->variables.end(),
+                     [](const auto& variable) { return variable->managed != nullptr; });
+}
+
+DeviceResult Registry::PlaceManaged(ClientSession& session, Fatbin& fatbin, std::uint32_t device,
+                                    std::vector<ManagedPlacement>* placements) {
+  const bool is_first = fatbin.managed_address == 0;
+  std::uint64_t bytes = 0;
+  for (const auto& variable : fatbin.variables) {
+    if (variable->managed == nullptr) continue;
+    placements->push_back({variable->name, bytes, variable->bytes, !is_first});
+    bytes += AlignUp(variable->bytes, kManagedAlignment);
+  }
+  if (placements->empty()) return 0;
+  if (is_first) {
+    if (const DeviceResult result = session.MallocVariables(device, bytes, &fatbin.managed_address); result != 0)
+      return result;
+  }
+  for (ManagedPlacement& placement : *placements) placement.address += fatbin.managed_address;
+  return 0;
+}
+
+void Registry::ShowManaged(Fatbin& fatbin) {
+  const MutexLock lock(mu_);
+  std::uint64_t at = fatbin.managed_address;
+  for (const auto& variable : fatbin.variables) {
+    if (variable->managed == nullptr) continue;
+    // Its name in the program means the memory itself: that is what symbols are asked for by.
+    *variable->managed = reinterpret_cast<void*>(at);
+    variables_.Set(*variable->managed, variable.get());
+    at += AlignUp(variable->bytes, kManagedAlignment);
+  }
 }
 
 void Registry::RemoveFatbin(Fatbin* fatbin, ClientSession* session) {
@@ -109,6 +192,8 @@ void Registry::RemoveFatbin(Fatbin* fatbin, ClientSession* session) {
     }
     for (const auto& variable : gone->variables) {
       if (variables_.Find(variable->host_variable) == variable.get()) variables_.Erase(variable->host_variable);
+      if (variable->managed != nullptr && variables_.Find(*variable->managed) == variable.get())
+        variables_.Erase(*variable->managed);
     }
   }
   if (session == nullptr) return;
@@ -117,6 +202,19 @@ void Registry::RemoveFatbin(Fatbin* fatbin, ClientSession* session) {
     // Launches on their way still need it.
     if (module->error == 0 && session->SynchronizeDevice(device) == 0) session->UnloadModule(*module);
   }
+  if (gone->managed_address != 0) session->FreeVariables(gone->managed_address);
+}
+
+const void* Registry::FindFunction(std::uint32_t device, std::uint32_t module, std::uint32_t index) {
+  const MutexLock lock(mu_);
+  for (const auto& [key, fatbin] : fatbins_) {
+    for (const auto& kernel : fatbin->kernels) {
+      const DeviceKernel* there = kernel->On(device);
+      if (there == nullptr || there->layout->module != module || there->layout->index != index) continue;
+      return kernel->host_function != nullptr ? kernel->host_function : kernel.get();
+    }
+  }
+  return nullptr;
 }
 
 const LoadedModule& Registry::Load(ClientSession& session, Fatbin& fatbin, std::uint32_t device) {
@@ -128,7 +226,15 @@ const LoadedModule& Registry::Load(ClientSession& session, Fatbin& fatbin, std::
     loaded = std::move(refused);
   }
   if (loaded == nullptr) {
-    loaded = session.LoadModule(device, {static_cast<const std::uint8_t*>(fatbin.image), fatbin.image_bytes});
+    std::vector<ManagedPlacement> managed;
+    if (const DeviceResult error = PlaceManaged(session, fatbin, device, &managed); error != 0) {
+      auto refused = std::make_shared<LoadedModule>();
+      refused->error = error;
+      loaded = std::move(refused);
+      return *loaded;
+    }
+    loaded = session.LoadModule(device, {static_cast<const std::uint8_t*>(fatbin.image), fatbin.image_bytes}, managed);
+    if (loaded->error == 0 && !managed.empty()) ShowManaged(fatbin);
   }
   return *loaded;
 }

@@ -34,14 +34,19 @@ struct DeviceKernel {
   const DeviceLimits* limits = nullptr;
   // What cudaFuncSetAttribute consented to.
   std::atomic<std::uint32_t> dynamic_shared_bytes_max{0};
+  // What else it set: hints, and the cluster that a launch must have, 0 for any.
+  std::atomic<int> shared_carveout{-1};
+  std::atomic<int> required_cluster[3] = {0, 0, 0};
+  std::atomic<int> non_portable_cluster_allowed{0};
+  std::atomic<int> cluster_policy{cudaClusterSchedulingPolicyDefault};
 };
 
 struct Fatbin;
-// A kernel as the program knows it: one stable object per registered host function, for all devices (nvcc's stubs keep
-// its address as their handle).
+// A kernel as the program knows it: one stable object per registered host function, or per name that was asked of a
+// library, for all devices (nvcc's stubs keep its address as their handle).
 struct RegisteredKernel {
   Fatbin* fatbin = nullptr;
-  const void* host_function = nullptr;
+  const void* host_function = nullptr;  // null for a library's
   std::string name;
   // By device; the array is made at first use.
   std::atomic<std::atomic<DeviceKernel*>*> on_devices{nullptr};
@@ -56,17 +61,24 @@ struct RegisteredVariable {
   Fatbin* fatbin = nullptr;
   const void* host_variable = nullptr;
   std::string name;
+  // Of a __managed__ variable: where the program keeps its address (host_variable), and its size. Null for any other.
+  void** managed = nullptr;
+  std::size_t bytes = 0;
 };
-// One registered module image; loaded on a device when something of it is first used there.
+// One module image, registered or of a library; loaded on a device when something of it is first used there.
 struct Fatbin {
   const void* image = nullptr;
   std::size_t image_bytes = 0;
   // Why nothing of it can run, 0 if it can.
   DeviceResult refused = 0;
+  bool is_library = false;
+  Bytes copy;  // the image of a library: the program may free its own
   std::vector<std::unique_ptr<RegisteredKernel>> kernels;
   std::vector<std::unique_ptr<RegisteredVariable>> variables;
   Mutex mu;
   std::unordered_map<std::uint32_t, std::shared_ptr<const LoadedModule>> loaded ACCELMESH_GUARDED_BY(mu);  // by device
+  std::uint64_t managed_address ACCELMESH_GUARDED_BY(mu) =
+      0;  // of its managed variables' memory, from the first load on
 };
 
 class Registry {
@@ -79,9 +91,22 @@ class Registry {
   void AddKernel(Fatbin* fatbin, const void* host_function, const char* name);
   void AddVariable(Fatbin* fatbin, const void* host_variable, const char* name);
 
+  // `host_variable` is set to the variable's address when the module is loaded.
+  void AddManaged(Fatbin* fatbin, void** host_variable, const char* name, std::size_t bytes);
+  bool HasManaged(const Fatbin* fatbin);
+
+  // A library of the program's: what cudaLibraryLoad* made, and RemoveFatbin() ends.
+  Fatbin* AddLibrary(Bytes image);
+  bool IsLibrary(const Fatbin* library);
+  // The kernel of that name, one object however often it is asked for. Whether there is such a kernel the caller knows.
+  RegisteredKernel* KernelOfLibrary(Fatbin* library, const std::string& name);
+
   // By host function or by handle; null if it is neither.
   RegisteredKernel* FindKernel(const void* key) const { return kernels_.Find(key); }
   RegisteredVariable* FindVariable(const void* host_variable) const { return variables_.Find(host_variable); }
+
+  // What the program names the kernel by that is number `index` of module `module` on `device`; null if nothing.
+  const void* FindFunction(std::uint32_t device, std::uint32_t module, std::uint32_t index);
 
   // The module on `device`, loaded if need be; its `error` says why it could not be. Stays valid until RemoveFatbin.
   const LoadedModule& Load(ClientSession& session, Fatbin& fatbin, std::uint32_t device);
@@ -93,6 +118,12 @@ class Registry {
   void UnlockAfterFork() ACCELMESH_THREAD_ATTRIBUTE(release_capability(mu_)) { mu_.unlock(); }
 
  private:
+  // Where the managed variables of a module lie on its way to a device. 0, or why they cannot lie anywhere.
+  DeviceResult PlaceManaged(ClientSession& session, Fatbin& fatbin, std::uint32_t device,
+                            std::vector<ManagedPlacement>* placements) ACCELMESH_REQUIRES(fatbin.mu);
+  // The module is loaded: the program finds them.
+  void ShowManaged(Fatbin& fatbin) ACCELMESH_REQUIRES(fatbin.mu);
+
   Mutex mu_;
   std::unordered_map<Fatbin*, std::unique_ptr<Fatbin>> fatbins_ ACCELMESH_GUARDED_BY(mu_);
   // Changed under the lock, read without.

@@ -55,16 +55,13 @@ DeviceFacts ReadFacts(ClientSession& session, std::uint32_t index) {
 
 Runtime& Runtime::Get() { return g_runtime; }
 
-void SayRefused(const char* name) {
+void SayRefused(const char* name, const char* why) {
   static Mutex* mu = new Mutex;
   static auto* said = new std::unordered_set<std::string>;
   {
     const MutexLock lock(*mu);
     if (said->insert(name).second) {
-      log::Warning(
-          "accelmesh",
-          std::string(name) +
-              " is not supported: this release of AccelMesh does not remote it; it returns cudaErrorNotSupported");
+      log::Warning("accelmesh", std::string(name) + " is not supported: " + why + "; it returns cudaErrorNotSupported");
     }
   }
   Fail(cudaErrorNotSupported);

@@ -1,8 +1,10 @@
 // Streams.
 #include <algorithm>
 
+#include "shim/core/capture.h"
 #include "shim/gen_face.h"
 #include "shim/runtime/runtime.h"
+#include "shim/runtime/stream_attribute.h"
 
 namespace accelmesh::face {
 namespace {
@@ -41,20 +43,26 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   Stream* ours = reinterpret_cast<Stream*>(stream);
   if (IsDefaultStream(stream) || !session.IsStream(ours) || ours->kind == wire::StreamKind::Legacy)
     return Fail(cudaErrorInvalidResourceHandle);
+  ForgetStreamAttributes(*ours);
   return Done(session, session.DestroyStream(ours));
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   ACCELMESH_BEGIN_STREAM_CALL(stream);
+  if (const DeviceResult refused = session.captures().CheckWait(*stream_object); refused != 0)
+    return Done(session, refused);
   if (const DeviceResult waited = session.Synchronize(*stream_object); waited != 0) return Done(session, waited);
   return Done(session, session.TakeAsyncError());
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   ACCELMESH_BEGIN_STREAM_CALL(stream);
+  if (const DeviceResult refused = session.captures().CheckWait(*stream_object); refused != 0)
+    return Done(session, refused);
   if (!session.Idle(*stream_object)) {
     if (session.commands().Flush().ok()) session.commands().Poll();
     // Not an error of the program: it is not remembered as the last one. A lost server is one.
     if (session.StickyError() == 0 && !session.Idle(*stream_object)) return cudaErrorNotReady;
   }
+  if (const DeviceResult settled = session.Settle(); settled != 0) return Done(session, settled);
   return Done(session, session.TakeAsyncError());
 }
 cudaError_t cudaStreamGetFlags(cudaStream_t stream, unsigned int* flags) {

@@ -28,6 +28,8 @@ struct ThreadState {
   cudaError_t last_error = cudaSuccess;
   // The call under way is a _ptsz or _ptds variant: its default stream is the thread's own.
   bool per_thread_default = false;
+  // Not only by default: cudaSetDevice was called.
+  bool has_chosen_device = false;
   // A function of the program's runs in a stream's order; it may not call CUDA.
   bool in_host_function = false;
   std::uint32_t configuration_count = 0;

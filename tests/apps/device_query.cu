@@ -3,6 +3,9 @@
 
 #include "check.h"
 
+// What is deprecated is answered, too.
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
 static int Attribute(cudaDeviceAttr attribute) {
   int value = -1;
   CHECK(cudaDeviceGetAttribute(&value, attribute, 0));
@@ -83,6 +86,15 @@ int main() {
   int least = 0, greatest = 0;
   CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));
   EXPECT(least >= greatest, "priorities from %d to %d", least, greatest);
+  // No driver has this function.
+  void* entry_point = &count;
+  cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSuccess;
+  CHECK(cudaGetDriverEntryPointByVersion("cuNoSuchFunction", &entry_point, CUDART_VERSION, cudaEnableDefault, &found));
+  EXPECT(entry_point == nullptr && found == cudaDriverEntryPointSymbolNotFound, "a function that nobody has: %d",
+         found);
+  entry_point = &count;
+  CHECK(cudaGetDriverEntryPoint("cuNoSuchFunction", &entry_point, cudaEnableDefault, nullptr));
+  EXPECT(entry_point == nullptr, "a function that nobody has");
   int value = 0;
   CHECK_ERROR(cudaDeviceGetAttribute(&value, cudaDevAttrWarpSize, count), cudaErrorInvalidDevice);
   CHECK_ERROR(cudaDeviceGetAttribute(&value, static_cast<cudaDeviceAttr>(100000), 0), cudaErrorInvalidValue);

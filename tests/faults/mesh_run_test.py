@@ -42,7 +42,7 @@ class MeshRun(harness.FaultCase):
     def test_help(self):
         run = self.run_command(binary("mesh-run"), "--help")
         self.assertEqual(run.process.returncode, 0)
-        for word in ("--server", "--stats", "-cudart shared", "125", "shm://NAME"):
+        for word in ("--server", "--stats", "static", "125", "shm://NAME"):
             self.assertIn(word, run.out.text())
 
     def test_an_environment_that_has_preloads(self):

@@ -165,6 +165,33 @@ class FaultingKernels(harness.FaultCase):
         self.assert_passes(server, "vector_add")
         self.assertTrue(server.alive())
 
+    def test_each_fault_has_its_code_and_leaves_the_server_clean(self):
+        # What the program sees is checked in it: the code, and that it stays. Here: what the user is told, and who
+        # comes next.
+        server = self.serve()
+        for name, kernel, what in (("illegal_address", "WriteTo", "illegal address 0x40"),
+                                   ("fault_past_allocation", "Read", "illegal address"),
+                                   ("fault_misaligned", "AddAt", "misaligned address"),
+                                   ("fault_trap", "TrapIf", "trap"),
+                                   ("fault_stack", "Call", "cudaLimitStackSize"),
+                                   ("fault_assert", "Positive", "assertion `values[threadIdx.x] > 0` failed")):
+            with self.subTest(fault=name):
+                program = self.assert_passes(server, name)
+                self.assert_one_line(program.err, "accelmesh error", what, f"{len(kernel)}{kernel}", "block (0,0,0)",
+                                     "thread (")
+                self.assert_passes(server, "vector_add")
+        self.assertTrue(server.alive())
+
+    def test_failed_assertions_are_told_as_cuda_does(self):
+        server = self.serve()
+        program = self.assert_passes(server, "fault_assert")
+        told = [line for line in program.err.lines if "Assertion" in line]
+        expected = [r"^\S*fault_assert\.cu:\d+: void Positive\(const int \*\): block: \[0,0,0\], "
+                    rf"thread: \[{thread},0,0\] Assertion `values\[threadIdx\.x\] > 0` failed\.$" for thread in (40, 41)]
+        self.assertEqual(len(told), 2, program.err.text())
+        for line, pattern in zip(told, expected):
+            self.assertRegex(line, pattern)
+
     def test_the_fault_is_explained_once(self):
         server = self.serve()
         program = self.assert_passes(server, "illegal_address")

@@ -18,6 +18,24 @@ int main(void) { void* p = 0; printf("cudaMalloc %d\\n", cudaMalloc(&p, 64)); re
 """
 
 
+# By its names a static runtime of CUDA 13, as small as one can be. Each function says that it ran itself, and nothing of it
+# may run.
+NAMES = """__cudaRegisterFatBinary __cudaRegisterFatBinaryEnd __cudaUnregisterFatBinary __cudaRegisterFunction
+__cudaPushCallConfiguration __cudaPopCallConfiguration __cudaLaunchKernel cudaLaunchKernel cudaMalloc cudaGetDeviceCount
+cudaMemGetDefaultMemPool cudaFromTheFuture""".split()
+
+
+def static_runtime(*more):
+    internal = "libcudart_static_" + "0123456789abcdef" * 2 + "0123456"
+    names = [internal + "1", *NAMES, *more, internal + "2"]
+    return "".join(f"static __attribute__((noipa)) int {name}(void) {{ return {number}; }}\n" for number, name in enumerate(names, 1000)) + (
+        "int (*const all[])(void) = {" + ", ".join(names) + "};\n")
+
+
+# In the order of the source, each function with code of its own.
+AS_WRITTEN = ("-O0", "-fno-toplevel-reorder")
+
+
 class NoServer(harness.FaultCase):
     def test_nobody_at_the_url(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -100,19 +118,89 @@ class Runtimes(harness.FaultCase):
         subprocess.run(["gcc-12", "-o", path, "-x", "c", "-", "-x", "none", *arguments], input=source, text=True, check=True, timeout=60)
         return path
 
-    def test_the_static_runtime(self):
-        server = self.serve()
-        need(self, app("static_runtime"))
-        direct = self.run_command(binary("mesh-run"), "--server", server.url, "--", app("static_runtime"))
+    def assert_refused(self, server, program, *words):
+        """Started directly it does not run; by a script it runs, says so, and has no device."""
+        direct = self.run_command(binary("mesh-run"), "--server", server.url, "--", program)
         self.assertEqual(direct.process.returncode, 125, direct.said())
         self.assertEqual(direct.out.text(), "", "the program ran")
-        self.assert_one_line(direct.err, "static CUDA runtime", "nvcc -cudart shared")
-        # Started by a script it runs, says so, and has no device.
-        script = self.run_command(binary("mesh-run"), "--server", server.url, "--", "sh", "-c", app("static_runtime") + "; exit $?")
-        self.assertEqual(script.process.returncode, 1, script.said())
-        self.assert_one_line(script.err, "static CUDA runtime", "nvcc -cudart shared")
+        self.assert_one_line(direct.err, *words)
+        script = self.run_command(binary("mesh-run"), "--server", server.url, "--", "sh", "-c", program + "; exit $?")
+        self.assert_one_line(script.err, *words)
+        return script
 
-    def test_a_local_gpu_is_hidden_from_the_static_runtime(self):
+    def test_a_stripped_static_runtime(self):
+        server = self.serve()
+        need(self, app("vector_add_static"))
+        self.assert_passes(server, "vector_add_static")
+        for option, what in (("--strip-all", "and stripped"), ("--discard-all", "partly stripped")):
+            with self.subTest(option), tempfile.TemporaryDirectory() as folder:
+                program = os.path.join(folder, "program")
+                subprocess.run(["strip", option, "-o", program, app("vector_add_static")], check=True, timeout=60)
+                script = self.assert_refused(server, program, "static CUDA runtime", what, "do not strip", "nvcc -cudart shared")
+                self.assertEqual(script.process.returncode, 1, script.said())
+        # What only debuggers read may go.
+        with tempfile.TemporaryDirectory() as folder:
+            program = os.path.join(folder, "program")
+            subprocess.run(["strip", "--strip-debug", "-o", program, app("vector_add_static")], check=True, timeout=60)
+            run = self.run_command(binary("mesh-run"), "--server", server.url, "--", program)
+            self.assertEqual(run.process.returncode, 0, run.said())
+            self.assertEqual(run.err.text(), "")
+
+    def test_a_static_runtime_of_another_version(self):
+        server = self.serve()
+        source = static_runtime("cudaGetDeviceProperties_v2") + "int main(void) { return 0; }\n"
+        with tempfile.TemporaryDirectory() as folder:
+            self.assert_refused(server, self.build(folder, "program", source, *AS_WRITTEN), "static CUDA runtime of another CUDA version",
+                                "CUDA 13 toolkit")
+
+    def test_a_function_that_nobody_knows(self):
+        server = self.serve()
+        source = static_runtime() + ('#include <stdio.h>\nint cudaOwn(void) { return 3; }\n'
+                                     'int main(void) { printf("%d %d %d\\n", cudaFromTheFuture(), cudaFromTheFuture(), cudaOwn()); return 0; }\n')
+        with tempfile.TemporaryDirectory() as folder:
+            run = self.run_command(binary("mesh-run"), "--server", server.url, "--", self.build(folder, "program", source, *AS_WRITTEN))
+        self.assertEqual(run.out.text(), "801 801 3", run.said())
+        self.assert_one_line(run.err, "cudaFromTheFuture", "cudaErrorNotSupported")
+
+    def test_a_program_whose_own_functions_have_such_names(self):
+        server = self.serve()
+        source = '#include <stdio.h>\nint cudaMalloc(void) { return 5; }\nint main(void) { printf("%d\\n", cudaMalloc()); return 0; }\n'
+        with tempfile.TemporaryDirectory() as folder:
+            run = self.run_command(binary("mesh-run"), "--server", server.url, "--", self.build(folder, "program", source, "-rdynamic"))
+        self.assertEqual((run.out.text(), run.err.text()), ("5", ""), run.said())
+
+    def test_a_program_without_a_loader(self):
+        server = self.serve()
+        source = '__attribute__((section(".nvFatBinSegment"))) int fatbin = 1;\nint main(void) { return 0; }\n'
+        with tempfile.TemporaryDirectory() as folder:
+            run = self.run_command(binary("mesh-run"), "--server", server.url, "--", self.build(folder, "program", source, "-static"))
+        self.assertEqual(run.process.returncode, 125, run.said())
+        self.assert_one_line(run.err, "nothing can be preloaded", "link it dynamically")
+
+    def test_libraries_that_are_opened_later(self):
+        server = self.serve()
+        need(self, app("libstatic_part.so"))
+        opener = ('#include <dlfcn.h>\n#include <stdio.h>\n#include <stdlib.h>\nint main(int c, char** v) {\n'
+                  'void* library = dlopen(v[1], RTLD_NOW); if (library == NULL) { puts(dlerror()); return 1; }\n'
+                  'void* p = 0; int (*use)(void**) = (int (*)(void**))dlsym(library, "Use");\n'
+                  'const char* devices = getenv("CUDA_VISIBLE_DEVICES");\n'
+                  'printf("%d %s\\n", use ? use(&p) : -1, devices ? devices : "all"); return 0; }\n')
+        with tempfile.TemporaryDirectory() as folder:
+            program = self.build(folder, "opener", opener)
+            stripped = os.path.join(folder, "libstripped.so")
+            subprocess.run(["strip", "-o", stripped, app("libstatic_part.so")], check=True, timeout=60)
+            run = self.run_command(binary("mesh-run"), "--server", server.url, "--", program, stripped)
+            # No GPU of this machine for it, either.
+            self.assertEqual(run.out.text(), "-1 -1", run.said())
+            self.assert_one_line(run.err, "libstripped.so", "and stripped", "do not strip")
+            stub = self.build(folder, "libcudart.so.12", STUB_RUNTIME, "-shared", "-fPIC", "-Wl,-soname,libcudart.so.12")
+            user = self.build(folder, "libuser.so", "int cudaMalloc(void**, unsigned long);"
+                              "int Use(void** p) { return cudaMalloc(p, 64); }", "-shared", "-fPIC", stub)
+            run = self.run_command(binary("mesh-run"), "--server", server.url, "--", program, user, environment={"LD_LIBRARY_PATH": folder})
+            self.assertEqual(run.out.text(), "35 all", run.said())
+            self.assert_one_line(run.err, "libuser.so", "libcudart.so.12", "CUDA 13")
+
+    def test_a_local_gpu_is_hidden_from_a_static_runtime(self):
         # What the CUDA driver would read: the program itself cannot be asked, so one that prints its environment stands
         # in, with a section of nvcc's name.
         server = self.serve()

@@ -72,7 +72,8 @@ Status ScriptChannel::SendBulk(std::uint64_t, std::uint64_t, ByteView body, Dead
 
 void ScriptChannel::PublishCompleted(std::uint32_t stream, std::uint64_t sequence) {
   Require(stream < limits::kStreamsMax, "progress of a stream that can be");
-  Require(sequence > completed_[stream], "a stream's counter grows");
+  // The nodes of a graph's launch share the sequence before its last.
+  Require(sequence >= completed_[stream], "a stream's counter does not fall");
   completed_[stream] = sequence;
 }
 
@@ -178,7 +179,7 @@ void CheckingBackend::Queue(std::uint32_t stream, std::uint64_t sequence) {
   Require(!closed_, "nothing after Close()");
   const auto found = in_flight_.find(stream);
   Require(found != in_flight_.end(), "work for a stream that exists");
-  Require(sequence > last_sequence_[stream], "a stream's work comes in order");
+  Require(sequence >= last_sequence_[stream], "a stream's work comes in order");
   Require(found->second.size() < limits::kStreamInFlightMax, "no more than a stream's window");
   last_sequence_[stream] = sequence;
   found->second.push_back(sequence);
@@ -208,7 +209,8 @@ Status CheckingBackend::Launch(std::uint32_t stream, std::uint64_t sequence, con
 }
 
 void CheckingBackend::CheckRange(std::uint64_t address, std::uint64_t bytes) {
-  if (address >= window_base_ + window_bytes_ - kGlobalsBytes) {
+  const std::uint64_t end = window_base_ + window_bytes_;
+  if (address >= end - kGlobalsBytes && address < end) {
     Require(address - (window_base_ + window_bytes_ - 4096) <= 256 && bytes <= 256, "inside a global");
     return;
   }
@@ -282,6 +284,28 @@ Result<float> CheckingBackend::EventElapsedMs(std::uint32_t start, std::uint32_t
     return Status(Code::kInvalidArgument, "EventElapsed", "not recorded");
   }
   return 1.0f;
+}
+
+Status CheckingBackend::MapHost(MutableByteView memory) {
+  const auto address = reinterpret_cast<std::uint64_t>(memory.data());
+  Touch(memory);
+  Require(!memory.empty() && host_.emplace(address, memory.size()).second, "host memory that is not mapped");
+  // A parked copy may name it when it is gone.
+  ever_[address] = std::max(ever_[address], std::uint64_t{memory.size()});
+  return {};
+}
+Status CheckingBackend::UnmapHost(std::uint64_t address) {
+  Require(host_.erase(address) == 1, "host memory that is mapped");
+  return {};
+}
+void CheckingBackend::PlaceVariable(std::uint32_t module, std::string name, MutableByteView memory, bool /*keep*/) {
+  const auto address = reinterpret_cast<std::uint64_t>(memory.data());
+  const auto after = host_.upper_bound(address);
+  Require(!name.empty() && after != host_.begin() &&
+              address + memory.size() <= std::prev(after)->first + std::prev(after)->second,
+          "a variable with a name in mapped host memory");
+  const std::lock_guard lock(modules_mutex_);
+  Require(!modules_.contains(module), "a module that is not loaded");
 }
 
 Status CheckingBackend::HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) {

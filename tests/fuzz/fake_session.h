@@ -85,6 +85,9 @@ class CheckingBackend final : public Backend {
                                               CompletionSink* sink) override;
   Status MemAlloc(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) override;
   Status MemFree(std::uint32_t device, std::uint64_t address) override;
+  Status MapHost(MutableByteView memory) override;
+  Status UnmapHost(std::uint64_t address) override;
+  void PlaceVariable(std::uint32_t module, std::string name, MutableByteView memory, bool keep) override;
   Result<ModuleDescription> ModuleLoad(std::uint32_t device, std::uint32_t module, Bytes image) override;
   Status ModuleUnload(std::uint32_t module) override;
   Status StreamCreate(std::uint32_t stream, std::uint32_t device, std::uint8_t kind, std::int32_t priority) override;
@@ -121,7 +124,8 @@ class CheckingBackend final : public Backend {
   std::set<std::uint32_t> events_;
   std::set<std::uint32_t> recorded_;
   std::set<std::uint64_t> host_calls_;
-  mutable std::mutex modules_mutex_;  // loads come on the service thread
+  std::map<std::uint64_t, std::uint64_t> host_;  // address -> bytes
+  mutable std::mutex modules_mutex_;             // loads come on the service thread
   std::set<std::uint32_t> modules_;
 };
 

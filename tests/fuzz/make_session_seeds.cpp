@@ -78,6 +78,7 @@ class Script {
   Bytes bytes_;
 };
 
+constexpr std::uint64_t kHostBase = 0x7ec000000000;
 constexpr std::uint64_t kBase = 0x200000000000;
 wire::Place Device(std::uint64_t offset) { return {kBase + offset, 0, wire::PlaceKind::Device}; }
 wire::Place Bulk(std::uint64_t token) { return {token, 0, wire::PlaceKind::Bulk}; }
@@ -143,6 +144,26 @@ void SessionSeeds() {
             .Frame(wire::StreamDestroy(2, 0))
             .Frame(wire::StreamCreate(1, 0, 0, K::Blocking))
             .bytes());
+  const Bytes name{'v', 'a', 'r'};
+  Write("session", "host_memory",
+        Script()
+            .Frame(wire::HostMap(kHostBase, 8192, 0, 0xffffffff, wire::HostMapKind::Twin))
+            .Frame(wire::HostWrite(kHostBase + 4000), kBody)
+            .Frame(wire::HostMap(kHostBase + 4096, 4096, 0, 0xffffffff, wire::HostMapKind::Twin))
+            .Frame(wire::HostMap(kHostBase + 8192, 4096, 0, 0, wire::HostMapKind::Twin))
+            .Frame(wire::Copy(wire::Place(kHostBase + 100, 0, wire::PlaceKind::Device), Inline(), 100, 0, 0), kBody)
+            .Frame(wire::ManagedVariable(kHostBase + 8192, 16, 0, 0), name)
+            .Body(1, kBody)
+            .Frame(wire::ModuleLoad(1, 100, 1, 0, 0, 0))
+            .Frame(wire::HostUnmap(kHostBase + 8192))
+            .Frame(wire::HostUnmap(kHostBase))
+            .Frame(wire::HostUnmap(kHostBase))
+            .bytes());
+  Write("session", "host_write_outside",
+        Script()
+            .Frame(wire::HostMap(kHostBase, 4096, 0, 0xffffffff, wire::HostMapKind::Twin))
+            .Frame(wire::HostWrite(kHostBase + 4090), kBody)
+            .bytes());
   Write("session", "host_calls",
         Script()
             .Frame(wire::StreamCreate(1, 0, 0, K::NonBlocking))
@@ -155,6 +176,47 @@ void SessionSeeds() {
             .Frame(wire::HostCall(7, 1, 0))
             .Side(wire::HostDone(9))
             .bytes());
+  // Records in a payload, as a frame has them.
+  const auto framed = [](auto... bodies) {
+    Bytes out;
+    const auto add = [&out](const auto& body) {
+      RecordHeaderValue header;
+      header.bytes = static_cast<std::uint32_t>(RecordBytes(sizeof(body), 0));
+      header.body_bytes = sizeof(body);
+      header.command = static_cast<std::uint16_t>(CommandTraits<std::decay_t<decltype(body)>>::kId);
+      Append(out, AsBytes(header));
+      Append(out, AsBytes(body));
+      out.resize(AlignUp(out.size(), 8));
+    };
+    (add(bodies), ...);
+    return out;
+  };
+  const wire::Fill fill(kBase, 0, 0, 8, 1, 1, 1, 1, 0, 0);
+  const Bytes nodes =
+      framed(fill, wire::Copy(Device(8), Bulk(0), 100, 0, 0), fill, wire::Copy(Bulk(0), Device(0), 50, 0, 0));
+  Bytes patches;
+  for (const wire::GraphPatch& patch : {wire::GraphPatch(1, 0, 5), wire::GraphPatch(3, 1, 6)})
+    Append(patches, AsBytes(patch));
+  Write("session", "graphs",
+        Script()
+            .Frame(wire::MemAlloc(kBase, 4096, 0, 0))
+            .Frame(wire::GraphDefine(0, 4, 0, 4), nodes)
+            .Frame(wire::GraphLaunch(0, 0, 0, 4), patches)
+            .Frame(wire::GraphDefine(0, 4, 2, 1), framed(fill))
+            .Frame(wire::GraphDestroy(0, 0))
+            .Body(5, kBody)
+            .Frame(wire::GraphDefine(7, 2, 0, 2), framed(fill, fill))
+            .Frame(wire::GraphLaunch(7, 0, 1, 1))
+            .Frame(wire::GraphLaunch(7, 0, 0, 2))
+            .Frame(wire::GraphLaunch(0, 0, 0, 4), patches)
+            .bytes());
+  Script many;
+  many.Frame(wire::MemAlloc(kBase, 4096, 0, 0))
+      .HoldAll(true)
+      .Frame(wire::GraphDefine(0, 4, 0, 3), framed(fill, fill, fill));
+  for (int i = 0; i < 100; ++i) many.Frame(wire::GraphLaunch(0, 0, 0, 3));
+  Write("session", "graphs_parked",
+        many.Complete(0, 255).Complete(0, 255).Frame(wire::GraphLaunch(0, 0, 0, 4)).bytes());
   // The legacy stream waits for a body; a blocking stream behind it, another not.
   Script parked;
   parked.Frame(wire::MemAlloc(kBase, 4096, 0, 0))

@@ -21,7 +21,9 @@ void Run(Input input) {
   }
   const RuntimeFault fault = FindRuntimeFault(*facts, "program");
   Require(fault.text.find('\n') == std::string::npos && fault.text.size() < 5000, "a fault is one line");
-  Require(!fault.is_other_major || !facts->needed.empty(), "another runtime is one that is needed");
+  Require(!fault.is_shared || !facts->needed.empty(), "another runtime is one that is needed");
+  Require(facts->static_runtime == StaticRuntime::kNone || facts->has_symbols,
+          "a static runtime is known by its names");
 }
 
 }  // namespace

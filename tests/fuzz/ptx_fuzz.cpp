@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "server/backend/cpu/tier0/heap.h"
 #include "server/backend/cpu/tier0/tier0.h"
 #include "tests/fuzz/input.h"
 
@@ -43,6 +44,12 @@ void RunKernel(const Window& window, const tier0::DecodedKernel& kernel, std::ui
   launch.arguments = ByteView(reinterpret_cast<const std::uint8_t*>(words), sizeof(words));
   launch.cancel = &cancel;
   launch.print = &print;
+  launch.complain = &print;
+  tier0::Heap heap(window.base + kMapped / 2, kMapped / 4);
+  launch.heap = &heap;
+  std::uint8_t workspace[16] = {};
+  launch.cooperative = threads > 32;
+  if (launch.cooperative) launch.workspace = workspace;
   for (std::uint64_t block = 0; block < 2; ++block) (void)tier0::RunBlock(launch, block, context);
 }
 

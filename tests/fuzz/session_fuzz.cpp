@@ -9,7 +9,7 @@
 //           | 4 on:u8                    from now on the backend completes nothing by itself, or all again
 //           | 5 command:u8 ...           like 0 with one record, on the side lane
 //
-// flags bit 0: an OpenSession with a good window comes first, so that scripts need not find it.
+// flags bit 0: an OpenSession with good windows comes first, so that scripts need not find it.
 #include <poll.h>
 
 #include "protocol/base/log.h"
@@ -21,6 +21,7 @@ namespace accelmesh::fuzz {
 namespace {
 
 constexpr std::uint64_t kWindowBase = 0x200000000000;
+constexpr std::uint64_t kHostWindowBase = 0x7ec000000000;  // where sanitizers leave room
 constexpr int kLoadPatienceMs = 2;
 
 class Script {
@@ -35,7 +36,8 @@ class Script {
     if (open_first_) {
       open_first_ = false;
       flatbuffers::FlatBufferBuilder builder;
-      builder.Finish(wire::CreateOpenSession(builder, kWindowBase, 1 * limits::kGiB));
+      builder.Finish(
+          wire::CreateOpenSession(builder, kWindowBase, 1 * limits::kGiB, kHostWindowBase, 1 * limits::kGiB));
       Begin();
       Append(static_cast<std::uint16_t>(CommandId::kOpenSession), {builder.GetBufferPointer(), builder.GetSize()}, {});
       channel.PushFrame(UpLane::kCommand, Finish(&next_sequence_));

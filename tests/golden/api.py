@@ -3,9 +3,14 @@ the goldens stay what they are when a function moves from refused to answered.""
 
 LIBRARY = "libcudart.so.13"
 
-LOCAL = "cudaGetDevice cudaGetErrorString".split()
+LOCAL = "cudaGetDevice cudaGetErrorString cudaGetDriverEntryPoint".split()
 SENT = "cudaMalloc cudaMemcpy cudaMemcpyAsync cudaLaunchKernel cudaStreamQuery".split()
 BODIES = LOCAL + SENT
+REFUSED_IN_CAPTURE = {"kUnsafe": "cudaMalloc", "kLegacyStream": "cudaMemcpy"}
+
+REFUSED = {"it may not be": "cudaGraphLaunch cudaGetDriverEntryPoint", "it cannot be": "cudaProfilerStart"}
+WHY_REFUSED = "it is not there yet"
+REFUSED_BY_BODY = ["cudaGetDriverEntryPoint"]
 
 STUBS = [
     ("void**", "__cudaRegisterFatBinary", "void* wrapper"),

@@ -27,7 +27,8 @@ EXPECTED = HERE / "expected"
 FUNCTIONS = """cudaGetDevice cudaGetErrorString cudaMalloc cudaMemcpy cudaMemcpy_ptds cudaMemcpyAsync cudaMemcpyAsync_ptsz
 cudaLaunchKernel cudaLaunchKernel_ptsz cudaStreamQuery cudaStreamQuery_ptsz __cudaRegisterFatBinary __cudaRegisterFatBinaryEnd
 __cudaPushCallConfiguration __cudaLaunchKernel __cudaLaunchKernel_ptsz cudaGraphCreate cudaGraphLaunch cudaGraphLaunch_ptsz
-cudaCreateChannelDesc cudaLaunchHostFunc cudaStreamAddCallback_ptsz cudaProfilerStart __cudaRegisterManagedVar""".split()
+cudaCreateChannelDesc cudaLaunchHostFunc cudaStreamAddCallback_ptsz cudaProfilerStart __cudaRegisterManagedVar
+cudaGetDriverEntryPoint cudaGetDriverEntryPoint_ptsz""".split()
 
 OPTIONS = argparse.Namespace()
 
@@ -198,10 +199,10 @@ class Entry(Generator):
     def test_golden(self):
         result = self.generate(only=FUNCTIONS)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
-        for name in ("gen_entry.cpp", "gen_face.h", "exports.txt"):
+        for name in ("gen_entry.cpp", "gen_face.h", "exports.txt", "gen_entry_points.inc"):
             self.assert_golden(self.folder / "shim" / name, name)
-        self.assertEqual(result.stdout, "24 functions of libcudart.so.13 and its headers: 16 answered (2 local, 9 sent, 5 of nvcc's stubs), "
-                                        "8 refused by name (2 of them in no header)\n")
+        self.assertEqual(result.stdout, "26 functions of libcudart.so.13 and its headers: 18 answered (4 local, 9 sent, 5 of nvcc's stubs), "
+                                        "8 refused by name (1 of them in no header)\n")
 
     def test_output_compiles(self):
         self.generate(only=FUNCTIONS)
@@ -235,29 +236,36 @@ class Entry(Generator):
         (include / "cuda_runtime_api.h").write_text(
             "typedef enum cudaError { cudaSuccess = 0 } cudaError_t;\ncudaError_t cudaGetDevice(int pair[2]);\n"
             "const char* cudaGetErrorString(cudaError_t error);\ncudaError_t cudaBrandNew(int (*table)[4], void (*call)(int));\n", encoding="utf-8")
-        (self.folder / "api.py").write_text('LIBRARY = "libcudart.so.13"\nLOCAL = ["cudaGetDevice"]\nSENT = []\nBODIES = LOCAL + SENT\nSTUBS = []\n',
+        (self.folder / "api.py").write_text('LIBRARY = "libcudart.so.13"\nLOCAL = ["cudaGetDevice"]\nSENT = []\nBODIES = LOCAL + SENT\nSTUBS = []\n'
+                                            'REFUSED = {}\nWHY_REFUSED = "so"\nREFUSED_BY_BODY = []\n',
                                             encoding="utf-8")
         result = run("entry.py", "--include", include, "--cudart", OPTIONS.cudart, "--api", self.folder / "api.py", "--out-dir",
                      self.folder / "shim", "--only", "cudaGetDevice,cudaBrandNew")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("2 functions of libcudart.so.13 and its headers: 1 answered", result.stdout)
         self.assertIn("cudaError_t cudaGetDevice(int pair[2]) {", (self.folder / "shim/gen_entry.cpp").read_text(encoding="utf-8"))
-        self.assertIn('cudaError_t cudaBrandNew(int (*)[4], void (*)(int)) { return accelmesh::Refuse<cudaError_t>("cudaBrandNew"); }',
+        self.assertIn('cudaError_t cudaBrandNew(int (*)[4], void (*)(int)) { return accelmesh::Refuse<cudaError_t>("cudaBrandNew", "so"); }',
                       (self.folder / "shim/gen_entry.cpp").read_text(encoding="utf-8"))
 
     def test_wrong_descriptions(self):
         def line_of(text, word, last=False):
             numbers = [number for number, line in enumerate(text.splitlines(), 1) if word in line]
             return numbers[-1 if last else 0]
+        at_its_last = ("is named twice", "is refused twice", "has a body and is refused", "needs one")
         for old, new, word, words in (
                 ("cudaMalloc cudaMemcpy ", "cudaMalloc cudaMemcpi ", "cudaMemcpi", ["no header declares it", "STUBS"]),
                 ("cudaStreamQuery", "cudaStreamQuery cudaGetDevice", "cudaGetDevice", ["is named twice"]),
                 ("cudaStreamQuery", "cudaStreamQuery cudaMemcpy_ptds", "cudaMemcpy_ptds", ["is a variant", "name cudaMemcpy"]),
-                ('"__cudaRegisterFatBinaryEnd"', '"__cudaRegisterNothing"', "__cudaRegisterNothing", ["libcudart.so.13 does not export it"])):
+                ('"__cudaRegisterFatBinaryEnd"', '"__cudaRegisterNothing"', "__cudaRegisterNothing", ["libcudart.so.13 does not export it"]),
+                ('"cudaProfilerStart"', '"cudaProfilerStar"', "cudaProfilerStar", ["is refused here", "does not export it"]),
+                ('"cudaProfilerStart"', '"cudaGraphLaunch"', "cudaGraphLaunch", ["is refused twice"]),
+                ('"cudaProfilerStart"', '"cudaMemcpy"', "cudaMemcpy", ["has a body and is refused"]),
+                ('["cudaGetDriverEntryPoint"]', '["cudaProfilerStart"]', "cudaGetDriverEntryPoint", ["has a body and is refused"]),
+                ('["cudaGetDriverEntryPoint"]', '["cudaGetDriverEntryPoint", "cudaGetErrorName"]', "cudaGetErrorName", ["needs one"])):
             with self.subTest(new):
                 api = self.API.replace(old, new)
                 self.assertNotEqual(api, self.API)
-                where = f"{self.folder}/api.py:{line_of(api, word, last='twice' in words[0])}"
+                where = f"{self.folder}/api.py:{line_of(api, word, last=words[0] in at_its_last)}"
                 self.assert_fails(self.generate(api), where, word, *words)
                 self.assertFalse((self.folder / "shim/gen_entry.cpp").exists())
 

@@ -7,22 +7,23 @@
 * every folder with three or more sources of the product is explained: by a README.md of its own or of a folder above it.
 * the scripts, binaries, files and folders that README.md, ARCHITECTURE.md and CONTRIBUTING.md name exist.
 """
-import importlib.util
 import re
 import sys
 import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "protocol/gen"))
+import coverage  # noqa: E402  the folder is on the path only now
+import description  # noqa: E402
+
 ROOMS = ("protocol", "shim", "server", "scheduler", "market", "tools")
 PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
 PATH_SUFFIXES = (".cpp", ".h", ".cu", ".c", ".py", ".sh", ".md", ".txt", ".fbs", ".cmake", ".lock", ".map", ".json")
 
 
 def answered_functions():
-    spec = importlib.util.spec_from_file_location("cudart_api", ROOT / "protocol/api/cudart.py")
-    api = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(api)
+    api = description.load_api(ROOT / "protocol/api/cudart.py")
     return sorted(set(api.BODIES) | {name for _, name, _ in api.STUBS})
 
 
@@ -62,28 +63,13 @@ class Semantics(unittest.TestCase):
                 exists = any((ROOT / "tests/faults").rglob(f"{name}.*"))
             self.assertTrue(exists, f"docs/semantics.md names {kind}/{name}, which does not exist")
 
-
-    def tests_of_functions(self):
-        """{function: the (kind, name) that its rows name}; a row without a function belongs to the one above it."""
-        tests, names = {}, []
-        for line in self.text.splitlines():
-            cells = line.split("|")[1:-1]
-            if not cells or not cells[0].strip().startswith("`") and cells[0].strip():
-                names = []
-                continue
-            if cells[0].strip():
-                names = re.findall(r"`((?:__)?cuda\w+)`", cells[0])
-            for name in names:
-                tests.setdefault(name, []).extend(re.findall(r"\b(apps|faults)/(\w+)", cells[-1]))
-        return tests
-
     def test_named_tests_call_the_function(self):
         # What begins with __ is called by the stubs that nvcc writes; the bodies of session/ know no CUDA.
-        for function, tests in self.tests_of_functions().items():
+        for function, tests in coverage.tests_of_functions(self.text).items():
             if function.startswith("__"):
                 continue
             called = False
-            for kind, name in tests:
+            for kind, name in (test.split("/") for test in tests if not test.startswith("session/")):
                 path = ROOT / f"tests/apps/{name}.cu" if kind == "apps" else ROOT / f"tests/faults/{name}.py"
                 code = re.sub(r"//.*", "", path.read_text()) if path.exists() else ""
                 called = called or re.search(rf"\b{function}\(", code) is not None

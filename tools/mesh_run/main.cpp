@@ -20,7 +20,8 @@ constexpr int kOwnFailure = 125;
 constexpr int kUsage = 2;
 
 constexpr const char* kFooter =
-    R"(The program must use the shared CUDA 13 runtime (nvcc -cudart shared); it needs no other change and no GPU here.
+    R"(The program uses the CUDA 13 runtime, shared or static; with the static one (nvcc's default) it must not be stripped.
+It needs no change and no GPU here.
 
 Exit status: the program's own; 125 if it could not be started, 2 if the command line is wrong.
 Environment of the program: ACCELMESH_SERVER, LD_PRELOAD and LD_LIBRARY_PATH are set; with --stats ACCELMESH_STATS as well.
@@ -110,7 +111,7 @@ int Main(int argc, char** argv) {
   if (path.empty()) return Say("cannot run %s: it is in no folder of PATH", program.front().c_str());
   // What is no ELF file (a script) is not judged here; the shim looks again at every program that is started.
   if (const Result<ProgramFacts> facts = ReadProgramFile(path); facts.ok()) {
-    if (const RuntimeFault fault = FindRuntimeFault(*facts, path); !fault.text.empty())
+    if (const RuntimeFault fault = FindStartFault(*facts, path); !fault.text.empty())
       return Say("%s", fault.text.c_str());
   }
   ::setenv("ACCELMESH_SERVER", server.c_str(), 1);

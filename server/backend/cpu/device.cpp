@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <unordered_set>
 
 #include "protocol/transport/copy.h"
 #include "server/module/image.h"
@@ -14,6 +16,7 @@ namespace accelmesh {
 namespace {
 
 constexpr std::uint64_t kGlobalsBytes = 1 * limits::kGiB;  // of the window, for module globals
+constexpr std::uint64_t kHeapBytes = 8 * limits::kMiB;     // CUDA's default (cudaLimitMallocHeapSize)
 constexpr std::uint8_t kLegacy = 0;
 constexpr std::uint8_t kNonBlocking = 2;
 
@@ -24,7 +27,7 @@ std::uint32_t CoresHere() {
 }
 
 // The attribute numbers that CUDA 13 has (its gaps are none). What the table below does not set, this device does not
-// have: textures, managed and mapped memory, cooperative and cluster launches, memory pools.
+// have: textures, host memory that both sides use at a time, cluster launches.
 struct Numbers {
   std::uint32_t first;
   std::uint32_t last;
@@ -32,7 +35,8 @@ struct Numbers {
 constexpr Numbers kAttributes[] = {{1, 43}, {45, 101}, {106, 106}, {108, 109}, {111, 135}, {138, 145}, {147, 147}};
 
 // CUdevice_attribute numbers and what this device honestly is.
-std::vector<std::pair<std::uint32_t, std::int32_t>> Attributes(std::uint32_t capability, std::uint32_t processors) {
+std::vector<std::pair<std::uint32_t, std::int32_t>> Attributes(std::uint32_t capability, std::uint32_t processors,
+                                                               std::uint32_t ordinal) {
   const std::map<std::uint32_t, std::int32_t> present{
       {1, 1024},         // threads per block
       {2, 1024},         // block x
@@ -50,20 +54,64 @@ std::vector<std::pair<std::uint32_t, std::int32_t>> Attributes(std::uint32_t cap
       {14, 512},         // texture alignment: what allocations have
       {15, 1},           // copies and kernels overlap
       {16, static_cast<std::int32_t>(processors)},
-      {31, 1},        // concurrent kernels
-      {36, 1000000},  // memory clock, kHz
-      {37, 64},       // bus width
-      {39, 1024},     // threads per multiprocessor
-      {40, 1},        // copy engines
-      {41, 1},        // unified addressing
-      {51, 32},       // texture pitch alignment
+      {19, 1},  // maps host memory
+      // The extents of arrays: one, two and three dimensions, layers, gathering, the other way of three, cubemaps.
+      {21, 131072},
+      {22, 131072},
+      {23, 65536},
+      {24, 16384},
+      {25, 16384},
+      {26, 16384},
+      {27, 32768},
+      {28, 32768},
+      {29, 2048},
+      {42, 32768},
+      {43, 2048},
+      {45, 32768},
+      {46, 32768},
+      {47, 8192},
+      {48, 8192},
+      {49, 32768},
+      {52, 32768},
+      {53, 32768},
+      {54, 2046},
+      // And of those that are written as well.
+      {55, 32768},
+      {56, 131072},
+      {57, 65536},
+      {58, 16384},
+      {59, 16384},
+      {60, 16384},
+      {61, 32768},
+      {62, 2048},
+      {63, 32768},
+      {64, 32768},
+      {65, 2048},
+      {66, 32768},
+      {67, 32768},
+      {68, 2046},
+      {73, 32768},
+      {74, 32768},
+      {77, 32768},                               // with mipmap levels
+      {31, 1},                                   // concurrent kernels
+      {34, static_cast<std::int32_t>(ordinal)},  // PCI device
+      {36, 1000000},                             // memory clock, kHz
+      {37, 64},                                  // bus width
+      {39, 1024},                                // threads per multiprocessor
+      {40, 1},                                   // copy engines
+      {41, 1},                                   // unified addressing
+      {51, 32},                                  // texture pitch alignment
       {75, static_cast<std::int32_t>(capability / 10)},
       {76, static_cast<std::int32_t>(capability % 10)},
       {81, 65536},  // shared memory per multiprocessor
       {82, 65536},  // registers per multiprocessor
+      {83, 1},      // managed memory
       {87, 2},      // single against double precision
+      {95, 1},      // cooperative launches
       {97, 49152},  // shared memory per block with consent
+      {99, 1},      // host memory may be registered
       {106, 16},    // blocks per multiprocessor
+      {115, 1},     // memory pools
       {131, -1},    // no NUMA node of its own
       {134, -1},    // nor one of the host that is closest
   };
@@ -83,7 +131,9 @@ std::int64_t NowNs() {
 
 }  // namespace
 
-CpuBackend::CpuBackend(const BackendOptions& options) : options_(options), streams_(limits::kStreamsMax) {
+CpuBackend::CpuBackend(const BackendOptions& options)
+    : options_(options), heap_bytes_(kHeapBytes), streams_(limits::kStreamsMax) {
+  for (auto& bytes : stack_bytes_) bytes.store(tier0::kStackBytesDefault, std::memory_order_relaxed);
   if (options_.cpu_threads == 0) options_.cpu_threads = CoresHere();
   if (options_.memory_bytes == 0) options_.memory_bytes = 8 * limits::kGiB;
 }
@@ -92,7 +142,7 @@ CpuBackend::~CpuBackend() { Close(); }
 
 Result<std::vector<DeviceDescription>> CpuBackend::Open(std::uint64_t window_base, std::uint64_t window_bytes,
                                                         CompletionSink* sink) {
-  if (window_bytes < 2 * kGlobalsBytes)
+  if (window_bytes < (options_.cpu_devices + 1) * kGlobalsBytes)
     return Status(Code::kInvalidArgument, "CpuBackend::Open", "the window is too small");
   const int fixed = options_.window_is_reserved ? MAP_FIXED : MAP_FIXED_NOREPLACE;
   void* wanted = reinterpret_cast<void*>(window_base);
@@ -108,16 +158,25 @@ Result<std::vector<DeviceDescription>> CpuBackend::Open(std::uint64_t window_bas
   memory_.Reset(window_base, window_bytes);
   sink_ = sink;
   for (std::uint32_t i = 0; i < options_.cpu_threads; ++i) pool_.emplace_back([this] { PoolMain(); });
-  DeviceDescription device;
-  device.name = "AccelMesh Software GPU";
-  const std::string uuid = "AccelMesh-cpu-00";
-  std::copy_n(uuid.begin(), device.uuid.size(), device.uuid.begin());
-  device.pci_bus_id = "0000:00:00.0";
-  device.memory_bytes = std::min(options_.memory_bytes, window_bytes - kGlobalsBytes);
-  device.window_base = window_base;
-  device.window_bytes = window_bytes - kGlobalsBytes;
-  device.attributes = Attributes(options_.compute_capability, options_.cpu_threads);
-  return std::vector<DeviceDescription>{std::move(device)};
+  // Devices have equal parts of the window and of the memory; module globals lie behind them all.
+  const std::uint64_t count = options_.cpu_devices;
+  const std::uint64_t part = (window_bytes - kGlobalsBytes) / count / (2 * limits::kMiB) * (2 * limits::kMiB);
+  std::vector<DeviceDescription> devices(count);
+  for (std::uint32_t d = 0; d < count; ++d) {
+    DeviceDescription& device = devices[d];
+    const std::string ordinal = {static_cast<char>('0' + d / 10), static_cast<char>('0' + d % 10)};
+    device.name = "AccelMesh Software GPU";
+    const std::string uuid = "AccelMesh-cpu-" + ordinal;
+    std::copy_n(uuid.begin(), device.uuid.size(), device.uuid.begin());
+    char bus_id[24];
+    std::snprintf(bus_id, sizeof(bus_id), "0000:00:%02x.0", d);
+    device.pci_bus_id = bus_id;
+    device.window_base = window_base + d * part;
+    device.window_bytes = part;
+    device.memory_bytes = std::min(options_.memory_bytes / count, part);
+    device.attributes = Attributes(options_.compute_capability, options_.cpu_threads, d);
+  }
+  return devices;
 }
 
 void CpuBackend::Close() {
@@ -141,6 +200,42 @@ Status CpuBackend::MemAlloc(std::uint32_t /*device*/, std::uint64_t address, std
 // Pages stay: the client may give the range out again at any time, and kernels may still read it.
 Status CpuBackend::MemFree(std::uint32_t /*device*/, std::uint64_t /*address*/) { return Status::Ok(); }
 
+// Host memory --------------------------------------------------------------------------------------------------------
+
+Status CpuBackend::MapHost(MutableByteView memory) {
+  const auto address = reinterpret_cast<std::uint64_t>(memory.data());
+  const MutexLock lock(host_mu_);
+  if (!memory_.AllowHost(address, memory.size()))
+    return {Code::kOutOfMemory, "CpuBackend::MapHost", "no memory for the table of pages"};
+  host_[address] = memory.size();
+  return Status::Ok();
+}
+
+Status CpuBackend::UnmapHost(std::uint64_t address) {
+  const MutexLock lock(host_mu_);
+  const auto found = host_.find(address);
+  if (found == host_.end()) return {Code::kInvalidArgument, "CpuBackend::UnmapHost", "not mapped"};
+  memory_.DenyHost(address, found->second);
+  host_.erase(found);
+  return Status::Ok();
+}
+
+void CpuBackend::PlaceVariable(std::uint32_t module, std::string name, MutableByteView memory, bool keep) {
+  const MutexLock lock(modules_mu_);
+  placed_[module][std::move(name)] = {memory, keep};
+}
+
+Status CpuBackend::SetLimit(std::uint32_t device, std::uint32_t limit, std::uint64_t value) {
+  constexpr std::uint32_t kStackSize = 0x00;
+  constexpr std::uint32_t kMallocHeapSize = 0x02;
+  if (limit == kStackSize)
+    stack_bytes_[device].store(static_cast<std::uint32_t>(std::min<std::uint64_t>(value, limits::kMiB)),
+                               std::memory_order_relaxed);
+  // A heap lives as long as the session: what comes later than the first kernel that has one is too late, as natively.
+  if (limit == kMallocHeapSize) heap_bytes_.store(std::min(value, kGlobalsBytes / 2), std::memory_order_relaxed);
+  return Status::Ok();
+}
+
 // Modules ------------------------------------------------------------------------------------------------------------
 
 Result<std::uint64_t> CpuBackend::AllocateGlobal(const ptx::Variable& variable) {
@@ -154,21 +249,63 @@ Result<std::uint64_t> CpuBackend::AllocateGlobal(const ptx::Variable& variable) 
   return address;
 }
 
+// What kernels get from malloc(); there once a module calls it.
+Status CpuBackend::MakeHeap(const ptx::Module& module) {
+  const auto calls_malloc = [](const std::vector<ptx::Kernel>& bodies) {
+    return std::any_of(bodies.begin(), bodies.end(), [](const ptx::Kernel& body) {
+      return std::find(body.called.begin(), body.called.end(), "malloc") != body.called.end();
+    });
+  };
+  if (!calls_malloc(module.kernels) && !calls_malloc(module.functions)) return Status::Ok();
+  const MutexLock lock(modules_mu_);
+  if (heap_ != nullptr) return Status::Ok();
+  ptx::Variable place;
+  place.name = "(the heap)";
+  place.bytes = heap_bytes_.load(std::memory_order_relaxed);
+  ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t address, AllocateGlobal(place));
+  heap_ = std::make_unique<tier0::Heap>(address, place.bytes);
+  return Status::Ok();
+}
+
 Result<ModuleDescription> CpuBackend::ModuleLoad(std::uint32_t /*device*/, std::uint32_t id, Bytes image) {
   ACCELMESH_ASSIGN_OR_RETURN(const std::string text, ExtractPtx(image, options_.compute_capability));
   auto module = std::make_shared<Module>();
   ACCELMESH_ASSIGN_OR_RETURN(module->source, ptx::ParseModule(text));
+  ACCELMESH_RETURN_IF_ERROR(MakeHeap(*module->source));
   ModuleDescription description;
+  std::unordered_map<std::string, Placed> placed;
+  {
+    const MutexLock lock(modules_mu_);
+    if (const auto found = placed_.find(id); found != placed_.end()) {
+      placed = std::move(found->second);
+      placed_.erase(found);
+    }
+  }
+  std::unordered_set<std::string> kept;
   for (const ptx::Variable& variable : module->source->variables) {
     if (variable.is_extern) continue;
-    ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t address, AllocateGlobal(variable));
-    std::memset(reinterpret_cast<void*>(address), 0, variable.bytes);
-    if (!variable.initial.empty())
-      std::memcpy(reinterpret_cast<void*>(address), variable.initial.data(), variable.initial.size());
+    std::uint64_t address = 0;
+    if (const auto found = placed.find(variable.name); found != placed.end()) {
+      const Placed& place = found->second;
+      address = reinterpret_cast<std::uint64_t>(place.memory.data());
+      if (variable.bytes > place.memory.size() || address % std::max<std::uint64_t>(variable.alignment, 1) != 0) {
+        return Status(Code::kInvalidArgument, "CpuBackend::ModuleLoad",
+                      "variable " + variable.name + " does not fit where the client placed it");
+      }
+      if (place.keep) kept.insert(variable.name);
+    } else {
+      ACCELMESH_ASSIGN_OR_RETURN(address, AllocateGlobal(variable));
+    }
+    if (!kept.contains(variable.name)) {
+      std::memset(reinterpret_cast<void*>(address), 0, variable.bytes);
+      if (!variable.initial.empty())
+        std::memcpy(reinterpret_cast<void*>(address), variable.initial.data(), variable.initial.size());
+    }
     module->symbols[variable.name] = address;
     description.globals.push_back({variable.name, address, variable.bytes, variable.space == ptx::Space::kConst});
   }
   for (const ptx::Variable& variable : module->source->variables) {
+    if (kept.contains(variable.name)) continue;
     for (const ptx::Variable::Relocation& relocation : variable.relocations) {
       const auto target = module->symbols.find(relocation.symbol);
       if (target == module->symbols.end()) {
@@ -207,10 +344,11 @@ Status CpuBackend::ModuleUnload(std::uint32_t module) {
 
 // Streams ------------------------------------------------------------------------------------------------------------
 
-Status CpuBackend::StreamCreate(std::uint32_t stream, std::uint32_t /*device*/, std::uint8_t kind,
+Status CpuBackend::StreamCreate(std::uint32_t stream, std::uint32_t device, std::uint8_t kind,
                                 std::int32_t /*priority*/) {
   const MutexLock lock(mu_);
   streams_[stream].exists = true;
+  streams_[stream].device = device;
   streams_[stream].kind = kind;
   live_streams_.push_back(stream);
   return Status::Ok();
@@ -233,12 +371,12 @@ void CpuBackend::Enqueue(std::uint32_t stream, Task task) {
   {
     const MutexLock lock(mu_);
     Stream& state = streams_[stream];
-    // CUDA's legacy default stream: it waits for all blocking streams, and they for it.
+    // CUDA's legacy default stream: it waits for all blocking streams of its device, and they for it.
     if (state.kind != kNonBlocking) {
       for (const std::uint32_t other : live_streams_) {
         const Stream& s = streams_[other];
-        const bool related =
-            other != stream && s.kind != kNonBlocking && (s.kind == kLegacy) != (state.kind == kLegacy);
+        const bool related = other != stream && s.device == state.device && s.kind != kNonBlocking &&
+                             (s.kind == kLegacy) != (state.kind == kLegacy);
         if (related && s.completed < s.queued) task.after.emplace_back(other, s.queued);
       }
     }
@@ -267,112 +405,7 @@ void CpuBackend::FinishTask(std::uint32_t stream, std::uint64_t sequence) {
   work_.NotifyAll();
 }
 
-void CpuBackend::PoolMain() {
-  tier0::BlockContext context;
-  MutexLock lock(mu_);
-  while (!stop_) {
-    // Blocks of a running grid first: they finish something.
-    std::erase_if(grids_, [](const std::shared_ptr<Grid>& grid) { return grid->next.load() >= grid->blocks; });
-    if (!grids_.empty()) {
-      const std::shared_ptr<Grid> grid = grids_.front();
-      lock.Unlock();
-      RunGrid(grid, context);
-      lock.Lock();
-      continue;
-    }
-    bool found = false;
-    for (std::size_t i = 0; i < live_streams_.size() && !found; ++i) {
-      const std::uint32_t slot = live_streams_[i];
-      Stream& stream = streams_[slot];
-      if (stream.busy || stream.tasks.empty() || !Ready(stream.tasks.front())) continue;
-      found = true;
-      stream.busy = true;
-      Task task = std::move(stream.tasks.front());
-      stream.tasks.pop_front();
-      std::rotate(live_streams_.begin(), live_streams_.begin() + static_cast<std::ptrdiff_t>(i) + 1,
-                  live_streams_.end());
-      if (task.grid != nullptr) {
-        if (task.grid->blocks > 1) {
-          grids_.push_back(task.grid);
-          work_.NotifyAll();
-        }
-        lock.Unlock();
-        RunGrid(task.grid, context);
-      } else {
-        lock.Unlock();
-        task.run();
-        FinishTask(slot, task.sequence);
-      }
-      lock.Lock();
-    }
-    if (!found) work_.Wait(mu_);
-  }
-}
-
 // Work ---------------------------------------------------------------------------------------------------------------
-
-Status CpuBackend::Launch(std::uint32_t stream, std::uint64_t sequence, const LaunchJob& job) {
-  auto grid = std::make_shared<Grid>();
-  {
-    const MutexLock lock(modules_mu_);
-    const auto found = modules_.find(job.module);
-    if (found == modules_.end() || job.kernel >= found->second->kernels.size()) {
-      return {Code::kBadFrame, "CpuBackend::Launch", "no such kernel"};
-    }
-    grid->module = found->second;
-  }
-  grid->kernel = grid->module->kernels[job.kernel].get();
-  grid->arguments.assign(job.arguments.begin(), job.arguments.end());
-  grid->launch.grid = job.grid;
-  grid->launch.block = job.block;
-  grid->launch.dynamic_shared_bytes = job.shared_bytes;
-  grid->launch.memory = &memory_;
-  grid->launch.cancel = &cancel_;
-  grid->blocks = job.grid.count();
-  grid->stream = stream;
-  grid->sequence = sequence;
-  Task task;
-  task.sequence = sequence;
-  task.grid = std::move(grid);
-  Enqueue(stream, std::move(task));
-  return Status::Ok();
-}
-
-void CpuBackend::RunGrid(const std::shared_ptr<Grid>& grid, tier0::BlockContext& context) {
-  Kernel& kernel = *grid->kernel;
-  std::call_once(kernel.once, [&] {
-    const Module& module = *grid->module;
-    kernel.decoded = tier0::Decode(*module.source, *kernel.source, [&module](std::string_view name) {
-      const auto found = module.symbols.find(std::string(name));
-      return found == module.symbols.end() ? std::uint64_t{0} : found->second;
-    });
-  });
-  tier0::GridLaunch launch = grid->launch;
-  launch.arguments = grid->arguments;
-  std::function<void(std::string_view)> print = [this, &grid](std::string_view text) {
-    sink_->Output(grid->sequence, text);
-  };
-  launch.print = &print;
-  if (kernel.decoded.ok()) launch.kernel = kernel.decoded->get();
-  while (true) {
-    const std::uint64_t block = grid->next.fetch_add(1);
-    if (block >= grid->blocks) return;
-    if (!kernel.decoded.ok()) {
-      if (!grid->failed.exchange(true)) {
-        sink_->Failed(grid->stream, grid->sequence, kDeviceNotSupported, true, kernel.decoded.status().ToString());
-      }
-    } else if (!grid->failed.load(std::memory_order_relaxed) && !cancel_.load(std::memory_order_relaxed)) {
-      const std::optional<tier0::Fault> fault = tier0::RunBlock(launch, block, context);
-      if (fault.has_value() && !grid->failed.exchange(true)) {
-        sink_->Failed(grid->stream, grid->sequence, fault->status, true, fault->text);
-        // As on a GPU the context is lost with everything that still runs in it.
-        cancel_.store(true);
-      }
-    }
-    if (grid->done.fetch_add(1, std::memory_order_acq_rel) + 1 == grid->blocks)
-      FinishTask(grid->stream, grid->sequence);
-  }
-}
 
 namespace {
 // The address of row (y, z) of one side; packed sides lie row after row.

@@ -5,6 +5,7 @@
 // is not held while a task runs.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <functional>
 #include <map>
@@ -17,6 +18,7 @@
 
 #include "protocol/base/mutex.h"
 #include "server/backend/cpu/ptx/module.h"
+#include "server/backend/cpu/tier0/heap.h"
 #include "server/backend/cpu/tier0/tier0.h"
 #include "server/device.h"
 
@@ -32,6 +34,9 @@ class CpuBackend final : public Backend {
                                               CompletionSink* sink) override;
   Status MemAlloc(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) override;
   Status MemFree(std::uint32_t device, std::uint64_t address) override;
+  Status MapHost(MutableByteView memory) override;
+  Status UnmapHost(std::uint64_t address) override;
+  void PlaceVariable(std::uint32_t module, std::string name, MutableByteView memory, bool keep) override;
   Result<ModuleDescription> ModuleLoad(std::uint32_t device, std::uint32_t module, Bytes image) override;
   Status ModuleUnload(std::uint32_t module) override;
   Status StreamCreate(std::uint32_t stream, std::uint32_t device, std::uint8_t kind, std::int32_t priority) override;
@@ -47,6 +52,7 @@ class CpuBackend final : public Backend {
   Result<float> EventElapsedMs(std::uint32_t start, std::uint32_t end) override;
   Status HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) override;
   Status HostDone(std::uint64_t call) override;
+  Status SetLimit(std::uint32_t device, std::uint32_t limit, std::uint64_t value) override;
   Status Hold(std::uint32_t stream, bool on) override;
   void Close() override;
 
@@ -66,16 +72,24 @@ class CpuBackend final : public Backend {
   struct Grid {
     std::shared_ptr<Module> module;
     Kernel* kernel = nullptr;
-    tier0::GridLaunch launch;
+    std::once_flag once;       // of what follows
+    tier0::GridLaunch launch;  // complete then
     Bytes arguments;
+    std::array<std::uint32_t, 4> workspace{};  // of a cooperative launch
     std::function<void(std::string_view)> print;
+    std::function<void(std::string_view)> complain;
     std::uint64_t blocks = 0;
+    std::uint64_t resident = 1;  // blocks that may have begun and not ended
     std::atomic<std::uint64_t> next{0};
     std::atomic<std::uint64_t> done{0};
     std::uint32_t stream = 0;
     std::uint64_t sequence = 0;
     std::atomic<bool> failed{false};
+    Mutex mu;
+    std::deque<std::unique_ptr<tier0::BlockContext>> aside ACCELMESH_GUARDED_BY(mu);  // begun, not running
+    std::atomic<std::size_t> aside_count{0};
   };
+  struct Contexts;
   struct Task {
     std::uint64_t sequence = 0;
     std::vector<std::pair<std::uint32_t, std::uint64_t>> after;  // stream, ticket
@@ -86,6 +100,7 @@ class CpuBackend final : public Backend {
   struct Stream {
     bool exists = false;
     bool busy = false;
+    std::uint32_t device = 0;
     std::uint8_t kind = 1;        // wire::StreamKind
     std::uint64_t queued = 0;     // tickets given
     std::uint64_t completed = 0;  // tickets done
@@ -103,9 +118,16 @@ class CpuBackend final : public Backend {
   void PoolMain();
   bool Ready(const Task& task) const ACCELMESH_REQUIRES(mu_);
   void FinishTask(std::uint32_t stream, std::uint64_t sequence);
-  void RunGrid(const std::shared_ptr<Grid>& grid, tier0::BlockContext& context);
+  // grid.cpp
+  static bool HasBlocks(const Grid& grid);
+  bool TakeTask(std::uint32_t* slot, Task* task) ACCELMESH_REQUIRES(mu_);
+  void PrepareGrid(Grid& grid);
+  std::unique_ptr<tier0::BlockContext> TakeBlock(Grid& grid, Contexts& contexts, std::optional<std::uint64_t>* fresh);
+  // Whether the grid had its slice and blocks are left; else there is nothing to do for this thread.
+  bool RunGrid(const std::shared_ptr<Grid>& grid, Contexts& contexts);
   void RunCopy(std::uint32_t stream, std::uint64_t sequence, const CopyJob& job);
   Result<std::uint64_t> AllocateGlobal(const ptx::Variable& variable);
+  Status MakeHeap(const ptx::Module& module);
 
   BackendOptions options_;
   CompletionSink* sink_ = nullptr;
@@ -114,9 +136,21 @@ class CpuBackend final : public Backend {
   std::uint64_t globals_top_ = 0;  // module globals lie at the end of the window
   tier0::MemoryMap memory_;
   std::atomic<bool> cancel_{false};
+  std::array<std::atomic<std::uint32_t>, limits::kDevicesMax> stack_bytes_;
+  std::atomic<std::uint64_t> heap_bytes_;                                // of a heap that is still to be made
+  std::unique_ptr<tier0::Heap> heap_ ACCELMESH_GUARDED_BY(modules_mu_);  // once a module calls malloc
+
+  Mutex host_mu_;
+  std::map<std::uint64_t, std::uint64_t> host_ ACCELMESH_GUARDED_BY(host_mu_);  // address -> bytes
 
   Mutex modules_mu_;
   std::unordered_map<std::uint32_t, std::shared_ptr<Module>> modules_ ACCELMESH_GUARDED_BY(modules_mu_);
+  struct Placed {
+    MutableByteView memory;
+    bool keep;
+  };
+  std::unordered_map<std::uint32_t, std::unordered_map<std::string, Placed>> placed_
+      ACCELMESH_GUARDED_BY(modules_mu_);  // by module that is not loaded yet, name
 
   mutable Mutex mu_;
   CondVar work_;

@@ -127,6 +127,12 @@ Result<ModuleDescription> NullBackend::ModuleLoad(std::uint32_t /*device*/, std:
   return description;
 }
 
+// Nothing runs, so nothing reaches host memory.
+Status NullBackend::MapHost(MutableByteView /*memory*/) { return Status::Ok(); }
+Status NullBackend::UnmapHost(std::uint64_t /*address*/) { return Status::Ok(); }
+void NullBackend::PlaceVariable(std::uint32_t /*module*/, std::string /*name*/, MutableByteView /*memory*/,
+                                bool /*keep*/) {}
+
 Status NullBackend::ModuleUnload(std::uint32_t /*module*/) { return Status::Ok(); }
 
 // Streams ------------------------------------------------------------------------------------------------------------

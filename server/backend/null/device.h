@@ -35,6 +35,9 @@ class NullBackend final : public Backend {
                                               CompletionSink* sink) override;
   Status MemAlloc(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) override;
   Status MemFree(std::uint32_t device, std::uint64_t address) override;
+  Status MapHost(MutableByteView memory) override;
+  Status UnmapHost(std::uint64_t address) override;
+  void PlaceVariable(std::uint32_t module, std::string name, MutableByteView memory, bool keep) override;
   Result<ModuleDescription> ModuleLoad(std::uint32_t device, std::uint32_t module, Bytes image) override;
   Status ModuleUnload(std::uint32_t module) override;
   Status StreamCreate(std::uint32_t stream, std::uint32_t device, std::uint8_t kind, std::int32_t priority) override;

@@ -237,7 +237,7 @@ TEST_P(CopyTest, ASynchronousUploadIsBehindEarlierResultsOfItsStream) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, CopyTest, ::testing::ValuesIn(AllTransports()), NameOfTransport);
+INSTANTIATE_TEST_SUITE_P(All, CopyTest, ::testing::ValuesIn(AllSettings()), NameOfSetting);
 
 }  // namespace
 }  // namespace accelmesh::conformance

@@ -126,7 +126,7 @@ TEST_P(HostCallTest, AStickyErrorIsHandedOn) {
   EXPECT_EQ(error, static_cast<std::uint32_t>(kDeviceIllegalAddress));
 }
 
-INSTANTIATE_TEST_SUITE_P(Transports, HostCallTest, ::testing::ValuesIn(AllTransports()), NameOfTransport);
+INSTANTIATE_TEST_SUITE_P(Transports, HostCallTest, ::testing::ValuesIn(AllSettings()), NameOfSetting);
 
 }  // namespace
 }  // namespace accelmesh::conformance

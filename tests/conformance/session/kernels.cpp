@@ -11,6 +11,7 @@ constexpr std::string_view kPtx = R"ptx(
 
 .global .align 4 .u32 launches;
 .global .align 4 .u32 preset = 77;
+.global .attribute(.managed) .align 4 .u32 managed_word = 41;
 .extern .func (.param .b32 retval) vprintf (.param .b64 format, .param .b64 arguments);
 .global .align 1 .b8 hello[16] = {104, 101, 108, 108, 111, 32, 37, 100, 10, 0, 0, 0, 0, 0, 0, 0};
 
@@ -93,6 +94,16 @@ $again:
   ld.global.u32 %r1, [%rd1];
   add.u32 %r1, %r1, 1;
   st.global.u32 [%rd1], %r1;
+  ret;
+}
+
+// The managed variable = itself + 1, by its name.
+.visible .entry increment_managed()
+{
+  .reg .b32 %r<3>;
+  ld.global.u32 %r1, [managed_word];
+  add.s32 %r2, %r1, 1;
+  st.global.u32 [managed_word], %r2;
   ret;
 }
 

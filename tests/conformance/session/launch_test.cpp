@@ -95,6 +95,8 @@ TEST_P(LaunchTest, ImagesBeyondTheBulkWindowLoad) {
 }
 
 TEST_P(LaunchTest, WhatAKernelPrintedIsThereWhenItsEndIs) {
+  if (GetParam().backend == "cuda" && !GetParam().listen)
+    GTEST_SKIP() << "a driver prints to the stdout of its process, which here is the test's own";
   for (std::uint64_t i = 0; i < 50; ++i) {
     Launch(legacy(), "say", {i});
     ASSERT_EQ(session().Synchronize(*legacy()), 0u);
@@ -182,7 +184,7 @@ TEST_P(LaunchTest, CopiesAfterAnErrorStillBringTheirBytes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, LaunchTest, ::testing::ValuesIn(AllTransports()), NameOfTransport);
+INSTANTIATE_TEST_SUITE_P(All, LaunchTest, ::testing::ValuesIn(AllSettings()), NameOfSetting);
 
 }  // namespace
 }  // namespace accelmesh::conformance

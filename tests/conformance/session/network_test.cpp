@@ -47,7 +47,104 @@ TEST_P(FarTest, MallocAndFreeCostNoRoundTrip) {
 
 INSTANTIATE_TEST_SUITE_P(Network, FarTest,
                          ::testing::Values(Emulated("rtt_30ms", {.rtt_us = kFarUs, .jitter_us = 500, .seed = 7})),
-                         NameOfTransport);
+                         NameOfSetting);
+
+// No more waits and round trips than the native program has real waits, near and far: what the application sees of the
+// distance is how long a wait lasts, not how many there are.
+class CountedTest : public SessionTest {
+ protected:
+  void SetUp() override {
+    SessionTest::SetUp();
+    module();  // loading it is a call
+    stream_ = NewStream(wire::StreamKind::NonBlocking);
+    ASSERT_EQ(session().SynchronizeDevice(0), 0u);
+    calls_ = session().commands().statistics().calls;
+    waits_ = session().commands().statistics().waits;
+  }
+  std::uint64_t Calls() { return session().commands().statistics().calls - calls_; }
+  std::uint64_t Waits() { return session().commands().statistics().waits - waits_; }
+
+  Stream* stream_ = nullptr;
+
+ private:
+  std::uint64_t calls_ = 0;
+  std::uint64_t waits_ = 0;
+};
+
+TEST_P(CountedTest, AnEventPollingLoopWaitsForNothing) {
+  constexpr int kBatches = 20;
+  const std::uint64_t word = Malloc(4);
+  Event* events[4];
+  for (Event*& event : events) event = NewEvent();
+  std::uint64_t polls = 0;
+  const std::uint64_t posts = session().commands().statistics().posts;
+  for (int batch = 0; batch < kBatches; ++batch) {
+    Event* event = events[batch % 4];
+    while (event->recorded() && !session().EventDone(*event)) ++polls;
+    Launch(stream_, "iota", {word, static_cast<std::uint64_t>(batch)});
+    ASSERT_EQ(session().RecordEvent(event, stream_), 0u);
+  }
+  for (Event* event : events) {
+    while (!session().EventDone(*event)) ++polls;
+  }
+  EXPECT_EQ(Calls(), 0u);
+  EXPECT_EQ(Waits(), 0u);
+  EXPECT_GT(polls, 0u) << "nothing is emulated";
+  EXPECT_EQ(session().commands().statistics().posts - posts, 2u * kBatches) << "a poll sends nothing";
+  EXPECT_EQ(Read32(word), kBatches - 1u);
+}
+
+TEST_P(CountedTest, AnAllocationStormWaitsForNothing) {
+  constexpr int kThreads = 4;
+  constexpr int kSteps = 250;
+  std::vector<Stream*> streams;
+  for (int t = 0; t < kThreads; ++t) streams.push_back(NewStream(wire::StreamKind::NonBlocking));
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([this, stream = streams[static_cast<std::size_t>(t)]] {
+      for (std::uint64_t i = 0; i < kSteps; ++i) {
+        std::uint64_t pooled = 0;
+        std::uint64_t plain = 0;
+        ASSERT_EQ(session().MallocFromPool(nullptr, stream, 512 * (1 + i % 50), &pooled), 0u);
+        ASSERT_EQ(session().Malloc(0, 512 * (1 + i % 20), &plain), 0u);
+        ASSERT_EQ(session().Fill(stream, wire::Fill(pooled, 4, 4, 1, 1, 1, 7, 4, stream->slot, 0)), 0u);
+        ASSERT_EQ(session().FreeInOrder(stream, i % 2 == 0 ? pooled : plain), 0u);
+        ASSERT_EQ(session().Free(i % 2 == 0 ? plain : pooled), 0u);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(Calls(), 0u);
+  EXPECT_EQ(Waits(), 0u);
+}
+
+TEST_P(CountedTest, TenThousandSmallCopiesWaitOnce) {
+  constexpr std::uint32_t kCopies = 10000;
+  const std::uint64_t words = Malloc(4 * kCopies);
+  std::vector<std::uint32_t> back(kCopies);
+  for (std::uint32_t i = 0; i < kCopies; ++i) {
+    ASSERT_EQ(session().CopyToDevice(stream_, words + 4 * i, &i, sizeof(i), true), 0u);
+  }
+  ASSERT_EQ(session().CopyToHost(stream_, back.data(), words, 4 * kCopies, true), 0u);
+  EXPECT_EQ(Calls(), 0u);
+  EXPECT_EQ(Waits(), 1u) << "the copy down is the only one to wait for";
+  for (std::uint32_t i = 0; i < kCopies; ++i) ASSERT_EQ(back[i], i);
+}
+
+TEST_P(CountedTest, ALoopOfLaunchesWaitsOnce) {
+  constexpr std::uint32_t kLaunches = 1100;
+  const std::uint64_t word = Malloc(4);
+  for (std::uint32_t i = 0; i < kLaunches; ++i) Launch(stream_, "iota", {word, i});
+  ASSERT_EQ(session().Synchronize(*stream_), 0u);
+  EXPECT_EQ(Calls(), 0u);
+  EXPECT_EQ(Waits(), 1u);
+  EXPECT_EQ(Read32(word), kLaunches - 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(Network, CountedTest,
+                         ::testing::Values(Emulated("rtt_300us", {.rtt_us = 300}),
+                                           Emulated("rtt_30ms", {.rtt_us = kFarUs})),
+                         NameOfSetting);
 
 class NarrowTest : public SessionTest {};
 
@@ -67,7 +164,7 @@ TEST_P(NarrowTest, AnUploadTakesAsLongAsTheLinkSays) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Network, NarrowTest, ::testing::Values(Emulated("bandwidth_400mbps", {.bandwidth_mbps = 400})),
-                         NameOfTransport);
+                         NameOfSetting);
 
 // The connection breaks at some frame: every call returns, all of them with the same error.
 class BreakingTest : public SessionTest {};
@@ -100,7 +197,7 @@ INSTANTIATE_TEST_SUITE_P(Network, BreakingTest,
                                            Emulated("at_frame_3", {.rtt_us = 200, .disconnect_at_frame = 3}),
                                            Emulated("at_frame_50", {.jitter_us = 100, .disconnect_at_frame = 50}),
                                            Emulated("at_frame_301", {.rtt_us = 100, .disconnect_at_frame = 301})),
-                         NameOfTransport);
+                         NameOfSetting);
 
 TEST(EmulatorOptionsTest, AreReadFromText) {
   const Result<EmulatorOptions> all =

@@ -7,7 +7,6 @@ namespace {
 
 class NullTest : public SessionTest {
  protected:
-  NullTest() { backend_ = "null"; }
   void Hold(Stream* stream, bool on) {
     ASSERT_TRUE(session().commands().PostSide(wire::Hold(stream->slot, on ? 1 : 0)).ok());
     if (!on) return;
@@ -72,7 +71,7 @@ TEST_P(NullTest, AHeldStreamHoldsUpNoOther) {
   EXPECT_EQ(session().Synchronize(*held), 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, NullTest, ::testing::ValuesIn(AllTransports()), NameOfTransport);
+INSTANTIATE_TEST_SUITE_P(All, NullTest, ::testing::ValuesIn(SettingsWith("null")), NameOfSetting);
 
 }  // namespace
 }  // namespace accelmesh::conformance

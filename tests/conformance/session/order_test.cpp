@@ -316,7 +316,37 @@ TEST_P(OrderTest, AResultLandsByItselfAfterAPause) {
   EXPECT_TRUE(landed);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, OrderTest, ::testing::ValuesIn(AllTransports()), NameOfTransport);
+// What a stream has waited for is there when its own end is: the other's end, and the bytes that came down before it.
+TEST_P(OrderTest, TheEndOfAStreamIsBehindWhatItWaitedFor) {
+  constexpr std::uint64_t kBytes = 256 * limits::kKiB;
+  void* pinned = nullptr;
+  ASSERT_EQ(session().MallocPinned(kBytes, 0, &pinned), 0u);
+  const auto* seen = static_cast<const std::uint8_t*>(pinned);
+  const std::uint64_t source = Malloc(kBytes);
+  Stream* other = NewStream(wire::StreamKind::NonBlocking);
+  Stream* behind_event = NewStream(wire::StreamKind::NonBlocking);
+  Stream* blocking = NewStream(wire::StreamKind::Blocking);
+  Event* event = NewEvent();
+  for (std::uint32_t i = 0; i < 60; ++i) {
+    SCOPED_TRACE(i);
+    const bool by_event = i % 2 == 0;
+    Stream* first = by_event ? other : blocking;
+    Stream* second = by_event ? behind_event : legacy();
+    ASSERT_EQ(session().Fill(first, wire::Fill(source, kBytes, kBytes, kBytes, 1, 1, i + 1, 1, first->slot, 0)), 0u);
+    ASSERT_EQ(session().CopyToHost(first, pinned, source, kBytes, false), 0u);
+    if (by_event) {
+      ASSERT_EQ(session().RecordEvent(event, first), 0u);
+      ASSERT_EQ(session().WaitEvent(second, event), 0u);
+    }
+    Launch(second, "increment", {word_});
+    ASSERT_EQ(session().Synchronize(*second), 0u);
+    EXPECT_EQ(seen[kBytes - 1], i + 1);
+    EXPECT_TRUE(session().Idle(*first));
+    if (HasFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, OrderTest, ::testing::ValuesIn(AllSettings()), NameOfSetting);
 
 }  // namespace
 }  // namespace accelmesh::conformance

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "server/session/session.h"
+#include "tests/contract/control.h"
 
 namespace accelmesh::conformance {
 namespace {
@@ -17,6 +18,34 @@ namespace {
 constexpr int kStartMs = 20000;
 constexpr int kStopMs = 20000;
 constexpr unsigned kTestSeconds = 60;
+// Of a server whose session was in order, and whose backend broke the contract.
+constexpr int kContractBroken = 110;
+
+// A control function of the contract libcuda (tests/contract/control.h); null while that is not loaded.
+template <typename Function>
+Function* ContractControl(const char* name) {
+  void* library = dlopen(ACCELMESH_CONTRACT_LIBCUDA, RTLD_NOW | RTLD_NOLOAD);
+  return library == nullptr ? nullptr : reinterpret_cast<Function*>(dlsym(library, name));
+}
+// Rules broken since this was asked for the last time.
+unsigned TakeContractViolations() {
+  const auto count = ContractControl<decltype(contract_violations)>("contract_violations");
+  if (count == nullptr) return 0;
+  const unsigned broken = count();
+  ContractControl<decltype(contract_reset)>("contract_reset")();
+  return broken;
+}
+// While it lives, this thread is the executor: the contract libcuda refuses it whatever may wait.
+class ExecutorMark {
+ public:
+  ExecutorMark() { Set(1); }
+  ~ExecutorMark() { Set(0); }
+
+ private:
+  static void Set(int on) {
+    if (const auto set = ContractControl<decltype(contract_set_executor)>("contract_set_executor")) set(on);
+  }
+};
 
 // As the worker opens it.
 std::unique_ptr<Backend> OpenBackend(const std::string& name, const BackendOptions& options) {
@@ -33,26 +62,29 @@ std::unique_ptr<Backend> OpenBackend(const std::string& name, const BackendOptio
 Status Serve(ServerChannel& channel, const std::string& name, const BackendOptions& options) {
   const std::unique_ptr<Backend> backend = OpenBackend(name, options);
   if (backend == nullptr) return {Code::kVersionMismatch, "Serve", "no backend " + name};
-  Session session(channel, *backend);
+  // As a warm worker does. What it cannot do, Open() says.
+  (void)backend->Prepare();
+  Session session(channel, *backend, options.window_is_reserved);
+  const ExecutorMark mark;
   return session.Run();
 }
 
 // The forked server: its exit status is the code of Run().
-[[noreturn]] void ServeInChild(const Transport& transport, const std::string& backend, const BackendOptions& options,
-                               int url_fd) {
+[[noreturn]] void ServeInChild(const Setting& setting, const BackendOptions& options, int url_fd) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   Code code = Code::kInternal;
   {
-    auto rendezvous = transport.listen(Folder());
+    auto rendezvous = setting.listen(Folder());
     if (!rendezvous.ok()) _exit(100);
     const std::string url = (*rendezvous)->url() + "\n";
     if (write(url_fd, url.data(), url.size()) != static_cast<ssize_t>(url.size())) _exit(101);
     close(url_fd);
     auto channel = (*rendezvous)->Serve(In(kStartMs));
     if (!channel.ok()) _exit(102);
-    code = Serve(**channel, backend, options).code();
+    code = Serve(**channel, setting.backend, options).code();
   }
-  _exit(static_cast<int>(code));
+  const bool broken = TakeContractViolations() != 0;
+  _exit(broken && code == Code::kOk ? kContractBroken : static_cast<int>(code));
 }
 
 std::string ReadLine(int fd) {
@@ -81,15 +113,18 @@ void World::Open(std::unique_ptr<ClientChannel> channel) {
   session = *std::move(opened);
 }
 
-void World::StartLoopback(const Transport& transport, const std::string& backend, BackendOptions options) {
+void World::StartLoopback(const Setting& setting, BackendOptions options) {
   options.window_is_reserved = true;  // by the client, in this very process
-  Pair pair = conformance::Open(transport);
+  Pair pair = conformance::Open(setting);
   server_channel_ = std::move(pair.server);
-  server_ = std::thread([this, backend, options] { server_code_ = Serve(*server_channel_, backend, options).code(); });
+  server_ = std::thread([this, backend = setting.backend, options] {
+    server_code_ = Serve(*server_channel_, backend, options).code();
+    broke_contract_ = TakeContractViolations() != 0;
+  });
   Open(std::move(pair.client));
 }
 
-void World::StartForked(const Transport& transport, const std::string& backend, const BackendOptions& options) {
+void World::StartForked(const Setting& setting, const BackendOptions& options) {
   Folder();  // made here, so that parent and child share it
   int fds[2];
   ASSERT_EQ(pipe(fds), 0);
@@ -97,22 +132,27 @@ void World::StartForked(const Transport& transport, const std::string& backend, 
   ASSERT_GE(child_, 0);
   if (child_ == 0) {
     close(fds[0]);
-    ServeInChild(transport, backend, options, fds[1]);
+    ServeInChild(setting, options, fds[1]);
   }
   close(fds[1]);
   const std::string url = ReadLine(fds[0]);
   close(fds[0]);
   ASSERT_FALSE(url.empty()) << "the server did not start";
-  auto connected = transport.connect(url, In(kStartMs));
+  auto connected = setting.connect(url, In(kStartMs));
   ASSERT_TRUE(connected.ok()) << connected.status().ToString();
   Open(std::move(connected->channel));
 }
 
-void World::Start(const Transport& transport, const std::string& backend, const BackendOptions& options) {
-  if (transport.listen) {
-    StartForked(transport, backend, options);
+void World::Start(const Setting& setting, const BackendOptions& options) {
+  if (setting.backend == "cuda") {
+    setenv("ACCELMESH_LIBCUDA", ACCELMESH_CONTRACT_LIBCUDA, 1);
+    // As many devices as the software GPU is: one.
+    setenv("ACCELMESH_CONTRACT", "devices=1", 1);
+  }
+  if (setting.listen) {
+    StartForked(setting, options);
   } else {
-    StartLoopback(transport, backend, options);
+    StartLoopback(setting, options);
   }
 }
 
@@ -135,7 +175,9 @@ void World::Stop() {
   }
   child_ = -1;
   EXPECT_TRUE(WIFEXITED(status)) << "the server died of signal " << WTERMSIG(status);
-  if (WIFEXITED(status)) server_code_ = static_cast<Code>(WEXITSTATUS(status));
+  if (!WIFEXITED(status)) return;
+  broke_contract_ = WEXITSTATUS(status) == kContractBroken;
+  if (!broke_contract_) server_code_ = static_cast<Code>(WEXITSTATUS(status));
 }
 
 void SessionTest::SetUp() {
@@ -143,7 +185,7 @@ void SessionTest::SetUp() {
   BackendOptions options;
   options.cpu_threads = 4;  // gates occupy one each
   options.memory_bytes = 256 * limits::kMiB;
-  world_.Start(GetParam(), backend_, options);
+  world_.Start(GetParam(), options);
   ASSERT_NE(world_.session, nullptr);
 }
 
@@ -151,8 +193,13 @@ void SessionTest::TearDown() {
   if (world_.session != nullptr && !expect_errors_) {
     EXPECT_EQ(session().SynchronizeDevice(0), 0u);
     EXPECT_EQ(session().TakeAsyncError(), 0u);
+    // A server that is far behind might find the connection gone before it comes to the goodbye.
+    if (!world_.stopped()) {
+      EXPECT_TRUE(session().commands().Call(wire::Ping(0), In(kStopMs)).ok());
+    }
   }
   if (!world_.stopped()) world_.Stop();
+  EXPECT_FALSE(world_.broke_contract());
   if (!expect_errors_) {
     EXPECT_EQ(world_.server_code(), Code::kOk) << CodeName(world_.server_code());
   }
@@ -227,6 +274,26 @@ bool SessionTest::IdleWithin(const Stream& stream, int ms) {
   return true;
 }
 
-std::string NameOfTransport(const ::testing::TestParamInfo<Transport>& info) { return info.param.name; }
+std::vector<Setting> SettingsWith(const std::string& backend) {
+  std::vector<Setting> settings;
+  for (Transport& transport : AllTransports()) settings.emplace_back(std::move(transport), backend);
+  return settings;
+}
+
+std::vector<Setting> AllSettings() {
+  std::vector<Setting> settings = SettingsWith("cpu");
+  if constexpr (ACCELMESH_HAS_CUDA != 0) {
+    for (Setting& setting : SettingsWith("cuda")) settings.push_back(std::move(setting));
+  }
+  return settings;
+}
+
+void PrintTo(const Setting& setting, std::ostream* out) {
+  *out << setting.name << (setting.backend == "cuda" ? "_cuda" : "");
+}
+
+std::string NameOfSetting(const ::testing::TestParamInfo<Setting>& info) {
+  return ::testing::PrintToString(info.param);
+}
 
 }  // namespace accelmesh::conformance

@@ -18,6 +18,18 @@
 
 namespace accelmesh::conformance {
 
+// What a test runs over: a transport, and a backend behind it. "cuda" is the cuda backend on the contract libcuda
+// (tests/contract), which a machine without a GPU has, too.
+struct Setting : Transport {
+  Setting(Transport over, std::string with = "cpu") : Transport(std::move(over)), backend(std::move(with)) {}
+  std::string backend;
+};
+// Every transport with each backend that runs kernels.
+std::vector<Setting> AllSettings();
+std::vector<Setting> SettingsWith(const std::string& backend);
+void PrintTo(const Setting& setting, std::ostream* out);
+std::string NameOfSetting(const ::testing::TestParamInfo<Setting>& info);
+
 // PTX text with the kernels that the tests launch (kernels.cpp).
 ByteView TestKernels();
 
@@ -25,7 +37,7 @@ class World {
  public:
   ~World();
   // Asserts by gtest on failure. `session` is set on success.
-  void Start(const Transport& transport, const std::string& backend, const BackendOptions& options);
+  void Start(const Setting& setting, const BackendOptions& options);
   // Ends the session in order and reports how the server's Run() ended.
   void Stop();
   bool stopped() const { return stopped_; }
@@ -35,12 +47,14 @@ class World {
   }
   // The server's Run() ended with this; known after Stop().
   Code server_code() const { return server_code_; }
+  // Whether the backend broke a rule of the contract libcuda, which has said so on stderr; known after Stop().
+  bool broke_contract() const { return broke_contract_; }
 
   std::unique_ptr<ClientSession> session;
 
  private:
-  void StartLoopback(const Transport& transport, const std::string& backend, BackendOptions options);
-  void StartForked(const Transport& transport, const std::string& backend, const BackendOptions& options);
+  void StartLoopback(const Setting& setting, BackendOptions options);
+  void StartForked(const Setting& setting, const BackendOptions& options);
   void Open(std::unique_ptr<ClientChannel> channel);
 
   std::unique_ptr<ServerChannel> server_channel_;
@@ -48,12 +62,13 @@ class World {
   pid_t child_ = -1;
   bool stopped_ = true;
   Code server_code_ = Code::kOk;
+  bool broke_contract_ = false;
   std::mutex output_mu_;
   std::string output_;
 };
 
 // One session per test; a test that hangs is killed by SIGALRM, and its name is the last line of the output.
-class SessionTest : public ::testing::TestWithParam<Transport> {
+class SessionTest : public ::testing::TestWithParam<Setting> {
  protected:
   void SetUp() override;
   void TearDown() override;
@@ -77,13 +92,10 @@ class SessionTest : public ::testing::TestWithParam<Transport> {
 
   // A test about errors says so: otherwise any asynchronous error fails the test at its end.
   bool expect_errors_ = false;
-  std::string backend_ = "cpu";
   World world_;
 
  private:
   std::shared_ptr<const LoadedModule> module_;
 };
-
-std::string NameOfTransport(const ::testing::TestParamInfo<Transport>& info);
 
 }  // namespace accelmesh::conformance

@@ -58,9 +58,10 @@ struct Operand {
     kSymbol,    // of the module: variable, function, kernel parameter
     kVariable,  // Kernel::variables[index]
     kVector,
-    kSink,   // _
-    kLabel,  // instruction `index`
-    kTable   // Kernel::branch_tables[index]
+    kSink,      // _
+    kLabel,     // instruction `index`
+    kTable,     // Kernel::branch_tables[index]
+    kPrototype  // Kernel::prototypes[index]
   };
   Kind kind = Kind::kSink;
   bool is_address = false;      // stood in [ ]
@@ -88,7 +89,8 @@ struct Variable {
   std::uint64_t bytes = 0;
   std::uint64_t alignment = 1;
   bool is_extern = false;
-  Bytes initial;  // empty: zeros
+  bool is_managed = false;  // the host uses the same address
+  Bytes initial;            // empty: zeros
   struct Relocation {
     std::uint64_t offset;
     std::string symbol;
@@ -104,6 +106,13 @@ struct Parameter {
   std::uint32_t offset = 0;
   std::uint32_t bytes = 0;
   std::uint32_t alignment = 1;
+};
+
+// What a call through a pointer passes: .callprototype.
+struct Prototype {
+  std::vector<Parameter> results;
+  std::vector<Parameter> parameters;  // offsets as in the frame of a function
+  Status unsupported;
 };
 
 // A kernel or a device function.
@@ -124,6 +133,8 @@ struct Kernel {
   std::vector<std::vector<std::uint32_t>> branch_tables;  // .branchtargets: instruction indices
   std::vector<std::string_view> shared_symbols;           // module-scope .shared variables that it names
   std::vector<std::string_view> called;                   // names behind `call`
+  std::vector<std::string_view> named;                    // other symbols that are no addresses of accesses
+  std::vector<Prototype> prototypes;
   std::unordered_map<std::string_view, std::uint64_t> shared_addresses;  // of a kernel: where those lie for it
   Status unsupported;
 };
@@ -135,8 +146,13 @@ struct Module {
   std::vector<Kernel> kernels;
   std::vector<Kernel> functions;                                 // .func with a body
   std::unordered_map<std::string_view, std::uint32_t> function;  // name -> index in functions
-  std::vector<Variable> variables;                               // .global and .const
-  std::unordered_map<std::string, Variable> module_shared;       // .shared outside of kernels
+  std::vector<std::uint32_t> addressed;                          // of functions: those whose address something takes
+  std::uint64_t first_function_address = 0;
+  std::vector<Variable> variables;                          // .global and .const
+  std::unordered_map<std::string, Variable> module_shared;  // .shared outside of kernels
+
+  // What a pointer to functions[index] holds: no address of memory, and no other function's in this process.
+  std::uint64_t FunctionAddress(std::uint32_t index) const { return first_function_address + 16ull * index; }
 };
 
 // kInvalidArgument with the line if the text is not PTX at module level.

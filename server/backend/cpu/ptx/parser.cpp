@@ -1,9 +1,9 @@
 #include "server/backend/cpu/ptx/parser.h"
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <limits>
-#include <unordered_set>
 
 namespace accelmesh::ptx {
 namespace {
@@ -13,6 +13,8 @@ constexpr std::uint64_t kVariableBytesMax = 4 * limits::kGiB;
 constexpr std::size_t kInitialBytesMax = 256 * limits::kMiB;
 constexpr std::size_t kVariablesMax = 1u << 20;
 constexpr std::uint64_t kAlignmentMax = 4096;
+// Above what a null pointer with an offset reaches, far below every window.
+constexpr std::uint64_t kFirstFunctionAddress = 1u << 20;
 
 bool GoodAlignment(std::uint64_t alignment) {
   return alignment != 0 && alignment <= kAlignmentMax && (alignment & (alignment - 1)) == 0;
@@ -139,8 +141,8 @@ Status Parser::Run() {
     }
     is_extern = false;
   }
+  PlaceFunctions();
   for (Kernel& kernel : module_->kernels) PlaceShared(&kernel);
-  DropFunctionAddresses();
   return Status::Ok();
 }
 
@@ -189,7 +191,13 @@ Status Parser::ParseVariable(Space space, bool is_extern, Variable* variable) {
       ACCELMESH_ASSIGN_OR_RETURN(variable->alignment, ParseCount());
       if (!GoodAlignment(variable->alignment)) return Error("bad .align");
     } else if (word == ".attribute") {
-      while (!AtEnd() && !Accept(")")) Next();
+      ACCELMESH_RETURN_IF_ERROR(Expect("("));
+      for (std::uint32_t depth = 1; depth != 0 && !AtEnd();) {
+        const std::string_view part = Next().text;
+        variable->is_managed |= part == ".managed";
+        depth += part == "(" ? 1 : 0;
+        depth -= part == ")" ? 1 : 0;
+      }
     } else if (word == ".v2" || word == ".v4") {
       lanes = word == ".v2" ? 2 : 4;
     } else if (const Type parsed = ParseType(word.substr(1)); parsed != Type::kNone) {
@@ -370,6 +378,7 @@ Status Parser::ParseFunction() {
     SkipBody();
     return Status::Ok();
   }
+  declared_.insert(name);
   while (!AtEnd() && current_.text != "{") {
     if (Accept(";")) return Status::Ok();  // a declaration
     Next();
@@ -402,24 +411,48 @@ void Parser::PlaceShared(Kernel* kernel) {
       kernel->static_shared_bytes = static_cast<std::uint32_t>(
           std::min<std::uint64_t>(place->second + variable.bytes, std::numeric_limits<std::int32_t>::max()));
     }
+    const auto reach = [&](std::uint32_t function) {
+      const Kernel& body = module_->functions[function];
+      if (seen.insert(body.name).second) bodies.push_back(&body);
+    };
     for (const std::string_view name : bodies[i]->called) {
       const auto function = module_->function.find(name);
-      if (function != module_->function.end() && seen.insert(name).second)
-        bodies.push_back(&module_->functions[function->second]);
+      if (function != module_->function.end()) reach(function->second);
     }
+    if (!bodies[i]->prototypes.empty()) std::for_each(module_->addressed.begin(), module_->addressed.end(), reach);
   }
 }
 
-// The addresses of functions in variables (tables of virtual functions): calls through them are refused where they
-// stand, so the entries stay zero rather than failing the module.
-void Parser::DropFunctionAddresses() {
-  std::unordered_set<std::string_view> known;
-  for (const Variable& variable : module_->variables) known.insert(variable.name);
+// Gives the functions their addresses and puts those into the variables that hold them (tables of virtual functions).
+// A function that another module would have to bring stays a null pointer there rather than failing the module.
+void Parser::PlaceFunctions() {
+  static std::atomic<std::uint64_t> next_address{kFirstFunctionAddress};
+  module_->first_function_address = next_address.fetch_add(16 * module_->functions.size(), std::memory_order_relaxed);
+  std::unordered_set<std::uint32_t> addressed;
+  std::unordered_set<std::string_view> variables;
+  for (const Variable& variable : module_->variables) variables.insert(variable.name);
   for (Variable& variable : module_->variables) {
     std::erase_if(variable.relocations, [&](const Variable::Relocation& relocation) {
-      return module_->function.contains(relocation.symbol) && !known.contains(relocation.symbol);
+      if (!declared_.contains(relocation.symbol) || variables.contains(relocation.symbol)) return false;
+      if (const auto function = module_->function.find(relocation.symbol); function != module_->function.end()) {
+        addressed.insert(function->second);
+        const std::uint64_t address =
+            module_->FunctionAddress(function->second) + static_cast<std::uint64_t>(relocation.addend);
+        std::memcpy(variable.initial.data() + relocation.offset, &address, sizeof(address));
+      }
+      return true;
     });
   }
+  for (const std::vector<Kernel>* bodies : {&module_->kernels, &module_->functions}) {
+    for (const Kernel& body : *bodies) {
+      for (const std::string_view name : body.named) {
+        const auto function = module_->function.find(name);
+        if (function != module_->function.end()) addressed.insert(function->second);
+      }
+    }
+  }
+  module_->addressed.assign(addressed.begin(), addressed.end());
+  std::sort(module_->addressed.begin(), module_->addressed.end());
 }
 
 std::uint32_t TypeBytes(Type type) {

@@ -2,6 +2,8 @@
 // scope, parser_body.cpp the bodies of kernels and functions.
 #pragma once
 
+#include <unordered_set>
+
 #include "protocol/base/limits.h"
 #include "server/backend/cpu/ptx/lexer.h"
 #include "server/backend/cpu/ptx/module.h"
@@ -28,7 +30,7 @@ class Parser {
     std::uint32_t index = 0;
     std::uint32_t count = 1;
   };
-  // A label that an instruction names before, or after, it is defined.
+  // A label (table, prototype) that an instruction names before, or after, it is defined.
   struct LabelUse {
     std::string_view label;
     std::uint32_t line = 0;
@@ -41,6 +43,7 @@ class Parser {
     std::unordered_map<std::string_view, Name> families;
     std::unordered_map<std::string_view, std::uint32_t> labels;
     std::unordered_map<std::string_view, std::uint32_t> tables;
+    std::unordered_map<std::string_view, std::uint32_t> prototypes;
     std::vector<LabelUse> uses;
     std::uint32_t frame_bytes = 0;  // of the local frame, where the scope began
   };
@@ -71,7 +74,7 @@ class Parser {
   Status ParseFunction();
   void ParseBodyOrSkip(Kernel* body);
   void PlaceShared(Kernel* kernel);
-  void DropFunctionAddresses();
+  void PlaceFunctions();
 
   // parser_body.cpp
   Status ParseBody(Kernel* body);
@@ -80,6 +83,9 @@ class Parser {
   Status ParseRegisters(Kernel* body);
   Status ParseStatement(Kernel* body);
   Status ParseLabelled(Kernel* body, std::string_view label);
+  Status ParsePrototype(Kernel* body, std::string_view label);
+  Status ParseSignature(Prototype* prototype);
+  void NoteNames(Kernel* body, const Instruction& instruction);
   Result<Operand> ParseOperand(Kernel* body, std::uint32_t depth);
   Status ParseList(Kernel* body, std::string_view close, std::size_t count_max, std::uint32_t depth, Operand* list);
   bool FindName(std::string_view name, Operand* operand) const;
@@ -90,6 +96,7 @@ class Parser {
   Token current_;
   Token ahead_;
   std::string_view name_;
+  std::unordered_set<std::string_view> declared_;  // functions, with a body or without
   std::vector<Scope> scopes_;
   std::uint32_t frame_bytes_ = 0;  // of the body's local frame, so far
   std::size_t instructions_ = 0;   // of the module

@@ -16,6 +16,7 @@ constexpr std::uint64_t kSharedBytesMax = 16 * limits::kMiB;
 constexpr std::size_t kTableEntriesMax = 65536;
 constexpr std::size_t kVectorMax = 32;
 constexpr std::size_t kCallListMax = 256;
+constexpr std::size_t kPrototypesMax = 65536;  // of a body
 constexpr std::uint32_t kOperandDepthMax = 4;
 
 std::vector<std::string_view> SplitDots(std::string_view word) {
@@ -80,6 +81,7 @@ Status Parser::CloseScope(Kernel* body) {
   for (const LabelUse& use : scope.uses) {
     const auto label = scope.labels.find(use.label);
     const auto table = scope.tables.find(use.label);
+    const auto prototype = scope.prototypes.find(use.label);
     if (use.in_table && label != scope.labels.end()) {
       body->branch_tables[use.owner][use.entry] = label->second;
     } else if (!use.in_table && label != scope.labels.end()) {
@@ -90,6 +92,10 @@ Status Parser::CloseScope(Kernel* body) {
       Operand& operand = body->instructions[use.owner].operands[use.entry];
       operand.kind = Operand::Kind::kTable;
       operand.index = table->second;
+    } else if (!use.in_table && prototype != scope.prototypes.end()) {
+      Operand& operand = body->instructions[use.owner].operands[use.entry];
+      operand.kind = Operand::Kind::kPrototype;
+      operand.index = prototype->second;
     } else if (!scopes_.empty()) {
       scopes_.back().uses.push_back(use);
     } else {
@@ -263,13 +269,51 @@ Status Parser::ParseLabelled(Kernel* body, std::string_view label) {
     }
     return Status::Ok();
   }
-  if (current_.text == ".callprototype" || current_.text == ".calltargets") {
-    SkipStatement();
-    return Status::Ok();
-  }
+  if (current_.text == ".callprototype" || current_.text == ".calltargets") return ParsePrototype(body, label);
   if (!scope.labels.emplace(label, static_cast<std::uint32_t>(body->instructions.size())).second)
     return Error("a label twice");
   return Status::Ok();
+}
+
+// What a call through a pointer says of its function. One that cannot be read fails the calls that name it.
+Status Parser::ParsePrototype(Kernel* body, std::string_view label) {
+  if (body->prototypes.size() >= kPrototypesMax) return Error("too many call prototypes");
+  if (!scopes_.back().prototypes.emplace(label, static_cast<std::uint32_t>(body->prototypes.size())).second)
+    return Error("a label twice");
+  Prototype prototype;
+  prototype.unsupported = ParseSignature(&prototype);
+  body->prototypes.push_back(std::move(prototype));
+  SkipStatement();
+  return Status::Ok();
+}
+Status Parser::ParseSignature(Prototype* prototype) {
+  if (Accept(".calltargets")) return Error("tables of call targets are not supported");
+  ACCELMESH_RETURN_IF_ERROR(Expect(".callprototype"));
+  std::uint32_t bytes = 0;
+  if (Accept("(")) ACCELMESH_RETURN_IF_ERROR(ParseParameters(&prototype->results, &bytes));
+  ACCELMESH_RETURN_IF_ERROR(Expect("_"));
+  if (Accept("(")) ACCELMESH_RETURN_IF_ERROR(ParseParameters(&prototype->parameters, &bytes));
+  return Status::Ok();
+}
+
+// Remembers the labels, functions and other symbols that an instruction names, for when all are known.
+void Parser::NoteNames(Kernel* body, const Instruction& instruction) {
+  const auto at = static_cast<std::uint32_t>(body->instructions.size());
+  const bool branch = instruction.opcode[0] == "bra" || instruction.opcode[0] == "brx";
+  const bool call = instruction.opcode[0] == "call";
+  bool through_pointer = false;
+  for (std::uint32_t i = 0; i < instruction.operands.size(); ++i) {
+    const Operand& operand = instruction.operands[i];
+    through_pointer |= call && operand.kind == Operand::Kind::kRegister;
+    if (operand.kind != Operand::Kind::kSymbol) continue;
+    if (branch || through_pointer) {
+      scopes_.back().uses.push_back({operand.symbol, instruction.line, false, at, i});
+    } else if (call) {
+      body->called.push_back(operand.symbol);
+    } else if (!operand.is_address) {
+      body->named.push_back(operand.symbol);
+    }
+  }
 }
 
 Status Parser::ParseStatement(Kernel* body) {
@@ -297,14 +341,7 @@ Status Parser::ParseStatement(Kernel* body) {
   if (AtEnd()) return Error("expected ';'");
   instruction.text = {start, static_cast<std::size_t>(current_.text.data() - start)};
   Next();
-  const auto at = static_cast<std::uint32_t>(body->instructions.size());
-  const std::string_view name = instruction.opcode[0];
-  for (std::uint32_t i = 0; i < instruction.operands.size(); ++i) {
-    const Operand& operand = instruction.operands[i];
-    if (operand.kind != Operand::Kind::kSymbol) continue;
-    if (name == "bra" || name == "brx") scopes_.back().uses.push_back({operand.symbol, instruction.line, false, at, i});
-    if (name == "call") body->called.push_back(operand.symbol);
-  }
+  NoteNames(body, instruction);
   body->instructions.push_back(std::move(instruction));
   return Status::Ok();
 }

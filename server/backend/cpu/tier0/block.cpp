@@ -2,6 +2,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <new>
 
 #include "protocol/base/limits.h"
 #include "server/backend/cpu/tier0/warp.h"
@@ -13,6 +14,12 @@ constexpr std::uint64_t kThreadsMax = 1024;
 constexpr std::uint64_t kSharedBytesMax = 64 * limits::kMiB;
 // Rounds over the warps, after which the thread lets others of the machine run.
 constexpr std::uint32_t kRoundsBeforeYield = 16;
+// Rounds between looks at the clock, of blocks that wait for no others. A power of two.
+constexpr std::uint32_t kRoundsBetweenLooks = 8;
+// What a frame takes here compared with a GPU, which keeps a call's registers where they are if it can and packs them
+// if not: so that a program whose recursion fits into CUDA's limit there fits here.
+constexpr std::uint64_t kStackScale = 16;
+constexpr std::uint64_t kStackBytesMax = 512 * limits::kKiB;  // of a lane
 
 // Special registers that are the same for all lanes of a warp; false for the others.
 bool UniformSpecial(const BlockContext::State& s, Special special, std::uint64_t* value) {
@@ -31,6 +38,12 @@ bool UniformSpecial(const BlockContext::State& s, Special special, std::uint64_t
     case Special::kNwarpid: *value = (s.threads + kLanes - 1) / kLanes; return true;
     case Special::kDynamicShared: *value = s.launch->dynamic_shared_bytes; return true;
     case Special::kTotalShared: *value = s.shared_bytes; return true;
+    case Special::kWorkspaceLow:
+      *value = static_cast<std::uint32_t>(reinterpret_cast<std::uint64_t>(s.launch->workspace.data()));
+      return true;
+    case Special::kWorkspaceHigh:
+      *value = reinterpret_cast<std::uint64_t>(s.launch->workspace.data()) >> 32;
+      return true;
     case Special::kNsmid: *value = 1; return true;
     case Special::kSmid:
     case Special::kGridid: *value = 0; return true;
@@ -84,7 +97,14 @@ void FillConstants(BlockContext::State& s, std::uint32_t warps) {
   if (constants) s.constants_warps = warps;
 }
 
-void Prepare(BlockContext::State& s) {
+std::uint32_t LocalStride(const GridLaunch& launch, const Program& program) {
+  std::uint64_t bytes = program.local_bytes;
+  if (program.has_circular_calls) bytes += std::min(kStackBytesMax, launch.stack_bytes * kStackScale);
+  return static_cast<std::uint32_t>(AlignUp(bytes, sizeof(Chunk)));
+}
+
+// False if there is no memory for it.
+bool Prepare(BlockContext::State& s) {
   const GridLaunch& launch = *s.launch;
   const Program& program = *s.program;
   const std::uint32_t warps = (s.threads + kLanes - 1) / kLanes;
@@ -94,9 +114,14 @@ void Prepare(BlockContext::State& s) {
                 static_cast<std::uint32_t>(s.block_index / launch.grid.x / launch.grid.y)};
   s.shared_bytes = program.dynamic_shared_at + launch.dynamic_shared_bytes;
   GrowTo(s.shared, (s.shared_bytes + sizeof(Chunk) - 1) / sizeof(Chunk));
-  const std::uint32_t stride = static_cast<std::uint32_t>(AlignUp(program.local_bytes, sizeof(Chunk)));
+  const std::uint32_t stride = LocalStride(launch, program);
   s.local_bytes = stride * warps * kLanes;
-  GrowTo(s.local, s.local_bytes / sizeof(Chunk));
+  if (const std::size_t chunks = s.local_bytes / sizeof(Chunk); s.local_chunks < chunks) {
+    s.local.reset();
+    s.local.reset(new (std::nothrow) Chunk[chunks]);
+    s.local_chunks = s.local == nullptr ? 0 : chunks;
+    if (s.local == nullptr) return false;
+  }
   GrowTo(s.rows, std::size_t{warps} * program.rows);
   GrowTo(s.predicates, std::size_t{warps} * program.predicates);
   GrowTo(s.warps, warps);
@@ -111,11 +136,14 @@ void Prepare(BlockContext::State& s) {
     warp.index = w;
     warp.faulted = false;
     warp.preferred = 0;
+    warp.turn = 0;
+    if (program.frame_row != kNoRow) std::fill_n(warp.r[program.frame_row].lane, kLanes, 0);
     const std::uint32_t lanes = std::min(kLanes, s.threads - w * kLanes);
     warp.alive = lanes == kLanes ? kAllLanes : (1u << lanes) - 1;
     warp.groups.assign(1, {program.entry, warp.alive, Group::State::kReady, 0});
   }
   FillConstants(s, warps);
+  return true;
 }
 
 bool AnyReady(const Warp& warp) {
@@ -125,18 +153,22 @@ bool AnyReady(const Warp& warp) {
 
 }  // namespace
 
+Dim3 ThreadOf(const Warp& warp, std::uint32_t lane) {
+  const std::uint32_t thread = warp.index * kLanes + lane;
+  const Dim3& n = warp.block->launch->block;
+  return {thread % n.x, thread / n.x % n.y, thread / n.x / n.y};
+}
+
 void RaiseFault(Warp& warp, const Op& op, std::uint32_t lane, DeviceStatus status, std::string_view what) {
   warp.faulted = true;
   BlockContext::State& s = *warp.block;
   if (s.fault.has_value()) return;
-  const std::uint32_t thread = warp.index * kLanes + lane;
-  const Dim3& n = s.launch->block;
+  const Dim3 thread = ThreadOf(warp, lane);
   std::string text(what);
   text += " in kernel " + s.program->kernel->name + ", block (" + std::to_string(s.block_id.x) + "," +
-          std::to_string(s.block_id.y) + "," + std::to_string(s.block_id.z) + "), thread (" +
-          std::to_string(thread % n.x) + "," + std::to_string(thread / n.x % n.y) + "," +
-          std::to_string(thread / n.x / n.y) + "), ptx line " + std::to_string(op.source->line) + ": " +
-          std::string(op.source->text);
+          std::to_string(s.block_id.y) + "," + std::to_string(s.block_id.z) + "), thread (" + std::to_string(thread.x) +
+          "," + std::to_string(thread.y) + "," + std::to_string(thread.z) + "), ptx line " +
+          std::to_string(op.source->line) + ": " + std::string(op.source->text);
   s.fault = Fault{status, std::move(text)};
 }
 
@@ -144,11 +176,19 @@ BlockContext::BlockContext() : state_(std::make_unique<State>()) {}
 BlockContext::~BlockContext() = default;
 
 std::optional<Fault> RunBlock(const GridLaunch& launch, std::uint64_t block_index, BlockContext& context) {
+  if (std::optional<Fault> fault = BeginBlock(launch, block_index, context)) return fault;
+  Slice slice;
+  while (!slice.done) slice = RunSlice(context, Clock::time_point::max());
+  return slice.fault;
+}
+
+std::optional<Fault> BeginBlock(const GridLaunch& launch, std::uint64_t block_index, BlockContext& context) {
   BlockContext::State& s = context.state();
   s.launch = &launch;
   s.program = &launch.kernel->program();
   s.block_index = block_index;
   s.fault.reset();
+  s.rounds = 0;
   const std::uint64_t threads = launch.block.count();
   if (threads == 0 || threads > kThreadsMax || block_index >= launch.grid.count() ||
       std::uint64_t{s.program->dynamic_shared_at} + launch.dynamic_shared_bytes > kSharedBytesMax) {
@@ -156,9 +196,13 @@ std::optional<Fault> RunBlock(const GridLaunch& launch, std::uint64_t block_inde
                  "a block of kernel " + s.program->kernel->name + " is larger than the device allows"};
   }
   s.threads = static_cast<std::uint32_t>(threads);
-  Prepare(s);
+  if (Prepare(s)) return std::nullopt;
+  return Fault{kDeviceLaunchOutOfResources, "no memory for the stacks of kernel " + s.program->kernel->name};
+}
+
+Slice RunSlice(BlockContext& context, Clock::time_point until) {
+  BlockContext::State& s = context.state();
   const std::uint32_t warps = (s.threads + kLanes - 1) / kLanes;
-  std::uint32_t rounds = 0;
   while (s.alive_lanes != 0) {
     bool progress = false;
     for (std::uint32_t w = 0; w < warps; ++w) {
@@ -166,21 +210,25 @@ std::optional<Fault> RunBlock(const GridLaunch& launch, std::uint64_t block_inde
       if (!AnyReady(warp)) continue;
       progress = true;
       RunWarp(warp);
-      if (warp.faulted) return s.fault;
+      if (warp.faulted) return {true, s.fault};
     }
     for (std::uint32_t w = 0; w < warps && !progress; ++w) {
       progress = ReleaseStuckLanes(s.warps[w]);
-      if (s.warps[w].faulted) return s.fault;
+      if (s.warps[w].faulted) return {true, s.fault};
     }
     if (!progress) {
-      return Fault{kDeviceLaunchFailed, "threads of a block wait at a barrier that the others never reach, in kernel " +
-                                            s.program->kernel->name};
+      return {true, Fault{kDeviceLaunchFailed,
+                          "threads of a block wait at a barrier that the others never reach, in kernel " +
+                              s.program->kernel->name}};
     }
-    if (launch.cancel != nullptr && launch.cancel->load(std::memory_order_relaxed)) return std::nullopt;
+    if (s.launch->cancel != nullptr && s.launch->cancel->load(std::memory_order_relaxed)) return {true, std::nullopt};
+    ++s.rounds;
+    const bool look = s.launch->cooperative || (s.rounds & (kRoundsBetweenLooks - 1)) == 0;
+    if (look && Clock::now() >= until) return {s.alive_lanes == 0, std::nullopt};
     // A block that needs many rounds may be spinning on what another thread of ours has yet to write.
-    if (++rounds % kRoundsBeforeYield == 0) ::sched_yield();
+    if (s.rounds % kRoundsBeforeYield == 0) ::sched_yield();
   }
-  return std::nullopt;
+  return {true, std::nullopt};
 }
 
 void MemoryMap::Reset(std::uint64_t base, std::uint64_t bytes) {

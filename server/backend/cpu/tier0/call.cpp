@@ -1,8 +1,19 @@
-// Calls: of device functions of the module, and of the few that the runtime provides (vprintf, __assertfail).
+// Calls of the module's device functions, by name and through pointers.
+//
+// A function's parameters, results and local variables lie in its frame, which follows the caller's in the local memory
+// of the lane; row `frame_row` of the program holds where the frame of the running function begins, lane by lane. A
+// function's registers are rows of its own. Where a call may lead back to its caller, those are kept in the caller's
+// frame meanwhile. A call is these operations:
+//
+//     save the caller's rows (only if the call may lead back)
+//     copy the arguments to where the new frame begins, and move there
+//     call
+//     move back, and copy the results
+//     restore the rows (as above)
 #include <algorithm>
-#include <cstdio>
 
-#include "server/backend/cpu/tier0/decoder.h"
+#include "server/backend/cpu/tier0/call_graph.h"
+#include "server/backend/cpu/tier0/calls.h"
 
 namespace accelmesh::tier0 {
 namespace {
@@ -10,200 +21,166 @@ namespace {
 using ptx::Instruction;
 using ptx::Operand;
 
-constexpr std::size_t kFormatBytesMax = 4096;
-constexpr int kFieldWidthMax = 1024;  // of a number or string that a kernel prints
-
-// Reads a zero-terminated string of the device, bounded.
-std::string DeviceString(Warp& warp, std::uint64_t address) {
-  std::string text;
-  while (text.size() < kFormatBytesMax &&
-         (warp.block->launch->memory->Allowed(address, 1) || InsideBlock(warp, address, 1))) {
-    const char c = *reinterpret_cast<const char*>(address++);
-    if (c == '\0') break;
-    text += c;
-  }
-  return text;
+std::uint8_t* Frame(const Warp& warp, std::uint32_t frame_row, std::uint32_t lane) {
+  return warp.local + std::size_t{lane} * warp.local_stride + warp.r[frame_row].lane[lane];
 }
 
-// The arguments of one lane's vprintf, packed with the alignment of each.
-struct ArgumentReader {
-  Warp& warp;
-  std::uint64_t at;
-  std::uint64_t Next(std::uint32_t bytes) {
-    at = AlignUp(at, bytes);
-    std::uint64_t v = 0;
-    if (InsideBlock(warp, at, bytes) || warp.block->launch->memory->Allowed(at, bytes))
-      std::memcpy(&v, reinterpret_cast<const void*>(at), bytes);
-    at += bytes;
-    return v;
-  }
-};
-
-// One conversion: "%" [flags] [width] [.precision] [length] kind. Nothing that a kernel writes reaches snprintf as it
-// is: `spec` is put together from what was understood.
-struct Conversion {
-  std::string flags;
-  int width = -1;
-  int precision = -1;
-  int longs = 0;
-  int halves = 0;
-  char kind = '\0';
-};
-bool ParseConversion(const std::string& format, std::size_t* at, ArgumentReader& arguments, Conversion* out) {
-  std::size_t i = *at;
-  const auto number = [&]() -> int {
-    if (i < format.size() && format[i] == '*') {
-      ++i;
-      return std::clamp(static_cast<std::int32_t>(arguments.Next(4)), -kFieldWidthMax, kFieldWidthMax);
-    }
-    int value = 0;
-    while (i < format.size() && format[i] >= '0' && format[i] <= '9')
-      value = std::min(value * 10 + (format[i++] - '0'), kFieldWidthMax);
-    return value;
-  };
-  while (i < format.size() && std::string_view("-+ #0").find(format[i]) != std::string_view::npos) {
-    if (out->flags.find(format[i]) == std::string::npos) out->flags += format[i];
-    ++i;
-  }
-  if (i < format.size() && (format[i] == '*' || (format[i] >= '1' && format[i] <= '9'))) out->width = number();
-  if (out->width < -1) {
-    out->flags += '-';
-    out->width = -out->width;
-  }
-  if (i < format.size() && format[i] == '.') {
-    ++i;
-    out->precision = number();
-  }
-  for (; i < format.size(); ++i) {
-    if (format[i] == 'l') {
-      ++out->longs;
-    } else if (format[i] == 'z' || format[i] == 'j' || format[i] == 't') {
-      out->longs = 2;
-    } else if (format[i] == 'h') {
-      ++out->halves;
-    } else {
-      break;
-    }
-  }
-  if (i >= format.size() || std::string_view("diuxXocspfFeEgGaA%").find(format[i]) == std::string_view::npos)
-    return false;
-  out->kind = format[i];
-  *at = i + 1;
-  return true;
-}
-template <typename T>
-void Print(const Conversion& conversion, const char* length, T value, std::string* out) {
-  std::string spec(1, '%');
-  spec += conversion.flags;
-  if (conversion.width >= 0) spec += std::to_string(conversion.width);
-  if (conversion.precision >= 0) spec.append(".").append(std::to_string(conversion.precision));
-  spec += length;
-  spec += conversion.kind;
-  char text[kFormatBytesMax + kFieldWidthMax];
-  const int size = std::snprintf(text, sizeof(text), spec.c_str(), value);
-  if (size > 0) out->append(text, std::min(static_cast<std::size_t>(size), sizeof(text) - 1));
+void StackOverflow(Warp& warp, const Op& op, std::uint32_t lane) {
+  RaiseFault(warp, op, lane, kDeviceLaunchFailed,
+             "stack overflow: calls nest deeper than the limit of " + std::to_string(warp.block->launch->stack_bytes) +
+                 " bytes a thread (cudaLimitStackSize) allows");
 }
 
-// Returns the number of conversions, as printf of a device does.
-std::int32_t FormatDevice(Warp& warp, const std::string& format, std::uint64_t address, std::string* out) {
-  ArgumentReader arguments{warp, address};
-  std::int32_t conversions = 0;
-  for (std::size_t i = 0; i < format.size();) {
-    if (format[i] != '%') {
-      *out += format[i++];
-      continue;
-    }
-    Conversion conversion;
-    std::size_t behind = i + 1;
-    if (!ParseConversion(format, &behind, arguments, &conversion)) {
-      *out += format[i++];  // not a conversion: as it stands
-      continue;
-    }
-    i = behind;
-    if (conversion.kind == '%') {
-      *out += '%';
-      continue;
-    }
-    ++conversions;
-    switch (conversion.kind) {
-      case 'd':
-      case 'i': {
-        const std::uint64_t v = arguments.Next(conversion.longs > 0 ? 8 : 4);
-        const long long wide = conversion.longs > 0    ? static_cast<long long>(v)
-                               : conversion.halves > 1 ? static_cast<std::int8_t>(v)
-                               : conversion.halves > 0 ? static_cast<std::int16_t>(v)
-                                                       : static_cast<std::int32_t>(v);
-        Print(conversion, "ll", wide, out);
-        break;
-      }
-      case 'u':
-      case 'x':
-      case 'X':
-      case 'o': {
-        const std::uint64_t v = arguments.Next(conversion.longs > 0 ? 8 : 4);
-        const unsigned long long wide = conversion.longs > 0    ? v
-                                        : conversion.halves > 1 ? static_cast<std::uint8_t>(v)
-                                        : conversion.halves > 0 ? static_cast<std::uint16_t>(v)
-                                                                : static_cast<std::uint32_t>(v);
-        Print(conversion, "ll", wide, out);
-        break;
-      }
-      case 'c': Print(conversion, "", static_cast<int>(arguments.Next(4)), out); break;
-      case 's': Print(conversion, "", DeviceString(warp, arguments.Next(8)).c_str(), out); break;
-      case 'p': Print(conversion, "", reinterpret_cast<void*>(arguments.Next(8)), out); break;
-      default: Print(conversion, "", std::bit_cast<double>(arguments.Next(8)), out); break;
-    }
-  }
-  return conversions;
-}
-
-std::uint64_t ReadLocal(const Warp& warp, std::uint32_t lane, std::uint32_t offset) {
-  std::uint64_t v = 0;
-  std::memcpy(&v, warp.local + std::size_t{lane} * warp.local_stride + offset, sizeof(v));
-  return v;
-}
-// rows: offsets in local memory of the format, the arguments and the result.
-void CallPrintf(Warp& warp, const Op& op, std::uint32_t mask) {
+// immediate: bytes of the caller's frame. targets: offset in it, offset in the new frame and bytes of each copy.
+// rows[0]: bytes of the new frame that the copies in and out need.
+void EnterFunction(Warp& warp, const Op& op, std::uint32_t mask) {
   for (std::uint32_t m = mask; m != 0; m &= m - 1) {
     const std::uint32_t l = FirstLane(m);
-    std::string text;
-    const std::uint64_t format = ReadLocal(warp, l, op.rows[0]);
-    const std::int32_t conversions =
-        format == 0 ? -1 : FormatDevice(warp, DeviceString(warp, format), ReadLocal(warp, l, op.rows[1]), &text);
-    if (warp.block->launch->print != nullptr && !text.empty()) (*warp.block->launch->print)(text);
-    if (op.rows[2] != kNoRow)
-      std::memcpy(warp.local + std::size_t{l} * warp.local_stride + op.rows[2], &conversions, sizeof(conversions));
-  }
-}
-// __assertfail(message, file, line, function, character size).
-void CallAssert(Warp& warp, const Op& op, std::uint32_t mask) {
-  const std::uint32_t l = FirstLane(mask);
-  std::uint32_t line = 0;
-  std::memcpy(&line, warp.local + std::size_t{l} * warp.local_stride + op.rows[2], sizeof(line));
-  RaiseFault(warp, op, l, kDeviceAssert,
-             DeviceString(warp, ReadLocal(warp, l, op.rows[1])) + ":" + std::to_string(line) + ": assertion `" +
-                 DeviceString(warp, ReadLocal(warp, l, op.rows[0])) + "` failed");
-}
-
-// Between frames of one lane. targets: source, destination and bytes of each copy.
-void CopyLocal(Warp& warp, const Op& op, std::uint32_t mask) {
-  for (std::uint32_t m = mask; m != 0; m &= m - 1) {
-    std::uint8_t* local = warp.local + std::size_t{FirstLane(m)} * warp.local_stride;
+    std::uint64_t& frame = warp.r[op.a].lane[l];
+    if (frame + op.immediate + op.rows[0] > warp.local_stride) return StackOverflow(warp, op, l);
+    std::uint8_t* here = Frame(warp, op.a, l);
+    std::uint8_t* there = here + op.immediate;
     for (std::size_t i = 0; i + 2 < op.targets.size(); i += 3)
-      std::memmove(local + op.targets[i + 1], local + op.targets[i], op.targets[i + 2]);
+      std::memcpy(there + op.targets[i + 1], here + op.targets[i], op.targets[i + 2]);
+    frame += op.immediate;
+  }
+}
+void LeaveFunction(Warp& warp, const Op& op, std::uint32_t mask) {
+  for (std::uint32_t m = mask; m != 0; m &= m - 1) {
+    const std::uint32_t l = FirstLane(m);
+    const std::uint8_t* there = Frame(warp, op.a, l);
+    warp.r[op.a].lane[l] -= op.immediate;
+    std::uint8_t* here = Frame(warp, op.a, l);
+    for (std::size_t i = 0; i + 2 < op.targets.size(); i += 3)
+      std::memcpy(here + op.targets[i], there + op.targets[i + 1], op.targets[i + 2]);
+  }
+}
+// The first thing that a function does where calls go in circles. immediate: bytes of its frame.
+void CheckStack(Warp& warp, const Op& op, std::uint32_t mask) {
+  for (std::uint32_t m = mask; m != 0; m &= m - 1) {
+    const std::uint32_t l = FirstLane(m);
+    if (warp.r[op.a].lane[l] + op.immediate > warp.local_stride) return StackOverflow(warp, op, l);
+  }
+}
+// targets: op.b rows, then predicates. immediate: where they are kept, from the beginning of the frame.
+void SaveRows(Warp& warp, const Op& op, std::uint32_t mask) {
+  for (std::uint32_t m = mask; m != 0; m &= m - 1) {
+    const std::uint32_t l = FirstLane(m);
+    std::uint8_t* to = Frame(warp, op.a, l) + op.immediate;
+    for (std::size_t i = 0; i < op.b; ++i, to += 8) std::memcpy(to, &warp.r[op.targets[i]].lane[l], 8);
+    for (std::size_t i = op.b; i < op.targets.size(); ++i, ++to)
+      *to = static_cast<std::uint8_t>(warp.p[op.targets[i]] >> l & 1);
+  }
+}
+void RestoreRows(Warp& warp, const Op& op, std::uint32_t mask) {
+  for (std::uint32_t m = mask; m != 0; m &= m - 1) {
+    const std::uint32_t l = FirstLane(m);
+    const std::uint8_t* from = Frame(warp, op.a, l) + op.immediate;
+    for (std::size_t i = 0; i < op.b; ++i, from += 8) std::memcpy(&warp.r[op.targets[i]].lane[l], from, 8);
+    for (std::size_t i = op.b; i < op.targets.size(); ++i, ++from) {
+      std::uint32_t& p = warp.p[op.targets[i]];
+      p = (p & ~(1u << l)) | std::uint32_t{*from} << l;
+    }
   }
 }
 
-struct Call {
-  std::string_view name;
-  const Operand* results = nullptr;
-  const Operand* arguments = nullptr;
-  std::size_t result_count() const { return results == nullptr ? 0 : results->elements.size(); }
-  std::size_t argument_count() const { return arguments == nullptr ? 0 : arguments->elements.size(); }
-};
-// The place in local memory of a .param variable of the caller, and how large it is.
-Status Place(Decoder& decoder, const Instruction& from, const Operand& operand, std::uint32_t* offset,
-             std::uint32_t* bytes) {
+// The copies between the variables that a call names and the parameters at the front of the function's frame.
+Status Copies(Decoder& decoder, const Instruction& from, const Operand* names,
+              const std::vector<ptx::Parameter>& parameters, Op& op) {
+  if ((names == nullptr ? 0 : names->elements.size()) != parameters.size())
+    return decoder.Refuse(from, "the number of parameters is off");
+  op.source = &from;
+  op.a = decoder.moving_frame_row();
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    std::uint32_t here = 0;
+    std::uint32_t bytes = 0;
+    ACCELMESH_RETURN_IF_ERROR(CallVariable(decoder, from, names->elements[i], &here, &bytes));
+    op.targets.insert(op.targets.end(), {here, parameters[i].offset, std::min(bytes, parameters[i].bytes)});
+  }
+  return Status::Ok();
+}
+std::uint32_t EndOf(const std::vector<ptx::Parameter>& parameters) {
+  return parameters.empty() ? 0 : parameters.back().offset + parameters.back().bytes;
+}
+
+// jump: the call itself. leads_back: its caller's rows must be kept.
+Status FunctionCall(Decoder& decoder, const Instruction& from, const Call& call,
+                    const std::vector<ptx::Parameter>& results, const std::vector<ptx::Parameter>& parameters, Op jump,
+                    bool leads_back, Op& op) {
+  Op in;
+  Op out;
+  ACCELMESH_RETURN_IF_ERROR(Copies(decoder, from, call.arguments, parameters, in));
+  ACCELMESH_RETURN_IF_ERROR(Copies(decoder, from, call.results, results, out));
+  in.handler = EnterFunction;
+  in.rows[0] = std::max(EndOf(results), EndOf(parameters));
+  out.handler = LeaveFunction;
+  Op save;
+  save.source = &from;
+  save.a = decoder.moving_frame_row();
+  Op restore = save;
+  save.handler = SaveRows;
+  restore.handler = RestoreRows;
+  // Lanes that the guard keeps from the call go around all of it: its predicate may be another's when they come back.
+  decoder.BranchAround(from);
+  if (leads_back) decoder.EmitWithRows(std::move(save));
+  decoder.EmitWithFrame(std::move(in));
+  jump.source = &from;
+  decoder.Emit(std::move(jump));
+  decoder.EmitWithFrame(std::move(out));
+  if (leads_back) decoder.EmitWithRows(std::move(restore));
+  op.handler = nullptr;  // all is said
+  return Status::Ok();
+}
+
+Status CallByName(Decoder& decoder, const Instruction& from, const Call& call, Op& op) {
+  ACCELMESH_ASSIGN_OR_RETURN(const Decoder::Function* function, decoder.FindFunction(from, call.name));
+  Op jump;
+  jump.control = Control::kCall;
+  jump.immediate = function->index;  // until all functions have their place
+  jump.d = function->return_row;
+  return FunctionCall(decoder, from, call, function->body->results, function->body->parameters, std::move(jump),
+                      decoder.graph().LeadsBack(decoder.body(), function->index), op);
+}
+
+Status CallByPointer(Decoder& decoder, const Instruction& from, const Call& call, Op& op) {
+  if (call.prototype == nullptr) return decoder.Refuse(from, "a call through a pointer needs a prototype");
+  const ptx::Prototype& prototype = decoder.body().prototypes[call.prototype->index];
+  if (!prototype.unsupported.ok())
+    return decoder.Refuse(from, ("its prototype cannot be read: " + prototype.unsupported.text()).c_str());
+  Op jump;
+  jump.control = Control::kCallIndirect;
+  ACCELMESH_ASSIGN_OR_RETURN(jump.a, decoder.Source(*call.pointer));
+  return FunctionCall(decoder, from, call, prototype.results, prototype.parameters, std::move(jump),
+                      decoder.graph().LeadsBack(decoder.body(), prototype), op);
+}
+
+// call{.uni} {(results),} name{, (arguments)};  call{.uni} {(results),} pointer, (arguments), prototype;
+Status CallRule(Decoder& decoder, const Instruction& from, Op& op) {
+  Call call;
+  for (const Operand& operand : from.operands) {
+    const bool target_known = !call.name.empty() || call.pointer != nullptr;
+    if (operand.kind == Operand::Kind::kVector) {
+      (target_known ? call.arguments : call.results) = &operand;
+    } else if (operand.kind == Operand::Kind::kSymbol && !target_known) {
+      call.name = operand.symbol;
+    } else if (operand.kind == Operand::Kind::kRegister && !target_known) {
+      call.pointer = &operand;
+    } else if (operand.kind == Operand::Kind::kPrototype) {
+      call.prototype = &operand;
+    } else {
+      return decoder.Refuse(from, "an operand is not one of a call");
+    }
+  }
+  if (call.pointer != nullptr) return CallByPointer(decoder, from, call, op);
+  if (decoder.IsFunction(call.name)) return CallByName(decoder, from, call, op);
+  if (IsRuntimeFunction(call.name)) return RuntimeCall(decoder, from, call, op);
+  return decoder.Refuse(from, "the module does not define the function that is called");
+}
+
+}  // namespace
+
+Status CallVariable(Decoder& decoder, const Instruction& from, const Operand& operand, std::uint32_t* offset,
+                    std::uint32_t* bytes) {
   if (operand.kind != Operand::Kind::kVariable) return decoder.Refuse(from, "only .param variables can be passed");
   ptx::Space space{};
   ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t address, decoder.Address(operand, &space));
@@ -213,83 +190,13 @@ Status Place(Decoder& decoder, const Instruction& from, const Operand& operand, 
   return Status::Ok();
 }
 
-Status RuntimeCall(Decoder& decoder, const Instruction& from, const Call& call, Op& op) {
-  const bool print = call.name == "vprintf";
-  const std::size_t wanted = print ? 2 : 3;
-  if (call.argument_count() < wanted) return decoder.Refuse(from, "the parameters are off");
-  op.rows[2] = kNoRow;
-  for (std::size_t i = 0; i < wanted; ++i) {
-    std::uint32_t bytes = 0;
-    ACCELMESH_RETURN_IF_ERROR(Place(decoder, from, call.arguments->elements[i], &op.rows[i], &bytes));
-    if (bytes != (i < 2 ? 8u : 4u)) return decoder.Refuse(from, "the parameters are off");
-  }
-  if (print && call.result_count() != 0) {
-    std::uint32_t bytes = 0;
-    ACCELMESH_RETURN_IF_ERROR(Place(decoder, from, call.results->elements[0], &op.rows[2], &bytes));
-    if (bytes != 4) return decoder.Refuse(from, "the parameters are off");
-  }
-  op.handler = print ? CallPrintf : CallAssert;
-  return Status::Ok();
+Op StackCheck(std::uint32_t frame_row, const Instruction& source) {
+  Op op;
+  op.handler = CheckStack;
+  op.a = frame_row;
+  op.source = &source;
+  return op;
 }
-
-// The copies between the variables that a call names and the parameters of the function.
-Status Copies(Decoder& decoder, const Instruction& from, const Operand* names,
-              const std::vector<ptx::Parameter>& parameters, std::uint32_t frame, bool into, Op& op) {
-  if ((names == nullptr ? 0 : names->elements.size()) != parameters.size())
-    return decoder.Refuse(from, "the number of parameters is off");
-  op.handler = CopyLocal;
-  op.source = &from;
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    std::uint32_t here = 0;
-    std::uint32_t bytes = 0;
-    ACCELMESH_RETURN_IF_ERROR(Place(decoder, from, names->elements[i], &here, &bytes));
-    const std::uint32_t there = frame + parameters[i].offset;
-    op.targets.insert(op.targets.end(),
-                      {into ? here : there, into ? there : here, std::min(bytes, parameters[i].bytes)});
-  }
-  return Status::Ok();
-}
-
-// Copies the arguments into the function's frame, jumps, and copies the results back: three operations.
-Status FunctionCall(Decoder& decoder, const Instruction& from, const Call& call, const Decoder::Function& function,
-                    Op& op) {
-  Op in;
-  Op out;
-  ACCELMESH_RETURN_IF_ERROR(Copies(decoder, from, call.arguments, function.body->parameters, function.frame, true, in));
-  ACCELMESH_RETURN_IF_ERROR(Copies(decoder, from, call.results, function.body->results, function.frame, false, out));
-  if (!in.targets.empty()) decoder.Emit(std::move(in));
-  op.control = Control::kCall;
-  op.immediate = function.entry;
-  op.d = function.return_row;
-  if (out.targets.empty()) return Status::Ok();
-  decoder.Emit(op);
-  out.guard = op.guard;
-  out.guard_negated = op.guard_negated;
-  op = std::move(out);
-  return Status::Ok();
-}
-
-// call{.uni} {(results),} name{, (arguments)}{, prototype or table};
-Status CallRule(Decoder& decoder, const Instruction& from, Op& op) {
-  Call call;
-  bool indirect = false;
-  for (const Operand& operand : from.operands) {
-    if (operand.kind == Operand::Kind::kVector) {
-      (call.name.empty() && !indirect ? call.results : call.arguments) = &operand;
-    } else if (operand.kind == Operand::Kind::kSymbol && call.name.empty() && !indirect) {
-      call.name = operand.symbol;
-    } else if (operand.kind == Operand::Kind::kRegister) {
-      indirect = true;
-    }
-  }
-  if (indirect) return decoder.Refuse(from, "calls through function pointers are not supported");
-  if (const Decoder::Function* function = decoder.FindFunction(call.name))
-    return FunctionCall(decoder, from, call, *function, op);
-  if (call.name == "vprintf" || call.name == "__assertfail") return RuntimeCall(decoder, from, call, op);
-  return decoder.Refuse(from, "the module does not define the function that is called");
-}
-
-}  // namespace
 
 const RuleTable& CallRules() {
   static const RuleTable kRules{{"call", {CallRule, "uni"}}};

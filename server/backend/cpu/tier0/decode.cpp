@@ -13,7 +13,7 @@ using ptx::Type;
 
 namespace {
 
-constexpr std::uint32_t kCallDepthMax = 64;
+constexpr std::uint32_t kKernelFrame = 0xffffffffu;  // among the frames of functions
 constexpr std::uint32_t kRowsMax = 1u << 18;
 constexpr std::uint32_t kLocalBytesMax = 512 * limits::kKiB;
 constexpr std::uint32_t kSharedBytesMax = 16 * limits::kMiB;
@@ -80,7 +80,7 @@ Result<std::uint64_t> Decoder::Address(const Operand& operand, ptx::Space* space
     const ptx::Variable& variable = body_->variables[operand.index];
     const bool shared = variable.space == ptx::Space::kShared;
     *space = shared ? ptx::Space::kShared : ptx::Space::kLocal;
-    return shared ? variable.address : frame_ + variable.address;
+    return variable.address;
   }
   const std::string_view name = operand.symbol;
   if (!body_->is_function) {
@@ -97,13 +97,23 @@ Result<std::uint64_t> Decoder::Address(const Operand& operand, ptx::Space* space
       return place->second;
   }
   *space = ptx::Space::kGlobal;
+  if (const auto function = module_.function.find(name); function != module_.function.end())
+    return module_.FunctionAddress(function->second);
   const std::uint64_t address = symbols_(name);
   if (address != 0) return address;
-  const bool function = module_.function.contains(name);
-  return Status(Code::kUnsupported, "kernel " + kernel_.name,
-                std::string(function ? "the address of a function is not supported: " : "no symbol is named ") +
-                    std::string(name));
+  return Status(Code::kUnsupported, "kernel " + kernel_.name, "no symbol is named " + std::string(name));
 }
+
+namespace {
+
+// d = a + immediate: a place in the frame as an address of local memory.
+void FrameAddress(Warp& warp, const Op& op, std::uint32_t mask) {
+  std::uint64_t* d = warp.r[op.d].lane;
+  const std::uint64_t* a = warp.r[op.a].lane;
+  ForLanes(mask, [&](std::uint32_t l) { d[l] = a[l] + op.immediate; });
+}
+
+}  // namespace
 
 Result<std::uint32_t> Decoder::Source(const Operand& operand, Type type) {
   static const std::unordered_map<std::string_view, Special> kSpecials{{"%tid.x", Special::kTidX},
@@ -130,7 +140,9 @@ Result<std::uint32_t> Decoder::Source(const Operand& operand, Type type) {
                                                                        {"%nsmid", Special::kNsmid},
                                                                        {"%gridid", Special::kGridid},
                                                                        {"%dynamic_smem_size", Special::kDynamicShared},
-                                                                       {"%total_smem_size", Special::kTotalShared}};
+                                                                       {"%total_smem_size", Special::kTotalShared},
+                                                                       {"%envreg1", Special::kWorkspaceHigh},
+                                                                       {"%envreg2", Special::kWorkspaceLow}};
   switch (operand.kind) {
     case Operand::Kind::kRegister: return RegisterRow(operand.index);
     case Operand::Kind::kImmediate: {
@@ -143,7 +155,15 @@ Result<std::uint32_t> Decoder::Source(const Operand& operand, Type type) {
       if (operand.symbol == "WARP_SZ") return Constant(kLanes);
       ptx::Space space{};
       ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t value, Address(operand, &space));
-      return Constant(value + operand.immediate);
+      if (space != ptx::Space::kLocal || !body_->is_function) return Constant(value + operand.immediate);
+      Op place;
+      place.handler = FrameAddress;
+      place.d = program_->rows++;
+      place.a = FrameRow();
+      place.immediate = value + operand.immediate;
+      const std::uint32_t row = place.d;
+      Emit(std::move(place));
+      return row;
     }
     case Operand::Kind::kSpecial: {
       const auto found = kSpecials.find(operand.symbol);
@@ -184,11 +204,29 @@ Status Decoder::Rows(const Instruction& from, Op& op, std::size_t count) {
 void Decoder::Emit(Op op) {
   op.guard = guard_;
   op.guard_negated = guard_negated_;
+  if (op.source == nullptr) op.source = source_;
   program_->ops.push_back(std::move(op));
+}
+void Decoder::EmitWithFrame(Op op) {
+  frame_ops_.push_back(program_->ops.size());
+  Emit(std::move(op));
+}
+void Decoder::EmitWithRows(Op op) {
+  row_ops_.push_back(program_->ops.size());
+  Emit(std::move(op));
+}
+void Decoder::BranchAround(const Instruction& from) {
+  if (guard_ < 0) return;
+  Op skip;
+  skip.control = Control::kBranch;
+  skip.immediate = static_cast<std::uint64_t>(&from - body_->instructions.data()) + 1;
+  Emit(std::move(skip));
+  program_->ops.back().guard_negated = !guard_negated_;
+  guard_ = -1;
 }
 
 Status Decoder::DecodeOne(const Instruction& from, Op& op) {
-  op.source = &from;
+  op.source = source_ = &from;
   guard_ = from.guard < 0 ? -1 : static_cast<std::int32_t>(predicate_base_) + from.guard;
   guard_negated_ = from.guard_negated;
   op.guard = guard_;
@@ -219,19 +257,12 @@ Status Decoder::DecodeOne(const Instruction& from, Op& op) {
   return rule->decode(*this, from, op);
 }
 
-Status Decoder::DecodeBody(const ptx::Kernel& body) {
-  ACCELMESH_RETURN_IF_ERROR(body.unsupported);
-  body_ = &body;
-  register_rows_.assign(body.registers, kNoRow);
-  predicate_base_ = program_->predicates;
-  program_->predicates += body.predicates;
-  frame_ = static_cast<std::uint32_t>(AlignUp(program_->local_bytes, 64));
-  program_->local_bytes = frame_ + body.local_bytes;
-  if (program_->local_bytes > kLocalBytesMax) {
-    return {Code::kUnsupported, "kernel " + kernel_.name, "it needs more local memory than there is"};
-  }
-  return_row_ = body.is_function ? program_->rows++ : kNoRow;
+Status Decoder::DecodeInstructions(const ptx::Kernel& body) {
   const std::size_t first = program_->ops.size();
+  static const Instruction kNowhere{};
+  source_ = body.instructions.empty() ? &kNowhere : body.instructions.data();
+  guard_ = -1;
+  if (body.is_function && graph_.has_cycles()) EmitWithFrame(StackCheck(program_->frame_row, *source_));
   std::vector<std::uint32_t> op_at(body.instructions.size() + 1);
   for (std::size_t i = 0; i < body.instructions.size(); ++i) {
     op_at[i] = static_cast<std::uint32_t>(program_->ops.size());
@@ -239,19 +270,19 @@ Status Decoder::DecodeBody(const ptx::Kernel& body) {
     Op op;
     const Status decoded = DecodeOne(from, op);
     if (!decoded.ok()) {
-      if (decoded.text().find(from.text) != std::string::npos) return decoded;
+      if (decoded.where().find("ptx line") != std::string::npos) return decoded;
       return Refuse(from, decoded.text().c_str());
     }
-    program_->ops.push_back(std::move(op));
+    // What is all said by the ops in front of it has none of its own.
+    if (op.handler != nullptr || op.control != Control::kNone) program_->ops.push_back(std::move(op));
     if (program_->rows > kRowsMax) return Refuse(from, "too many registers and constants");
   }
   // Running off the end is a return.
   op_at.back() = static_cast<std::uint32_t>(program_->ops.size());
-  static const Instruction kEnd{};
   Op end;
   end.control = body.is_function ? Control::kReturn : Control::kExit;
   end.a = return_row_;
-  end.source = &kEnd;
+  end.source = &kNowhere;
   program_->ops.push_back(std::move(end));
   for (std::size_t i = first; i < program_->ops.size(); ++i) {
     Op& op = program_->ops[i];
@@ -262,38 +293,114 @@ Status Decoder::DecodeBody(const ptx::Kernel& body) {
   return Status::Ok();
 }
 
-const Decoder::Function* Decoder::FindFunction(std::string_view name) const {
-  const auto found = functions_.find(name);
-  return found == functions_.end() ? nullptr : &found->second;
+// Of all frames, as one begins where another ends: what their variables need, and what a lane's memory has.
+std::uint32_t Decoder::FrameAlignment() const {
+  std::uint64_t alignment = 16;
+  const auto raise = [&alignment](const ptx::Kernel& body) {
+    for (const ptx::Variable& variable : body.variables) {
+      if (variable.space != ptx::Space::kShared) alignment = std::max(alignment, variable.alignment);
+    }
+    for (const std::vector<ptx::Parameter>* list : {&body.results, &body.parameters}) {
+      for (const ptx::Parameter& parameter : *list) alignment = std::max<std::uint64_t>(alignment, parameter.alignment);
+    }
+  };
+  raise(kernel_);
+  for (const std::uint32_t index : graph_.functions()) raise(module_.functions[index]);
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(alignment, sizeof(Chunk)));
+}
+
+// Now that the body's rows and variables are known: where they are kept, and where the frame ends.
+void Decoder::CompleteFrame(const ptx::Kernel& body) {
+  std::uint64_t bytes = body.local_bytes;
+  if (!row_ops_.empty()) {
+    std::vector<std::uint32_t> kept{return_row_};
+    for (const std::uint32_t row : register_rows_) {
+      if (row != kNoRow) kept.push_back(row);
+    }
+    const auto rows = static_cast<std::uint32_t>(kept.size());
+    for (std::uint32_t p = 0; p < body.predicates; ++p) kept.push_back(predicate_base_ + p);
+    const std::uint64_t at = AlignUp(bytes, 8);
+    for (const std::size_t index : row_ops_) {
+      Op& op = program_->ops[index];
+      op.immediate = at;
+      op.b = rows;
+      op.targets = kept;
+    }
+    bytes = at + 8ull * rows + body.predicates;
+  }
+  const std::uint32_t index =
+      body.is_function ? static_cast<std::uint32_t>(&body - module_.functions.data()) : kKernelFrame;
+  frame_bytes_[index] = static_cast<std::uint32_t>(AlignUp(bytes, frame_alignment_));
+  for (const std::size_t op : frame_ops_) program_->ops[op].immediate = frame_bytes_[index];
+}
+
+Status Decoder::DecodeBody(const ptx::Kernel& body, std::uint32_t return_row) {
+  ACCELMESH_RETURN_IF_ERROR(body.unsupported);
+  body_ = &body;
+  register_rows_.assign(body.registers, kNoRow);
+  predicate_base_ = program_->predicates;
+  program_->predicates += body.predicates;
+  return_row_ = return_row;
+  frame_ops_.clear();
+  row_ops_.clear();
+  const std::size_t first = program_->ops.size();
+  Status decoded = DecodeInstructions(body);
+  if (!decoded.ok()) {
+    program_->ops.resize(first);
+    return decoded;
+  }
+  CompleteFrame(body);
+  return Status::Ok();
+}
+
+Result<const Decoder::Function*> Decoder::FindFunction(const Instruction& from, std::string_view name) {
+  const std::uint32_t index = module_.function.find(name)->second;
+  const auto found = functions_.find(index);
+  if (found == functions_.end()) return Refuse(from, "a function that the kernel does not reach");
+  ACCELMESH_RETURN_IF_ERROR(found->second.status);
+  if (body_->is_function)
+    named_calls_.emplace_back(static_cast<std::uint32_t>(body_ - module_.functions.data()), index);
+  return &found->second;
 }
 
 // Callees come before callers: lanes inside of a call have lower pcs than lanes that have passed it, run first, and so
-// meet them again behind it.
-Status Decoder::DecodeFunctions(const ptx::Kernel& body, std::uint32_t depth) {
-  for (const std::string_view name : body.called) {
-    const auto index = module_.function.find(name);
-    if (index == module_.function.end() || functions_.contains(name)) continue;
-    const ptx::Kernel& function = module_.functions[index->second];
-    if (std::find(calling_.begin(), calling_.end(), name) != calling_.end()) {
-      return {Code::kUnsupported, "kernel " + kernel_.name,
-              "device function " + function.name + " calls itself; recursion is not supported"};
-    }
-    if (depth >= kCallDepthMax) {
-      return {Code::kUnsupported, "kernel " + kernel_.name,
-              "calls nest deeper than " + std::to_string(kCallDepthMax) + " at device function " + function.name};
-    }
-    calling_.push_back(name);
-    ACCELMESH_RETURN_IF_ERROR(DecodeFunctions(function, depth + 1));
-    calling_.pop_back();
-    Function made;
-    made.body = &function;
-    made.entry = static_cast<std::uint32_t>(program_->ops.size());
-    ACCELMESH_RETURN_IF_ERROR(DecodeBody(function));
-    made.frame = frame_;
-    made.return_row = return_row_;
-    functions_.emplace(name, made);
+// meet them again behind it. A function that cannot be decoded fails those that call it by name; one that only a
+// pointer may lead to fails when it is called.
+void Decoder::DecodeFunctions() {
+  for (const std::uint32_t index : graph_.functions()) {
+    Function& function = functions_[index];
+    function.index = index;
+    function.body = &module_.functions[index];
+    function.return_row = program_->rows++;
   }
-  return Status::Ok();
+  for (const std::uint32_t index : graph_.functions()) {
+    Function& function = functions_[index];
+    function.entry = static_cast<std::uint32_t>(program_->ops.size());
+    function.status = DecodeBody(*function.body, function.return_row);
+  }
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (const auto& [caller, callee] : named_calls_) {
+      Function& function = functions_[caller];
+      if (!function.status.ok() || functions_[callee].status.ok()) continue;
+      function.status = functions_[callee].status;
+      changed = true;
+    }
+  }
+}
+
+// All functions have their places: calls learn where to go.
+void Decoder::LinkCalls() {
+  for (Op& op : program_->ops) {
+    if (op.control == Control::kCall) op.immediate = functions_.at(static_cast<std::uint32_t>(op.immediate)).entry;
+  }
+  for (const std::uint32_t index : module_.addressed) {
+    const auto found = functions_.find(index);
+    if (found == functions_.end()) continue;
+    const Function& function = found->second;
+    program_->entries.push_back({module_.FunctionAddress(index), function.entry, function.return_row,
+                                 function.status.ok() ? std::string() : function.status.ToString()});
+  }
 }
 
 Status Decoder::Run() {
@@ -306,9 +413,19 @@ Status Decoder::Run() {
   program_->dynamic_shared_at =
       static_cast<std::uint32_t>(AlignUp(kernel_.static_shared_bytes, kernel_.dynamic_shared_alignment));
   ACCELMESH_RETURN_IF_ERROR(kernel_.unsupported);
-  ACCELMESH_RETURN_IF_ERROR(DecodeFunctions(kernel_, 0));
+  if (!graph_.functions().empty()) program_->frame_row = program_->rows++;
+  frame_alignment_ = FrameAlignment();
+  DecodeFunctions();
   program_->entry = static_cast<std::uint32_t>(program_->ops.size());
-  return DecodeBody(kernel_);
+  ACCELMESH_RETURN_IF_ERROR(DecodeBody(kernel_, kNoRow));
+  LinkCalls();
+  program_->has_circular_calls = graph_.has_cycles();
+  const std::uint64_t local = graph_.LongestWay(frame_bytes_, frame_bytes_[kKernelFrame]);
+  if (local > kLocalBytesMax) {
+    return {Code::kUnsupported, "kernel " + kernel_.name, "it needs more local memory than there is"};
+  }
+  program_->local_bytes = static_cast<std::uint32_t>(local);
+  return Status::Ok();
 }
 
 Result<std::unique_ptr<DecodedKernel>> Decode(const ptx::Module& module, const ptx::Kernel& kernel,

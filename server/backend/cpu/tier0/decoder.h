@@ -1,9 +1,10 @@
 // From instructions to operations. Private to this folder: each source file brings a table of its opcodes.
 //
-// A kernel's program holds the device functions that it reaches, each once, with registers and a local frame of its
-// own. That is enough because calls that lead back to a function already called are refused (decode.cpp).
+// A kernel's program holds the device functions that it reaches, each once, with registers of its own. How they are
+// called and where their frames lie is told in call.cpp.
 #pragma once
 
+#include "server/backend/cpu/tier0/call_graph.h"
 #include "server/backend/cpu/tier0/warp.h"
 
 namespace accelmesh::tier0 {
@@ -25,11 +26,13 @@ const RuleTable& BitRules();
 const RuleTable& MemoryRules();
 const RuleTable& CallRules();
 const RuleTable& LaneRules();
+// call.cpp, for decode.cpp: what a function begins with where calls go in circles.
+Op StackCheck(std::uint32_t frame_row, const ptx::Instruction& source);
 
 class Decoder {
  public:
   Decoder(const ptx::Module& module, const ptx::Kernel& kernel, const SymbolLookup& symbols, Program* program)
-      : module_(module), kernel_(kernel), symbols_(symbols), program_(program) {}
+      : module_(module), kernel_(kernel), symbols_(symbols), program_(program), graph_(module, kernel) {}
   Status Run();
 
   // The row of a source operand; immediates, symbols and special registers get rows of their own. `type` says what a
@@ -45,30 +48,49 @@ class Decoder {
   Status Rows(const ptx::Instruction& from, Op& op, std::size_t count);
   // Puts an op in front of the one that is being decoded, under the same guard.
   void Emit(Op op);
+  // As Emit, once it is known how large the body's frame is: immediate becomes that.
+  void EmitWithFrame(Op op);
+  // As Emit, once it is known which rows the body has: SaveRows and RestoreRows (call.cpp) get them.
+  void EmitWithRows(Op op);
+  // Lanes that the guard of `from` excludes go on behind it; what is emitted next needs no guard.
+  void BranchAround(const ptx::Instruction& from);
 
   Status Refuse(const ptx::Instruction& from, const char* why) const;
   // Whether an opcode has the modifier; the last part is usually the type.
   static bool Has(const ptx::Instruction& from, std::string_view modifier);
   static ptx::Type LastType(const ptx::Instruction& from);
 
-  // The address of what a symbol or variable operand names, without the operand's offset.
+  // The address of what a symbol or variable operand names, without the operand's offset; of what is kLocal, the offset
+  // in the frame.
   Result<std::uint64_t> Address(const ptx::Operand& operand, ptx::Space* space);
   const ptx::Kernel& body() const { return *body_; }
+  // The row that says where the frame of the body begins.
+  std::uint32_t FrameRow() { return body_->is_function ? program_->frame_row : Constant(0); }
+  // The row that a call moves on from frame to frame; also in the kernel, whose own frame is known to begin at 0.
+  std::uint32_t moving_frame_row() const { return program_->frame_row; }
   // Of the function that is being decoded; kNoRow in the kernel.
   std::uint32_t return_row() const { return return_row_; }
+  const CallGraph& graph() const { return graph_; }
 
   struct Function {
+    std::uint32_t index = 0;  // in Module::functions
     const ptx::Kernel* body = nullptr;
     std::uint32_t entry = 0;
-    std::uint32_t frame = 0;
     std::uint32_t return_row = 0;
+    Status status;  // why it cannot be run, if so
   };
-  // Null if no function of that name has a body.
-  const Function* FindFunction(std::string_view name) const;
+  // Whether the module has a function of that name, with a body.
+  bool IsFunction(std::string_view name) const { return module_.function.contains(name); }
+  // Fails as the function does.
+  Result<const Function*> FindFunction(const ptx::Instruction& from, std::string_view name);
 
  private:
-  Status DecodeFunctions(const ptx::Kernel& body, std::uint32_t depth);
-  Status DecodeBody(const ptx::Kernel& body);
+  void DecodeFunctions();
+  Status DecodeBody(const ptx::Kernel& body, std::uint32_t return_row);
+  Status DecodeInstructions(const ptx::Kernel& body);
+  void CompleteFrame(const ptx::Kernel& body);
+  std::uint32_t FrameAlignment() const;
+  void LinkCalls();
   Status DecodeOne(const ptx::Instruction& from, Op& op);
   std::uint32_t RegisterRow(std::uint32_t index);
   std::uint32_t SpecialRow(Special special);
@@ -79,16 +101,21 @@ class Decoder {
   Program* program_;
   std::unordered_map<std::uint64_t, std::uint32_t> constants_;
   std::unordered_map<int, std::uint32_t> special_rows_;
-  std::unordered_map<std::string_view, Function> functions_;
-  std::vector<std::string_view> calling_;  // names on the way to the function being decoded
+  CallGraph graph_;
+  std::unordered_map<std::uint32_t, Function> functions_;  // by index
+  std::unordered_map<std::uint32_t, std::uint32_t> frame_bytes_;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> named_calls_;  // caller, callee
+  std::uint32_t frame_alignment_ = 0;
   std::uint32_t sink_row_ = kNoRow;
   std::uint32_t carry_row_ = kNoRow;
 
   // Of the body that is being decoded.
   const ptx::Kernel* body_ = nullptr;
+  const ptx::Instruction* source_ = nullptr;
   std::vector<std::uint32_t> register_rows_;
   std::uint32_t predicate_base_ = 0;
-  std::uint32_t frame_ = 0;
+  std::vector<std::size_t> frame_ops_;  // in Program::ops
+  std::vector<std::size_t> row_ops_;
   std::uint32_t return_row_ = kNoRow;
   std::int32_t guard_ = -1;
   bool guard_negated_ = false;

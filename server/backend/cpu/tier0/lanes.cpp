@@ -34,8 +34,10 @@ Status ExitRule(Decoder& /*decoder*/, const Instruction& /*from*/, Op& op) {
   op.control = Control::kExit;
   return Status::Ok();
 }
+// trap; brkpt; A breakpoint that no debugger takes ends the kernel, too.
 void Trap(Warp& warp, const Op& op, std::uint32_t mask) {
-  RaiseFault(warp, op, FirstLane(mask), kDeviceLaunchFailed, "trap");
+  RaiseFault(warp, op, FirstLane(mask), kDeviceLaunchFailed,
+             op.source->opcode[0] == "brkpt" ? "breakpoint without a debugger" : "trap");
 }
 Status TrapRule(Decoder& /*decoder*/, const Instruction& /*from*/, Op& op) {
   op.handler = Trap;
@@ -262,6 +264,7 @@ const RuleTable& LaneRules() {
                                 {"ret", {ReturnRule, "uni"}},
                                 {"exit", {ExitRule, ""}},
                                 {"trap", {TrapRule, ""}},
+                                {"brkpt", {TrapRule, ""}},
                                 {"bar", {BarrierRule, kBarrier}},
                                 {"barrier", {BarrierRule, kBarrier}},
                                 {"shfl", {ShuffleRule, "sync up down bfly idx"}},

@@ -339,7 +339,12 @@ Status AccessSpace(Decoder& decoder, const Instruction& from, const Operand& add
   if (address.kind == Operand::Kind::kSymbol || address.kind == Operand::Kind::kVariable) {
     Space space{};
     ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t value, decoder.Address(address, &space));
-    op.a = decoder.Constant(value);
+    if (space == Space::kLocal) {
+      op.a = decoder.FrameRow();
+      op.immediate += value;
+    } else {
+      op.a = decoder.Constant(value);
+    }
     // Parameters of calls and of device functions live in local memory. A symbol says itself where it lies.
     if (generic || (op.space == Space::kParam && space == Space::kLocal)) op.space = space;
     if (op.space != space) return decoder.Refuse(from, "the symbol is not in this state space");
@@ -514,7 +519,8 @@ bool InsideBlock(const Warp& warp, std::uint64_t address, std::uint64_t bytes) {
     return offset < size && bytes <= size - offset;
   };
   return inside(s.shared_base(), s.shared_bytes) || inside(s.local_base(), s.local_bytes) ||
-         inside(s.launch->arguments.data(), s.launch->arguments.size());
+         inside(s.launch->arguments.data(), s.launch->arguments.size()) ||
+         inside(s.launch->workspace.data(), s.launch->workspace.size());
 }
 
 const RuleTable& MemoryRules() {

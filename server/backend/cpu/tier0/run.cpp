@@ -2,6 +2,7 @@
 #include <xmmintrin.h>
 
 #include <algorithm>
+#include <cstdio>
 
 #include "server/backend/cpu/tier0/warp.h"
 
@@ -10,10 +11,13 @@ namespace {
 
 // A lane group may jump back this often while others of its warp wait; then they get a turn (intra-warp spin locks).
 constexpr std::uint32_t kGroupBackEdges = 1024;
-// A warp may, until another warp of the block gets a turn (spinning on what that one writes).
+// A warp may, until another warp of the block gets a turn (spinning on what that one writes), or another block. A call
+// counts as a jump back.
 constexpr std::uint32_t kWarpBackEdges = 4096;
-// Back edges between looks at the cancel flag and the two limits above. A power of two.
-constexpr std::uint32_t kCheckEvery = 256;
+// The same where blocks wait for one another.
+constexpr std::uint32_t kCooperativeBackEdges = 64;
+// Back edges between looks at the cancel flag and the limits above. A power of two.
+constexpr std::uint32_t kCheckEvery = 64;
 
 std::uint32_t GuardMask(const Warp& warp, const Op& op, std::uint32_t mask) {
   if (op.guard < 0) return mask;
@@ -241,6 +245,29 @@ void Scatter(Warp& warp, std::size_t group, Target target) {
   }
 }
 
+// Sends the lanes of a group to the functions whose addresses row a holds.
+void CallIndirect(Warp& warp, std::size_t g, const Op& op) {
+  const std::vector<Entry>& entries = warp.block->program->entries;
+  const std::uint32_t back = warp.groups[g].pc + 1;
+  std::uint32_t targets[kLanes] = {};
+  for (std::uint32_t m = warp.groups[g].mask; m != 0; m &= m - 1) {
+    const std::uint32_t l = FirstLane(m);
+    const std::uint64_t address = warp.r[op.a].lane[l];
+    const auto entry = std::lower_bound(entries.begin(), entries.end(), address,
+                                        [](const Entry& one, std::uint64_t wanted) { return one.address < wanted; });
+    if (entry == entries.end() || entry->address != address) {
+      char text[80];
+      std::snprintf(text, sizeof(text), "call of address 0x%llx, where no function of this kind is",
+                    static_cast<unsigned long long>(address));
+      return RaiseFault(warp, op, l, kDeviceInvalidPc, text);
+    }
+    if (!entry->refusal.empty()) return RaiseFault(warp, op, l, kDeviceNotSupported, entry->refusal);
+    targets[l] = entry->pc;
+    warp.r[entry->return_row].lane[l] = back;
+  }
+  Scatter(warp, g, [&targets](std::uint32_t l) { return targets[l]; });
+}
+
 // A control operation of lanes that are a group of their own, at its pc. Whether the warp ends its turn.
 bool Step(Warp& warp, std::size_t g, const Op& op) {
   const std::uint32_t pc = warp.groups[g].pc;
@@ -264,7 +291,12 @@ bool Step(Warp& warp, std::size_t g, const Op& op) {
     case Control::kReturn:
       Scatter(warp, g, [&](std::uint32_t l) { return static_cast<std::uint32_t>(warp.r[op.a].lane[l]); });
       break;
-    case Control::kYield: ++warp.groups[g].pc; return true;
+    case Control::kCallIndirect: CallIndirect(warp, g, op); break;
+    case Control::kYield:
+      // Lanes that sleep give the turn to the other lanes of their warp as well.
+      ++warp.groups[g].pc;
+      Rotate(warp);
+      return true;
     case Control::kNone:
     case Control::kBranch: break;
   }
@@ -288,16 +320,16 @@ bool ReleaseStuckLanes(Warp& warp) { return ReleaseLanes(warp, true); }
 
 void RunWarp(Warp& warp) {
   const Op* ops = warp.block->program->ops.data();
+  const std::uint32_t back_edges_max = warp.block->launch->cooperative ? kCooperativeBackEdges : kWarpBackEdges;
   std::uint32_t back_edges = 0;
-  std::uint32_t turn = 0;  // back edges since another group had the turn
   bool check = false;
   while (true) {
     if (check && Cancelled(warp)) warp.faulted = true;
     if (warp.faulted) return;
     check = false;
-    if (back_edges >= kWarpBackEdges && CountLanes(warp.alive) != warp.block->alive_lanes) return;
-    if (turn >= kGroupBackEdges) {
-      turn = 0;
+    if (back_edges >= back_edges_max) return;
+    if (warp.turn >= kGroupBackEdges) {
+      warp.turn = 0;
       Rotate(warp);
     }
     const int picked = warp.groups.empty() ? -1 : PickGroup(warp);
@@ -331,8 +363,9 @@ void RunWarp(Warp& warp) {
         break;
       }
       const auto target = static_cast<std::uint32_t>(op.immediate);
-      if (op.control == Control::kBranchIndexed || (op.control == Control::kBranch && target <= pc)) {
-        ++turn;
+      if (op.control == Control::kBranchIndexed || op.control == Control::kCall ||
+          op.control == Control::kCallIndirect || (op.control == Control::kBranch && target <= pc)) {
+        ++warp.turn;
         check = (++back_edges & (kCheckEvery - 1)) == 0;
       }
       if (op.control == Control::kBranch && mask == group_mask) {

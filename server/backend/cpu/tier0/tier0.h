@@ -13,20 +13,27 @@
 #include <string>
 #include <vector>
 
+#include "protocol/base/clock.h"
 #include "server/backend/cpu/ptx/module.h"
+#include "server/backend/cpu/tier0/host_pages.h"
 #include "server/device.h"
 
 namespace accelmesh::tier0 {
 
-// Which addresses a kernel may touch: the window, in chunks of 2 MiB that the device marks as it gives memory out.
+// Which addresses a kernel may touch: the window, in chunks of 2 MiB that the device marks as it gives memory out, and
+// pages of host memory.
 class MemoryMap {
  public:
   static constexpr unsigned kChunkShift = 21;
   void Reset(std::uint64_t base, std::uint64_t bytes);
   void Allow(std::uint64_t address, std::uint64_t bytes);
+  // Host memory outside of the window: whole pages. False if there is no memory for what is to be remembered.
+  bool AllowHost(std::uint64_t address, std::uint64_t bytes) { return host_.Set(address, bytes, true); }
+  void DenyHost(std::uint64_t address, std::uint64_t bytes) { host_.Set(address, bytes, false); }
   bool Allowed(std::uint64_t address, std::uint64_t bytes) const {
     const std::uint64_t offset = address - base_;
-    if (offset >= bytes_ || bytes > bytes_ - offset) return false;
+    if (offset >= bytes_ || bytes > bytes_ - offset) [[unlikely]]
+      return host_.Has(address, bytes);
     return Marked(offset >> kChunkShift) && Marked((offset + bytes - 1) >> kChunkShift);
   }
 
@@ -37,6 +44,7 @@ class MemoryMap {
   std::uint64_t base_ = 0;
   std::uint64_t bytes_ = 0;
   std::unique_ptr<std::atomic<std::uint64_t>[]> words_;
+  HostPages host_;
 };
 
 struct Fault {
@@ -62,6 +70,11 @@ using SymbolLookup = std::function<std::uint64_t(std::string_view)>;
 Result<std::unique_ptr<DecodedKernel>> Decode(const ptx::Module& module, const ptx::Kernel& kernel,
                                               const SymbolLookup& symbols);
 
+class Heap;
+
+// CUDA's limit of a thread's stack, unless the program sets it (cudaLimitStackSize).
+inline constexpr std::uint32_t kStackBytesDefault = 1024;
+
 struct GridLaunch {
   const DecodedKernel* kernel = nullptr;
   const MemoryMap* memory = nullptr;
@@ -69,8 +82,15 @@ struct GridLaunch {
   Dim3 block;
   std::uint32_t dynamic_shared_bytes = 0;
   ByteView arguments;
-  std::atomic<bool>* cancel = nullptr;                     // polled; true ends the block quietly
-  std::function<void(std::string_view)>* print = nullptr;  // what device printf wrote
+  std::atomic<bool>* cancel = nullptr;                        // polled; true ends the block quietly
+  std::function<void(std::string_view)>* print = nullptr;     // what device printf wrote
+  std::function<void(std::string_view)>* complain = nullptr;  // what a failed assertion says, a line each
+  std::uint32_t stack_bytes = kStackBytesDefault;             // bounds calls that go in circles
+  Heap* heap = nullptr;                                       // of malloc and free; null: malloc gives nothing
+  // Blocks wait for one another (grid.sync): slices are short. `workspace` is theirs to meet in, as the driver gives
+  // it.
+  bool cooperative = false;
+  MutableByteView workspace;
 };
 
 // Scratch that a thread keeps between blocks.
@@ -87,5 +107,15 @@ class BlockContext {
 
 // Runs one block to completion on this thread. The fault, if the kernel committed one.
 std::optional<Fault> RunBlock(const GridLaunch& launch, std::uint64_t block_index, BlockContext& context);
+
+// The same in slices, so that blocks which wait for one another make progress on any number of threads. `launch` must
+// live until the block is done; any thread may run the next slice.
+std::optional<Fault> BeginBlock(const GridLaunch& launch, std::uint64_t block_index, BlockContext& context);
+struct Slice {
+  bool done = false;
+  std::optional<Fault> fault;  // then done, too
+};
+// At least one round over the warps, and more until `until`.
+Slice RunSlice(BlockContext& context, Clock::time_point until);
 
 }  // namespace accelmesh::tier0

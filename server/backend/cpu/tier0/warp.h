@@ -23,6 +23,7 @@ enum class Control : std::uint8_t {
   kBranch,         // to immediate
   kBranchIndexed,  // to targets[a]
   kCall,           // to immediate; row d keeps where to return to
+  kCallIndirect,   // to the function whose address is in row a
   kReturn,         // to row a
   kExit,
   kBarrier,   // of the block
@@ -55,7 +56,7 @@ struct alignas(64) Op {
   bool pairs = false;             // meets lanes at other ops of its kind, too (bar.warp.sync)
 
   std::uint32_t rows[8] = {};          // registers of a vector access
-  std::vector<std::uint32_t> targets;  // of a table of branches; of copies between frames
+  std::vector<std::uint32_t> targets;  // of a table of branches; meaning belongs to the handler
   const ptx::Instruction* source = nullptr;
 };
 
@@ -84,7 +85,17 @@ enum class Special : std::uint8_t {
   kNsmid,
   kGridid,
   kDynamicShared,
-  kTotalShared
+  kTotalShared,
+  kWorkspaceLow,  // the address of GridLaunch::workspace
+  kWorkspaceHigh
+};
+
+// A function that a pointer may lead to.
+struct Entry {
+  std::uint64_t address = 0;
+  std::uint32_t pc = 0;
+  std::uint32_t return_row = 0;
+  std::string refusal;  // why it cannot run, if so
 };
 
 struct Program {
@@ -94,8 +105,11 @@ struct Program {
   std::uint32_t entry = 0;  // the kernel's first op
   std::uint32_t rows = 0;
   std::uint32_t predicates = 0;
-  std::uint32_t local_bytes = 0;                                   // of a lane
-  std::uint32_t dynamic_shared_at = 0;                             // behind everything static
+  std::uint32_t local_bytes = 0;  // of a lane; the stack of circular calls comes on top
+  bool has_circular_calls = false;
+  std::uint32_t frame_row = kNoRow;     // where the running function's frame begins; the kernel's begins at 0
+  std::vector<Entry> entries;           // by address
+  std::uint32_t dynamic_shared_at = 0;  // behind everything static
   std::vector<std::pair<std::uint32_t, std::uint64_t>> constants;  // row, value
   std::vector<std::pair<std::uint32_t, Special>> specials;
 };
@@ -121,6 +135,7 @@ struct Warp {
   std::uint32_t index = 0;
   std::uint32_t alive = 0;
   std::uint32_t preferred = 0;  // lanes whose turn it is; 0: the lowest pc's
+  std::uint32_t turn = 0;       // back edges since another group had the turn
   std::vector<Group> groups;
   bool faulted = false;
 };
@@ -143,7 +158,8 @@ struct tier0::BlockContext::State {
   std::vector<Row> rows;
   std::vector<std::uint32_t> predicates;
   std::vector<Chunk> shared;
-  std::vector<Chunk> local;
+  std::unique_ptr<Chunk[]> local;  // never cleared: pages that no lane touches are never there
+  std::size_t local_chunks = 0;
   std::vector<Warp> warps;
   Barrier barriers[16];
   const GridLaunch* launch = nullptr;
@@ -157,10 +173,11 @@ struct tier0::BlockContext::State {
   std::uint32_t alive_lanes = 0;
   std::uint64_t block_index = 0;
   Dim3 block_id;
+  std::uint32_t rounds = 0;  // over the warps
   std::optional<Fault> fault;
 
   std::uint8_t* shared_base() { return shared.empty() ? nullptr : shared.front().bytes; }
-  std::uint8_t* local_base() { return local.empty() ? nullptr : local.front().bytes; }
+  std::uint8_t* local_base() { return local == nullptr ? nullptr : local[0].bytes; }
 };
 }  // namespace accelmesh
 
@@ -212,11 +229,13 @@ inline __attribute__((always_inline)) void ForLanes(std::uint32_t mask, Body bod
 inline std::uint32_t FirstLane(std::uint32_t mask) { return static_cast<std::uint32_t>(std::countr_zero(mask)); }
 inline std::uint32_t CountLanes(std::uint32_t mask) { return static_cast<std::uint32_t>(std::popcount(mask)); }
 
+// The index in its block of a lane's thread.
+Dim3 ThreadOf(const Warp& warp, std::uint32_t lane);
 // run.cpp, for block.cpp. Runs a warp until no group of it is ready or its turn is over.
 void RunWarp(Warp& warp);
 // Lets lanes go that wait for lanes of their warp which cannot come, because nobody of the block can run. Whether any.
 bool ReleaseStuckLanes(Warp& warp);
-// memory.cpp, for call.cpp: whether an address lies in memory of this block that generic addresses reach.
+// memory.cpp, for runtime_calls.cpp: whether an address lies in memory of this block that generic addresses reach.
 bool InsideBlock(const Warp& warp, std::uint64_t address, std::uint64_t bytes);
 
 }  // namespace accelmesh::tier0

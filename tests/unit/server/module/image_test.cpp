@@ -158,5 +158,30 @@ TEST(Image, EveryPrefixAndManyMutations) {
   }
 }
 
+// What a driver would choose from: the newest PTX, and machine code of the same major version that is not newer.
+TEST(ExtractParts, ChoosesWhatADeviceCouldRun) {
+  const std::string padded(
+      "\x7f"
+      "ELF\0machine\0code",
+      17);
+  const Bytes image = Container({{1, 70, "ptx 70"},
+                                 {1, 80, "ptx 80", kZstd},
+                                 {1, 90, "ptx 90"},
+                                 {1, 86, "ptx 86a", kArch},
+                                 {2, 75, "elf 75"},
+                                 {2, 80, padded, kLz4},
+                                 {2, 86, "elf 86"},
+                                 {2, 89, "elf 89"}});
+  const auto parts = ExtractParts(image, 86);
+  ASSERT_TRUE(parts.ok());
+  std::vector<std::string> chosen;
+  for (const ImagePart& part : *parts) chosen.push_back((part.is_ptx ? "P:" : "E:") + part.bytes);
+  EXPECT_EQ(chosen.size(), 3u);
+  EXPECT_EQ(chosen[0], "E:" + padded) << "whole, with its zeros";
+  EXPECT_EQ(chosen[1].substr(0, 8), "E:elf 86");
+  EXPECT_EQ(chosen[2], "P:ptx 80");
+  EXPECT_TRUE(ExtractParts(Container({{1, 90, "ptx 90"}}), 80)->empty());
+}
+
 }  // namespace
 }  // namespace accelmesh

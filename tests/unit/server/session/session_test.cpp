@@ -2,96 +2,12 @@
 #include "server/session/session.h"
 
 #include <gtest/gtest.h>
-#include <poll.h>
+#include <sys/mman.h>
 
-#include "tests/fuzz/fake_session.h"
+#include "tests/unit/server/session/session_fixture.h"
 
 namespace accelmesh {
 namespace {
-
-using fuzz::CheckingBackend;
-using fuzz::ScriptChannel;
-
-constexpr std::uint64_t kBase = 0x200000000000;
-
-class SessionTest : public ::testing::Test {
- protected:
-  using Step = std::function<void(ScriptChannel&)>;
-
-  // A frame of one record, numbered by itself.
-  template <typename T>
-  static Bytes Frame(std::uint64_t sequence, const T& body, ByteView payload = {}) {
-    return FrameOf(sequence, static_cast<std::uint16_t>(CommandTraits<T>::kId), AsBytes(body), payload);
-  }
-  static Bytes FrameOf(std::uint64_t sequence, std::uint16_t command, ByteView body, ByteView payload) {
-    FrameHeaderValue header;
-    header.records = 1;
-    header.first_sequence = sequence;
-    RecordHeaderValue record;
-    record.bytes = static_cast<std::uint32_t>(RecordBytes(body.size(), payload.size()));
-    record.body_bytes = static_cast<std::uint32_t>(body.size());
-    record.payload_bytes = static_cast<std::uint32_t>(payload.size());
-    record.command = command;
-    Bytes frame;
-    for (const ByteView part : {AsBytes(header), AsBytes(record), body, payload}) {
-      frame.insert(frame.end(), part.begin(), part.end());
-    }
-    frame.resize(sizeof(header) + record.bytes);
-    return frame;
-  }
-  static Bytes OpenFrame(std::uint64_t sequence, std::uint64_t base = kBase, std::uint64_t bytes = limits::kGiB) {
-    flatbuffers::FlatBufferBuilder builder;
-    builder.Finish(wire::CreateOpenSession(builder, base, bytes));
-    return FrameOf(sequence, static_cast<std::uint16_t>(CommandId::kOpenSession),
-                   {builder.GetBufferPointer(), builder.GetSize()}, {});
-  }
-
-  // The commands after the opening, numbered in order.
-  template <typename T>
-  void Post(const T& body, ByteView payload = {}) {
-    const Bytes frame = Frame(++sequence_, body, payload);
-    Do([frame](ScriptChannel& c) { c.PushFrame(UpLane::kCommand, frame); });
-  }
-  template <typename T>
-  void PostSide(const T& body) {
-    const Bytes frame = Frame(++side_sequence_, body);
-    Do([frame](ScriptChannel& c) { c.PushFrame(UpLane::kSide, frame); });
-  }
-  void Open() {
-    sequence_ = 1;
-    Do([](ScriptChannel& c) { c.PushFrame(UpLane::kCommand, OpenFrame(1)); });
-  }
-  void Do(Step step) { steps_.push_back(std::move(step)); }
-  void Check(std::function<void()> check) {
-    Do([check = std::move(check)](ScriptChannel&) { check(); });
-  }
-  void WaitForAnswers(std::size_t count) {
-    Do([count](ScriptChannel& c) {
-      for (int i = 0; i < 2000 && c.frames_sent() < count; ++i) poll(nullptr, 0, 1);
-    });
-  }
-  Status Run() {
-    Session session(channel_, backend_);
-    return session.Run();
-  }
-  const wire::Down& Answer(std::size_t index) {
-    answers_ = channel_.sent();
-    return *flatbuffers::GetRoot<wire::Down>(answers_.at(index).data());
-  }
-
-  std::deque<Step> steps_;
-  CheckingBackend backend_;
-  ScriptChannel channel_{[this](ScriptChannel& c) {
-    if (steps_.empty()) return false;
-    const Step step = std::move(steps_.front());
-    steps_.pop_front();
-    step(c);
-    return true;
-  }};
-  std::uint64_t sequence_ = 0;
-  std::uint64_t side_sequence_ = 0;
-  std::vector<Bytes> answers_;
-};
 
 TEST_F(SessionTest, EndsWhenTheClientIsGone) {
   Open();
@@ -109,6 +25,69 @@ TEST_F(SessionTest, AWindowThatIsTakenIsRefusedAndAnotherAsked) {
   ASSERT_EQ(channel_.frames_sent(), 2u);
   EXPECT_EQ(Answer(0).code(), static_cast<std::uint16_t>(Code::kFull));
   EXPECT_EQ(Answer(1).code(), 0u);
+}
+
+TEST_F(SessionTest, HostMemoryIsMappedInItsWindowOnly) {
+  OpenWithHostWindow();
+  auto* word = reinterpret_cast<std::uint32_t*>(kHostBase + 4096);
+  Post(wire::HostMap(kHostBase + 4096, 8192, 0, HostMemory::kNobody, wire::HostMapKind::Twin));
+  const std::uint32_t value = 77;
+  Post(wire::HostWrite(kHostBase + 4096), AsBytes(value));
+  Post(wire::Fill(kHostBase + 4096, 0, 0, 8192, 1, 1, 1, 1, 0, 0));
+  Check([this, word] {
+    EXPECT_EQ(*word, 77u);
+    EXPECT_EQ(channel_.completed(0), 4u);
+    EXPECT_EQ(channel_.error(), 0u);
+  });
+  // Over it, beside the pages, outside.
+  for (const std::uint64_t address : {kHostBase + 8192, kHostBase + 100, kHostBase - 4096, kHostBase + kHostBytes}) {
+    Post(wire::HostMap(address, 4096, 0, HostMemory::kNobody, wire::HostMapKind::Twin));
+  }
+  Check([this] { EXPECT_EQ(channel_.error(), kDeviceInvalidValue); });
+  Post(wire::HostUnmap(kHostBase + 4096));
+  Post(wire::HostMap(kHostBase + 8192, 4096, 0, HostMemory::kNobody, wire::HostMapKind::Twin));
+  Check([] { EXPECT_EQ(*reinterpret_cast<std::uint32_t*>(kHostBase + 8192), 0u); });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+TEST_F(SessionTest, TwinsAreBoundedByTheMemoryOfTheDevices) {
+  OpenWithHostWindow();
+  const std::uint64_t most = CheckingBackend::kMemoryBytes;
+  Post(wire::HostMap(kHostBase, most, 0, HostMemory::kNobody, wire::HostMapKind::Twin));
+  Check([this] { EXPECT_EQ(channel_.error(), 0u); });
+  // What counts for a device's quota has that for its bound.
+  Post(wire::HostMap(kHostBase + most, most - 4096, 0, 0, wire::HostMapKind::Twin));
+  Post(wire::HostUnmap(kHostBase + most));
+  Post(wire::MemAlloc(kBase, most, 0, 0));
+  Check([this] { EXPECT_EQ(channel_.error(), 0u); });
+  Post(wire::HostMap(kHostBase + most, 4096, 0, 0, wire::HostMapKind::Twin));
+  Check([this] { EXPECT_EQ(channel_.error(), kDeviceOutOfMemory); });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+TEST_F(SessionTest, MoreTwinsThanMemoryAreRefused) {
+  OpenWithHostWindow();
+  Post(wire::HostMap(kHostBase, CheckingBackend::kMemoryBytes + 4096, 0, HostMemory::kNobody, wire::HostMapKind::Twin));
+  Check([this] { EXPECT_EQ(channel_.error(), kDeviceOutOfMemory); });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+TEST_F(SessionTest, AWriteOutsideOfHostMemoryEndsIt) {
+  OpenWithHostWindow();
+  Post(wire::HostMap(kHostBase, 4096, 0, HostMemory::kNobody, wire::HostMapKind::Twin));
+  const std::uint64_t value = 77;
+  Post(wire::HostWrite(kHostBase + 4092), AsBytes(value));
+  EXPECT_EQ(Run().code(), Code::kBadFrame);
+}
+
+TEST_F(SessionTest, AHostWindowThatIsTakenIsRefused) {
+  void* taken = ::mmap(reinterpret_cast<void*>(kHostBase + 4096), 4096, PROT_READ,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  ASSERT_NE(taken, MAP_FAILED);
+  OpenWithHostWindow();
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  EXPECT_EQ(Answer(0).code(), static_cast<std::uint16_t>(Code::kFull));
+  ::munmap(taken, 4096);
 }
 
 TEST_F(SessionTest, ReplaysAndGapsEndIt) {

@@ -32,9 +32,12 @@ TEST(WindowTest, CandidatesAreLargeAlignedAndApart) {
   for (const WindowCandidate& one : WindowCandidates()) {
     EXPECT_EQ(one.base % (2 * limits::kMiB), 0U);
     EXPECT_GE(one.bytes, 256 * limits::kGiB);
-    EXPECT_LT(one.base + one.bytes, std::uint64_t{1} << 47) << "user addresses of x86-64";
+    EXPECT_EQ(one.Host().base, one.base + one.bytes);
+    EXPECT_GE(one.Host().bytes, 64 * limits::kGiB);
+    EXPECT_LT(one.Host().base + one.Host().bytes, std::uint64_t{1} << 47) << "user addresses of x86-64";
     for (const WindowCandidate& other : WindowCandidates()) {
-      EXPECT_TRUE(&one == &other || one.base + one.bytes <= other.base || other.base + other.bytes <= one.base);
+      EXPECT_TRUE(&one == &other || one.Host().base + one.Host().bytes <= other.base ||
+                  other.Host().base + other.Host().bytes <= one.base);
     }
   }
 }

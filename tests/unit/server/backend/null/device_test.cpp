@@ -40,6 +40,7 @@ class RecordingSink final : public CompletionSink {
     return Status::Ok();
   }
   void Output(std::uint64_t, std::string_view) override {}
+  void Complaint(std::uint64_t, std::string_view) override {}
 
   void AllowSending(bool allowed) {
     const std::lock_guard lock(mu_);

@@ -78,11 +78,58 @@ TEST(Parser, VariablesAndInitialisers) {
   EXPECT_EQ(module->variables[7].alignment, 16u);
 }
 
-// A table of virtual functions must not fail the module that holds it.
-TEST(Parser, TablesOfFunctionsKeepTheirOtherEntries) {
-  const auto module = Parse(".func f() { ret; }\n.global .u32 x;\n.global .u64 table[3] = {f, x, f};\n");
+// Functions have addresses: of their own, in tables of virtual functions as in code.
+TEST(Parser, TablesOfFunctions) {
+  const char* text =
+      ".func g();\n.func (.param .b32 r) f(.param .b32 a) { ret; }\n.global .u32 x;\n"
+      ".global .u64 table[4] = {f, x, g, elsewhere};\n.extern .func elsewhere();\n.func g() { ret; }\n"
+      ".func h() { ret; }\n.func unnamed() { ret; }\n.entry k() { .reg .b64 %rd<2>; mov.u64 %rd1, h; call unnamed; }\n";
+  const auto module = Parse(text);
   ASSERT_EQ(module->variables[1].relocations.size(), 1u);
   EXPECT_EQ(module->variables[1].relocations[0].symbol, "x");
+  std::uint64_t table[4];
+  std::memcpy(table, module->variables[1].initial.data(), sizeof(table));
+  EXPECT_EQ(table[0], module->FunctionAddress(module->function.at("f")));
+  EXPECT_EQ(table[2], module->FunctionAddress(module->function.at("g")));
+  EXPECT_NE(table[0], table[2]);
+  EXPECT_NE(table[0], 0u);
+  EXPECT_EQ(table[3], 0u);  // of another module
+  EXPECT_EQ(module->addressed,
+            (std::vector<std::uint32_t>{module->function.at("f"), module->function.at("g"), module->function.at("h")}));
+  EXPECT_GT(Parse(text)->FunctionAddress(0), module->FunctionAddress(3)) << "no address twice";
+}
+
+TEST(Parser, PrototypesOfCalls) {
+  const auto module = Parse(
+      Around(".reg .b64 p; .param .b32 a; .param .align 8 .b8 b[24];\n"
+             "{ one : .callprototype (.param .b32 _) _ (.param .b64 _, .param .align 8 .b8 _[24]);\n"
+             "call (a), p, (b, b), one; }\n{ one : .callprototype ()_ (.param .b8 _) .noreturn; call p, (a), one; }\n"
+             "odd: .callprototype _ (.reg .b32 _); targets: .calltargets f;\n"));
+  const Kernel& kernel = module->kernels[0];
+  ASSERT_TRUE(kernel.unsupported.ok()) << kernel.unsupported.ToString();
+  ASSERT_EQ(kernel.prototypes.size(), 4u);
+  EXPECT_EQ(kernel.prototypes[0].results.size(), 1u);
+  ASSERT_EQ(kernel.prototypes[0].parameters.size(), 2u);
+  EXPECT_EQ(kernel.prototypes[0].parameters[0].offset, 8u);  // behind the result
+  EXPECT_EQ(kernel.prototypes[0].parameters[1].bytes, 24u);
+  EXPECT_TRUE(kernel.prototypes[1].results.empty());
+  EXPECT_FALSE(kernel.prototypes[2].unsupported.ok());
+  EXPECT_FALSE(kernel.prototypes[3].unsupported.ok());
+  EXPECT_EQ(kernel.instructions[0].operands[3].kind, Operand::Kind::kPrototype);
+  EXPECT_EQ(kernel.instructions[0].operands[3].index, 0u);
+  EXPECT_EQ(kernel.instructions[1].operands[2].index, 1u);
+  EXPECT_NE(
+      Parse(Around(".reg .b64 p; call p, (), nowhere;"))->kernels[0].unsupported.text().find("no label 'nowhere'"),
+      std::string::npos);
+}
+
+TEST(Parser, ManagedVariables) {
+  const auto module = Parse(
+      ".global .attribute(.managed) .align 4 .b8 m[16];\n.global .attribute(.unified(1, 2)) .u32 u;\n.global .u32 "
+      "g;\n");
+  EXPECT_TRUE(module->variables[0].is_managed);
+  EXPECT_FALSE(module->variables[1].is_managed);
+  EXPECT_FALSE(module->variables[2].is_managed);
 }
 
 TEST(Parser, Operands) {

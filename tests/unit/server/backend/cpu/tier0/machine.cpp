@@ -4,6 +4,7 @@
 
 #include <cinttypes>
 #include <cstring>
+#include <deque>
 #include <random>
 
 namespace accelmesh::tier0 {
@@ -14,6 +15,7 @@ Machine::Machine() {
   base_ = reinterpret_cast<std::uint64_t>(got);
   memory_.Reset(base_, kBytes);
   memory_.Allow(base_, kBytes / 2 - (4 << 20));
+  heap_ = std::make_unique<Heap>(base_ + kBytes / 2 - (4 << 20) - kHeapBytes, kHeapBytes);
 }
 Machine::~Machine() { ::munmap(reinterpret_cast<void*>(base_), kBytes); }
 
@@ -36,26 +38,34 @@ Status Machine::Load(std::string_view text, std::size_t kernel) {
 std::uint64_t Machine::Allocate(std::uint64_t bytes) {
   const std::uint64_t address = base_ + used_;
   used_ = AlignUp(used_ + bytes, 256);
-  if (used_ > kBytes / 2 - (4 << 20)) std::abort();
+  if (used_ > kBytes / 2 - (4 << 20) - kHeapBytes) std::abort();
   std::memset(At<void>(address), 0, bytes);
   return address;
 }
 void Machine::Reset() {
   used_ = 0;
   printed_.clear();
+  complained_.clear();
 }
 
-std::optional<Fault> Machine::Run(Dim3 grid, Dim3 block, ByteView arguments, std::uint32_t dynamic_shared_bytes) {
+GridLaunch Machine::LaunchOf(Dim3 grid, Dim3 block, ByteView arguments) {
   GridLaunch launch;
   launch.kernel = kernel_.get();
   launch.memory = &memory_;
   launch.grid = grid;
   launch.block = block;
-  launch.dynamic_shared_bytes = dynamic_shared_bytes;
   launch.arguments = arguments;
   launch.cancel = &cancel_;
-  std::function<void(std::string_view)> print = [this](std::string_view text) { printed_ += text; };
-  launch.print = &print;
+  launch.print = &print_;
+  launch.complain = &complain_;
+  launch.stack_bytes = stack_bytes_;
+  launch.heap = heap_.get();
+  return launch;
+}
+
+std::optional<Fault> Machine::Run(Dim3 grid, Dim3 block, ByteView arguments, std::uint32_t dynamic_shared_bytes) {
+  GridLaunch launch = LaunchOf(grid, block, arguments);
+  launch.dynamic_shared_bytes = dynamic_shared_bytes;
   for (std::uint64_t i = 0; i < grid.count(); ++i) {
     if (std::optional<Fault> fault = RunBlock(launch, i, context_)) return fault;
   }
@@ -66,6 +76,32 @@ std::optional<Fault> Machine::Run(Dim3 grid, Dim3 block, const std::vector<std::
   std::vector<std::uint64_t> padded = arguments;
   padded.resize(4);
   return Run(grid, block, ByteView(reinterpret_cast<const std::uint8_t*>(padded.data()), 32), dynamic_shared_bytes);
+}
+
+std::optional<Fault> Machine::RunTogether(Dim3 grid, Dim3 block, const std::vector<std::uint64_t>& arguments,
+                                          std::uint64_t slices_max) {
+  std::vector<std::uint64_t> padded = arguments;
+  padded.resize(4);
+  GridLaunch launch = LaunchOf(grid, block, ByteView(reinterpret_cast<const std::uint8_t*>(padded.data()), 32));
+  alignas(16) std::uint8_t workspace[16] = {};
+  launch.cooperative = true;
+  launch.workspace = workspace;
+  std::deque<std::unique_ptr<BlockContext>> running;
+  for (std::uint64_t i = 0; i < grid.count(); ++i) {
+    running.push_back(std::make_unique<BlockContext>());
+    if (std::optional<Fault> fault = BeginBlock(launch, i, *running.back())) return fault;
+  }
+  for (std::uint64_t slices = 0; !running.empty(); ++slices) {
+    if (slices == slices_max) {
+      ADD_FAILURE() << running.size() << " blocks make no progress";
+      return std::nullopt;
+    }
+    const Slice slice = RunSlice(*running.front(), Clock::time_point::min());
+    if (slice.fault.has_value()) return slice.fault;
+    if (!slice.done) running.push_back(std::move(running.front()));
+    running.pop_front();
+  }
+  return std::nullopt;
 }
 
 namespace {

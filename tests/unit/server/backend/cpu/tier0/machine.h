@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "server/backend/cpu/tier0/heap.h"
 #include "server/backend/cpu/tier0/tier0.h"
 
 namespace accelmesh::tier0 {
@@ -32,21 +33,35 @@ class Machine {
   std::optional<Fault> Run(Dim3 grid, Dim3 block, ByteView arguments, std::uint32_t dynamic_shared_bytes = 0);
   std::optional<Fault> Run(Dim3 grid, Dim3 block, const std::vector<std::uint64_t>& arguments = {},
                            std::uint32_t dynamic_shared_bytes = 0);
+  // Runs all blocks of a cooperative grid on this thread, a slice each in turn, until one faults or `slices_max` are
+  // over (which fails the test).
+  std::optional<Fault> RunTogether(Dim3 grid, Dim3 block, const std::vector<std::uint64_t>& arguments = {},
+                                   std::uint64_t slices_max = 1u << 20);
   const ptx::Module& module() const { return *module_; }
   const std::string& printed() const { return printed_; }
+  const std::string& complained() const { return complained_; }
   std::atomic<bool>& cancel() { return cancel_; }
+  void set_stack_bytes(std::uint32_t bytes) { stack_bytes_ = bytes; }
   // Beyond what is allocated: a kernel may not touch it.
   std::uint64_t forbidden() const { return base_ + kBytes / 2; }
 
+  static constexpr std::uint64_t kHeapBytes = 1 << 20;  // of malloc in kernels
+
  private:
   static constexpr std::uint64_t kBytes = 64 << 20;
+  GridLaunch LaunchOf(Dim3 grid, Dim3 block, ByteView arguments);
   std::uint64_t base_ = 0;
   std::uint64_t used_ = 0;
   MemoryMap memory_;
   std::shared_ptr<const ptx::Module> module_;
   std::unique_ptr<DecodedKernel> kernel_;
   BlockContext context_;
+  std::unique_ptr<Heap> heap_;
   std::string printed_;
+  std::string complained_;
+  std::function<void(std::string_view)> print_ = [this](std::string_view text) { printed_ += text; };
+  std::function<void(std::string_view)> complain_ = [this](std::string_view text) { complained_ += text; };
+  std::uint32_t stack_bytes_ = kStackBytesDefault;
   std::atomic<bool> cancel_{false};
 };
 

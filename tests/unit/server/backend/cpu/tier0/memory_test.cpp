@@ -1,4 +1,4 @@
-// tier0/memory.cpp and call.cpp: loads, stores, atomics, address conversion, calls, device printf.
+// tier0/memory.cpp and runtime_calls.cpp: loads, stores, atomics, address conversion, device printf.
 #include <algorithm>
 #include <cstring>
 #include <numeric>
@@ -345,65 +345,13 @@ TEST_F(Memory, VolatileVectorsAreWhole) {
   }
 }
 
-// Calls --------------------------------------------------------------------------------------------------------------
+// Printing
+// --------------------------------------------------------------------------------------------------------------
 
 constexpr const char* kCallHeader =
     ".version 8.0\n.target sm_80\n.address_size 64\n"
     ".extern .func (.param .b32 r) vprintf (.param .b64 a, .param .b64 b);\n"
-    ".extern .func __assertfail (.param .b64 a, .param .b64 b, .param .b32 c, .param .b64 d, .param .b64 e) "
-    ".noreturn;\n"
     ".global .align 1 .b8 fmt[128];\n";
-
-TEST_F(Memory, CallsDeviceFunctions) {
-  // twice(x) and, through it, both(x, y) = twice(x) + twice(y) + a constant that only lane 5's path sees.
-  const std::string text =
-      std::string(kCallHeader) +
-      ".func (.param .b32 result) twice(.param .b32 x)\n{ .reg .b32 %r<3>; .reg .pred %p<2>;\n"
-      "ld.param.u32 %r1, [x]; setp.eq.u32 %p1, %r1, 5; @%p1 bra FIVE; shl.b32 %r2, %r1, 1;\n"
-      "st.param.b32 [result], %r2; ret; FIVE: st.param.b32 [result], 1000; ret; }\n"
-      ".visible .func (.param .b64 result) both(.param .b32 x, .param .align 8 .b8 y[8])\n{\n"
-      ".reg .b32 %r<6>; .reg .b64 %rd<3>; .shared .align 4 .b8 seen[4];\n"
-      "ld.param.u32 %r1, [x]; ld.param.u32 %r2, [y+4];\n"
-      "{ .param .b32 p0; st.param.b32 [p0], %r1; .param .b32 q0; call.uni (q0), twice, (p0); ld.param.b32 %r3, [q0]; "
-      "}\n"
-      "{ .param .b32 p0; st.param.b32 [p0], %r2; .param .b32 q0; call (q0), twice, (p0); ld.param.b32 %r4, [q0]; }\n"
-      "atom.shared.add.u32 %r5, [seen], 0; add.u32 %r3, %r3, %r4; cvt.u64.u32 %rd1, %r3; st.param.b64 [result], %rd1; "
-      "ret; }\n"
-      ".visible .entry k(.param .u64 out)\n{ .reg .b32 %r<5>; .reg .b64 %rd<5>; .reg .pred %p<2>;\n"
-      "ld.param.u64 %rd1, [out]; mov.u32 %r1, %tid.x; add.u32 %r2, %r1, 1; setp.lt.u32 %p1, %r1, 20; mov.u64 %rd2, "
-      "77;\n"
-      "{ .param .b32 a; .param .align 8 .b8 b[8]; .param .b64 r; st.param.b32 [a], %r1; st.param.b32 [b+4], %r2;\n"
-      "@%p1 call.uni (r), both, (a, b); @%p1 ld.param.b64 %rd2, [r]; }\n"
-      "mad.wide.u32 %rd3, %r1, 8, %rd1; st.global.u64 [%rd3], %rd2; ret; }\n";
-  const Status loaded = machine_.Load(text);
-  ASSERT_TRUE(loaded.ok()) << loaded.ToString();
-  EXPECT_EQ(machine_.module().kernels[0].static_shared_bytes, 4u);  // of the function it calls
-  const std::uint64_t out = machine_.Allocate(40 * 8);
-  Run({out}, 40);
-  const auto twice = [](std::uint64_t x) { return x == 5 ? 1000 : 2 * x; };
-  for (std::uint64_t t = 0; t < 40; ++t)
-    EXPECT_EQ(machine_.At<std::uint64_t>(out)[t], t < 20 ? twice(t) + twice(t + 1) : 77) << t;
-}
-
-TEST_F(Memory, RefusesCallsThatItCannotMake) {
-  const std::string kernel = ".visible .entry k()\n{ .reg .b64 %rd<2>;\n";
-  const auto refused = [&](const std::string& functions, const std::string& call, const char* why) {
-    const Status loaded = machine_.Load(std::string(kCallHeader) + functions + kernel + call + " ret; }\n");
-    EXPECT_EQ(loaded.code(), Code::kUnsupported) << call;
-    EXPECT_NE(loaded.ToString().find(why), std::string::npos) << loaded.ToString();
-  };
-  refused(".func a()\n{ call a; ret; }\n", "call a;", "device function a calls itself");
-  refused(".func b();\n.func a()\n{ call b; ret; }\n.func b()\n{ call a; ret; }\n", "call.uni b;",
-          "device function b calls itself");
-  refused(".func a()\n{ frobnicate; ret; }\n", "call a;", "frobnicate");
-  refused("", "call malloc;", "does not define the function");
-  refused("", "proto: .callprototype _ (); call %rd1, (), proto;", "function pointers");
-  refused(".func a(.param .b32 x)\n{ ret; }\n", "call a;", "number of parameters");
-  // A function that nobody calls may be as strange as it likes.
-  const Status loaded =
-      machine_.Load(std::string(kCallHeader) + ".func a()\n{ frobnicate %x; }\n" + kernel + "ret; }\n");
-  EXPECT_TRUE(loaded.ok()) << loaded.ToString();
-}
 
 class Printf : public Memory {
  protected:
@@ -456,22 +404,6 @@ TEST_F(Printf, HostileFormatsAreText) {
   EXPECT_EQ(Print("%s|%s", {0, 0xfffffffffffffff0u}), "|");
   EXPECT_EQ(Print("%.99999f", {std::bit_cast<std::uint64_t>(1e300)}).size(), 301u + 1 + 1024);
   EXPECT_EQ(Print("%Lf %q", {1}), "%Lf %q");
-}
-
-TEST_F(Memory, FailedAssertionsAreFaults) {
-  const Status loaded =
-      machine_.Load(std::string(kCallHeader) +
-                    ".global .align 1 .b8 what[6] = {120, 32, 62, 32, 48, 0};\n.global .align 1 .b8 file[5] = {107, "
-                    "46, 99, 117, 0};\n"
-                    ".visible .entry k()\n{ .reg .b64 %rd<3>; mov.u64 %rd1, what; mov.u64 %rd2, file;\n"
-                    "{ .param .b64 a; .param .b64 b; .param .b32 c; .param .b64 d; .param .b64 e; st.param.b64 [a], "
-                    "%rd1; st.param.b64 [b], %rd2; st.param.b32 [c], 42;\n"
-                    "call.uni __assertfail, (a, b, c, d, e); } ret; }\n");
-  ASSERT_TRUE(loaded.ok()) << loaded.ToString();
-  const auto fault = machine_.Run({}, {}, std::vector<std::uint64_t>{});
-  ASSERT_TRUE(fault.has_value());
-  EXPECT_EQ(fault->status, kDeviceAssert);
-  EXPECT_NE(fault->text.find("k.cu:42: assertion `x > 0` failed"), std::string::npos) << fault->text;
 }
 
 }  // namespace

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Writes docs/coverage/cudart.md anew. Commit it with what changed it. CUDA_HOME names the toolkit if it is not at the usual place.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+for home in "${CUDA_HOME:-}" /usr/local/cuda build/toolkit; do
+  for library in "$home"/lib*/libcudart.so.13; do
+    if [[ -n "$home" && -e "$library" ]]; then
+      python3 -B protocol/gen/coverage.py --cudart "$library" --api protocol/api/cudart.py --semantics docs/semantics.md \
+        --out docs/coverage/cudart.md
+      sed -n '/functions:/p' docs/coverage/cudart.md
+      exit 0
+    fi
+  done
+done
+echo "No libcudart.so.13 was found; scripts/fetch_toolkit.sh brings one, or set CUDA_HOME." >&2
+exit 1

@@ -1,0 +1,228 @@
+// How the software GPU runs kernels: launches become grids, and the threads of the pool take their blocks.
+//
+// A block runs in slices. One whose slice is over is put aside with all of its state, and the thread that ran it looks
+// for other work: so blocks that wait for one another (grid.sync, locks, look-back), for a copy on another stream, or
+// for nothing at all, keep nobody else from running, however few threads there are.
+#include <algorithm>
+#include <array>
+
+#include "server/backend/cpu/device.h"
+
+namespace accelmesh {
+namespace {
+
+// Of a block, until others of its grid get a turn; blocks of a cooperative grid change after every round.
+constexpr std::chrono::milliseconds kBlockSlice{10};
+// Of a grid on one thread, until tasks of other streams get a turn.
+constexpr std::chrono::milliseconds kGridSlice{20};
+// As cudaOccupancyMaxActiveBlocksPerMultiprocessor says of a multiprocessor: blocks, and threads.
+constexpr std::uint64_t kBlocksPerProcessor = 16;
+constexpr std::uint64_t kThreadsPerProcessor = 1024;
+constexpr std::size_t kSpareContexts = 16;  // that a thread keeps
+
+// Blocks that are on the device at the same time: a program may rely on these making progress together.
+std::uint64_t ResidentBlocks(const Dim3& block, std::uint32_t processors) {
+  const std::uint64_t threads = std::clamp<std::uint64_t>(block.count(), 1, kThreadsPerProcessor);
+  return processors * std::min(kBlocksPerProcessor, kThreadsPerProcessor / threads);
+}
+
+}  // namespace
+
+// What a thread of the pool keeps between blocks.
+struct CpuBackend::Contexts {
+  std::vector<std::unique_ptr<tier0::BlockContext>> spare;
+
+  std::unique_ptr<tier0::BlockContext> Take() {
+    if (spare.empty()) return std::make_unique<tier0::BlockContext>();
+    std::unique_ptr<tier0::BlockContext> taken = std::move(spare.back());
+    spare.pop_back();
+    return taken;
+  }
+  void GiveBack(std::unique_ptr<tier0::BlockContext> context) {
+    if (spare.size() < kSpareContexts) spare.push_back(std::move(context));
+  }
+};
+
+Status CpuBackend::Launch(std::uint32_t stream, std::uint64_t sequence, const LaunchJob& job) {
+  auto grid = std::make_shared<Grid>();
+  {
+    const MutexLock lock(modules_mu_);
+    const auto found = modules_.find(job.module);
+    if (found == modules_.end() || job.kernel >= found->second->kernels.size()) {
+      return {Code::kBadFrame, "CpuBackend::Launch", "no such kernel"};
+    }
+    grid->module = found->second;
+    grid->launch.heap = heap_.get();
+  }
+  grid->kernel = grid->module->kernels[job.kernel].get();
+  grid->arguments.assign(job.arguments.begin(), job.arguments.end());
+  grid->launch.grid = job.grid;
+  grid->launch.block = job.block;
+  grid->launch.dynamic_shared_bytes = job.shared_bytes;
+  grid->launch.memory = &memory_;
+  grid->launch.cancel = &cancel_;
+  grid->launch.cooperative = job.cooperative;
+  grid->launch.stack_bytes = stack_bytes_[job.device].load(std::memory_order_relaxed);
+  grid->blocks = job.grid.count();
+  grid->resident = ResidentBlocks(job.block, options_.cpu_threads);
+  grid->stream = stream;
+  grid->sequence = sequence;
+  Task task;
+  task.sequence = sequence;
+  if (job.cooperative && grid->blocks > grid->resident) {
+    // The client counts first; this bounds what one that does not can ask for.
+    sink_->Failed(stream, sequence, kDeviceCooperativeLaunchTooLarge, false,
+                  "a cooperative launch of kernel " + grid->kernel->source->name + " with " +
+                      std::to_string(grid->blocks) + " blocks, of which " + std::to_string(grid->resident) +
+                      " fit on the device");
+    task.run = [] {};
+  } else {
+    task.grid = std::move(grid);
+  }
+  Enqueue(stream, std::move(task));
+  return Status::Ok();
+}
+
+bool CpuBackend::HasBlocks(const Grid& grid) { return grid.next.load() < grid.blocks || grid.aside_count.load() != 0; }
+
+// The next task of a stream that may run now.
+bool CpuBackend::TakeTask(std::uint32_t* slot, Task* task) {
+  for (std::size_t i = 0; i < live_streams_.size(); ++i) {
+    Stream& stream = streams_[live_streams_[i]];
+    if (stream.busy || stream.tasks.empty() || !Ready(stream.tasks.front())) continue;
+    *slot = live_streams_[i];
+    stream.busy = true;
+    *task = std::move(stream.tasks.front());
+    stream.tasks.pop_front();
+    std::rotate(live_streams_.begin(), live_streams_.begin() + static_cast<std::ptrdiff_t>(i) + 1, live_streams_.end());
+    return true;
+  }
+  return false;
+}
+
+void CpuBackend::PoolMain() {
+  Contexts contexts;
+  bool tasks_first = false;  // a grid had its slice
+  MutexLock lock(mu_);
+  while (!stop_) {
+    std::erase_if(grids_, [](const std::shared_ptr<Grid>& grid) { return !HasBlocks(*grid); });
+    std::shared_ptr<Grid> grid;
+    Task task;
+    std::uint32_t slot = 0;
+    // Blocks of a running grid first: they finish something.
+    if ((tasks_first || grids_.empty()) && TakeTask(&slot, &task)) {
+      grid = task.grid;
+      if (grid != nullptr && grid->blocks > 1) {
+        grids_.push_back(grid);
+        work_.NotifyAll();
+      }
+    } else if (!grids_.empty()) {
+      grid = grids_.front();
+      std::rotate(grids_.begin(), grids_.begin() + 1, grids_.end());
+    } else {
+      work_.Wait(mu_);
+      continue;
+    }
+    lock.Unlock();
+    if (grid != nullptr) {
+      tasks_first = RunGrid(grid, contexts);
+    } else {
+      tasks_first = false;
+      task.run();
+      FinishTask(slot, task.sequence);
+    }
+    lock.Lock();
+    if (tasks_first && std::find(grids_.begin(), grids_.end(), grid) == grids_.end()) {
+      grids_.push_back(std::move(grid));
+      work_.NotifyOne();
+    }
+  }
+}
+
+void CpuBackend::PrepareGrid(Grid& grid) {
+  Kernel& kernel = *grid.kernel;
+  std::call_once(kernel.once, [&] {
+    const Module& module = *grid.module;
+    kernel.decoded = tier0::Decode(*module.source, *kernel.source, [&module](std::string_view name) {
+      const auto found = module.symbols.find(std::string(name));
+      return found == module.symbols.end() ? std::uint64_t{0} : found->second;
+    });
+  });
+  grid.print = [this, sequence = grid.sequence](std::string_view text) { sink_->Output(sequence, text); };
+  grid.complain = [this, sequence = grid.sequence](std::string_view text) { sink_->Complaint(sequence, text); };
+  grid.launch.arguments = grid.arguments;
+  grid.launch.print = &grid.print;
+  grid.launch.complain = &grid.complain;
+  if (grid.launch.cooperative) {
+    // As the driver's: its size, and the word of the barrier.
+    grid.workspace[0] = sizeof(grid.workspace);
+    grid.launch.workspace = {reinterpret_cast<std::uint8_t*>(grid.workspace.data()), sizeof(grid.workspace)};
+  }
+  if (kernel.decoded.ok()) {
+    grid.launch.kernel = kernel.decoded->get();
+  } else {
+    grid.failed.store(true);
+    sink_->Failed(grid.stream, grid.sequence, kDeviceNotSupported, true, kernel.decoded.status().ToString());
+  }
+}
+
+// A block to run: a fresh one, with its number and a context for it, or one that was put aside. Null if there is none.
+// Fresh ones come in increasing order (look-back relies on it) until as many wait as fit on the device.
+std::unique_ptr<tier0::BlockContext> CpuBackend::TakeBlock(Grid& grid, Contexts& contexts,
+                                                           std::optional<std::uint64_t>* fresh) {
+  if (grid.aside_count.load() < grid.resident) {
+    const std::uint64_t block = grid.next.fetch_add(1);
+    if (block < grid.blocks) {
+      *fresh = block;
+      return contexts.Take();
+    }
+  }
+  fresh->reset();
+  const MutexLock lock(grid.mu);
+  if (grid.aside.empty()) return nullptr;
+  std::unique_ptr<tier0::BlockContext> taken = std::move(grid.aside.front());
+  grid.aside.pop_front();
+  grid.aside_count.fetch_sub(1);
+  return taken;
+}
+
+bool CpuBackend::RunGrid(const std::shared_ptr<Grid>& grid, Contexts& contexts) {
+  std::call_once(grid->once, [&] { PrepareGrid(*grid); });
+  const Clock::time_point begin = Clock::now();
+  while (true) {
+    std::optional<std::uint64_t> fresh;
+    std::unique_ptr<tier0::BlockContext> context = TakeBlock(*grid, contexts, &fresh);
+    if (context == nullptr) return false;
+    tier0::Slice slice{true, std::nullopt};
+    std::uint64_t ended = 1;
+    const Clock::time_point now = Clock::now();
+    // After a fault the context is lost, with everything that still runs in it, as on a GPU.
+    if (!grid->failed.load(std::memory_order_relaxed) && !cancel_.load(std::memory_order_relaxed)) {
+      if (fresh.has_value()) slice.fault = tier0::BeginBlock(grid->launch, *fresh, *context);
+      if (!slice.fault.has_value())
+        slice = tier0::RunSlice(*context, grid->launch.cooperative ? now : now + kBlockSlice);
+    } else {
+      // Nobody needs to take the rest one by one.
+      ended += grid->blocks - std::min(grid->next.exchange(grid->blocks), grid->blocks);
+    }
+    if (!slice.done) {
+      const MutexLock lock(grid->mu);
+      grid->aside.push_back(std::move(context));
+      grid->aside_count.fetch_add(1);
+    } else {
+      contexts.GiveBack(std::move(context));
+      if (slice.fault.has_value() && !grid->failed.exchange(true)) {
+        sink_->Failed(grid->stream, grid->sequence, slice.fault->status, true, slice.fault->text);
+        cancel_.store(true);
+      }
+      if (grid->done.fetch_add(ended, std::memory_order_acq_rel) + ended == grid->blocks) {
+        FinishTask(grid->stream, grid->sequence);
+        return false;
+      }
+    }
+    // The clock was read before this slice: a grid of many short blocks need not ask twice for each.
+    if (now - begin >= kGridSlice && HasBlocks(*grid)) return true;
+  }
+}
+
+}  // namespace accelmesh

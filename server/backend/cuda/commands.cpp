@@ -1,0 +1,374 @@
+// CudaBackend: streams, events and what runs on them. All of it is the executor's, and nothing waits.
+#include "protocol/transport/copy.h"
+#include "server/backend/cuda/device.h"
+#include "server/backend/cuda/transfer.h"
+
+namespace accelmesh {
+
+using cuda::Box;
+using cuda::Mark;
+using cuda::Packed;
+using cuda::Side;
+using cuda::StagingRange;
+using cuda::Stream;
+
+namespace {
+
+// So that a stream that is kept full gets room before it is empty.
+constexpr std::uint64_t kUnmarkedMax = limits::kStreamInFlightMax / 4;
+constexpr std::uint64_t kEagerBytesMax = 4 * limits::kMiB;
+// An upload of this size gives its staging back as soon as it is through.
+constexpr std::uint64_t kMarkedUploadBytesMin = 256 * limits::kKiB;
+constexpr std::size_t kWordsBytes = cuda::Progress::kWords * sizeof(std::uint64_t);
+
+Side SideOf(const CopySide& side) {
+  const bool on_host = side.kind == CopySide::Kind::kHost;
+  return {on_host ? reinterpret_cast<std::uint64_t>(side.host.data()) : side.address, side.pitch, side.slice};
+}
+
+// Whether the legacy rule has one wait for the other.
+bool Related(const Stream& a, const Stream& b) {
+  return a.device == b.device && a.kind != cuda::kNonBlocking && b.kind != cuda::kNonBlocking &&
+         (a.kind == cuda::kLegacy) != (b.kind == cuda::kLegacy);
+}
+
+}  // namespace
+
+// Streams ------------------------------------------------------------------------------------------------------------
+
+Status CudaBackend::StreamCreate(std::uint32_t slot, std::uint32_t device, std::uint8_t kind, std::int32_t priority) {
+  auto stream = std::make_shared<Stream>();
+  stream->device = parts_->devices[device].get();
+  stream->slot = slot;
+  stream->kind = kind;
+  stream->handle = CU_STREAM_LEGACY;
+  if (kind != cuda::kLegacy && !parts_->progress->lost()) {
+    CUresult result = cuda::Enter(parts_->driver, *stream->device);
+    if (result == CUDA_SUCCESS) {
+      const unsigned flags = kind == cuda::kNonBlocking ? CU_STREAM_NON_BLOCKING : CU_STREAM_DEFAULT;
+      result = parts_->driver.StreamCreateWithPriority(&stream->handle, flags, priority);
+    }
+    if (result != CUDA_SUCCESS && !parts_->progress->NoteResult(result))
+      return {Code::kOutOfMemory, "CudaBackend::StreamCreate", parts_->driver.Text(result)};
+  }
+  ACCELMESH_RETURN_IF_ERROR(parts_->progress->Adopt(stream));
+  streams_[slot] = std::move(stream);
+  return Status::Ok();
+}
+
+Status CudaBackend::StreamDestroy(std::uint32_t slot) {
+  const StreamPtr stream = std::move(streams_[slot]);
+  if (stream->marked != stream->submitted) MarkAll(stream);
+  std::erase(unmarked_, stream);
+  std::erase_if(retired_, [](const StreamPtr& old) { return old->completed.load() >= old->submitted; });
+  retired_.push_back(stream);
+  parts_->progress->Retire(stream);
+  return Status::Ok();
+}
+
+bool CudaBackend::IsStopped(const Stream& stream) const {
+  if (stream.is_stopped.load(std::memory_order_acquire) || parts_->waits.load(std::memory_order_acquire) != 0)
+    return true;
+  if (stream.kind == cuda::kNonBlocking) return false;
+  const auto& others = stream.kind == cuda::kLegacy ? stream.device->stopped_blocking : stream.device->stopped_legacy;
+  return others.load(std::memory_order_acquire) != 0;
+}
+
+std::size_t CudaBackend::InFlight(std::uint32_t slot) const {
+  const Stream& stream = At(slot);
+  if (IsStopped(stream)) return limits::kStreamInFlightMax;
+  return stream.submitted - stream.completed.load(std::memory_order_acquire);
+}
+
+bool CudaBackend::Begin(Stream& stream) {
+  if (parts_->progress->lost()) return false;
+  for (const StreamPtr& other : unmarked_) {
+    if (other->marked != other->submitted && Related(*other, stream)) MarkAll(other);
+  }
+  NoteLegacyRule(stream);
+  return !parts_->progress->NoteResult(cuda::Enter(parts_->driver, *stream.device));
+}
+
+void CudaBackend::NoteLegacyRule(Stream& stream) {
+  if (stream.kind == cuda::kNonBlocking) return;
+  if (stream.kind != cuda::kLegacy) {
+    const StreamPtr& legacy = streams_[stream.device->index];
+    if (legacy->last_mark != 0) DependOn(stream, legacy, legacy->last_mark);
+    return;
+  }
+  const std::uint64_t marks = stream.device->blocking_marks.load(std::memory_order_relaxed);
+  if (stream.marks_seen == marks) return;
+  stream.marks_seen = marks;
+  for (const auto* list : {&streams_, &retired_}) {
+    for (const StreamPtr& other : *list) {
+      if (other != nullptr && other->last_mark != 0 && Related(*other, stream))
+        DependOn(stream, other, other->last_mark);
+    }
+  }
+}
+
+void CudaBackend::DependOn(Stream& stream, const StreamPtr& other, std::uint64_t mark) {
+  if (other.get() == &stream) return;
+  for (cuda::Dependency& known : stream.unmarked_after) {
+    if (known.stream != other) continue;
+    known.mark = std::max(known.mark, mark);
+    return;
+  }
+  stream.unmarked_after.push_back({other, mark});
+}
+
+void CudaBackend::Count(std::uint32_t slot, std::uint64_t sequence) {
+  Stream& stream = At(slot);
+  ++stream.submitted;
+  stream.last_sequence = sequence;
+  if (stream.is_listed) return;
+  stream.is_listed = true;
+  unmarked_.push_back(streams_[slot]);
+}
+
+Status CudaBackend::End(std::uint32_t slot, std::uint64_t sequence) {
+  Count(slot, sequence);
+  if (At(slot).submitted - At(slot).marked >= kUnmarkedMax) MarkAll(streams_[slot]);
+  return Status::Ok();
+}
+
+void CudaBackend::Report(std::uint32_t slot, std::uint64_t sequence, CUresult result, const std::string& what) {
+  if (result == CUDA_SUCCESS || parts_->progress->NoteResult(result)) return;
+  parts_->sink->Failed(slot, sequence, static_cast<DeviceStatus>(result), false,
+                       what + ": " + parts_->driver.Text(result));
+}
+
+void CudaBackend::MarkAll(const StreamPtr& stream, std::unique_ptr<cuda::Parcel> parcel) {
+  Mark mark;
+  mark.sequence = stream->last_sequence;
+  mark.count = stream->submitted;
+  mark.staging = std::move(stream->unmarked_staging);
+  stream->unmarked_staging.clear();
+  mark.parcel = std::move(parcel);
+  stream->marked = stream->submitted;
+  // The stream may be of another device than the one the caller works on.
+  parts_->progress->NoteResult(cuda::Enter(parts_->driver, *stream->device));
+  parts_->progress->Add(stream, std::move(mark));
+}
+
+void CudaBackend::InputDrained() {
+  for (const StreamPtr& stream : unmarked_) {
+    if (stream->marked != stream->submitted) MarkAll(stream);
+    stream->is_listed = false;
+  }
+  unmarked_.clear();
+}
+
+Status CudaBackend::StopAt(std::uint32_t slot, std::unique_ptr<cuda::Stop> stop) {
+  const StreamPtr& stream = streams_[slot];
+  Mark mark;
+  mark.sequence = stop->sequence - 1;
+  mark.count = stream->submitted;
+  mark.staging = std::move(stream->unmarked_staging);
+  stream->unmarked_staging.clear();
+  ++stream->submitted;
+  stream->marked = stream->submitted;
+  stream->last_sequence = stop->sequence;
+  mark.stop = std::move(stop);
+  stream->is_stopped.store(true, std::memory_order_release);
+  if (stream->kind == cuda::kLegacy) stream->device->stopped_legacy.fetch_add(1);
+  if (stream->kind != cuda::kLegacy && stream->kind != cuda::kNonBlocking)
+    stream->device->stopped_blocking.fetch_add(1);
+  parts_->progress->Add(stream, std::move(mark));
+  return Status::Ok();
+}
+
+Status CudaBackend::HostWait(std::uint32_t slot, std::uint64_t sequence, std::uint64_t call) {
+  (void)Begin(At(slot));  // a host function runs after a loss, too
+  parts_->host_stops->Expect(call);
+  auto stop = std::make_unique<cuda::Stop>();
+  stop->sequence = sequence;
+  stop->host_call = call;
+  return StopAt(slot, std::move(stop));
+}
+
+Status CudaBackend::HostDone(std::uint64_t call) {
+  parts_->host_stops->Done(call);
+  return Status::Ok();
+}
+
+Status CudaBackend::Hold(std::uint32_t /*stream*/, bool /*on*/) {
+  return {Code::kUnsupported, "CudaBackend::Hold", "only the null backend can hold a stream"};
+}
+
+// Work ---------------------------------------------------------------------------------------------------------------
+
+Status CudaBackend::Launch(std::uint32_t slot, std::uint64_t sequence, const LaunchJob& job) {
+  std::shared_ptr<cuda::Module> module;
+  {
+    const MutexLock lock(parts_->modules_mu);
+    const auto found = parts_->modules.find(job.module);
+    if (found == parts_->modules.end() || job.kernel >= found->second->kernels.size())
+      return {Code::kBadFrame, "CudaBackend::Launch", "no such kernel"};
+    module = found->second;
+  }
+  cuda::Kernel& kernel = module->kernels[job.kernel];
+  if (job.arguments.size() < kernel.argument_bytes)
+    return {Code::kBadFrame, "CudaBackend::Launch", "fewer arguments than parameters"};
+  Stream& stream = At(slot);
+  if (!Begin(stream)) return End(slot, sequence);
+  CUresult result = CUDA_SUCCESS;
+  if (job.shared_bytes > kernel.dynamic_shared_bytes_max) {
+    result = parts_->driver.FuncSetAttribute(kernel.function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                                             static_cast<int>(job.shared_bytes));
+    if (result == CUDA_SUCCESS) kernel.dynamic_shared_bytes_max = job.shared_bytes;
+  }
+  if (result == CUDA_SUCCESS) {
+    arguments_.clear();
+    for (const std::uint32_t offset : kernel.parameter_offsets)
+      arguments_.push_back(const_cast<std::uint8_t*>(job.arguments.data()) + offset);
+    CUlaunchAttribute cooperative{};
+    cooperative.id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
+    cooperative.value.cooperative = 1;
+    CUlaunchConfig config{};
+    config.gridDimX = job.grid.x;
+    config.gridDimY = job.grid.y;
+    config.gridDimZ = job.grid.z;
+    config.blockDimX = job.block.x;
+    config.blockDimY = job.block.y;
+    config.blockDimZ = job.block.z;
+    config.sharedMemBytes = job.shared_bytes;
+    config.hStream = stream.handle;
+    config.attrs = &cooperative;
+    config.numAttrs = job.cooperative ? 1 : 0;
+    result = parts_->driver.LaunchKernelEx(&config, kernel.function, arguments_.data(), nullptr);
+  }
+  if (result == CUDA_SUCCESS) {
+    parts_->progress->NoteLaunch(stream, sequence, std::move(module), job.kernel);
+  } else {
+    Report(slot, sequence, result, "kernel " + kernel.name + " was not launched");
+  }
+  return End(slot, sequence);
+}
+
+Status CudaBackend::Fill(std::uint32_t slot, std::uint64_t sequence, const FillJob& job) {
+  Stream& stream = At(slot);
+  if (!Begin(stream)) return End(slot, sequence);
+  Report(slot, sequence, cuda::FillBox(parts_->driver, stream.handle, job, stream.device->max_pitch), "a fill");
+  return End(slot, sequence);
+}
+
+Status CudaBackend::Copy(std::uint32_t slot, std::uint64_t sequence, CopyJob job) {
+  Stream& stream = At(slot);
+  if (!Begin(stream)) return End(slot, sequence);
+  const bool to_device = job.dst.kind == CopySide::Kind::kDevice;
+  const bool from_device = job.src.kind == CopySide::Kind::kDevice;
+  const Box box{job.width, job.height, job.depth};
+  const auto copy = [&](const Side& dst, const Side& src) {
+    const CUresult result = cuda::CopyBox(parts_->driver, stream.handle, dst, src, box, stream.device->max_pitch);
+    Report(slot, sequence, result, "a copy");
+    return result == CUDA_SUCCESS;
+  };
+  const auto stop_at_it = [&] {
+    auto stop = std::make_unique<cuda::Stop>();
+    stop->sequence = sequence;
+    stop->copy = std::make_unique<CopyJob>(std::move(job));
+    return StopAt(slot, std::move(stop));
+  };
+  if (!to_device && !from_device) {
+    Report(slot, sequence, CUDA_ERROR_INVALID_VALUE, "a copy that has no side on a device");
+    return End(slot, sequence);
+  }
+  if (to_device && from_device) {
+    copy(SideOf(job.dst), SideOf(job.src));
+    return End(slot, sequence);
+  }
+  if (const CopySide& host = to_device ? job.src : job.dst; host.kind == CopySide::Kind::kHost) {
+    if (parts_->regions.Find(host.region.data()) != cuda::SharedRegions::State::kPinned) return stop_at_it();
+    copy(SideOf(job.dst), SideOf(job.src));
+    return End(slot, sequence);
+  }
+  if (box.bytes() > kEagerBytesMax) return stop_at_it();
+  const std::optional<std::uint64_t> offset = parts_->progress->TakeStaging(box.bytes());
+  if (!offset.has_value()) return stop_at_it();
+  const StagingRange range{*offset, box.bytes()};
+  std::uint8_t* staging = parts_->pinned + kWordsBytes + range.offset;
+  if (to_device) {
+    CopyBody(staging, job.body->bytes().data(), range.bytes);
+    copy(SideOf(job.dst), Packed(staging, box));
+    stream.unmarked_staging.push_back(range);
+    Count(slot, sequence);
+    const bool is_large = range.bytes >= kMarkedUploadBytesMin;
+    if (is_large || stream.submitted - stream.marked >= kUnmarkedMax) MarkAll(streams_[slot]);
+    return Status::Ok();
+  }
+  const bool is_under_way = copy(Packed(staging, box), SideOf(job.src));
+  auto parcel = std::make_unique<cuda::Parcel>(cuda::Parcel{range, job.dst.token});
+  if (!is_under_way) {
+    parts_->progress->GiveStaging(range);
+    parcel.reset();
+  }
+  Count(slot, sequence);
+  MarkAll(streams_[slot], std::move(parcel));
+  return Status::Ok();
+}
+
+// Events -------------------------------------------------------------------------------------------------------------
+
+Status CudaBackend::EventCreate(std::uint32_t event, bool timing) {
+  // Made when it is first recorded: only then is it known on which device.
+  events_[event].timing = timing;
+  return Status::Ok();
+}
+
+Status CudaBackend::EventDestroy(std::uint32_t id) {
+  const auto node = events_.extract(id);
+  if (node.empty() || node.mapped().handle == nullptr) return Status::Ok();
+  if (cuda::Enter(parts_->driver, *node.mapped().device) == CUDA_SUCCESS)
+    (void)parts_->driver.EventDestroy(node.mapped().handle);
+  return Status::Ok();
+}
+
+Status CudaBackend::EventRecord(std::uint32_t slot, std::uint64_t sequence, std::uint32_t id) {
+  Stream& stream = At(slot);
+  if (Begin(stream)) {
+    Event& event = events_[id];
+    CUresult result = CUDA_SUCCESS;
+    if (event.device != stream.device) {
+      if (event.handle != nullptr) (void)parts_->driver.EventDestroy(event.handle);
+      event.handle = nullptr;
+      event.device = stream.device;
+      result = parts_->driver.EventCreate(&event.handle, event.timing ? CU_EVENT_DEFAULT : CU_EVENT_DISABLE_TIMING);
+    }
+    if (result == CUDA_SUCCESS) result = parts_->driver.EventRecord(event.handle, stream.handle);
+    Report(slot, sequence, result, "an event's record");
+  }
+  Count(slot, sequence);
+  MarkAll(streams_[slot]);
+  events_[id].recorded_on = {streams_[slot], stream.last_mark};
+  return Status::Ok();
+}
+
+Status CudaBackend::StreamWaitEvent(std::uint32_t slot, std::uint64_t sequence, std::uint32_t id) {
+  Stream& stream = At(slot);
+  if (!Begin(stream)) return End(slot, sequence);
+  const auto found = events_.find(id);
+  if (found == events_.end() || found->second.handle == nullptr) return End(slot, sequence);  // never recorded: nothing
+  // What came before the wait must not seem to wait as well.
+  if (stream.marked != stream.submitted) MarkAll(streams_[slot]);
+  if (const cuda::Dependency& recorded = found->second.recorded_on; recorded.stream != nullptr)
+    DependOn(stream, recorded.stream, recorded.mark);
+  Report(slot, sequence, parts_->driver.StreamWaitEvent(stream.handle, found->second.handle, CU_EVENT_WAIT_DEFAULT),
+         "a wait for an event");
+  return End(slot, sequence);
+}
+
+Result<float> CudaBackend::EventElapsedMs(std::uint32_t start, std::uint32_t end) {
+  const auto a = events_.find(start);
+  const auto b = events_.find(end);
+  if (a == events_.end() || b == events_.end() || a->second.handle == nullptr || b->second.handle == nullptr) {
+    return Status(Code::kInvalidArgument, "EventElapsed", "an event was not recorded");
+  }
+  float ms = 0;
+  CUresult result = cuda::Enter(parts_->driver, *a->second.device);
+  if (result == CUDA_SUCCESS) result = parts_->driver.EventElapsedTime(&ms, a->second.handle, b->second.handle);
+  if (result != CUDA_SUCCESS) return Status(Code::kInvalidArgument, "EventElapsed", parts_->driver.Text(result));
+  return ms;
+}
+
+}  // namespace accelmesh

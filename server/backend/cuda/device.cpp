@@ -1,0 +1,490 @@
+// CudaBackend: its beginning and its end, memory and modules. Commands of streams: commands.cpp.
+#include "server/backend/cuda/device.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "protocol/base/log.h"
+#include "protocol/base/window_candidates.h"
+
+namespace accelmesh {
+
+using cuda::ChunkTable;
+using cuda::Device;
+using cuda::DeviceMemory;
+using cuda::Driver;
+using cuda::Mover;
+using cuda::Progress;
+
+namespace {
+
+constexpr std::uint64_t kWordsBytes = Progress::kWords * sizeof(std::uint64_t);
+constexpr std::uint64_t kStagingBytes = 16 * limits::kMiB;
+constexpr std::uint64_t kMoverBytes = Mover::kBuffers * Mover::kBufferBytes;
+// What the driver keeps for code, printf, stacks of kernels and its own needs: not sold.
+constexpr std::uint64_t kHeldBackBytes = 512 * limits::kMiB;
+constexpr std::uint64_t kHeldBackDivisor = 16;  // of a device so small that this is a large part of it
+// Allocations share cells at their ends with cells that are not quite full.
+constexpr std::uint64_t kSlackBytes = 4 * ChunkTable::kCellBytes;
+constexpr std::chrono::seconds kEndPatience{2};
+constexpr std::chrono::milliseconds kIdlePatience{100};
+constexpr std::chrono::milliseconds kLookEvery{1};
+
+std::atomic<std::uint64_t> next_device_id{1};
+
+// Answers of ours in place of the driver's: a client on another machine sees none of these (SEMANTICS.md 1).
+bool IsAlwaysZero(int attribute) {
+  switch (attribute) {
+    case CU_DEVICE_ATTRIBUTE_HOST_NATIVE_ATOMIC_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_ONLY_PARTIAL_HOST_NATIVE_ATOMIC_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS:
+    case CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES:
+    case CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS:
+    case CU_DEVICE_ATTRIBUTE_DIRECT_MANAGED_MEM_ACCESS_FROM_HOST:
+    case CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM: return true;
+    default: return false;
+  }
+}
+
+Status DriverError(const Driver& driver, CUresult result, const char* where) {
+  const Code code = result == CUDA_ERROR_OUT_OF_MEMORY ? Code::kOutOfMemory : Code::kUnsupported;
+  return {code, std::string("CudaBackend.") + where, driver.Text(result)};
+}
+
+}  // namespace
+
+#define ACCELMESH_CUDA_CALL(function, ...)                                                              \
+  do {                                                                                                  \
+    if (const CUresult cuda_result = parts_->driver.function(__VA_ARGS__); cuda_result != CUDA_SUCCESS) \
+      return DriverError(parts_->driver, cuda_result, #function);                                       \
+  } while (false)
+
+// Beginning ----------------------------------------------------------------------------------------------------------
+
+Status CudaBackend::Prepare() {
+  if (is_prepared_) return prepared_;
+  is_prepared_ = true;
+  // Before the driver is there: what it maps must not lie where a session's window is to be.
+  if (!options_.window_is_reserved) {
+    for (const WindowCandidate& candidate : kWindowCandidates) {
+      void* wanted = reinterpret_cast<void*>(candidate.base);
+      void* got = ::mmap(wanted, candidate.bytes, PROT_NONE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+      if (got == wanted) held_.emplace_back(got, candidate.bytes);
+      if (got != wanted && got != MAP_FAILED) ::munmap(got, candidate.bytes);
+    }
+  }
+  prepared_ = MakeParts();
+  return prepared_;
+}
+
+Status CudaBackend::MakeParts() {
+  ACCELMESH_ASSIGN_OR_RETURN(const Driver driver, cuda::LoadDriver());
+  parts_ = std::make_unique<Parts>(driver);
+  ACCELMESH_CUDA_CALL(Init, 0);
+  int count = 0;
+  ACCELMESH_CUDA_CALL(DeviceGetCount, &count);
+  if (count == 0) return {Code::kUnsupported, "CudaBackend.DeviceGetCount", "the driver shows no device"};
+  for (int i = 0; i < std::min<int>(count, limits::kDevicesMax); ++i) {
+    CUdevice handle = 0;
+    ACCELMESH_CUDA_CALL(DeviceGet, &handle, i);
+    ACCELMESH_RETURN_IF_ERROR(MakeDevice(handle));
+  }
+  // Mapped memory is reached by those it is mapped for, by copies as well; whether a program may is the client's to
+  // say.
+  for (const std::unique_ptr<Device>& device : parts_->devices) {
+    for (const std::unique_ptr<Device>& other : parts_->devices) {
+      int can = other == device ? 1 : 0;
+      if (can == 0) (void)parts_->driver.DeviceCanAccessPeer(&can, other->handle, device->handle);
+      if (can != 0) device->reached_by.push_back(other->handle);
+    }
+  }
+  return MakePinned();
+}
+
+Status CudaBackend::MakeDevice(CUdevice handle) {
+  const auto attribute = [&](CUdevice_attribute id) {
+    int value = 0;
+    return parts_->driver.DeviceGetAttribute(&value, id, handle) == CUDA_SUCCESS ? value : 0;
+  };
+  if (attribute(CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED) == 0 ||
+      attribute(CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING) == 0) {
+    return {Code::kUnsupported, "CudaBackend.MakeDevice",
+            "device " + std::to_string(handle) + " has no virtual memory management"};
+  }
+  auto device = std::make_unique<Device>();
+  device->id = next_device_id.fetch_add(1);
+  device->index = static_cast<std::uint32_t>(parts_->devices.size());
+  device->handle = handle;
+  device->max_pitch = static_cast<std::uint64_t>(attribute(CU_DEVICE_ATTRIBUTE_MAX_PITCH));
+  device->has_writes = parts_ == nullptr && parts_->driver.StreamWriteValue64 != nullptr &&
+                       attribute(CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS) != 0;
+  ACCELMESH_CUDA_CALL(DevicePrimaryCtxRetain, &device->context, handle);
+  Device& made = *device;
+  parts_->devices.push_back(std::move(device));
+  if (const CUresult entered = cuda::Enter(parts_->driver, made); entered != CUDA_SUCCESS)
+    return DriverError(parts_->driver, entered, "CtxSetCurrent");
+  ACCELMESH_CUDA_CALL(CtxGetStreamPriorityRange, &made.priority_lowest, &made.priority_highest);
+  ACCELMESH_CUDA_CALL(StreamCreateWithPriority, &made.idle, CU_STREAM_NON_BLOCKING, made.priority_lowest);
+  CUmemAllocationProp properties{};
+  properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  properties.location = {CU_MEM_LOCATION_TYPE_DEVICE, {handle}};
+  std::size_t granularity = 0;
+  ACCELMESH_CUDA_CALL(MemGetAllocationGranularity, &granularity, &properties, CU_MEM_ALLOC_GRANULARITY_RECOMMENDED);
+  if (granularity == 0 || ChunkTable::kCellBytes % granularity != 0) {
+    return {Code::kUnsupported, "CudaBackend.MakeDevice",
+            "the driver maps memory in units of " + std::to_string(granularity) + " bytes"};
+  }
+  return Status::Ok();
+}
+
+Status CudaBackend::MakePinned() {
+  Parts& parts = *parts_;
+  if (const CUresult entered = cuda::Enter(parts.driver, *parts.devices.front()); entered != CUDA_SUCCESS)
+    return DriverError(parts.driver, entered, "CtxSetCurrent");
+  void* pinned = nullptr;
+  ACCELMESH_CUDA_CALL(MemHostAlloc, &pinned, kWordsBytes + kStagingBytes + 2 * kMoverBytes,
+                      CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP);
+  parts.pinned = static_cast<std::uint8_t*>(pinned);
+  std::memset(parts.pinned, 0, kWordsBytes);
+  for (const std::unique_ptr<Device>& device : parts.devices) {
+    if (const CUresult entered = cuda::Enter(parts.driver, *device); entered != CUDA_SUCCESS)
+      return DriverError(parts.driver, entered, "CtxSetCurrent");
+    ACCELMESH_CUDA_CALL(MemHostGetDevicePointer, &device->words, pinned, 0);
+    // All that is there to sell: the context and what is pinned have taken theirs.
+    std::size_t free_bytes = 0;
+    std::size_t total_bytes = 0;
+    ACCELMESH_CUDA_CALL(MemGetInfo, &free_bytes, &total_bytes);
+    const std::uint64_t held_back = std::min<std::uint64_t>(kHeldBackBytes, total_bytes / kHeldBackDivisor);
+    device->free_bytes = free_bytes > held_back ? free_bytes - held_back : 0;
+  }
+  return Status::Ok();
+}
+
+Result<std::vector<DeviceDescription>> CudaBackend::Open(std::uint64_t window_base, std::uint64_t window_bytes,
+                                                         CompletionSink* sink) {
+  if (const Status prepared = Prepare(); !prepared.ok()) return prepared;
+  Parts& parts = *parts_;
+  const std::uint64_t part = window_bytes / parts.devices.size() / ChunkTable::kCellBytes * ChunkTable::kCellBytes;
+  if (part == 0) return Status(Code::kInvalidArgument, "CudaBackend::Open", "the window is too small");
+  const auto overlaps = [&](const std::pair<void*, std::uint64_t>& held) {
+    const auto base = reinterpret_cast<std::uint64_t>(held.first);
+    return base < window_base + window_bytes && window_base < base + held.second;
+  };
+  // Nobody else may have the range while the driver takes it.
+  for (const auto& held : held_) {
+    if (overlaps(held)) ::munmap(held.first, held.second);
+  }
+  std::erase_if(held_, overlaps);
+  if (options_.window_is_reserved) ::munmap(reinterpret_cast<void*>(window_base), window_bytes);
+  CUdeviceptr got = 0;
+  const CUresult reserved = parts.driver.MemAddressReserve(&got, window_bytes, 0, window_base, 0);
+  if (reserved != CUDA_SUCCESS) {
+    return Status(Code::kFull, "CudaBackend::Open",
+                  "the driver cannot reserve the window: " + parts.driver.Text(reserved));
+  }
+  if (got != window_base) {
+    (void)parts.driver.MemAddressFree(got, window_bytes);
+    return Status(Code::kFull, "CudaBackend::Open", "the driver does not give the window's addresses");
+  }
+  for (const auto& [address, bytes] : held_) ::munmap(address, bytes);
+  held_.clear();
+  parts.window_base = window_base;
+  parts.window_bytes = window_bytes;
+  parts.sink = sink;
+  is_open_ = true;
+  std::vector<DeviceDescription> descriptions;
+  for (const std::unique_ptr<Device>& device : parts.devices) {
+    device->window_base = window_base + device->index * part;
+    device->window_bytes = part;
+    ACCELMESH_ASSIGN_OR_RETURN(DeviceDescription description, Describe(*device));
+    const auto fail = [sink](CUresult result, const std::string& text) {
+      sink->Failed(0, 0, static_cast<DeviceStatus>(result), false, text);
+    };
+    parts.memory.push_back(
+        std::make_unique<DeviceMemory>(parts.driver, *device, description.memory_bytes + kSlackBytes, fail));
+    descriptions.push_back(std::move(description));
+  }
+  if (!options_.window_is_reserved) ACCELMESH_RETURN_IF_ERROR(parts.output.Capture());
+  StartThreads();
+  return descriptions;
+}
+
+Result<DeviceDescription> CudaBackend::Describe(const Device& device) const {
+  DeviceDescription description;
+  std::array<char, 256> text{};
+  ACCELMESH_CUDA_CALL(DeviceGetName, text.data(), static_cast<int>(text.size()), device.handle);
+  description.name = text.data();
+  CUuuid uuid{};
+  ACCELMESH_CUDA_CALL(DeviceGetUuid, &uuid, device.handle);
+  std::memcpy(description.uuid.data(), uuid.bytes, description.uuid.size());
+  ACCELMESH_CUDA_CALL(DeviceGetPCIBusId, text.data(), static_cast<int>(text.size()), device.handle);
+  description.pci_bus_id = text.data();
+  description.window_base = device.window_base;
+  description.window_bytes = device.window_bytes;
+  description.memory_bytes = std::min(device.free_bytes, device.window_bytes);
+  if (options_.memory_bytes != 0)
+    description.memory_bytes = std::min(description.memory_bytes, options_.memory_bytes / parts_->devices.size());
+  for (int id = 1; id < CU_DEVICE_ATTRIBUTE_MAX; ++id) {
+    int value = 0;
+    if (parts_->driver.DeviceGetAttribute(&value, static_cast<CUdevice_attribute>(id), device.handle) != CUDA_SUCCESS)
+      continue;
+    description.attributes.emplace_back(static_cast<std::uint32_t>(id), IsAlwaysZero(id) ? 0 : value);
+  }
+  return description;
+}
+
+void CudaBackend::StartThreads() {
+  Parts& parts = *parts_;
+  const std::uint8_t* staging = parts.pinned + kWordsBytes;
+  std::uint8_t* buffers = parts.pinned + kWordsBytes + kStagingBytes;
+  parts.progress =
+      std::make_unique<Progress>(parts.driver, reinterpret_cast<std::uint64_t*>(parts.pinned), kStagingBytes);
+  parts.up =
+      std::make_unique<Mover>(Mover::Direction::kUp, parts.driver, *parts.progress, parts.regions, buffers, staging);
+  parts.down = std::make_unique<Mover>(Mover::Direction::kDown, parts.driver, *parts.progress, parts.regions,
+                                       buffers + kMoverBytes, staging);
+  parts.host_stops = std::make_unique<cuda::HostStops>(*parts.progress);
+  Progress::Hooks hooks;
+  hooks.send = [&parts](StreamPtr stream, const cuda::Parcel& parcel) { parts.down->Send(std::move(stream), parcel); };
+  hooks.begin = [&parts](StreamPtr stream, std::unique_ptr<cuda::Stop> stop) {
+    if (stop->copy == nullptr) return parts.host_stops->Begin(std::move(stream), std::move(stop));
+    Mover& mover = stop->copy->dst.kind == CopySide::Kind::kDevice ? *parts.up : *parts.down;
+    mover.Begin(std::move(stream), std::move(stop));
+  };
+  hooks.moved = [&parts] { parts.service.Kick(); };
+  parts.up->Start(parts.sink);
+  parts.down->Start(parts.sink);
+  parts.service.Start([&parts] { (void)cuda::Enter(parts.driver, *parts.devices.front()); });
+  parts.progress->Start(parts.sink, std::move(hooks), &parts.output);
+}
+
+// End ----------------------------------------------------------------------------------------------------------------
+
+void CudaBackend::Close() {
+  for (const auto& [address, bytes] : held_) ::munmap(address, bytes);
+  held_.clear();
+  if (parts_ == nullptr) return;
+  Parts& parts = *parts_;
+  bool is_idle = true;
+  if (parts.progress != nullptr) {
+    InputDrained();
+    const Deadline idle_by = Deadline::After(kIdlePatience);
+    while (!parts.progress->idle() && !idle_by.passed()) std::this_thread::sleep_for(kLookEvery);
+    is_idle = parts.progress->idle();
+    parts.progress->Stop();
+    parts.up->Stop();
+    parts.down->Stop();
+    parts.service.Stop();
+    const auto ended = [&parts] {
+      return parts.progress->ended() && parts.up->ended() && parts.down->ended() && parts.service.ended();
+    };
+    const Deadline ended_by = Deadline::After(kEndPatience);
+    while (!ended() && !ended_by.passed()) std::this_thread::sleep_for(kLookEvery);
+    if (!ended()) {
+      // This process ends now, and the driver ends what still runs; until then the stuck thread needs its memory.
+      log::Warning("cuda backend", "a call of the driver does not return; it ends with this process");
+      (void)parts_.release();
+      return;
+    }
+    parts.progress->Join();
+    parts.up->Join();
+    parts.down->Join();
+    parts.service.Join();
+  }
+  if (is_idle) {
+    TearDown();
+  } else {
+    log::Info("cuda backend", "work still runs; it ends with this process");
+  }
+  streams_.assign(streams_.size(), nullptr);
+  parts_.reset();
+}
+
+void CudaBackend::TearDown() {
+  Parts& parts = *parts_;
+  const Driver& driver = parts.driver;
+  // Errors say nothing new here: a context that is lost goes with its last reference.
+  if (parts.progress != nullptr) {
+    parts.service.RunRest();
+    for (const StreamPtr& stream : parts.progress->TakeStreams()) {
+      if (stream->kind == cuda::kLegacy || cuda::Enter(driver, *stream->device) != CUDA_SUCCESS) continue;
+      (void)driver.StreamDestroy(stream->handle);
+    }
+  }
+  for (const auto& [id, event] : events_) {
+    if (event.handle != nullptr && cuda::Enter(driver, *event.device) == CUDA_SUCCESS)
+      (void)driver.EventDestroy(event.handle);
+  }
+  events_.clear();
+  {
+    const MutexLock lock(parts.modules_mu);
+    for (const auto& [id, module] : parts.modules) {
+      if (cuda::Enter(driver, *module->device) == CUDA_SUCCESS) (void)driver.ModuleUnload(module->handle);
+    }
+    parts.modules.clear();
+  }
+  parts.regions.UnpinAll();
+  for (const std::uint64_t address : parts.mapped_host)
+    (void)driver.MemHostUnregister(reinterpret_cast<void*>(address));
+  parts.mapped_host.clear();
+  for (const std::unique_ptr<DeviceMemory>& memory : parts.memory) memory->Clear();
+  if (is_open_) (void)driver.MemAddressFree(parts.window_base, parts.window_bytes);
+  for (const std::unique_ptr<Device>& device : parts.devices) {
+    if (cuda::Enter(driver, *device) == CUDA_SUCCESS && device->idle != nullptr)
+      (void)driver.StreamDestroy(device->idle);
+  }
+  if (parts.pinned != nullptr && cuda::Enter(driver, *parts.devices.front()) == CUDA_SUCCESS)
+    (void)driver.MemFreeHost(parts.pinned);
+  for (const std::unique_ptr<Device>& device : parts.devices) (void)driver.DevicePrimaryCtxRelease(device->handle);
+}
+
+// Memory -------------------------------------------------------------------------------------------------------------
+
+void CudaBackend::WaitFor(std::function<bool()> step) {
+  Parts& parts = *parts_;
+  parts.waits.fetch_add(1);
+  parts.service.Post([&parts, step = std::move(step)] {
+    if (!step()) return false;
+    parts.waits.fetch_sub(1);
+    // Nothing new has completed, but streams have room again: the executor looks when it is told anything.
+    parts.sink->Completed(0, 0);
+    return true;
+  });
+}
+
+std::vector<cuda::Point> CudaBackend::Points() const {
+  std::vector<cuda::Point> points;
+  const auto add = [&points](const StreamPtr& stream) {
+    if (stream == nullptr) return;
+    const cuda::Point point{stream, stream->submitted};
+    if (!point.passed()) points.push_back(point);
+  };
+  for (const StreamPtr& stream : streams_) add(stream);
+  for (const StreamPtr& stream : retired_) add(stream);
+  return points;
+}
+
+Status CudaBackend::MemAlloc(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) {
+  if (parts_->progress->lost()) return Status::Ok();
+  DeviceMemory* memory = parts_->memory[device].get();
+  if (!memory->Allocate(address, bytes)) WaitFor([memory] { return memory->Relieve(); });
+  return Status::Ok();
+}
+
+Status CudaBackend::MemFree(std::uint32_t device, std::uint64_t address) {
+  parts_->memory[device]->Free(address, [this] { return Points(); });
+  return Status::Ok();
+}
+
+Status CudaBackend::SetLimit(std::uint32_t device, std::uint32_t limit, std::uint64_t value) {
+  Parts& parts = *parts_;
+  // The driver may wait for the device before it changes one.
+  WaitFor([&parts, device, limit, value] {
+    CUresult result = cuda::Enter(parts.driver, *parts.devices[device]);
+    if (result == CUDA_SUCCESS) result = parts.driver.CtxSetLimit(static_cast<CUlimit>(limit), value);
+    if (result != CUDA_SUCCESS && !parts.progress->NoteResult(result))
+      parts.sink->Failed(device, 0, static_cast<DeviceStatus>(result), false,
+                         "a limit of the device was not set: " + parts.driver.Text(result));
+    return true;
+  });
+  return Status::Ok();
+}
+
+Status CudaBackend::MapHost(MutableByteView memory) {
+  Parts& parts = *parts_;
+  WaitFor([&parts, memory] {
+    const auto address = reinterpret_cast<std::uint64_t>(memory.data());
+    CUresult result = cuda::Enter(parts.driver, *parts.devices.front());
+    if (result == CUDA_SUCCESS) {
+      result = parts.driver.MemHostRegister(memory.data(), memory.size(),
+                                            CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP);
+    }
+    if (result == CUDA_SUCCESS) {
+      parts.mapped_host.insert(address);
+      CUdeviceptr seen = 0;
+      result = parts.driver.MemHostGetDevicePointer(&seen, memory.data(), 0);
+      if (result == CUDA_SUCCESS && seen != address) result = CUDA_ERROR_NOT_SUPPORTED;
+    }
+    if (result != CUDA_SUCCESS && !parts.progress->NoteResult(result)) {
+      parts.sink->Failed(0, 0, static_cast<DeviceStatus>(result), false,
+                         "host memory cannot be mapped for the device: " + parts.driver.Text(result));
+    }
+    return true;
+  });
+  return Status::Ok();
+}
+
+Status CudaBackend::UnmapHost(std::uint64_t address) {
+  Parts& parts = *parts_;
+  // The pages go when this returns, so it waits, as a program that frees such memory natively does.
+  parts.service.Run([&parts, address] {
+    if (parts.mapped_host.erase(address) != 0) (void)parts.driver.MemHostUnregister(reinterpret_cast<void*>(address));
+  });
+  return Status::Ok();
+}
+
+void CudaBackend::RegionReleased(MutableByteView region) {
+  Parts& parts = *parts_;
+  if (parts.regions.Find(region.data()) == cuda::SharedRegions::State::kUnknown) return;
+  parts.service.Run([&parts, region] { parts.regions.Unpin(region.data()); });
+}
+
+// Modules ------------------------------------------------------------------------------------------------------------
+
+void CudaBackend::PlaceVariable(std::uint32_t module, std::string name, MutableByteView /*memory*/, bool /*keep*/) {
+  const MutexLock lock(parts_->modules_mu);
+  parts_->placed[module] = std::move(name);
+}
+
+Result<ModuleDescription> CudaBackend::ModuleLoad(std::uint32_t device, std::uint32_t id, Bytes image) {
+  Parts& parts = *parts_;
+  {
+    const MutexLock lock(parts.modules_mu);
+    if (const auto placed = parts.placed.extract(id); !placed.empty()) {
+      return Status(
+          Code::kUnsupported, "CudaBackend::ModuleLoad",
+          "the driver places managed variables itself, so " + placed.mapped() + " cannot lie where the program has it");
+    }
+  }
+  Device& target = *parts.devices[device];
+  const auto attribute = [&](CUdevice_attribute which) {
+    int value = 0;
+    (void)parts.driver.DeviceGetAttribute(&value, which, target.handle);
+    return static_cast<std::uint32_t>(value);
+  };
+  const std::uint32_t capability = 10 * attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) +
+                                   attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+  ACCELMESH_ASSIGN_OR_RETURN(cuda::LoadedModule loaded,
+                             cuda::LoadModule(parts.driver, target, std::move(image), capability));
+  if (loaded.prints) parts.output.Note();
+  const MutexLock lock(parts.modules_mu);
+  parts.modules[id] = std::move(loaded.module);
+  return std::move(loaded.description);
+}
+
+Status CudaBackend::ModuleUnload(std::uint32_t id) {
+  Parts& parts = *parts_;
+  std::shared_ptr<cuda::Module> module;
+  {
+    const MutexLock lock(parts.modules_mu);
+    if (auto node = parts.modules.extract(id); !node.empty()) module = std::move(node.mapped());
+  }
+  if (module == nullptr) return Status::Ok();
+  parts.service.Post([&parts, module, points = Points()] {
+    if (!parts.progress->lost() && !cuda::AllPassed(points)) return false;
+    if (cuda::Enter(parts.driver, *module->device) == CUDA_SUCCESS) (void)parts.driver.ModuleUnload(module->handle);
+    return true;
+  });
+  return Status::Ok();
+}
+
+}  // namespace accelmesh
+
+extern "C" __attribute__((visibility("default"))) accelmesh::Backend* accelmesh_create_backend(
+    std::uint32_t abi, const accelmesh::BackendOptions& options) {
+  return abi == accelmesh::kBackendAbi ? new accelmesh::CudaBackend(options) : nullptr;
+}

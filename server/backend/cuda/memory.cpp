@@ -1,0 +1,132 @@
+#include "server/backend/cuda/memory.h"
+
+#include <algorithm>
+
+#include "protocol/base/log.h"
+
+namespace accelmesh::cuda {
+namespace {
+
+// How long an allocation waits for work that may still touch freed memory, before it fails.
+constexpr std::chrono::seconds kPatience{5};
+
+}  // namespace
+
+DeviceMemory::DeviceMemory(const Driver& driver, const Device& device, std::uint64_t budget_bytes, Fail fail)
+    : driver_(driver),
+      device_(device),
+      fail_(std::move(fail)),
+      table_(device.window_base, device.window_bytes, budget_bytes) {
+  properties_.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  properties_.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+  properties_.location.id = device.handle;
+  const auto has = [&](CUdevice_attribute attribute) {
+    int value = 0;
+    return driver_.DeviceGetAttribute(&value, attribute, device_.handle) == CUDA_SUCCESS && value != 0;
+  };
+  if (has(CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED))
+    properties_.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  if (has(CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED)) properties_.allocFlags.gpuDirectRDMACapable = 1;
+}
+
+CUresult DeviceMemory::Back(const ChunkTable::Run& run, std::uint64_t* handle) {
+  CUmemGenericAllocationHandle made = 0;
+  CUresult result = driver_.MemCreate(&made, run.bytes, &properties_, 0);
+  if (result != CUDA_SUCCESS) return result;
+  result = driver_.MemMap(run.address, run.bytes, 0, made, 0);
+  if (result != CUDA_SUCCESS) {
+    (void)driver_.MemRelease(made);
+    return result;
+  }
+  std::vector<CUmemAccessDesc> access(device_.reached_by.size());
+  for (std::size_t i = 0; i < access.size(); ++i) {
+    access[i].location = {CU_MEM_LOCATION_TYPE_DEVICE, {device_.reached_by[i]}};
+    access[i].flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+  }
+  result = driver_.MemSetAccess(run.address, run.bytes, access.data(), access.size());
+  if (result != CUDA_SUCCESS) {
+    // Nothing has used the mapping, so taking it away does not wait either.
+    (void)driver_.MemUnmap(run.address, run.bytes);
+    (void)driver_.MemRelease(made);
+    return result;
+  }
+  *handle = made;
+  return CUDA_SUCCESS;
+}
+
+void DeviceMemory::Unback(const ChunkTable::Chunk& chunk) {
+  CUresult result = driver_.MemUnmap(chunk.address, chunk.bytes);
+  if (result == CUDA_SUCCESS) result = driver_.MemRelease(chunk.handle);
+  if (result != CUDA_SUCCESS) log::Warning("cuda backend", "a chunk could not be given back: " + driver_.Text(result));
+}
+
+CUresult DeviceMemory::TryBack(const ChunkTable::Run& run) {
+  if (!table_.Fits(run.bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
+  std::uint64_t handle = 0;
+  const CUresult result = Back(run, &handle);
+  if (result == CUDA_SUCCESS) table_.Backed(run.address, handle);
+  return result;
+}
+
+void DeviceMemory::GiveUp(const ChunkTable::Run& run, CUresult result) {
+  table_.Unbackable(run.address);
+  fail_(result, std::to_string(run.bytes / limits::kMiB) + " MiB for an allocation: " + driver_.Text(result));
+}
+
+bool DeviceMemory::Allocate(std::uint64_t address, std::uint64_t bytes) {
+  const MutexLock lock(mu_);
+  for (const ChunkTable::Run& run : table_.Allocate(address, bytes)) {
+    // What waits goes first: it was asked for first.
+    const CUresult result = wanted_.empty() ? TryBack(run) : CUDA_ERROR_OUT_OF_MEMORY;
+    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+      wanted_.push_back(run);
+    } else if (result != CUDA_SUCCESS) {
+      GiveUp(run, result);
+    }
+  }
+  return wanted_.empty();
+}
+
+void DeviceMemory::Free(std::uint64_t address, const std::function<std::vector<Point>()>& points) {
+  const MutexLock lock(mu_);
+  const std::vector<std::uint64_t> idle = table_.Free(address);
+  if (idle.empty()) return;
+  const std::vector<Point> now = points();
+  for (const std::uint64_t chunk : idle) idle_since_[chunk] = now;
+}
+
+bool DeviceMemory::Relieve() {
+  MutexLock lock(mu_);
+  while (!wanted_.empty()) {
+    const ChunkTable::Run run = wanted_.front();
+    const CUresult result = TryBack(run);
+    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+      const std::optional<ChunkTable::Chunk> gone =
+          table_.TakeIdle([this](const ChunkTable::Chunk& chunk) ACCELMESH_REQUIRES(mu_) {
+            const auto since = idle_since_.find(chunk.address);
+            return since == idle_since_.end() || AllPassed(since->second);
+          });
+      if (gone.has_value()) {
+        idle_since_.erase(gone->address);
+        lock.Unlock();
+        Unback(*gone);
+        lock.Lock();
+        continue;
+      }
+      if (!patience_ends_.has_value()) patience_ends_ = Clock::now() + kPatience;
+      if (table_.any_idle() && Clock::now() < *patience_ends_) return false;
+    }
+    if (result != CUDA_SUCCESS) GiveUp(run, result);
+    wanted_.pop_front();
+    patience_ends_.reset();
+  }
+  return true;
+}
+
+void DeviceMemory::Clear() {
+  const MutexLock lock(mu_);
+  for (const ChunkTable::Chunk& chunk : table_.TakeAll()) Unback(chunk);
+  idle_since_.clear();
+}
+
+}  // namespace accelmesh::cuda

@@ -1,0 +1,112 @@
+#include "server/backend/cuda/module.h"
+
+#include <algorithm>
+#include <array>
+
+#include "server/module/symbols.h"
+
+namespace accelmesh::cuda {
+namespace {
+
+constexpr const char* kWhere = "CudaBackend::ModuleLoad";
+constexpr std::size_t kLogBytes = 8192;
+
+Status Refused(const Driver& driver, CUresult result, std::string_view said) {
+  const bool is_memory = result == CUDA_ERROR_OUT_OF_MEMORY;
+  const bool is_missing = result == CUDA_ERROR_NO_BINARY_FOR_GPU;
+  return {is_memory ? Code::kOutOfMemory : (is_missing ? Code::kNotFound : Code::kInvalidArgument), kWhere,
+          driver.Text(result) + (said.empty() ? "" : "; ") + std::string(said)};
+}
+
+std::uint32_t Attribute(const Driver& driver, CUfunction function, CUfunction_attribute attribute) {
+  int value = 0;
+  return driver.FuncGetAttribute(&value, attribute, function) == CUDA_SUCCESS ? static_cast<std::uint32_t>(value) : 0;
+}
+
+CUresult DescribeKernel(const Driver& driver, CUfunction function, Kernel* kernel, KernelDescription* out) {
+  const char* name = nullptr;
+  CUresult result = driver.FuncLoad(function);
+  if (result == CUDA_SUCCESS) result = driver.FuncGetName(&name, function);
+  if (result != CUDA_SUCCESS) return result;
+  kernel->function = function;
+  kernel->name = out->name = name;
+  for (std::size_t i = 0; i < limits::kKernelParametersMax; ++i) {
+    std::size_t offset = 0;
+    std::size_t bytes = 0;
+    result = driver.FuncGetParamInfo(function, i, &offset, &bytes);
+    if (result == CUDA_ERROR_INVALID_VALUE) break;  // there are no more
+    if (result != CUDA_SUCCESS) return result;
+    kernel->parameter_offsets.push_back(static_cast<std::uint32_t>(offset));
+    kernel->argument_bytes = std::max(kernel->argument_bytes, static_cast<std::uint32_t>(offset + bytes));
+    out->parameters.emplace_back(static_cast<std::uint32_t>(offset), static_cast<std::uint32_t>(bytes));
+  }
+  out->max_threads_per_block = Attribute(driver, function, CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK);
+  out->static_shared_bytes = Attribute(driver, function, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES);
+  out->local_bytes = Attribute(driver, function, CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES);
+  out->constant_bytes = Attribute(driver, function, CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES);
+  out->registers = Attribute(driver, function, CU_FUNC_ATTRIBUTE_NUM_REGS);
+  out->ptx_version = Attribute(driver, function, CU_FUNC_ATTRIBUTE_PTX_VERSION);
+  out->binary_version = Attribute(driver, function, CU_FUNC_ATTRIBUTE_BINARY_VERSION);
+  kernel->dynamic_shared_bytes_max = Attribute(driver, function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
+  return CUDA_SUCCESS;
+}
+
+CUresult Describe(const Driver& driver, const ImageSymbols& symbols, LoadedModule* loaded) {
+  const CUmodule module = loaded->module->handle;
+  unsigned count = 0;
+  CUresult result = driver.ModuleGetFunctionCount(&count, module);
+  if (result != CUDA_SUCCESS) return result;
+  std::vector<CUfunction> functions(std::min(count, limits::kKernelsPerModuleMax));
+  if (!functions.empty()) {
+    result = driver.ModuleEnumerateFunctions(functions.data(), static_cast<unsigned>(functions.size()), module);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  for (const CUfunction function : functions) {
+    Kernel kernel;
+    KernelDescription description;
+    result = DescribeKernel(driver, function, &kernel, &description);
+    if (result != CUDA_SUCCESS) return result;
+    loaded->module->kernels.push_back(std::move(kernel));
+    loaded->description.kernels.push_back(std::move(description));
+  }
+  for (const ImageVariable& variable : symbols.variables) {
+    CUdeviceptr address = 0;
+    std::size_t bytes = 0;
+    // A name of a part that the driver did not take is not there.
+    if (driver.ModuleGetGlobal(&address, &bytes, module, variable.name.c_str()) != CUDA_SUCCESS) continue;
+    loaded->description.globals.push_back({variable.name, address, bytes, variable.is_constant});
+  }
+  return CUDA_SUCCESS;
+}
+
+}  // namespace
+
+Result<LoadedModule> LoadModule(const Driver& driver, Device& device, Bytes image, std::uint32_t capability) {
+  ImageSymbols symbols;
+  {
+    ACCELMESH_ASSIGN_OR_RETURN(const std::vector<ImagePart> parts, ExtractParts(image, capability));
+    symbols = ReadSymbols(parts);
+  }
+  CUresult result = Enter(driver, device);
+  if (result != CUDA_SUCCESS) return Refused(driver, result, "");
+  LoadedModule loaded;
+  loaded.prints = symbols.prints;
+  loaded.module = std::make_shared<Module>();
+  loaded.module->device = &device;
+  // The driver reads PTX text up to a zero.
+  image.push_back(0);
+  std::string log(kLogBytes, '\0');
+  std::array<CUjit_option, 2> options{CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
+  std::array<void*, 2> values{log.data(), reinterpret_cast<void*>(log.size())};
+  result = driver.ModuleLoadDataEx(&loaded.module->handle, image.data(), static_cast<unsigned>(options.size()),
+                                   options.data(), values.data());
+  if (result != CUDA_SUCCESS) return Refused(driver, result, log.substr(0, log.find('\0')));
+  result = Describe(driver, symbols, &loaded);
+  if (result != CUDA_SUCCESS) {
+    (void)driver.ModuleUnload(loaded.module->handle);
+    return Refused(driver, result, "");
+  }
+  return loaded;
+}
+
+}  // namespace accelmesh::cuda

@@ -1,0 +1,123 @@
+// How many blocks, and how much shared memory, fit on a multiprocessor: arithmetic on the device's and the kernel's
+// limits.
+#include <algorithm>
+
+#include "protocol/base/log.h"
+#include "shim/gen_face.h"
+#include "shim/runtime/kernel.h"
+
+namespace accelmesh {
+namespace {
+
+constexpr std::uint64_t kSharedGranularity = 128;
+
+std::uint64_t DeviceAttribute(cudaDeviceAttr attribute) {
+  const int value = Runtime::Get().device(CurrentDevice()).lease->Attribute(static_cast<std::uint32_t>(attribute));
+  return static_cast<std::uint64_t>(std::max(value, 0));
+}
+
+std::uint64_t Threads(dim3 block) { return std::uint64_t{block.x} * block.y * block.z; }
+
+// The cluster that a launch asks for, in blocks of each dimension; null if it asks for none.
+const cudaLaunchAttribute* FindCluster(const cudaLaunchConfig_t& config) {
+  for (unsigned i = 0; i < config.numAttrs; ++i) {
+    if (config.attrs[i].id == cudaLaunchAttributeClusterDimension) return &config.attrs[i];
+  }
+  return nullptr;
+}
+
+// How a cluster lies on a device that has them only its driver knows.
+cudaError_t RefuseClusters(const char* name) {
+  log::Warning(name,
+               "this release does not ask the server's device about clusters; the call returns "
+               "cudaErrorNotSupported");
+  return Fail(cudaErrorNotSupported);
+}
+
+}  // namespace
+
+std::uint64_t MaxActiveBlocks(const DeviceKernel& kernel, std::uint64_t threads, std::uint64_t dynamic_shared_bytes) {
+  const std::uint64_t shared_max = kernel.limits->shared_bytes_optin;
+  if (threads == 0 || threads > kernel.layout->max_threads_per_block || dynamic_shared_bytes > shared_max ||
+      dynamic_shared_bytes + kernel.layout->static_shared_bytes > shared_max)
+    return 0;  // No block of this kind fits.
+  const std::uint64_t shared = dynamic_shared_bytes + kernel.layout->static_shared_bytes;
+  std::uint64_t limit = std::min(DeviceAttribute(cudaDevAttrMaxThreadsPerMultiProcessor) / ((threads + 31) / 32 * 32),
+                                 DeviceAttribute(cudaDevAttrMaxBlocksPerMultiprocessor));
+  if (shared > 0) limit = std::min(limit, DeviceAttribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor) / shared);
+  return limit;
+}
+
+namespace face {
+
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* func, int block_size,
+                                                                   size_t dynamic_shared_bytes, unsigned int flags) {
+  ACCELMESH_BEGIN_CALL();
+  if (blocks == nullptr || block_size <= 0 || flags > cudaOccupancyDisableCachingOverride)
+    return Fail(cudaErrorInvalidValue);
+  cudaError_t error = cudaSuccess;
+  const DeviceKernel* kernel = FindOnDevice(session, func, &error);
+  if (kernel == nullptr) return error;
+  *blocks = static_cast<int>(MaxActiveBlocks(*kernel, static_cast<std::uint64_t>(block_size), dynamic_shared_bytes));
+  return cudaSuccess;
+}
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* func, int block_size,
+                                                          size_t dynamic_shared_bytes) {
+  return face::cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, func, block_size, dynamic_shared_bytes,
+                                                                      cudaOccupancyDefault);
+}
+
+cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(size_t* bytes, const void* func, int blocks, int block_size) {
+  ACCELMESH_BEGIN_CALL();
+  if (bytes == nullptr) return Fail(cudaErrorInvalidValue);
+  cudaError_t error = cudaSuccess;
+  const DeviceKernel* kernel = FindOnDevice(session, func, &error);
+  if (kernel == nullptr) return error;
+  const std::uint64_t static_bytes = kernel->layout->static_shared_bytes;
+  if (blocks <= 0 || block_size <= 0 ||
+      static_cast<std::uint64_t>(blocks) > MaxActiveBlocks(*kernel, static_cast<std::uint64_t>(block_size), 0))
+    return Fail(cudaErrorInvalidValue);
+  const std::uint64_t share = DeviceAttribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor) /
+                              static_cast<std::uint64_t>(blocks) / kSharedGranularity * kSharedGranularity;
+  const std::uint64_t of_block = std::min<std::uint64_t>(share, kernel->limits->shared_bytes_optin);
+  *bytes = std::min<std::uint64_t>(of_block - std::min(of_block, static_bytes),
+                                   kernel->dynamic_shared_bytes_max.load(std::memory_order_relaxed));
+  return cudaSuccess;
+}
+
+cudaError_t cudaOccupancyMaxPotentialClusterSize(int* cluster_size, const void* func,
+                                                 const cudaLaunchConfig_t* config) {
+  ACCELMESH_BEGIN_CALL();
+  if (cluster_size == nullptr || config == nullptr) return Fail(cudaErrorInvalidValue);
+  cudaError_t error = cudaSuccess;
+  if (FindOnDevice(session, func, &error) == nullptr) return error;
+  if (DeviceAttribute(cudaDevAttrClusterLaunch) != 0) return RefuseClusters("cudaOccupancyMaxPotentialClusterSize");
+  *cluster_size = 1;  // Every block is its own.
+  return cudaSuccess;
+}
+
+cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void* func, const cudaLaunchConfig_t* config) {
+  ACCELMESH_BEGIN_CALL();
+  if (clusters == nullptr || config == nullptr || (config->numAttrs != 0 && config->attrs == nullptr))
+    return Fail(cudaErrorInvalidValue);
+  cudaError_t error = cudaSuccess;
+  const DeviceKernel* kernel = FindOnDevice(session, func, &error);
+  if (kernel == nullptr) return error;
+  const cudaLaunchAttribute* cluster = FindCluster(*config);
+  if (cluster == nullptr) {
+    *clusters = 0;  // A launch without clusters has none.
+    return cudaSuccess;
+  }
+  const auto& size = cluster->val.clusterDim;
+  if (size.x == 0 || size.y == 0 || size.z == 0 || config->gridDim.x % size.x != 0 || config->gridDim.y % size.y != 0 ||
+      config->gridDim.z % size.z != 0)
+    return Fail(cudaErrorInvalidClusterSize);
+  if (DeviceAttribute(cudaDevAttrClusterLaunch) != 0) return RefuseClusters("cudaOccupancyMaxActiveClusters");
+  if (size.x != 1 || size.y != 1 || size.z != 1) return Fail(cudaErrorInvalidClusterSize);
+  *clusters = static_cast<int>(MaxActiveBlocks(*kernel, Threads(config->blockDim), config->dynamicSmemBytes) *
+                               DeviceAttribute(cudaDevAttrMultiProcessorCount));
+  return cudaSuccess;
+}
+
+}  // namespace face
+}  // namespace accelmesh

@@ -1,0 +1,192 @@
+// Graphs: what a session holds of them, and what it does at a launch.
+#include <gtest/gtest.h>
+
+#include "tests/unit/server/session/session_fixture.h"
+
+namespace accelmesh {
+namespace {
+
+// A definition's payload.
+class Records {
+ public:
+  template <typename T>
+  Records& Add(const T& body, ByteView payload = {}) {
+    const Bytes frame =
+        SessionTest::FrameOf(0, static_cast<std::uint16_t>(CommandTraits<T>::kId), AsBytes(body), payload);
+    bytes_.insert(bytes_.end(), frame.begin() + sizeof(FrameHeaderValue), frame.end());
+    return *this;
+  }
+  ByteView bytes() const { return bytes_; }
+
+ private:
+  Bytes bytes_;
+};
+
+class SessionGraphTest : public SessionTest {
+ protected:
+  static wire::Place At(std::uint64_t offset) { return {kBase + offset, 0, wire::PlaceKind::Device}; }
+  static wire::Place Gap() { return {0, 0, wire::PlaceKind::Bulk}; }
+  static wire::Fill FillAt(std::uint64_t offset) { return {kBase + offset, 0, 0, 8, 1, 1, 1, 1, 0, 0}; }
+  static wire::Copy UpAt(std::uint64_t offset) { return {At(offset), Gap(), 10, 0, 0}; }
+  static Bytes Patches(std::initializer_list<wire::GraphPatch> patches) {
+    Bytes bytes;
+    for (const wire::GraphPatch& patch : patches) {
+      const ByteView view = AsBytes(patch);
+      bytes.insert(bytes.end(), view.begin(), view.end());
+    }
+    return bytes;
+  }
+  void OpenWithMemory() {
+    Open();
+    Post(wire::MemAlloc(kBase, 4096, 0, 0));
+    Post(wire::StreamCreate(1, 0, 0, wire::StreamKind::NonBlocking));
+  }
+  void ExpectsBadFrame() {
+    EXPECT_EQ(Run().code(), Code::kBadFrame);
+    EXPECT_TRUE(steps_.empty());
+  }
+};
+
+TEST_F(SessionGraphTest, ALaunchCompletesWithItsLastNode) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 3, 0, 3), Records().Add(FillAt(0)).Add(FillAt(8)).Add(FillAt(16)).bytes());
+  Do([this](ScriptChannel&) { backend_.HoldAll(true); });
+  Post(wire::GraphLaunch(0, 1, 0, 3));
+  Check([this] { EXPECT_EQ(backend_.InFlight(1), 3u); });
+  Do([this](ScriptChannel&) { backend_.CompleteSome(1, 2); });
+  Check([this] { EXPECT_EQ(channel_.completed(1), sequence_ - 1) << "before its last node"; });
+  Do([this](ScriptChannel&) { backend_.CompleteSome(1, 1); });
+  Check([this] { EXPECT_EQ(channel_.completed(1), sequence_); });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+TEST_F(SessionGraphTest, NodesWaitForTheirBodies) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(4, 3, 0, 3), Records().Add(FillAt(0)).Add(UpAt(8)).Add(FillAt(16)).bytes());
+  const std::uint64_t before = sequence_;
+  Post(wire::GraphLaunch(4, 1, 0, 3), Patches({{1, 0, 9}}));
+  Post(wire::GraphDestroy(4, 0));
+  Check([this, before] { EXPECT_EQ(channel_.completed(1), before) << "the first node has run, and no more"; });
+  Do([](ScriptChannel& c) { c.PushBody(9, Bytes(10, 1)); });
+  Check([] {});
+  Check([this, before] {
+    EXPECT_EQ(channel_.completed(1), before + 1) << "a definition that is gone lets launches go on";
+  });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+// A blocking stream is parked when the graph comes, on the legacy stream; neither may wait for the other for ever.
+TEST_F(SessionGraphTest, NodesStandWhereTheirLaunchStands) {
+  OpenWithMemory();
+  Post(wire::StreamCreate(2, 0, 0, wire::StreamKind::Blocking));
+  Post(wire::GraphDefine(0, 2, 0, 2), Records().Add(FillAt(0)).Add(FillAt(8)).bytes());
+  Post(wire::Copy(At(0), wire::Place(9, 0, wire::PlaceKind::Bulk), 10, 2, 0));
+  Post(wire::GraphLaunch(0, 0, 0, 2));
+  Check([this] { EXPECT_EQ(channel_.completed(0), 0u); });
+  Do([](ScriptChannel& c) { c.PushBody(9, Bytes(10, 1)); });
+  Check([] {});
+  Check([this] {
+    EXPECT_EQ(channel_.completed(2), sequence_ - 1);
+    EXPECT_EQ(channel_.completed(0), sequence_);
+  });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+TEST_F(SessionGraphTest, ADefinitionIsChangedInPlaceOrBegunAnew) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 2, 0, 2), Records().Add(FillAt(0)).Add(FillAt(8)).bytes());
+  Post(wire::GraphDefine(0, 2, 1, 1), Records().Add(UpAt(8)).bytes());
+  Do([](ScriptChannel& c) { c.PushBody(9, Bytes(10, 1)); });
+  Post(wire::GraphLaunch(0, 1, 0, 2), Patches({{1, 0, 9}}));
+  Check([this, at = sequence_] { EXPECT_EQ(channel_.completed(1), at); });
+  Post(wire::GraphDefine(0, 3, 0, 1), Records().Add(FillAt(0)).bytes());
+  Post(wire::GraphLaunch(0, 1, 0, 1));
+  Check([this, at = sequence_] { EXPECT_EQ(channel_.completed(1), at); });
+  Post(wire::GraphLaunch(0, 1, 0, 2));
+  ExpectsBadFrame();
+}
+
+TEST_F(SessionGraphTest, WhatAGraphDoesNotHold) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 1, 0, 1), Records().Add(wire::MemFree(kBase, 0, 0)).bytes());
+  ExpectsBadFrame();
+}
+TEST_F(SessionGraphTest, AGraphInAGraph) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 1, 0, 1), Records().Add(FillAt(0)).bytes());
+  Post(wire::GraphDefine(1, 1, 0, 1), Records().Add(wire::GraphLaunch(0, 1, 0, 1)).bytes());
+  ExpectsBadFrame();
+}
+TEST_F(SessionGraphTest, NodesPastTheEnd) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 2, 1, 2), Records().Add(FillAt(0)).Add(FillAt(8)).bytes());
+  ExpectsBadFrame();
+}
+TEST_F(SessionGraphTest, MoreNodesThanRecords) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 2, 0, 2), Records().Add(FillAt(0)).bytes());
+  ExpectsBadFrame();
+}
+TEST_F(SessionGraphTest, MoreRecordsThanNodes) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 2, 0, 1), Records().Add(FillAt(0)).Add(FillAt(8)).bytes());
+  ExpectsBadFrame();
+}
+TEST_F(SessionGraphTest, ABodyOfTheWrongSize) {
+  OpenWithMemory();
+  Records records;
+  records.Add(FillAt(0));
+  Bytes bytes(records.bytes().begin(), records.bytes().end());
+  bytes[offsetof(RecordHeaderValue, command)] = static_cast<std::uint8_t>(CommandId::kLaunch);
+  Post(wire::GraphDefine(0, 1, 0, 1), bytes);
+  ExpectsBadFrame();
+}
+TEST_F(SessionGraphTest, ALaunchOfNothing) {
+  OpenWithMemory();
+  Post(wire::GraphLaunch(0, 1, 0, 1));
+  ExpectsBadFrame();
+}
+TEST_F(SessionGraphTest, ALaunchOfNodesThatAreNotThere) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 2, 0, 2), Records().Add(FillAt(0)).Add(FillAt(8)).bytes());
+  Post(wire::GraphLaunch(0, 1, 2, 1));
+  ExpectsBadFrame();
+}
+TEST_F(SessionGraphTest, ACopyWithoutAToken) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 1, 0, 1), Records().Add(UpAt(0)).bytes());
+  Post(wire::GraphLaunch(0, 1, 0, 1));
+  ExpectsBadFrame();
+}
+TEST_F(SessionGraphTest, ATokenForWhatNeedsNone) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 1, 0, 1), Records().Add(FillAt(0)).bytes());
+  Post(wire::GraphLaunch(0, 1, 0, 1), Patches({{0, 0, 9}}));
+  ExpectsBadFrame();
+}
+TEST_F(SessionGraphTest, PatchesThatAreCutOff) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 1, 0, 1), Records().Add(UpAt(0)).bytes());
+  const Bytes patches = Patches({{0, 0, 9}, {0, 0, 10}});
+  Post(wire::GraphLaunch(0, 1, 0, 1), ByteView(patches).first(patches.size() - 1));
+  ExpectsBadFrame();
+}
+TEST_F(SessionGraphTest, TheEndOfNothing) {
+  OpenWithMemory();
+  Post(wire::GraphDestroy(0, 0));
+  ExpectsBadFrame();
+}
+TEST_F(SessionGraphTest, MoreThanASessionMayHold) {
+  OpenWithMemory();
+  const std::uint32_t each = limits::kGraphNodesMax;
+  const std::uint64_t fit = limits::kGraphBytesMax / (each * limits::kGraphNodeBytes);
+  for (std::uint32_t i = 0; i < fit; ++i) Post(wire::GraphDefine(i, each, 0, 0));
+  Post(wire::GraphDestroy(0, 0));
+  Post(wire::GraphDefine(0, each, 0, 0));
+  Check([this] { EXPECT_FALSE(backend_.closed()); });
+  Post(wire::GraphDefine(static_cast<std::uint32_t>(fit), 1, 0, 0));
+  EXPECT_EQ(Run().code(), Code::kLimitExceeded);
+}
+
+}  // namespace
+}  // namespace accelmesh
