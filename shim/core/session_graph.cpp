@@ -371,11 +371,9 @@ DeviceResult ClientSession::BeforeGraph(const GraphExec& exec, Stream* stream) {
 DeviceResult ClientSession::LaunchGraph(Stream* stream, GraphExec* exec) {
   if (DeviceResult captured = 0; Diverts(*stream, &captured)) [[unlikely]] {
     if (captured != 0) return captured;
-    if (exec->image().HasMemoryNodes()) {
-      captures_->Invalidate(*stream);
-      return kCaptureUnsupported;
-    }
-    return captures_->Capture(*stream, GraphChild{exec->image().Clone()});
+    // CUDA 13 has no node for it.
+    captures_->Invalidate(*stream);
+    return kCaptureUnsupported;
   }
   if (const DeviceResult result = DefineGraph(exec); result != 0) return result;
   if (const DeviceResult result = OrderLaunches(exec, stream); result != 0) return result;

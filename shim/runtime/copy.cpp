@@ -95,7 +95,8 @@ cudaError_t CheckBox(ClientSession& session, BoxSide* dst, BoxSide* src, const c
       place.is_device = true;
       continue;
     }
-    if (place.pitch < bytes.width || (pitch_max != 0 && place.pitch > pitch_max)) return cudaErrorInvalidPitchValue;
+    if (place.pitch < bytes.width || (pitch_max != 0 && place.pitch > pitch_max))
+      return dst->is_array || src->is_array ? cudaErrorInvalidValue : cudaErrorInvalidPitchValue;
     std::uint64_t extent = 0;
     if (!BoxExtent(place.pitch, place.slice, bytes.width, bytes.height, bytes.depth, &extent) ||
         !SideIsValid(session, reinterpret_cast<const void*>(place.address), extent, place.is_device))
@@ -177,10 +178,16 @@ cudaError_t ResolveBox(ClientSession& session, const cudaMemcpy3DParms& p, BoxSi
   if (counted != nullptr &&
       __builtin_mul_overflow(p.extent.width, std::size_t{counted->shape.element_bytes}, &bytes->width))
     return cudaErrorInvalidValue;
-  const cudaError_t error =
-      to != nullptr ? ArraySide(*to, p.dstPos, p.extent, dst) : PointerSide(p.dstPtr, p.dstPos, *bytes, dst);
+  // And so do positions in memory beside it, whatever the manual says of bytes (seen on a real device).
+  cudaPos in_memory = to != nullptr ? p.srcPos : p.dstPos;
+  if (counted != nullptr &&
+      __builtin_mul_overflow(in_memory.x, std::size_t{counted->shape.element_bytes}, &in_memory.x))
+    return cudaErrorInvalidValue;
+  const cudaError_t error = to != nullptr ? ArraySide(*to, p.dstPos, p.extent, dst)
+                                          : PointerSide(p.dstPtr, from != nullptr ? in_memory : p.dstPos, *bytes, dst);
   if (error != cudaSuccess) return error;
-  return from != nullptr ? ArraySide(*from, p.srcPos, p.extent, src) : PointerSide(p.srcPtr, p.srcPos, *bytes, src);
+  return from != nullptr ? ArraySide(*from, p.srcPos, p.extent, src)
+                         : PointerSide(p.srcPtr, to != nullptr ? in_memory : p.srcPos, *bytes, src);
 }
 
 cudaError_t Copy3D(ClientSession& session, Stream* stream, const cudaMemcpy3DParms* p, bool wait) {

@@ -81,10 +81,17 @@ cudaError_t cudaDeviceSynchronize() {
   return Done(session, session.TakeAsyncError());
 }
 cudaError_t cudaDeviceReset() {
+  ACCELMESH_BEGIN_QUERY();
+  const DeviceResult waited = session.SynchronizeDevice(CurrentDevice());
+  if (session.StickyError() != 0) {
+    // As on a real device: the reset succeeds, and this process gets no device any more.
+    Runtime::Get().Refuse(cudaErrorDevicesUnavailable);
+    return cudaSuccess;
+  }
+  if (waited != 0) return Done(session, waited);
   // Everything the program made stays valid until it frees it; the device is idle when this returns.
-  const cudaError_t error = face::cudaDeviceSynchronize();
-  if (error == cudaSuccess) g_device_settings[CurrentDevice()].Reset();
-  return error;
+  g_device_settings[CurrentDevice()].Reset();
+  return Done(session, session.TakeAsyncError());
 }
 
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {

@@ -427,13 +427,9 @@ cudaError_t cudaGraphAddNode(cudaGraphNode_t* node, cudaGraph_t graph, const cud
   ACCELMESH_BEGIN_CALL();
   if (params == nullptr || graph == nullptr) return Fail(cudaErrorInvalidValue);
   switch (params->type) {
-    case cudaGraphNodeTypeGraph: {
-      const cudaError_t error = AddChild(node, graph, dependencies, data, count, params->graph.graph,
-                                         params->graph.ownership == cudaGraphChildGraphOwnershipMove);
-      if (error == cudaSuccess)
-        params->graph.graph = ToHandle(std::get<GraphChild>(ToNode(*node)->payload).graph.get());
-      return error;
-    }
+    case cudaGraphNodeTypeGraph:
+      return AddChild(node, graph, dependencies, data, count, params->graph.graph,
+                      params->graph.ownership == cudaGraphChildGraphOwnershipMove);
     case cudaGraphNodeTypeMemAlloc: {
       cudaMemAllocNodeParamsV2& p = params->alloc;
       cudaMemAllocNodeParams same{p.poolProps, p.accessDescs, p.accessDescCount, p.bytesize, nullptr};

@@ -48,7 +48,7 @@ cudaError_t MakeKernel(ClientSession& session, const cudaKernelNodeParams& param
                        NodeWork* work) {
   // Errors of finding it are not the last error of a thread that only builds a graph: whoever calls sets that.
   RegisteredKernel* registered = Registry::Get().FindKernel(params.func);
-  if (registered == nullptr) return cudaErrorInvalidDeviceFunction;
+  if (registered == nullptr) return cudaErrorInvalidResourceHandle;
   cudaError_t error = cudaSuccess;
   const std::uint32_t device = CurrentDevice();
   const DeviceKernel* kernel = registered->On(device);

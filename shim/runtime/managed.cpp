@@ -119,11 +119,15 @@ cudaError_t Batch(ClientSession& session, void** pointers, const std::size_t* si
 
 cudaError_t cudaMallocManaged(void** pointer, size_t size, unsigned int flags) {
   ACCELMESH_BEGIN_CALL();
-  if (pointer == nullptr || size == 0 || (flags != cudaMemAttachGlobal && flags != cudaMemAttachHost))
+  if (pointer == nullptr || (flags != cudaMemAttachGlobal && flags != cudaMemAttachHost))
     return Fail(cudaErrorInvalidValue);
   if (Runtime::Get().device(CurrentDevice()).lease->Attribute(cudaDevAttrManagedMemory) == 0)
     return Fail(cudaErrorNotSupported);
   std::uint64_t address = 0;
+  if (size == 0) {
+    *pointer = nullptr;
+    return cudaSuccess;
+  }
   if (const DeviceResult result = session.MallocManaged(CurrentDevice(), size, flags, &address); result != 0)
     return Done(session, result);
   if (flags == cudaMemAttachHost) session.AttachTwin(address, true);

@@ -211,21 +211,24 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attr, vo
 cudaError_t cudaMemPoolSetAccess(cudaMemPool_t pool, const cudaMemAccessDesc* descList, size_t count) {
   ACCELMESH_BEGIN_CALL();
   if (descList == nullptr || count == 0) return Fail(cudaErrorInvalidValue);
-  bool is_valid = false;
+  cudaError_t error = cudaErrorInvalidValue;
   session.WithPool(PoolOf(pool), [&](MemoryPool& ours) {
     // All or nothing.
-    is_valid = true;
-    for (std::size_t i = 0; i < count && is_valid; ++i) {
+    error = cudaSuccess;
+    for (std::size_t i = 0; i < count && error == cudaSuccess; ++i) {
       std::uint32_t device = 0;
       const bool is_none = descList[i].flags == cudaMemAccessFlagsProtNone;
-      is_valid = ReadDevice(session, descList[i].location, &device) &&
-                 (is_none ? device != ours.device() : descList[i].flags == cudaMemAccessFlagsProtReadWrite);
+      const bool is_known = ReadDevice(session, descList[i].location, &device) &&
+                            (is_none || descList[i].flags == cudaMemAccessFlagsProtReadWrite);
+      if (!is_known) error = cudaErrorInvalidValue;
+      // A pool's own device keeps its access.
+      if (is_known && is_none && device == ours.device()) error = cudaErrorInvalidDevice;
     }
-    for (std::size_t i = 0; i < count && is_valid; ++i) {
+    for (std::size_t i = 0; i < count && error == cudaSuccess; ++i) {
       ours.Admit(static_cast<std::uint32_t>(descList[i].location.id), descList[i].flags != cudaMemAccessFlagsProtNone);
     }
   });
-  return is_valid ? cudaSuccess : Fail(cudaErrorInvalidValue);
+  return Fail(error);
 }
 cudaError_t cudaMemPoolGetAccess(cudaMemAccessFlags* flags, cudaMemPool_t pool, cudaMemLocation* location) {
   ACCELMESH_BEGIN_CALL();

@@ -147,7 +147,7 @@ static void Rectangles() {
               cudaErrorInvalidValue);
   CHECK_ERROR(cudaMemcpy2DToArray(array, 0, 1, from, width * 2, width * 2, height, cudaMemcpyHostToDevice),
               cudaErrorInvalidValue);
-  CHECK_ERROR(cudaMemcpy2DToArray(array, 0, 0, from, 8, 16, 1, cudaMemcpyHostToDevice), cudaErrorInvalidPitchValue);
+  CHECK_ERROR(cudaMemcpy2DToArray(array, 0, 0, from, 8, 16, 1, cudaMemcpyHostToDevice), cudaErrorInvalidValue);
   CHECK_ERROR(cudaMemcpy2DToArray(array, 0, 0, from, 16, 16, 1, static_cast<cudaMemcpyKind>(9)),
               cudaErrorInvalidMemcpyDirection);
   CHECK(cudaMemcpy2DToArray(array, 0, 0, from, 0, 0, 0, cudaMemcpyHostToDevice));
@@ -231,13 +231,13 @@ static void Boxes(unsigned flags) {
   across.extent = make_cudaExtent(10, 8, 3);
   across.kind = cudaMemcpyDeviceToDevice;
   CHECK(cudaMemcpy3D(&across));
-  // Down by way of pitched device memory: positions in memory are bytes.
+  // Down by way of pitched device memory: positions in memory are elements where an array takes part, else bytes.
   cudaPitchedPtr device{};
   CHECK(cudaMalloc3D(&device, make_cudaExtent(width * sizeof(ushort2) + 32, height, depth)));
   cudaMemcpy3DParms down{};
   down.srcArray = other;
   down.dstPtr = device;
-  down.dstPos = make_cudaPos(32, 0, 0);
+  down.dstPos = make_cudaPos(32 / sizeof(ushort2), 0, 0);
   down.extent = whole;
   down.kind = cudaMemcpyDeviceToDevice;
   CHECK(cudaMemcpy3DAsync(&down, nullptr));

@@ -84,8 +84,7 @@ static void Fills() {
   CHECK(cudaGraphExecNodeSetParams(exec, node, &general));
   Launch(exec);
   Expect(g_data, 8, 0);
-  // A value of two bytes is one of two bytes.
-  general.memset.value = 0x12345678;
+  general.memset.value = 0x5678;
   general.memset.elementSize = 2;
   general.memset.width = 2 * kCount;
   CHECK(cudaGraphNodeSetParams(node, &general));

@@ -188,7 +188,6 @@ static void Pointer() {
          attributes.device);
   EXPECT(attributes.devicePointer == data + 9 && attributes.hostPointer == data + 9, "it has two addresses");
   CHECK(cudaFree(data));
-  CHECK_ERROR(cudaMallocManaged(&data, 0), cudaErrorInvalidValue);
   CHECK_ERROR(cudaMallocManaged(&data, 16, 0), cudaErrorInvalidValue);
   CHECK_ERROR(cudaMallocManaged(&data, 16, cudaMemAttachSingle), cudaErrorInvalidValue);
   CHECK_ERROR(cudaFreeHost(reinterpret_cast<void*>(0x10000)), cudaErrorInvalidValue);

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
 
 #include "protocol/base/log.h"
 #include "protocol/base/window_candidates.h"
@@ -54,6 +56,19 @@ Status DriverError(const Driver& driver, CUresult result, const char* where) {
   return {code, std::string("CudaBackend.") + where, driver.Text(result)};
 }
 
+// What lies in a range of addresses of this process, for a message about it.
+std::string MappingsIn(std::uint64_t base, std::uint64_t bytes) {
+  std::ifstream maps("/proc/self/maps");
+  std::string found;
+  for (std::string line; std::getline(maps, line);) {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx", &begin, &end) == 2 && begin < base + bytes && base < end)
+      found += (found.empty() ? ": " : "; ") + line;
+  }
+  return found.empty() ? ", where nothing lies" : found;
+}
+
 }  // namespace
 
 #define ACCELMESH_CUDA_CALL(function, ...)                                                              \
@@ -67,19 +82,26 @@ Status DriverError(const Driver& driver, CUresult result, const char* where) {
 Status CudaBackend::Prepare() {
   if (is_prepared_) return prepared_;
   is_prepared_ = true;
-  // Before the driver is there: what it maps must not lie where a session's window is to be.
-  if (!options_.window_is_reserved) {
-    for (const WindowCandidate& candidate : kWindowCandidates) {
-      void* wanted = reinterpret_cast<void*>(candidate.base);
-      void* got = ::mmap(wanted, candidate.bytes, PROT_NONE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-      if (got == wanted) held_.emplace_back(got, candidate.bytes);
-      if (got != wanted && got != MAP_FAILED) ::munmap(got, candidate.bytes);
-    }
-  }
   prepared_ = MakeParts();
+  if (prepared_.ok() && !options_.window_is_reserved) HoldCandidates();
   return prepared_;
 }
+
+// Every candidate for the window, until a client has chosen. A driver does not give out later what was mapped when it
+// began, even if it is free by then (seen with 580 on an H200), so nothing else holds the addresses for it before.
+void CudaBackend::HoldCandidates() {
+  for (const WindowCandidate& candidate : kWindowCandidates) {
+    CUdeviceptr got = 0;
+    if (parts_->driver.MemAddressReserve(&got, candidate.bytes, 0, candidate.base, 0) != CUDA_SUCCESS) continue;
+    if (got == candidate.base) {
+      held_.push_back({candidate.base, candidate.bytes});
+    } else {
+      (void)parts_->driver.MemAddressFree(got, candidate.bytes);
+    }
+  }
+}
+
+void CudaBackend::LetGo(const Held& held) { (void)parts_->driver.MemAddressFree(held.base, held.bytes); }
 
 Status CudaBackend::MakeParts() {
   ACCELMESH_ASSIGN_OR_RETURN(const Driver driver, cuda::LoadDriver());
@@ -170,28 +192,30 @@ Result<std::vector<DeviceDescription>> CudaBackend::Open(std::uint64_t window_ba
   Parts& parts = *parts_;
   const std::uint64_t part = window_bytes / parts.devices.size() / ChunkTable::kCellBytes * ChunkTable::kCellBytes;
   if (part == 0) return Status(Code::kInvalidArgument, "CudaBackend::Open", "the window is too small");
-  const auto overlaps = [&](const std::pair<void*, std::uint64_t>& held) {
-    const auto base = reinterpret_cast<std::uint64_t>(held.first);
-    return base < window_base + window_bytes && window_base < base + held.second;
-  };
+  const auto is_offered = [&](const Held& held) { return held.base == window_base && held.bytes == window_bytes; };
+  const bool is_held = std::any_of(held_.begin(), held_.end(), is_offered);
   // Nobody else may have the range while the driver takes it.
-  for (const auto& held : held_) {
-    if (overlaps(held)) ::munmap(held.first, held.second);
-  }
-  std::erase_if(held_, overlaps);
+  std::erase_if(held_, [&](const Held& held) {
+    const bool overlaps = held.base < window_base + window_bytes && window_base < held.base + held.bytes;
+    if (overlaps && !is_offered(held)) LetGo(held);
+    return overlaps;
+  });
   if (options_.window_is_reserved) ::munmap(reinterpret_cast<void*>(window_base), window_bytes);
-  CUdeviceptr got = 0;
-  const CUresult reserved = parts.driver.MemAddressReserve(&got, window_bytes, 0, window_base, 0);
+  CUdeviceptr got = window_base;
+  const CUresult reserved =
+      is_held ? CUDA_SUCCESS : parts.driver.MemAddressReserve(&got, window_bytes, 0, window_base, 0);
   if (reserved != CUDA_SUCCESS) {
     return Status(Code::kFull, "CudaBackend::Open",
                   "the driver cannot reserve the window: " + parts.driver.Text(reserved));
   }
   if (got != window_base) {
+    const std::string taken = MappingsIn(window_base, window_bytes);
     (void)parts.driver.MemAddressFree(got, window_bytes);
-    return Status(Code::kFull, "CudaBackend::Open", "the driver does not give the window's addresses");
+    char there[32];
+    std::snprintf(there, sizeof(there), "0x%llx", static_cast<unsigned long long>(got));
+    return Status(Code::kFull, "CudaBackend::Open",
+                  std::string("the driver gives ") + there + " in place of the window's addresses" + taken);
   }
-  for (const auto& [address, bytes] : held_) ::munmap(address, bytes);
-  held_.clear();
   parts.window_base = window_base;
   parts.window_bytes = window_bytes;
   parts.sink = sink;
@@ -210,6 +234,11 @@ Result<std::vector<DeviceDescription>> CudaBackend::Open(std::uint64_t window_ba
   }
   if (!options_.window_is_reserved) ACCELMESH_RETURN_IF_ERROR(parts.output.Capture());
   StartThreads();
+  // The driver may take its time to give them up.
+  parts.service.Post([&parts, others = std::exchange(held_, {})] {
+    for (const Held& held : others) (void)parts.driver.MemAddressFree(held.base, held.bytes);
+    return true;
+  });
   return descriptions;
 }
 
@@ -265,7 +294,7 @@ void CudaBackend::StartThreads() {
 // End ----------------------------------------------------------------------------------------------------------------
 
 void CudaBackend::Close() {
-  for (const auto& [address, bytes] : held_) ::munmap(address, bytes);
+  for (const Held& held : held_) LetGo(held);
   held_.clear();
   if (parts_ == nullptr) return;
   Parts& parts = *parts_;

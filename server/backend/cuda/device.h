@@ -91,6 +91,13 @@ class CudaBackend final : public Backend {
   };
   using StreamPtr = std::shared_ptr<cuda::Stream>;
 
+  // Addresses that the driver has reserved.
+  struct Held {
+    std::uint64_t base = 0;
+    std::uint64_t bytes = 0;
+  };
+  void HoldCandidates();
+  void LetGo(const Held& held);
   Status MakeParts();
   Status MakeDevice(CUdevice handle);
   Status MakePinned();
@@ -123,7 +130,7 @@ class CudaBackend final : public Backend {
   Status prepared_ = Status(Code::kInternal, "CudaBackend::Prepare", "not done");
   bool is_prepared_ = false;
   bool is_open_ = false;
-  std::vector<std::pair<void*, std::uint64_t>> held_;  // candidates for the window, until one is chosen
+  std::vector<Held> held_;  // candidates for the window, until one is chosen
 
   // The executor's.
   std::vector<StreamPtr> streams_;
