@@ -24,6 +24,21 @@ constexpr std::size_t kRepliesMax = 4096;
 
 void AppendBytes(Bytes& out, ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
 
+// On every launch's way.
+[[gnu::always_inline]] inline void PutRecord(Bytes& out, std::uint16_t command, ByteView body, ByteView payload) {
+  RecordHeaderValue header;
+  header.bytes = static_cast<std::uint32_t>(RecordBytes(body.size(), payload.size()));
+  header.body_bytes = static_cast<std::uint32_t>(body.size());
+  header.payload_bytes = static_cast<std::uint32_t>(payload.size());
+  header.command = command;
+  const std::size_t start = out.size();
+  out.resize(start + header.bytes);
+  std::uint8_t* at = out.data() + start;
+  std::memcpy(at, &header, sizeof(header));
+  std::memcpy(at + sizeof(header), body.data(), body.size());
+  if (!payload.empty()) std::memcpy(at + sizeof(header) + body.size(), payload.data(), payload.size());
+}
+
 void StartFrame(Bytes& out, std::uint64_t first_sequence) {
   FrameHeaderValue header;
   header.first_sequence = first_sequence;
@@ -41,17 +56,7 @@ void FinishFrame(Bytes& frame, std::uint32_t records) {
 }  // namespace
 
 void AppendRecord(Bytes& out, std::uint16_t command, ByteView body, ByteView payload) {
-  RecordHeaderValue header;
-  header.bytes = static_cast<std::uint32_t>(RecordBytes(body.size(), payload.size()));
-  header.body_bytes = static_cast<std::uint32_t>(body.size());
-  header.payload_bytes = static_cast<std::uint32_t>(payload.size());
-  header.command = command;
-  const std::size_t start = out.size();
-  out.resize(start + header.bytes);
-  std::uint8_t* at = out.data() + start;
-  std::memcpy(at, &header, sizeof(header));
-  std::memcpy(at + sizeof(header), body.data(), body.size());
-  if (!payload.empty()) std::memcpy(at + sizeof(header) + body.size(), payload.data(), payload.size());
+  PutRecord(out, command, body, payload);
 }
 
 void CommandBatch::AddRecord(std::uint16_t command, ByteView body, ByteView payload) {
@@ -92,6 +97,23 @@ void CommandStream::WakeFlusher() {
   flusher_cv_.NotifyOne();
 }
 
+[[gnu::always_inline]] inline Status CommandStream::AppendLocked(std::uint16_t command, ByteView body, ByteView payload,
+                                                                 bool at_once, bool* gathers) {
+  if (batch_.empty()) StartFrame(batch_, next_sequence_);
+  PutRecord(batch_, command, body, payload);
+  ++batch_records_;
+  const std::uint64_t sequence = next_sequence_++;
+  bool leaves = at_once || batch_.size() >= kBatchBytes;
+  // With nothing under way there is nothing to gather behind: the first command goes at once, and those that follow
+  // before it is acknowledged share a frame (Nagle's rule, RFC 896).
+  if (!leaves && batch_records_ == 1) {
+    leaves = progress().acknowledged.load(std::memory_order_acquire) + 1 == sequence;
+  }
+  if (leaves) return FlushLocked();
+  *gathers = *gathers || batch_records_ == 1;
+  return Status::Ok();
+}
+
 Result<std::uint64_t> CommandStream::Append(std::uint16_t command, ByteView body, ByteView payload, bool urgent) {
   if (RecordBytes(body.size(), payload.size()) > limits::kRecordBytesMax) {
     return Status(Code::kLimitExceeded, "CommandStream::Append.payload",
@@ -108,23 +130,6 @@ Result<std::uint64_t> CommandStream::Append(std::uint16_t command, ByteView body
   }
   if (gathers) ACCELMESH_RETURN_IF_ERROR(LeaveToFlusher());
   return sequence;
-}
-
-Status CommandStream::AppendLocked(std::uint16_t command, ByteView body, ByteView payload, bool at_once,
-                                   bool* gathers) {
-  if (batch_.empty()) StartFrame(batch_, next_sequence_);
-  AppendRecord(batch_, command, body, payload);
-  ++batch_records_;
-  const std::uint64_t sequence = next_sequence_++;
-  bool leaves = at_once || batch_.size() >= kBatchBytes;
-  // With nothing under way there is nothing to gather behind: the first command goes at once, and those that follow
-  // before it is acknowledged share a frame (Nagle's rule, RFC 896).
-  if (!leaves && batch_records_ == 1) {
-    leaves = progress().acknowledged.load(std::memory_order_acquire) + 1 == sequence;
-  }
-  if (leaves) return FlushLocked();
-  *gathers = *gathers || batch_records_ == 1;
-  return Status::Ok();
 }
 
 Status CommandStream::LeaveToFlusher() {

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 namespace accelmesh::bench {
 namespace {
 
 constexpr std::chrono::seconds kReadyPatience{20};
 constexpr std::chrono::seconds kRunPatience{120};
+constexpr std::chrono::milliseconds kWarmAgain{300};
 
 // The arrays of numbers of a flat JSON object.
 std::map<std::string, std::vector<double>> ReadArrays(const std::string& line) {
@@ -92,13 +94,51 @@ Result<Messages> CountMessages(const Programs& programs, const Placement& placem
 
 }  // namespace
 
-double Measured::Median(const std::string& name) const {
-  const auto found = arrays.find(name);
-  if (found == arrays.end() || found->second.empty()) return 0;
-  std::vector<double> values = found->second;
+namespace {
+
+double MedianOf(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
+}
+
+Result<double> MsOf(const ProcessSpec& spec) {
+  const Instant begin = Clock::now();
+  ACCELMESH_ASSIGN_OR_RETURN(Process process, Process::Start(spec));
+  ACCELMESH_ASSIGN_OR_RETURN(const int status, process.Finish(Deadline::After(kRunPatience)));
+  const double ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+  if (status != 0) {
+    return Status(Code::kInternal, spec.argv.front(),
+                  "it ended with status " + std::to_string(status) + ": " + process.output() + process.errors());
+  }
+  return ms;
+}
+
+}  // namespace
+
+double Measured::Median(const std::string& name) const {
+  const auto found = arrays.find(name);
+  return found == arrays.end() || found->second.empty() ? 0 : MedianOf(found->second);
+}
+
+Result<StartTimes> MeasureStarts(const Programs& programs, const Placement& placement, const Server& server,
+                                 int rounds) {
+  ProcessSpec empty;
+  empty.argv = {"/bin/true"};
+  empty.cpu = placement.client_cpu;
+  ProcessSpec whole;
+  whole.argv = {programs.mesh_run, "--server", server.url(), "--", programs.client, "start", "1", "0"};
+  whole.cpu = placement.client_cpu;
+  std::vector<double> empty_ms;
+  std::vector<double> whole_ms;
+  for (int round = 0; round < rounds; ++round) {
+    std::this_thread::sleep_for(kWarmAgain);
+    ACCELMESH_ASSIGN_OR_RETURN(const double one, MsOf(whole));
+    ACCELMESH_ASSIGN_OR_RETURN(const double other, MsOf(empty));
+    whole_ms.push_back(one);
+    empty_ms.push_back(other);
+  }
+  return StartTimes{MedianOf(whole_ms), MedianOf(empty_ms)};
 }
 
 Result<Server> Server::Start(const Programs& programs, const Placement& placement, const std::string& transport,

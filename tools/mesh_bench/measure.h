@@ -62,4 +62,13 @@ struct Mode {
 Result<Measured> RunClient(const Programs& programs, const Placement& placement, const Server& server,
                            const Mode& mode);
 
+// From start to end of a process: one that allocates, launches an empty kernel and waits for it, once, under mesh-run;
+// and an empty one (true) started directly. Medians of so many, with pauses for the server to have a warm worker again.
+struct StartTimes {
+  double whole_ms = 0;
+  double empty_ms = 0;
+};
+Result<StartTimes> MeasureStarts(const Programs& programs, const Placement& placement, const Server& server,
+                                 int rounds);
+
 }  // namespace accelmesh::bench
