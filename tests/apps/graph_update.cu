@@ -87,6 +87,7 @@ static void Nodes() {
   CHECK(cudaGraphNodeSetEnabled(exec, set, 1));
   LaunchAndExpect(exec, 50);
   // Nodes that it does not have, or of another kind.
+  set_params = Kernel(reinterpret_cast<void*>(Set), &g_data, &one);
   cudaGraphNode_t later;
   CHECK(cudaGraphAddKernelNode(&later, graph, &add, 1, &set_params));
   CHECK_ERROR(cudaGraphExecKernelNodeSetParams(exec, later, &set_params), cudaErrorInvalidValue);
