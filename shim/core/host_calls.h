@@ -40,6 +40,9 @@ class HostCalls {
 
   // Begun and not done.
   int pending() const { return pending_.load(std::memory_order_acquire); }
+  // What functions that have ended wrote is seen by whoever calls this: the way of their end over the wire is no order
+  // between threads of this process.
+  void Join() const { static_cast<void>(pending()); }
   // Whether this is the thread that runs the program's functions.
   static bool OnThisThread();
   // The command stream is closed: ends the thread. A function that runs is waited for.

@@ -156,7 +156,9 @@ bool ClientSession::Passed(const std::vector<Point>& work) const {
 
 bool ClientSession::Idle(const Stream& stream) const {
   if (!OwnWorkPassed(stream)) return false;
-  return stream.kind != wire::StreamKind::Legacy || Passed(WorkBefore(stream));
+  if (stream.kind == wire::StreamKind::Legacy && !Passed(WorkBefore(stream))) return false;
+  host_calls_.Join();
+  return true;
 }
 
 bool ClientSession::AnythingPending() const {
@@ -398,10 +400,11 @@ bool ClientSession::EventDone(const Event& event) {
   const std::uint64_t record = event.record.load(std::memory_order_acquire);
   const std::uint32_t slot = Event::SlotOf(record);
   const std::uint64_t sequence = Event::SequenceOf(record);
-  if (Passed(slot, sequence)) return true;
   // A program that polls must make progress: send what is gathered, take in what has come.
-  if (commands_->Flush().ok()) commands_->Poll();
-  return Passed(slot, sequence);
+  if (!Passed(slot, sequence) && commands_->Flush().ok()) commands_->Poll();
+  if (!Passed(slot, sequence)) return false;
+  host_calls_.Join();
+  return true;
 }
 
 DeviceResult ClientSession::SynchronizeEvent(const Event& event) {

@@ -73,7 +73,7 @@ void Progress::Activate(const std::shared_ptr<Stream>& stream) {
 
 void Progress::Add(const std::shared_ptr<Stream>& stream, Mark mark) {
   Stream& s = *stream;
-  mark.id = ++s.last_mark;
+  mark.id = s.last_mark.fetch_add(1) + 1;
   mark.after = std::exchange(s.unmarked_after, {});
   if (s.kind != kNonBlocking && s.kind != kLegacy) s.device->blocking_marks.fetch_add(1, std::memory_order_relaxed);
   if (!lost()) {

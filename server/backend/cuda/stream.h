@@ -111,9 +111,9 @@ struct Stream {
   std::uint64_t last_sequence = 0;             // of the last one
   std::vector<StagingRange> unmarked_staging;  // goes back with the next mark
   std::vector<Dependency> unmarked_after;      // of what has no mark yet
-  std::uint64_t last_mark = 0;
-  std::uint64_t marks_seen = 0;  // a legacy stream's: of the device's blocking streams
-  bool is_listed = false;        // among those with unmarked commands
+  std::atomic<std::uint64_t> last_mark{0};     // written by whoever marks; the executor looks at other streams'
+  std::uint64_t marks_seen = 0;                // a legacy stream's: of the device's blocking streams
+  bool is_listed = false;                      // among those with unmarked commands
 
   std::atomic<std::uint64_t> completed{0};  // commands
   std::atomic<bool> is_stopped{false};
