@@ -8,6 +8,7 @@
 #include <array>
 #include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -18,6 +19,7 @@
 
 #include "protocol/base/mutex.h"
 #include "server/backend/cpu/ptx/module.h"
+#include "server/backend/cpu/recycler.h"
 #include "server/backend/cpu/tier0/heap.h"
 #include "server/backend/cpu/tier0/tier0.h"
 #include "server/device.h"
@@ -72,9 +74,10 @@ class CpuBackend final : public Backend {
   struct Grid {
     std::shared_ptr<Module> module;
     Kernel* kernel = nullptr;
-    std::once_flag once;       // of what follows
-    tier0::GridLaunch launch;  // complete then
-    Bytes arguments;
+    std::once_flag once;                          // of what follows
+    tier0::GridLaunch launch;                     // complete then
+    std::array<std::uint8_t, 128> few_arguments;  // launch.arguments, if they fit
+    Bytes many_arguments;
     std::array<std::uint32_t, 4> workspace{};  // of a cooperative launch
     std::function<void(std::string_view)> print;
     std::function<void(std::string_view)> complain;
@@ -86,7 +89,7 @@ class CpuBackend final : public Backend {
     std::uint64_t sequence = 0;
     std::atomic<bool> failed{false};
     Mutex mu;
-    std::deque<std::unique_ptr<tier0::BlockContext>> aside ACCELMESH_GUARDED_BY(mu);  // begun, not running
+    std::list<std::unique_ptr<tier0::BlockContext>> aside ACCELMESH_GUARDED_BY(mu);  // begun, not running
     std::atomic<std::size_t> aside_count{0};
   };
   struct Contexts;
@@ -151,6 +154,8 @@ class CpuBackend final : public Backend {
   };
   std::unordered_map<std::uint32_t, std::unordered_map<std::string, Placed>> placed_
       ACCELMESH_GUARDED_BY(modules_mu_);  // by module that is not loaded yet, name
+
+  Recycler grid_memory_;  // before whatever holds grids
 
   mutable Mutex mu_;
   CondVar work_;

@@ -44,7 +44,7 @@ struct CpuBackend::Contexts {
 };
 
 Status CpuBackend::Launch(std::uint32_t stream, std::uint64_t sequence, const LaunchJob& job) {
-  auto grid = std::make_shared<Grid>();
+  auto grid = std::allocate_shared<Grid>(Recycled<Grid>(grid_memory_));
   {
     const MutexLock lock(modules_mu_);
     const auto found = modules_.find(job.module);
@@ -55,7 +55,13 @@ Status CpuBackend::Launch(std::uint32_t stream, std::uint64_t sequence, const La
     grid->launch.heap = heap_.get();
   }
   grid->kernel = grid->module->kernels[job.kernel].get();
-  grid->arguments.assign(job.arguments.begin(), job.arguments.end());
+  if (job.arguments.size() <= grid->few_arguments.size()) {
+    std::copy(job.arguments.begin(), job.arguments.end(), grid->few_arguments.begin());
+    grid->launch.arguments = {grid->few_arguments.data(), job.arguments.size()};
+  } else {
+    grid->many_arguments.assign(job.arguments.begin(), job.arguments.end());
+    grid->launch.arguments = grid->many_arguments;
+  }
   grid->launch.grid = job.grid;
   grid->launch.block = job.block;
   grid->launch.dynamic_shared_bytes = job.shared_bytes;
@@ -150,7 +156,6 @@ void CpuBackend::PrepareGrid(Grid& grid) {
   });
   grid.print = [this, sequence = grid.sequence](std::string_view text) { sink_->Output(sequence, text); };
   grid.complain = [this, sequence = grid.sequence](std::string_view text) { sink_->Complaint(sequence, text); };
-  grid.launch.arguments = grid.arguments;
   grid.launch.print = &grid.print;
   grid.launch.complain = &grid.complain;
   if (grid.launch.cooperative) {

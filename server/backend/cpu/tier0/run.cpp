@@ -201,7 +201,9 @@ void Exit(Warp& warp, std::size_t group) {
   s.alive_lanes -= CountLanes(mask);
   warp.groups.erase(warp.groups.begin() + static_cast<std::ptrdiff_t>(group));
   if (!warp.groups.empty()) ReleaseLanes(warp, false);
-  for (std::uint32_t id = 0; id < 16; ++id) ReleaseBarrier(s, id);
+  for (std::uint32_t id = 0; id < 16; ++id) {
+    if (s.barriers[id].arrived != 0) ReleaseBarrier(s, id);
+  }
 }
 
 // The group that runs next: the preferred lanes', else the one with the lowest pc. -1 if none is ready.
