@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "protocol/base/tsan.h"
 #include "protocol/transport/copy.h"
 
 namespace accelmesh {
@@ -50,7 +51,9 @@ Status BulkExpectations::Land(std::uint64_t token, std::uint64_t offset, ByteVie
     to = expectation.destination.data() + offset;
   }
   // The entry cannot go away meanwhile: Landed() and Cancel() both wait for `copying` to be 0.
+  TsanAcquireFromPeer();
   CopyBody(to, piece.data(), piece.size());
+  TsanReleaseToPeer();
   const MutexLock lock(mutex_);
   Expectation& expectation = expected_.find(token)->second;
   expectation.landed += piece.size();

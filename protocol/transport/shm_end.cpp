@@ -77,6 +77,7 @@ Status End::SendBody(FrameLane& lane, SlotAllocator& slots, std::uint8_t* arena,
   TsanAcquire(place);  // the peer has given back what another thread wrote here
   CopyBody(place, body.data(), body.size());
   TsanRelease(place);
+  TsanReleaseToPeer();
   announcement.first_unit = *unit;
   announcement.size = static_cast<std::uint32_t>(body.size());
   Status announced = SendFrame(lane, AsBytes(announcement), deadline);

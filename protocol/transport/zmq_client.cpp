@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "protocol/base/mutex.h"
+#include "protocol/base/tsan.h"
 #include "protocol/schema/session_generated.h"
 #include "protocol/transport/bulk_expectations.h"
 #include "protocol/transport/channel.h"
@@ -55,7 +56,9 @@ class ZmqClient final : public ClientChannel {
       return {Code::kLimitExceeded, "SendBulk.body",
               "a body has at most 1 MiB, this one " + std::to_string(body.size())};
     }
-    return SendOn(kBulkUpLane, Message(body, {token, 0, MessageKind::kFrame}), deadline);
+    Message message(body, {token, 0, MessageKind::kFrame});
+    TsanReleaseToPeer();
+    return SendOn(kBulkUpLane, std::move(message), deadline);
   }
 
   Status ExpectBulk(std::uint64_t token, MutableByteView destination) override {

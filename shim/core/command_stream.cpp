@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "protocol/base/log.h"
+#include "protocol/base/tsan.h"
 
 namespace accelmesh {
 namespace {
@@ -163,6 +164,7 @@ Result<std::uint64_t> CommandStream::Post(const CommandBatch& batch) {
 }
 
 Status CommandStream::AppendSide(std::uint16_t command, ByteView body) {
+  TsanReleaseToPeer();
   const MutexLock lock(side_mu_);
   Bytes frame;
   StartFrame(frame, next_side_sequence_++);

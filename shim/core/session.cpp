@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/base/log.h"
+#include "protocol/base/tsan.h"
 #include "shim/core/capture.h"
 #include "shim/core/session_inl.h"
 
@@ -157,6 +158,7 @@ bool ClientSession::Passed(const std::vector<Point>& work) const {
 bool ClientSession::Idle(const Stream& stream) const {
   if (!OwnWorkPassed(stream)) return false;
   if (stream.kind == wire::StreamKind::Legacy && !Passed(WorkBefore(stream))) return false;
+  TsanAcquireFromPeer();
   host_calls_.Join();
   return true;
 }
@@ -403,6 +405,7 @@ bool ClientSession::EventDone(const Event& event) {
   // A program that polls must make progress: send what is gathered, take in what has come.
   if (!Passed(slot, sequence) && commands_->Flush().ok()) commands_->Poll();
   if (!Passed(slot, sequence)) return false;
+  TsanAcquireFromPeer();
   host_calls_.Join();
   return true;
 }

@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "protocol/base/tsan.h"
 #include "shim/core/capture.h"
 #include "shim/core/session.h"
 
@@ -23,6 +24,7 @@ DeviceResult ClientSession::Wait(Predicate done) {
   // No deadline of ours: a kernel may run for days. What ends the wait early is the peer's end, which the channel sees.
   const Status waited = commands_->WaitUntil(done, Deadline::After(std::chrono::hours(24 * 365)));
   if (!waited.ok() && !done()) return Lost(waited);
+  TsanAcquireFromPeer();
   host_calls_.Join();
   return 0;
 }
