@@ -252,5 +252,30 @@ TEST_F(SessionTest, AnAnswerTooLargeForAFrameComesInParts) {
   EXPECT_EQ(flatbuffers::GetRoot<wire::ModuleInfo>(body.data())->kernels()->size(), 2000u);
 }
 
+TEST_F(SessionTest, ShortAnswersSayWhatEachIsAbout) {
+  Open();
+  for (const std::uint32_t event : {1u, 2u}) {
+    Post(wire::EventCreate(event, 0, 1, 0));
+    Post(wire::EventRecord(event, 0));
+  }
+  Post(wire::EventElapsed(1, 2));
+  Post(wire::EventElapsed(2, 1));
+  Post(wire::EventElapsed(1, 2));
+  WaitForAnswers(4);
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  ASSERT_EQ(channel_.frames_sent(), 4u);
+  for (std::size_t i = 1; i < 4; ++i) {
+    answers_ = channel_.sent();
+    flatbuffers::Verifier verifier(answers_[i].data(), answers_[i].size());
+    ASSERT_TRUE(verifier.VerifyBuffer<wire::Down>(nullptr));
+    const wire::Down& answer = Answer(i);
+    EXPECT_EQ(answer.kind(), wire::DownKind::Reply);
+    EXPECT_EQ(answer.sequence(), 5 + i);
+    EXPECT_EQ(answer.device_status(), 0u);
+    ASSERT_NE(answer.body(), nullptr);
+    EXPECT_NE(answer.body()->size(), 0u);
+  }
+}
+
 }  // namespace
 }  // namespace accelmesh
