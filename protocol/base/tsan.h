@@ -21,9 +21,9 @@ inline void TsanAcquire([[maybe_unused]] void* address) {
 #endif
 }
 
-// The order that runs through the peer: a client thread sends what it has done (a body, the end of a host function), the
-// server lets a stream pass, and another thread takes that in. Release before what the server acts on leaves, and once
-// what it sent has landed; acquire before a body is written to its place, and once a wait is over.
+// The order that runs through the peer: a client thread sends what it has done (a body, the end of a host function),
+// the server lets a stream pass, and another thread takes that in. Release before what the server acts on leaves, and
+// once what it sent has landed; acquire before a body is written to its place, and once a wait is over.
 inline char g_order_through_peer;
 inline void TsanReleaseToPeer() { TsanRelease(&g_order_through_peer); }
 inline void TsanAcquireFromPeer() { TsanAcquire(&g_order_through_peer); }
