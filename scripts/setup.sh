@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 packages=(
   # compilers and tools
   g++-12 gcc-12 libc6-dev cmake ninja-build ccache pkg-config git ca-certificates dpkg-dev binutils valgrind xz-utils file procps
-  clang-19 libclang-rt-19-dev clang-tidy-19 clang-format-19
+  clang-19 libclang-rt-19-dev clang-tidy-19 clang-format-19 llvm-19-dev
   # the generator
   python3 python3-pip python3-venv python3-clang-19 libclang-19-dev libgl-dev libvdpau-dev
   # libraries

@@ -4,7 +4,8 @@
 #   scripts/test.sh [--preset dev|release|asan|ubsan|tsan|gpu] [--full] [--no-setup]
 #
 #   --preset P   which build (default dev). Fuzzing (two minutes shared by all fuzzers) belongs to dev only.
-#   --full       also clang-tidy over everything and 10 million executions of each fuzzer; results go to docs/results
+#   --full       also clang-tidy over everything, the PTX of real compilers (scripts/ptx-corpus) and 10 million executions of
+#                each fuzzer; results go to docs/results
 #   --no-setup   do not look for missing packages
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -74,6 +75,9 @@ if [ "$preset" = dev ] || [ -n "$full" ]; then
   fi
 fi
 if [ -n "$full" ]; then
+  step "PTX of real compilers"
+  cmake --build build/dev -j "$jobs" --target ptx-check
+  scripts/ptx-corpus --results docs/results
   step "clang-tidy"
   scripts/check_tidy.sh "$build"
 fi

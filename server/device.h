@@ -14,7 +14,9 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,7 +33,9 @@ enum DeviceStatus : std::uint32_t {
   kDeviceOk = 0,
   kDeviceInvalidValue = 1,
   kDeviceOutOfMemory = 2,
+  kDeviceInvalidContext = 201,
   kDeviceInvalidPtx = 218,
+  kDeviceUnsupportedPtxVersion = 222,
   kDeviceNoBinary = 209,
   kDeviceInvalidHandle = 400,
   kDeviceNotFound = 500,
@@ -53,6 +57,15 @@ struct Dim3 {
 
 // What a device is: enough for the client to answer every query without asking. `attributes` are pairs of
 // CUdevice_attribute number and value.
+// What a device's kernels can do with the memory of device `device`.
+struct PeerDescription {
+  std::uint32_t device = 0;
+  bool native_atomics = false;
+  bool array_access = false;
+  bool partial_atomics = false;
+  std::uint32_t performance_rank = 0;  // 0 is the best
+};
+
 struct DeviceDescription {
   std::string name;
   std::array<std::uint8_t, 16> uuid{};
@@ -60,7 +73,9 @@ struct DeviceDescription {
   std::uint64_t memory_bytes = 0;  // that this session may allocate
   std::uint64_t window_base = 0;
   std::uint64_t window_bytes = 0;
+  std::uint64_t import_bytes = 0;  // behind that, where the session opens other sessions' memory; the session's to set
   std::vector<std::pair<std::uint32_t, std::int32_t>> attributes;
+  std::vector<PeerDescription> peers;  // the others that it reaches
 };
 
 struct KernelDescription {
@@ -127,6 +142,47 @@ struct LaunchJob {
   ByteView arguments;  // valid during the call only
 };
 
+// A texture or surface object. Numbers of formats, modes, flags and views are the CUDA driver's.
+struct TextureJob {
+  enum class Source : std::uint8_t { kLinear, kPitched, kArray, kMipmapped };
+  // Extents are texels, 0 where a dimension is absent; the depth of a layered array counts its layers.
+  struct Level {
+    std::uint64_t address = 0;
+    std::uint64_t pitch = 0;  // bytes from row to row
+    std::uint64_t slice = 0;  // bytes from slice to slice
+    std::uint64_t width = 0;
+    std::uint32_t height = 0;
+    std::uint32_t depth = 0;
+  };
+  struct Sampling {
+    std::array<float, 4> border{};
+    float mipmap_bias = 0;
+    float mipmap_min = 0;
+    float mipmap_max = 0;
+    std::uint32_t anisotropy_max = 0;
+    std::uint32_t flags = 0;  // CU_TRSF_*
+    std::array<std::uint8_t, 3> address{};
+    std::uint8_t filter = 0;
+    std::uint8_t mipmap_filter = 0;
+  };
+  struct View {
+    std::uint32_t first_level = 0;
+    std::uint32_t last_level = 0;
+    std::uint32_t first_layer = 0;
+    std::uint32_t last_layer = 0;
+    std::uint32_t format = 0;  // CUresourceViewFormat
+  };
+  std::uint32_t device = 0;
+  Source source = Source::kLinear;
+  bool is_surface = false;
+  std::uint8_t format = 0;    // CUarray_format
+  std::uint8_t channels = 0;  // 1, 2 or 4
+  std::uint32_t array_flags = 0;
+  std::vector<Level> levels;  // of the whole resource, at least one
+  Sampling sampling;
+  std::optional<View> view;
+};
+
 // Where a backend reports; safe from any thread.
 class CompletionSink {
  public:
@@ -138,6 +194,8 @@ class CompletionSink {
                       std::string_view text) = 0;
   // Sends device bytes to the client's expectation `token`; waits for room. Not from the executor's thread.
   virtual Status SendToClient(std::uint64_t token, std::uint64_t offset, ByteView bytes) = 0;
+  // InFlight(stream) has become 0; behind Completed(). Only a backend with conditions need say so.
+  virtual void Drained(std::uint32_t /*stream*/) {}
   // Text that a kernel printed.
   virtual void Output(std::uint64_t sequence, std::string_view text) = 0;
   // What the device itself says to whoever runs the program: failed assertions.
@@ -194,6 +252,28 @@ class Backend {
   virtual Status HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) = 0;
   virtual Status HostDone(std::uint64_t call) = 0;
 
+  // Texture and surface objects, over memory that is allocated. Who launches later may name the object: by its id,
+  // which is never used again, or, if the backend has handles of its own, by what TextureHandle() gives. Destroyed once
+  // no command that came before can still go to the backend; those that did may be running. kUnsupported says why not.
+  virtual bool has_texture_handles() const { return false; }
+  virtual Status TextureCreate(std::uint64_t /*id*/, const TextureJob& /*job*/) {
+    return {Code::kUnsupported, "Backend::TextureCreate", "the " + name() + " backend has no textures"};
+  }
+  // Answers from any thread, once it is known.
+  virtual void TextureHandle(std::uint64_t id, std::function<void(Result<std::uint64_t>)> answer) { answer(id); }
+  virtual Status TextureDestroy(std::uint64_t /*id*/) { return Status::Ok(); }
+
+  // Whether sessions of a lease can share memory of this backend. UseFile() comes before Open(): the window's memory
+  // lies in the file from `offset` on. ShareMemory() maps whole pages of another session's file at an address of the
+  // window that holds nothing, and [address, address + bytes) of them is as if allocated; UnshareMemory() ends that,
+  // and nothing reaches the pages any more when it returns. The descriptors stay the caller's.
+  virtual bool shares_memory() const { return false; }
+  virtual void UseFile(int /*fd*/, std::uint64_t /*offset*/) {}
+  virtual Status ShareMemory(int /*fd*/, std::uint64_t /*offset*/, std::uint64_t /*address*/, std::uint64_t /*bytes*/) {
+    return {Code::kUnsupported, "Backend::ShareMemory", "the " + name() + " backend shares no memory"};
+  }
+  virtual Status UnshareMemory(std::uint64_t /*address*/, std::uint64_t /*bytes*/) { return Status::Ok(); }
+
   // Memory that the client shared is about to be unmapped: nothing may refer to it when this returns.
   virtual void RegionReleased(MutableByteView /*region*/) {}
 
@@ -201,6 +281,20 @@ class Backend {
   // and says so when there is none: a backend that reports the end of many commands at a time does it then.
   virtual bool WantsInputDrained() const { return false; }
   virtual void InputDrained() {}
+
+  // Whether cudaGraphSetConditional(handle, value) of a kernel writes `value` to the four bytes at device address
+  // `handle`. ReadWord() reads them: allocated memory that nothing in flight writes.
+  virtual bool has_conditions() const { return false; }
+  virtual Result<std::uint32_t> ReadWord(std::uint64_t /*address*/) {
+    return Status(Code::kUnsupported, "Backend::ReadWord", "the " + name() + " backend has no conditions");
+  }
+
+  // Blocks of a kernel that one multiprocessor holds at a time, where that depends on more than the client knows.
+  virtual bool knows_occupancy() const { return false; }
+  virtual Result<std::uint32_t> Occupancy(std::uint32_t /*module*/, std::uint32_t /*kernel*/, std::uint32_t /*threads*/,
+                                          std::uint32_t /*shared_bytes*/) {
+    return Status(Code::kUnsupported, "Backend::Occupancy", "the client reckons it");
+  }
 
   // A CUlimit of the device, checked by the client as CUDA does; holds for what comes after it. A backend without that
   // limit ignores it.
@@ -215,6 +309,10 @@ class Backend {
   virtual void Close() = 0;
 };
 
+// When the cpu backend compiles kernels: those that are hot, in the background; none; or each before its first launch,
+// for tests.
+enum class JitMode : std::uint8_t { kAuto, kOff, kAlways };
+
 struct BackendOptions {
   std::uint32_t cpu_threads = 0;          // 0: one per core
   std::uint32_t cpu_devices = 1;          // software GPUs, which share the threads, the memory and the window
@@ -222,10 +320,12 @@ struct BackendOptions {
   std::uint32_t compute_capability = 80;  // 10 * major + minor
   // The client lives in this process and has reserved the window already (loopback).
   bool window_is_reserved = false;
+  JitMode cpu_jit = JitMode::kAuto;
+  std::string cpu_jit_cache;  // where compiled kernels are kept; "off": nowhere; empty: in the user's cache
 };
 
 // The symbol of a backend's shared object. Both sides are built together; the number is raised with every change here.
-inline constexpr std::uint32_t kBackendAbi = 2;
+inline constexpr std::uint32_t kBackendAbi = 5;
 using CreateBackendFunction = Backend* (*)(std::uint32_t abi, const BackendOptions& options);
 inline constexpr const char* kCreateBackendSymbol = "accelmesh_create_backend";
 

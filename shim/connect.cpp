@@ -22,8 +22,10 @@ Bytes MakeHello() {
   flatbuffers::FlatBufferBuilder builder;
   const auto program = builder.CreateString(program_invocation_short_name);
   const auto boot = builder.CreateString(BootId());
+  const char* lease = std::getenv("ACCELMESH_GROUP");
+  const auto group = builder.CreateString(lease != nullptr ? lease : "");
   builder.Finish(wire::CreateHello(builder, kProtocolVersion, kProtocolVersion, program,
-                                   static_cast<std::uint32_t>(::getpid()), boot, 0, PidNamespace()));
+                                   static_cast<std::uint32_t>(::getpid()), boot, 0, PidNamespace(), group));
   return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
 }
 

@@ -84,6 +84,13 @@ cudaMemcpy2DArrayToArray cudaMemcpyArrayToArray
 cudaMemcpyToArray cudaMemcpyToArrayAsync cudaMemcpyFromArray cudaMemcpyFromArrayAsync
 """)
 
+answered("texture", local="""
+cudaGetTextureObjectResourceDesc cudaGetTextureObjectTextureDesc cudaGetTextureObjectResourceViewDesc
+cudaGetSurfaceObjectResourceDesc
+""", sent="""
+cudaCreateTextureObject cudaDestroyTextureObject cudaCreateSurfaceObject cudaDestroySurfaceObject
+""")
+
 answered("copy", local="""
 cudaGetSymbolAddress cudaGetSymbolSize
 """, sent="""
@@ -99,7 +106,11 @@ cudaDeviceGetP2PAttribute cudaDeviceGetP2PAtomicCapabilities cudaDeviceGetHostAt
 cudaMemcpyPeer cudaMemcpyPeerAsync cudaMemcpy3DPeer cudaMemcpy3DPeerAsync
 """)
 
-answered("ipc")
+answered("ipc", local="""
+cudaIpcGetEventHandle
+""", sent="""
+cudaIpcGetMemHandle cudaIpcOpenMemHandle cudaIpcCloseMemHandle cudaIpcOpenEventHandle
+""")
 
 answered("stream", local="""
 cudaDeviceGetStreamPriorityRange cudaStreamGetFlags cudaStreamGetPriority cudaStreamGetDevice
@@ -145,7 +156,7 @@ answered("graph", local="""
 cudaGraphCreate cudaGraphDestroy cudaGraphClone cudaGraphNodeFindInClone cudaGraphNodeGetType
 cudaGraphGetNodes cudaGraphGetRootNodes cudaGraphGetEdges cudaGraphNodeGetDependencies cudaGraphNodeGetDependentNodes
 cudaGraphAddDependencies cudaGraphRemoveDependencies cudaGraphDestroyNode cudaGraphDebugDotPrint
-cudaGraphAddNode cudaGraphNodeSetParams
+cudaGraphAddNode cudaGraphNodeSetParams cudaGraphConditionalHandleCreate
 cudaGraphAddKernelNode cudaGraphKernelNodeGetParams cudaGraphKernelNodeSetParams
 cudaGraphKernelNodeGetAttribute cudaGraphKernelNodeSetAttribute cudaGraphKernelNodeCopyAttributes
 cudaGraphAddMemcpyNode cudaGraphAddMemcpyNode1D cudaGraphAddMemcpyNodeToSymbol cudaGraphAddMemcpyNodeFromSymbol
@@ -194,7 +205,7 @@ REFUSED_IN_CAPTURE = {
         cudaMemcpyArrayToArray cudaMemset cudaMemset2D cudaMemset3D
         """,
     "kDevice": """
-        cudaDeviceSynchronize cudaDeviceReset
+        cudaDeviceSynchronize
         """,
 }
 
@@ -226,10 +237,6 @@ REFUSED = {
         """,
     "pools hold memory of one process only": """
         cudaMemPoolExportToShareableHandle cudaMemPoolImportFromShareableHandle cudaMemPoolExportPointer cudaMemPoolImportPointer
-        """,
-    "this release has no texture and surface objects": """
-        cudaCreateTextureObject cudaDestroyTextureObject cudaGetTextureObjectResourceDesc cudaGetTextureObjectResourceViewDesc
-        cudaGetTextureObjectTextureDesc cudaCreateSurfaceObject cudaDestroySurfaceObject cudaGetSurfaceObjectResourceDesc
         """,
     "host code on the device's side needs a device that reads the program's memory, which no remote GPU does": """
         __cudaRegisterHostVar __cudaRegisterUnifiedTable

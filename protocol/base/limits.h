@@ -40,6 +40,9 @@ inline constexpr std::size_t kGraphNodeBytes = 256;
 inline constexpr std::size_t kGraphBytesMax = 512 * kMiB;
 // Nodes that one command launches: so many may be parked by it.
 inline constexpr std::uint32_t kGraphLaunchNodesMax = 16384;
+// Texture and surface objects of a session at a time, and the mipmap levels of one.
+inline constexpr std::uint32_t kTexturesMax = 1u << 20;
+inline constexpr std::uint32_t kTextureLevelsMax = 32;
 inline constexpr std::uint32_t kKernelsPerModuleMax = 65536;
 inline constexpr std::uint32_t kKernelParametersMax = 4096;
 inline constexpr std::size_t kKernelArgumentBytesMax = 32764;
@@ -59,5 +62,7 @@ inline constexpr std::uint64_t kAllocationBytesMax = 4096 * kGiB;
 inline constexpr std::uint32_t kSharedRegionsMax = 4096;
 // Sessions a supervisor serves at a time.
 inline constexpr std::uint32_t kSessionsMax = 256;
+// What a client says that it shares a lease by.
+inline constexpr std::size_t kGroupSecretBytesMax = 64;
 
 }  // namespace accelmesh::limits

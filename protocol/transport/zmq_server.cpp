@@ -1,23 +1,13 @@
-// The worker's end of a zmq session: one ROUTER per lane, whose peer is pinned by the session's secret. All sockets
-// belong to the executor's thread and are served inside Receive(); other threads leave what they send in bounded
-// queues and wake the executor only if it sleeps.
+// The worker's end of a zmq session: where it listens, and what it receives.
+#include "protocol/transport/zmq_server.h"
+
 #include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <atomic>
-#include <deque>
-#include <optional>
-#include <thread>
-#include <unordered_map>
+#include <cstring>
 
 #include "protocol/base/log.h"
-#include "protocol/base/mutex.h"
-#include "protocol/schema/session_generated.h"
-#include "protocol/transport/channel.h"
-#include "protocol/transport/messages.h"
-#include "protocol/transport/zmq_socket.h"
 
 namespace accelmesh {
 namespace zmq {
@@ -28,29 +18,9 @@ constexpr std::size_t kQueuedFrameBytesMax = 4 * limits::kMiB;
 constexpr std::size_t kQueuedPieceBytesMax = 16 * limits::kMiB;
 // How soon a lane whose peer had no room is tried again.
 constexpr int kBlockedRetryMs = 1;
-// Acknowledgements leave with other messages, or on their own when there are this many.
-constexpr std::uint64_t kUnannouncedMax = 1024;
-// How long the last words wait for lanes that the client has not attached yet.
-constexpr Duration kAttachPatience = std::chrono::milliseconds(500);
 constexpr int kRoutingIdBytesMax = 255;
 // How long a client that was welcomed may take to attach before its worker gives up.
 constexpr Duration kFirstAttachPatience = std::chrono::seconds(10);
-
-struct RouterLane {
-  Socket router;
-  Bytes peer;  // its routing id, once attached
-  bool attached = false;
-  bool bye = false;
-  bool stranger_logged = false;
-};
-
-// Messages of one lane down that wait for the executor. Guarded by ZmqServer::mutex_.
-struct OutQueue {
-  std::deque<Message> messages;
-  std::size_t bytes = 0;
-  std::size_t bytes_max = 0;
-  bool HasRoom(std::size_t size) const { return messages.empty() || bytes + size <= bytes_max; }
-};
 
 // A body that stays in the message it came in.
 class MessageBody final : public BulkBody {
@@ -65,147 +35,14 @@ class MessageBody final : public BulkBody {
   std::shared_ptr<std::atomic<std::size_t>> held_;
 };
 
-class ZmqServer final : public ServerChannel {
- public:
-  explicit ZmqServer(ByteView secret) : secret_(secret.begin(), secret.end()) {
-    queues_[0].bytes_max = kQueuedFrameBytesMax;
-    queues_[1].bytes_max = kQueuedPieceBytesMax;
-  }
-  ~ZmqServer() override {
-    Close();
-    Leave();
-  }
+}  // namespace
 
-  Result<std::string> Bind(const WorkerEndpoints& where);
+ZmqServer::ZmqServer(ByteView secret) : secret_(secret.begin(), secret.end()) {
+  queues_[0].bytes_max = kQueuedFrameBytesMax;
+  queues_[1].bytes_max = kQueuedPieceBytesMax;
+}
 
-  const ChannelTraits& traits() const override { return kTraits; }
-  Result<ReceivedFrame> Receive(bool accept_commands, Deadline deadline) override;
-  Result<std::unique_ptr<BulkBody>> TakeBulk(std::uint64_t token) override;
-  Status Send(ByteView frame, Deadline deadline) override;
-  Status SendBulk(std::uint64_t token, std::uint64_t offset, ByteView body, Deadline deadline) override;
-
-  void PublishCompleted(std::uint32_t stream, std::uint64_t sequence) override {
-    if (stream >= limits::kStreamsMax) return;
-    StoreMax(completed_[stream], sequence);
-    dirty_[stream / 64].fetch_or(std::uint64_t{1} << (stream % 64), std::memory_order_acq_rel);
-    ProgressChanged();
-  }
-  void PublishAcknowledged(std::uint64_t sequence) override {
-    StoreMax(acknowledged_, sequence);
-    // The executor's own leave with whatever goes down next, at the latest before it sleeps.
-    if (!IsExecutor()) ProgressChanged();
-  }
-  void PublishError(std::uint32_t device_status, bool sticky, std::uint64_t sequence) override {
-    {
-      const MutexLock lock(mutex_);
-      if (error_ != 0 && (!sticky || error_is_sticky_)) return;
-      error_ = device_status;
-      error_is_sticky_ = sticky;
-      error_sequence_ = sequence;
-    }
-    ProgressChanged();
-  }
-
-  Result<MutableByteView> SharedRegion(std::uint32_t) override {
-    return Status(Code::kNotFound, "SharedRegion", "zmq shares no memory");
-  }
-  void ReleaseRegion(std::uint32_t) override {}
-  void Interrupt() override {
-    if (!interrupted_.exchange(true)) Wake();
-  }
-  void Close() override {
-    {
-      const MutexLock lock(mutex_);
-      closed_.store(true);
-    }
-    room_.NotifyAll();
-    wakeup_.Set();
-  }
-
- private:
-  enum Queue { kFrames = 0, kPieces = 1 };
-
-  bool IsExecutor() const { return executor_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
-  void Wake() {
-    if (sleeping_.load(std::memory_order_seq_cst)) wakeup_.Set();
-  }
-  void ProgressChanged() {
-    progress_dirty_.store(true, std::memory_order_seq_cst);
-    Wake();
-  }
-  Status ClosedStatus() const {
-    return failure_.ok() ? Status(Code::kClosed, "zmq", "the connection has ended: the client is gone or closed it")
-                         : failure_;
-  }
-  Status Bad(const char* what) {
-    failure_ = {Code::kBadFrame, "zmq::Receive", what};
-    Close();
-    return failure_;
-  }
-
-  Status Enqueue(Queue queue, Message message, Deadline deadline);
-  // The executor's: what was queued goes out as far as there is room; true if something is left.
-  bool Flush();
-  bool FlushQueue(Queue queue, RouterLane& lane) ACCELMESH_REQUIRES(mutex_);
-  void QueueProgress(bool will_sleep);
-  Message EncodeProgress();
-  void AwaitDownLanes();
-  // Says goodbye and lets go of the sockets.
-  void Leave();
-
-  // The next message of `lane` from the pinned peer; nothing if there is none.
-  Result<std::optional<Message>> TakeFrom(Lane lane);
-  void Admit(Lane lane, const Message& id, const Message& message, bool single);
-  Result<std::optional<ReceivedFrame>> TakeFrame(Lane lane);
-  Result<bool> TakeBody();
-  // The session holds as many bodies as it may: the bulk lane is left unread.
-  bool BodiesFull() const {
-    return held_bytes_->load(std::memory_order_relaxed) >= limits::kBulkInFlightBytesMax ||
-           arrived_.size() >= limits::kParkedCommandsMax;
-  }
-  bool ClientGone(bool accept_commands);
-  void Sleep(bool accept_commands, bool blocked, Deadline deadline);
-
-  const Bytes secret_;
-  Context context_;
-  Monitor monitor_;
-  RouterLane lanes_[kLanes];
-  Wakeup wakeup_;
-  Endpoint::Scheme scheme_ = Endpoint::Scheme::kTcp;
-  std::vector<std::string> socket_paths_;
-
-  std::atomic<std::thread::id> executor_{};
-  std::atomic<bool> sleeping_{false};
-  std::atomic<bool> interrupted_{false};
-  std::atomic<bool> closed_{false};
-  std::atomic<bool> queued_{false};
-  std::atomic<bool> progress_dirty_{false};
-  std::atomic<std::uint64_t> acknowledged_{0};
-  std::atomic<std::uint64_t> announced_{0};  // of it, what has gone down
-  std::atomic<std::uint64_t> dirty_[limits::kStreamsMax / 64] = {};
-  std::atomic<std::uint64_t> completed_[limits::kStreamsMax] = {};
-  std::atomic<std::uint64_t> pieces_sent_{0};
-
-  Mutex mutex_;
-  CondVar room_;
-  OutQueue queues_[2] ACCELMESH_GUARDED_BY(mutex_);
-  std::uint32_t error_ ACCELMESH_GUARDED_BY(mutex_) = 0;
-  bool error_is_sticky_ ACCELMESH_GUARDED_BY(mutex_) = false;
-  std::uint64_t error_sequence_ ACCELMESH_GUARDED_BY(mutex_) = 0;
-
-  // The executor's.
-  Message frame_;                             // what the last Receive() returned
-  std::unique_ptr<std::uint64_t[]> aligned_;  // or here, if libzmq left it unaligned
-  std::unordered_map<std::uint64_t, Message> arrived_;
-  std::shared_ptr<std::atomic<std::size_t>> held_bytes_ = std::make_shared<std::atomic<std::size_t>>(0);
-  int client_descriptor_ = -1;  // of the command lane's connection
-  const Instant opened_at_ = Clock::now();
-  bool end_seen_ = false;  // by the monitor
-  bool disconnected_ = false;
-  Instant next_liveness_{};
-  bool left_ = false;
-  Status failure_;
-};
+const ChannelTraits& ZmqServer::traits() const { return kTraits; }
 
 Result<std::string> ZmqServer::Bind(const WorkerEndpoints& where) {
   static std::atomic<unsigned> next_name{0};
@@ -248,169 +85,7 @@ Result<std::string> ZmqServer::Bind(const WorkerEndpoints& where) {
   return list;
 }
 
-// Sending
-// --------------------------------------------------------------------------------------------------------------
-
-Status ZmqServer::Send(ByteView frame, Deadline deadline) {
-  if (frame.size() > limits::kFrameBytesMax) {
-    return {Code::kLimitExceeded, "Send.frame", "a frame has at most 1 MiB, this one " + std::to_string(frame.size())};
-  }
-  const std::uint64_t acknowledged = acknowledged_.load(std::memory_order_acquire);
-  Message message(frame, {pieces_sent_.load(std::memory_order_acquire), acknowledged, MessageKind::kFrame});
-  // Noted first: on the executor's thread queueing also sends, and asks what is left to announce.
-  StoreMax(announced_, acknowledged);
-  Status queued = Enqueue(kFrames, std::move(message), deadline);
-  if (!queued.ok()) announced_.store(0, std::memory_order_relaxed);  // announced once more, then
-  return queued;
-}
-
-Status ZmqServer::SendBulk(std::uint64_t token, std::uint64_t offset, ByteView body, Deadline deadline) {
-  if (body.size() > limits::kBulkBytesMax) {
-    return {Code::kLimitExceeded, "SendBulk.body", "a body has at most 1 MiB, this one " + std::to_string(body.size())};
-  }
-  return Enqueue(kPieces, Message(body, {token, offset, MessageKind::kFrame}), deadline);
-}
-
-Status ZmqServer::Enqueue(Queue index, Message message, Deadline deadline) {
-  const std::size_t size = message.bytes().size();
-  {
-    MutexLock lock(mutex_);
-    OutQueue& queue = queues_[index];
-    while (!closed_.load(std::memory_order_relaxed) && !queue.HasRoom(size)) {
-      if (deadline.passed()) {
-        return {Code::kDeadlineExceeded, "zmq::Send", "no room by the deadline: the client does not read"};
-      }
-      if (IsExecutor()) {
-        // Nobody else would make room.
-        lock.Unlock();
-        if (Flush()) usleep(100);
-        lock.Lock();
-      } else {
-        (void)room_.WaitUntil(mutex_, deadline.at());
-      }
-    }
-    if (closed_.load(std::memory_order_relaxed)) return {Code::kClosed, "zmq", "the connection has ended"};
-    queue.messages.push_back(std::move(message));
-    queue.bytes += size;
-    // Counted before anything that is published or sent from now on looks at it.
-    if (index == kPieces) pieces_sent_.fetch_add(1, std::memory_order_acq_rel);
-  }
-  queued_.store(true, std::memory_order_seq_cst);
-  if (IsExecutor()) {
-    Flush();
-  } else {
-    Wake();
-  }
-  return {};
-}
-
-bool ZmqServer::Flush() {
-  if (!queued_.load(std::memory_order_relaxed)) return false;
-  queued_.store(false, std::memory_order_seq_cst);
-  const MutexLock lock(mutex_);
-  // Pieces first: frames and progress wait for them on the other side.
-  const bool pieces_left = FlushQueue(kPieces, lanes_[kBulkDownLane]);
-  const bool frames_left = FlushQueue(kFrames, lanes_[kDownLane]);
-  if (pieces_left || frames_left) queued_.store(true, std::memory_order_relaxed);
-  return pieces_left || frames_left;
-}
-
-bool ZmqServer::FlushQueue(Queue index, RouterLane& lane) {
-  OutQueue& queue = queues_[index];
-  if (queue.messages.empty()) return false;
-  if (!lane.attached) return true;
-  bool moved = false;
-  while (!queue.messages.empty()) {
-    Message id(lane.peer);
-    const Io io = lane.router.TrySend(id, /*more=*/true);
-    if (io == Io::kNoPeer) disconnected_ = true;
-    if (io != Io::kDone) break;
-    queue.bytes -= queue.messages.front().bytes().size();
-    // The routing id was taken, so the rest of the message is.
-    (void)lane.router.TrySend(queue.messages.front());
-    queue.messages.pop_front();
-    moved = true;
-  }
-  if (moved) room_.NotifyAll();
-  return !queue.messages.empty();
-}
-
-void ZmqServer::QueueProgress(bool will_sleep) {
-  const std::uint64_t unannounced =
-      acknowledged_.load(std::memory_order_relaxed) - announced_.load(std::memory_order_relaxed);
-  const bool acknowledge = unannounced >= (will_sleep ? 1 : kUnannouncedMax);
-  if (!acknowledge && !progress_dirty_.load(std::memory_order_relaxed)) return;
-  {
-    const MutexLock lock(mutex_);
-    // While the client does not read, changes gather here instead of in messages.
-    if (queues_[kFrames].messages.size() > 1) return;
-  }
-  progress_dirty_.store(false, std::memory_order_seq_cst);
-  Message message = EncodeProgress();
-  const MutexLock lock(mutex_);
-  queues_[kFrames].bytes += message.bytes().size();
-  queues_[kFrames].messages.push_back(std::move(message));
-  queued_.store(true, std::memory_order_relaxed);
-}
-
-Message ZmqServer::EncodeProgress() {
-  std::vector<wire::StreamProgress> streams;
-  for (std::uint32_t word = 0; word < limits::kStreamsMax / 64; ++word) {
-    if (dirty_[word].load(std::memory_order_relaxed) == 0) continue;
-    for (std::uint64_t left = dirty_[word].exchange(0, std::memory_order_acq_rel); left != 0; left &= left - 1) {
-      const std::uint32_t stream = word * 64 + static_cast<std::uint32_t>(__builtin_ctzll(left));
-      streams.emplace_back(stream, completed_[stream].load(std::memory_order_acquire));
-    }
-  }
-  const std::uint64_t acknowledged = acknowledged_.load(std::memory_order_acquire);
-  std::uint32_t error = 0;
-  bool sticky = false;
-  std::uint64_t error_sequence = 0;
-  {
-    const MutexLock lock(mutex_);
-    error = error_;
-    sticky = error_is_sticky_;
-    error_sequence = error_sequence_;
-  }
-  // Read last: it counts at least the bodies sent before any of the values above.
-  const std::uint64_t pieces = pieces_sent_.load(std::memory_order_acquire);
-  flatbuffers::FlatBufferBuilder builder;
-  const auto list = streams.empty() ? 0 : builder.CreateVectorOfStructs(streams);
-  builder.Finish(wire::CreateProgress(builder, acknowledged, error, sticky, error_sequence, pieces, list));
-  StoreMax(announced_, acknowledged);
-  return Message({builder.GetBufferPointer(), builder.GetSize()}, {pieces, acknowledged, MessageKind::kProgress});
-}
-
-void ZmqServer::AwaitDownLanes() {
-  // Each lane is a connection of its own: a client that has sent commands may still be on its way to attach these.
-  const Deadline deadline = Deadline::After(kAttachPatience);
-  const auto missing = [this] { return !lanes_[kDownLane].attached || !lanes_[kBulkDownLane].attached; };
-  while (lanes_[kCommandLane].attached && !disconnected_ && failure_.ok() && missing() && !deadline.passed()) {
-    for (Lane lane : {kDownLane, kBulkDownLane}) {
-      if (!lanes_[lane].attached && !TakeFrom(lane).ok()) return;
-    }
-    if (missing()) usleep(100);
-  }
-}
-
-void ZmqServer::Leave() {
-  if (left_) return;
-  left_ = true;
-  AwaitDownLanes();
-  QueueProgress(/*will_sleep=*/true);
-  Flush();
-  RouterLane& down = lanes_[kDownLane];
-  if (down.attached && !disconnected_) {
-    Message id(down.peer);
-    Message bye({}, {pieces_sent_.load(), 0, MessageKind::kBye});
-    if (down.router.TrySend(id, /*more=*/true) == Io::kDone) (void)down.router.TrySend(bye);
-  }
-  // The sockets close with this object (libzmq lingers for what is under way); their names go now.
-  for (const std::string& path : socket_paths_) unlink(path.c_str());
-}
-
-// Receiving
-// ------------------------------------------------------------------------------------------------------------
+// Receiving ----------------------------------------------------------------------------------------------------------
 
 Result<ReceivedFrame> ZmqServer::Receive(bool accept_commands, Deadline deadline) {
   if (!IsExecutor()) executor_.store(std::this_thread::get_id(), std::memory_order_relaxed);
@@ -594,7 +269,6 @@ Result<std::unique_ptr<BulkBody>> ZmqServer::TakeBulk(std::uint64_t token) {
   return std::unique_ptr<BulkBody>(std::move(body));
 }
 
-}  // namespace
 }  // namespace zmq
 
 Result<OpenedZmq> OpenZmqWorker(const WorkerEndpoints& where, ByteView secret) {

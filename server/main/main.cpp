@@ -67,6 +67,15 @@ int Main(int argc, char** argv) {
                  "runs nothing)")
       ->check(CLI::IsMember({"cpu", "cuda", "null"}));
   app.add_option("--cpu-threads", options.device.cpu_threads, "threads of the cpu backend's pool; 0 = one per core");
+  const std::map<std::string, JitMode> modes{
+      {"auto", JitMode::kAuto}, {"off", JitMode::kOff}, {"always", JitMode::kAlways}};
+  app.add_option(
+         "--jit", options.device.cpu_jit,
+         "when the cpu backend compiles kernels: auto (hot ones, in the background), off, or always (each before "
+         "its first launch, for tests)")
+      ->transform(CLI::CheckedTransformer(modes, CLI::ignore_case));
+  app.add_option("--jit-cache", options.device.cpu_jit_cache,
+                 "the folder of compiled kernels; off: none is kept (default: the user's cache)");
   app.add_option("--devices", options.device.cpu_devices,
                  "software GPUs of the cpu backend; they share its threads and its memory")
       ->check(CLI::Range(1, 16));

@@ -86,6 +86,8 @@ Status Supervisor::StartWorker() {
                                  options_.backend, "--cpu-threads",       threads,    "--memory",
                                  memory,           "--worker-capability", capability, "--devices",
                                  devices};
+  words.insert(words.end(), {"--jit", std::to_string(static_cast<int>(options_.device.cpu_jit))});
+  if (!options_.device.cpu_jit_cache.empty()) words.insert(words.end(), {"--jit-cache", options_.device.cpu_jit_cache});
   if (log::Enabled(log::Level::kInfo)) words.emplace_back("--verbose");
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
@@ -177,7 +179,18 @@ void Supervisor::Assign(Listener& listener, Arrival arrival) {
   warm->peer = arrival.peer;
   warm->secret = ticket.secret;
   warm->client = WatchClient(hello);
-  const Status sent = SendMessage(warm->control, AsBytes(ticket), arrival.connection_fd);
+  int file = -1;
+  if (hello.group() != nullptr && hello.group()->size() != 0 && hello.group()->size() <= limits::kGroupSecretBytesMax) {
+    if (const Result<Groups::Seat> seat = groups_.Join(hello.group()->str(), ticket.session_id); seat.ok()) {
+      ticket.member = seat->member;
+      ticket.has_seat = 1;
+      file = seat->file;
+    } else {
+      log::Warning("supervisor", "a session shares no memory with others: " + seat.status().ToString());
+    }
+  }
+  Status sent = SendMessage(warm->control, AsBytes(ticket), arrival.connection_fd);
+  if (sent.ok() && file >= 0) sent = SendMessage(warm->control, AsBytes(TicketFile{ticket.session_id}), file);
   if (!sent.ok()) {
     Refuse(listener, arrival, static_cast<std::uint8_t>(wire::Refusal::Internal),
            "a worker could not be reached; try again");
@@ -189,7 +202,25 @@ void Supervisor::Assign(Listener& listener, Arrival arrival) {
                               std::to_string(warm->pid));
 }
 
+bool Supervisor::AnswerFileRequest(const Worker& worker) {
+  FileRequest request;
+  int fd = -1;
+  const Status heard =
+      ReceiveMessage(worker.control, {reinterpret_cast<std::uint8_t*>(&request), sizeof(request)}, &fd);
+  if (fd >= 0) ::close(fd);
+  if (!heard.ok()) return false;
+  const Result<int> file = groups_.FileOf(worker.session_id, request.session_id);
+  const FileAnswer answer{file.ok() ? 1u : 0u};
+  return SendMessage(worker.control, AsBytes(answer), file.ok() ? *file : -1).ok();
+}
+
 void Supervisor::HearWorker(Worker& worker) {
+  if (worker.answered) {
+    if (AnswerFileRequest(worker)) return;
+    ::close(worker.control);
+    worker.control = -1;
+    return;
+  }
   TicketAnswer answer;
   int fd = -1;
   const Status heard = ReceiveMessage(worker.control, {reinterpret_cast<std::uint8_t*>(&answer), sizeof(answer)}, &fd);
@@ -243,6 +274,7 @@ void Supervisor::ReapChildren() {
     }
     if (worker->control >= 0) HearWorker(*worker);
     if (worker->control >= 0) ::close(worker->control);
+    if (worker->serving) groups_.Leave(worker->session_id);
     workers_.erase(worker);
   }
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "protocol/transport/channel.h"
+#include "server/main/group.h"
 #include "server/main/options.h"
 
 namespace accelmesh {
@@ -39,6 +40,8 @@ class Supervisor {
   void Assign(Listener& listener, Arrival arrival);
   void Refuse(Listener& listener, const Arrival& arrival, std::uint8_t refusal, const std::string& text);
   void HearWorker(Worker& worker);
+  // From a worker that serves: whether it is still there.
+  bool AnswerFileRequest(const Worker& worker);
   // The worker of a client that is gone ends. Its connection alone does not tell: a forked child may hold it.
   void NoteEndOfClient(Worker& worker);
   void EndOrphans();
@@ -47,6 +50,7 @@ class Supervisor {
   ServerOptions options_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<Worker> workers_;
+  Groups groups_;
   std::uint64_t next_session_ = 1;
 };
 

@@ -20,11 +20,23 @@ struct Ticket {
   std::array<std::uint8_t, kSecretBytes> secret{};
   char host[64] = {};
   char folder[200] = {};
+  std::uint32_t member = 0;
+  std::uint32_t has_seat = 0;  // in a lease, as `member`: its file comes with a message of its own, a TicketFile
+};
+struct TicketFile {
+  std::uint64_t session_id = 0;
 };
 struct TicketAnswer {
   std::uint32_t ok = 0;
   // The worker's endpoint, or why there is none. The longest: five ipc paths of 107 bytes with scheme and comma.
   char text[640] = {};
+};
+// A worker that serves asks for the file of another session of its lease; the answer brings the descriptor if it is ok.
+struct FileRequest {
+  std::uint64_t session_id = 0;
+};
+struct FileAnswer {
+  std::uint32_t ok = 0;
 };
 
 // Sends a message with an optional descriptor (-1: none).

@@ -1,6 +1,7 @@
 #include "server/main/worker.h"
 
 #include <dlfcn.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 
 #include "protocol/base/log.h"
 #include "server/main/ticket.h"
+#include "server/session/lease.h"
 #include "server/session/session.h"
 
 namespace accelmesh {
@@ -26,6 +28,32 @@ Result<std::unique_ptr<Backend>> LoadBackend(const ServerOptions& options) {
   std::unique_ptr<Backend> backend(create != nullptr ? create(kBackendAbi, options.device) : nullptr);
   if (backend == nullptr) return Status(Code::kVersionMismatch, "gpu-server --backend", path + " is of another build");
   return backend;
+}
+
+// What the supervisor needs to look into a table.
+constexpr int kSupervisorPatienceMs = 5000;
+
+Result<int> AskForFile(int control, std::uint64_t session) {
+  constexpr const char* kWhere = "AskForFile";
+  ACCELMESH_RETURN_IF_ERROR(SendMessage(control, AsBytes(FileRequest{session}), -1));
+  pollfd answers{control, POLLIN, 0};
+  if (::poll(&answers, 1, kSupervisorPatienceMs) != 1) return Status(Code::kUnavailable, kWhere, "no answer");
+  FileAnswer answer;
+  int fd = -1;
+  ACCELMESH_RETURN_IF_ERROR(ReceiveMessage(control, {reinterpret_cast<std::uint8_t*>(&answer), sizeof(answer)}, &fd));
+  if (answer.ok == 0 || fd < 0) return Status(Code::kNotFound, kWhere, "no session of this lease");
+  return fd;
+}
+
+// The session's seat in its lease; null if it has none.
+Result<std::unique_ptr<Lease>> TakeSeat(const Ticket& ticket, int control) {
+  if (ticket.has_seat == 0) return std::unique_ptr<Lease>();
+  TicketFile message;
+  int fd = -1;
+  ACCELMESH_RETURN_IF_ERROR(ReceiveMessage(control, {reinterpret_cast<std::uint8_t*>(&message), sizeof(message)}, &fd));
+  if (fd < 0) return Status(Code::kBadFrame, "TakeSeat", "the file did not come");
+  return Lease::Take(fd, ticket.member, ticket.session_id,
+                     [control](std::uint64_t session) { return AskForFile(control, session); });
 }
 
 }  // namespace
@@ -55,6 +83,11 @@ int WorkerMain(const ServerOptions& options, int control) {
   const Status received =
       ReceiveMessage(control, {reinterpret_cast<std::uint8_t*>(&ticket), sizeof(ticket)}, &connection);
   if (!received.ok()) return received.code() == Code::kClosed ? 0 : 1;
+  const Result<std::unique_ptr<Lease>> lease = TakeSeat(ticket, control);
+  if (!lease.ok()) {
+    log::Error(who, lease.status().ToString());
+    return 1;
+  }
   std::unique_ptr<ServerChannel> channel;
   TicketAnswer answer;
   const auto scheme = static_cast<Endpoint::Scheme>(ticket.scheme);
@@ -93,7 +126,7 @@ int WorkerMain(const ServerOptions& options, int control) {
   if (!opened.ok() || !answered.ok()) return 1;
   Status ended;
   {
-    Session session(*channel, **backend);
+    Session session(*channel, **backend, false, lease->get());
     ended = session.Run();
   }
   channel->Close();

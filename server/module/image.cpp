@@ -79,19 +79,25 @@ Result<std::string> Unpack(const Entry& entry, ByteView payload) {
   return whole_of(text);
 }
 
+// The bytes of a container with its header: magic, u16 version, u16 header size, u64 size of what follows.
+Result<std::uint64_t> ContainerBytes(ByteView image, std::uint16_t* header_bytes) {
+  constexpr const char* kWhere = "ExtractPtx.image";
+  ByteReader header(image, kWhere);
+  ACCELMESH_ASSIGN_OR_RETURN([[maybe_unused]] const ByteView words, header.Take(6));
+  ACCELMESH_ASSIGN_OR_RETURN(*header_bytes, header.Read<std::uint16_t>());
+  ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t bytes, header.Read<std::uint64_t>());
+  if (*header_bytes < 16 || *header_bytes > image.size() || bytes > image.size() - *header_bytes)
+    return Status(Code::kInvalidArgument, kWhere, "the container is longer than the image");
+  return *header_bytes + bytes;
+}
+
 // Calls visit(entry, payload) for every entry of a container.
 template <typename Visit>
 Status EachEntry(ByteView image, Visit&& visit) {
   constexpr const char* kWhere = "ExtractPtx.image";
-  // Container header: magic, u16 version, u16 header size, u64 size of what follows.
-  ByteReader header(image, kWhere);
-  ACCELMESH_ASSIGN_OR_RETURN([[maybe_unused]] const ByteView words, header.Take(6));
-  ACCELMESH_ASSIGN_OR_RETURN(const std::uint16_t header_bytes, header.Read<std::uint16_t>());
-  ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t bytes, header.Read<std::uint64_t>());
-  if (header_bytes < 16 || header_bytes > image.size() || bytes > image.size() - header_bytes) {
-    return Status(Code::kInvalidArgument, kWhere, "the container is longer than the image");
-  }
-  ByteReader reader(image.subspan(header_bytes, bytes), kWhere);
+  std::uint16_t header_bytes = 0;
+  ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t bytes, ContainerBytes(image, &header_bytes));
+  ByteReader reader(image.subspan(header_bytes, bytes - header_bytes), kWhere);
   while (reader.left() >= sizeof(Entry)) {
     ByteReader entry_reader = reader;
     ACCELMESH_ASSIGN_OR_RETURN(const Entry entry, entry_reader.Read<Entry>());
@@ -111,9 +117,25 @@ bool IsContainer(ByteView image) {
   return first.ok() && *first == kContainerMagic;
 }
 
-// Whether a device of `capability` can be given it.
-bool IsPortable(const Entry& entry, std::uint32_t capability) {
-  return entry.kind == kPtx && (entry.flags & (kFlagArchSpecific | kFlagFamily)) == 0 && entry.sm <= capability;
+bool IsPortable(const Entry& entry) { return (entry.flags & (kFlagArchSpecific | kFlagFamily)) == 0; }
+
+// Whether a device of `capability` runs the entry's PTX.
+bool RunsPtx(const Entry& entry, std::uint32_t capability) {
+  if (entry.kind != kPtx) return false;
+  if ((entry.flags & kFlagArchSpecific) != 0) return entry.sm == capability;
+  return entry.sm <= capability && (IsPortable(entry) || entry.sm / 10 == capability / 10);
+}
+// Of two that it runs: newer, or as new and for more devices.
+bool IsBetter(const Entry& entry, const Entry& best) {
+  return entry.sm != best.sm ? entry.sm > best.sm : IsPortable(entry) && !IsPortable(best);
+}
+// The same for us, who know what is for any device and little of what is not.
+bool IsBetterForUs(const Entry& entry, const Entry& best) {
+  return IsPortable(entry) != IsPortable(best) ? IsPortable(entry) : entry.sm > best.sm;
+}
+std::string NameOf(const Entry& entry) {
+  const char* suffix = (entry.flags & kFlagArchSpecific) != 0 ? "a" : (entry.flags & kFlagFamily) != 0 ? "f" : "";
+  return (entry.kind == kPtx ? "PTX compute_" : "SASS sm_") + std::to_string(entry.sm) + suffix;
 }
 
 }  // namespace
@@ -129,23 +151,60 @@ Result<std::string> ExtractPtx(ByteView image, std::uint32_t capability) {
   Entry best{};
   ByteView best_payload;
   std::string held;
+  std::uint32_t claim = 0;  // of a device that would run it
   ACCELMESH_RETURN_IF_ERROR(EachEntry(image, [&](const Entry& entry, ByteView payload) {
     if (held.size() < kHeldBytesMax) {
       if (!held.empty()) held += ", ";
-      held += (entry.kind == kPtx ? "PTX compute_" : "SASS sm_") + std::to_string(entry.sm);
+      held += NameOf(entry);
     }
-    if (!IsPortable(entry, capability) || (found && entry.sm <= best.sm)) return;
+    if (entry.kind == kPtx && IsPortable(entry) && entry.sm > capability)
+      claim = claim == 0 ? entry.sm : std::min(claim, entry.sm);
+    if (!RunsPtx(entry, capability) || (found && !IsBetterForUs(entry, best))) return;
     found = true;
     best = entry;
     best_payload = payload;
   }));
   if (!found) {
-    return Status(Code::kNotFound, kWhere,
-                  "no PTX that a device of compute capability " + std::to_string(capability / 10) + "." +
-                      std::to_string(capability % 10) + " runs; the program holds " +
-                      (held.empty() ? "nothing" : held) + ". Build it with PTX, for example nvcc -arch=sm_75");
+    const auto numbered = [](std::uint32_t number) {
+      return std::to_string(number / 10) + "." + std::to_string(number % 10);
+    };
+    std::string text = "no PTX that a device of compute capability " + numbered(capability) +
+                       " runs; the program holds " + (held.empty() ? "nothing" : held) +
+                       ". Build it with PTX, for example nvcc -arch=sm_75";
+    if (claim != 0) text += ", or start gpu-server with --compute-capability " + numbered(claim);
+    return Status(Code::kNotFound, kWhere, std::move(text));
   }
   return Unpack(best, best_payload);
+}
+
+Result<std::vector<std::string>> ExtractTexts(ByteView image, std::uint32_t capability) {
+  std::vector<ByteView> containers;
+  for (ByteView left = image; IsContainer(left);) {
+    std::uint16_t header_bytes = 0;
+    ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t bytes, ContainerBytes(left, &header_bytes));
+    containers.push_back(left.first(bytes));
+    left = left.subspan(std::min<std::size_t>(AlignUp(bytes, 8), left.size()));
+  }
+  // What was linked holds no PTX; what it was linked from does.
+  if (containers.size() > 1) containers.erase(containers.begin());
+  if (containers.empty()) containers.push_back(image);
+  std::vector<std::string> texts;
+  std::uint64_t text_bytes = 0;
+  Status lacking;
+  for (const ByteView container : containers) {
+    Result<std::string> text = ExtractPtx(container, capability);
+    if (text.code() == Code::kNotFound) {
+      if (lacking.ok()) lacking = text.status();
+      continue;
+    }
+    ACCELMESH_RETURN_IF_ERROR(text.status());
+    text_bytes += text->size();
+    if (text_bytes > kTextBytesMax)
+      return Status(Code::kLimitExceeded, "ExtractPtx.image", "the texts are past the limit");
+    texts.push_back(*std::move(text));
+  }
+  if (texts.empty()) return lacking;
+  return texts;
 }
 
 Result<std::vector<ImagePart>> ExtractParts(ByteView image, std::uint32_t capability) {
@@ -164,7 +223,7 @@ Result<std::vector<ImagePart>> ExtractParts(ByteView image, std::uint32_t capabi
   ACCELMESH_RETURN_IF_ERROR(EachEntry(image, [&](const Entry& entry, ByteView payload) {
     if (entry.kind == kElf && entry.sm <= capability && entry.sm / 10 == capability / 10)
       chosen.emplace_back(entry, payload);
-    if (IsPortable(entry, capability) && (!ptx.has_value() || entry.sm > ptx->first.sm)) ptx.emplace(entry, payload);
+    if (RunsPtx(entry, capability) && (!ptx.has_value() || IsBetter(entry, ptx->first))) ptx.emplace(entry, payload);
   }));
   if (ptx.has_value()) chosen.push_back(*ptx);
   for (const auto& [entry, payload] : chosen) {

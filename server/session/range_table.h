@@ -18,6 +18,11 @@ class RangeTable {
   Status Add(std::uint64_t address, std::uint64_t bytes);
   // kInvalidArgument unless `address` starts a range.
   Status Remove(std::uint64_t address);
+  // Of the range that starts at `address`; 0 if none does.
+  std::uint64_t BytesAt(std::uint64_t address) const {
+    const auto found = ranges_.find(address);
+    return found == ranges_.end() ? 0 : found->second;
+  }
   // Whether [address, address + bytes) lies inside one range.
   bool Covers(std::uint64_t address, std::uint64_t bytes) const;
   // Memory elsewhere that counts for the quota. kOutOfMemory past it.

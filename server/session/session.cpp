@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "protocol/base/log.h"
 #include "server/session/session_inl.h"
@@ -11,6 +12,10 @@ namespace accelmesh {
 namespace {
 
 constexpr std::chrono::milliseconds kReceiveSlice{500};
+// How long others come first when a replay has had its share of the executor.
+constexpr std::chrono::milliseconds kYield{1};
+// How often it looks at events of other sessions that streams have stopped for.
+constexpr std::chrono::microseconds kLeaseSlice{100};
 // A body that ShortDown() takes.
 constexpr std::size_t kShortBodyBytes = 64;
 constexpr std::size_t kReplyPartBytes = limits::kFrameBytesMax / 2;
@@ -18,8 +23,8 @@ static_assert(kReplyPartBytes + limits::kTextBytesMax + 4096 < limits::kFrameByt
 
 }  // namespace
 
-Session::Session(ServerChannel& channel, Backend& backend, bool client_is_here)
-    : channel_(channel), backend_(backend), host_(client_is_here) {}
+Session::Session(ServerChannel& channel, Backend& backend, bool client_is_here, Lease* lease)
+    : channel_(channel), backend_(backend), host_(client_is_here), lease_(lease) {}
 
 Session::~Session() {
   // Threads of the backend that wait for room to the client have nothing to wait for.
@@ -34,31 +39,41 @@ Session::~Session() {
   events_.clear();
   modules_.clear();
   backend_.Close();
+  open_imports_.clear();
 }
 
 Status Session::Run() {
   Deadline slice = Deadline::After(kReceiveSlice);
+  bool was_interrupted = false;
   while (!goodbye_) {
     const bool accept = parked_commands_ < limits::kParkedCommandsMax;
     const bool looks_only = backend_.WantsInputDrained();
-    Result<ReceivedFrame> received = channel_.Receive(accept, looks_only ? Deadline::Poll() : slice);
+    const bool goes_on = std::exchange(has_yielded_, false) || was_interrupted;
+    ++round_;
+    Result<ReceivedFrame> received = channel_.Receive(accept, looks_only || was_interrupted ? Deadline::Poll()
+                                                              : !leased_waits_.empty() ? Deadline::After(kLeaseSlice)
+                                                              : goes_on                ? Deadline::After(kYield)
+                                                                                       : slice);
     if (!received.ok()) {
-      if (received.code() == Code::kDeadlineExceeded && looks_only) {
+      if (received.code() != Code::kDeadlineExceeded) return received.status();
+      if (looks_only) {
         backend_.InputDrained();
-        continue;
-      }
-      if (received.code() == Code::kDeadlineExceeded) {
+      } else {
         slice = Deadline::After(kReceiveSlice);
-        continue;
       }
-      return received.status();
-    }
-    if (received->kind == ReceivedFrame::Kind::kFrame) {
+      if (!goes_on && leased_waits_.empty()) continue;
+    } else if (received->kind == ReceivedFrame::Kind::kInterrupted && !was_interrupted) {
+      was_interrupted = true;  // it comes before frames, and the loop of a graph causes one after the other
+      continue;
+    } else if (received->kind == ReceivedFrame::Kind::kFrame) {
       ACCELMESH_RETURN_IF_ERROR(
           HandleFrame(received->frame, received->lane == UpLane::kSide ? CommandLane::kSide : CommandLane::kCommand));
     }
+    was_interrupted = false;
+    if (!leased_waits_.empty()) ACCELMESH_RETURN_IF_ERROR(EndLeasedWaits());
     if (!collecting_.empty()) ACCELMESH_RETURN_IF_ERROR(CollectImages());
     if (parked_commands_ != 0) ACCELMESH_RETURN_IF_ERROR(Unpark());
+    if (!ended_textures_.empty() && parked_commands_ == 0) ACCELMESH_RETURN_IF_ERROR(EndTextures());
   }
   return Status::Ok();
 }
@@ -118,12 +133,13 @@ bool Session::LegacyRuleParks(const StreamState& state, std::uint32_t stream, st
 void Session::Park(std::uint32_t stream, Parked parked) {
   // All nodes of a launch stand where it stands, whatever sequence they complete with.
   if (replayed_sequence_ != 0) parked.sequence = replayed_sequence_;
+  const bool has_yielded = parked.yielded_in != 0;
   streams_[stream].parked.push_back(std::move(parked));
   parked_streams_.insert(stream);
   ++parked_commands_;
   anything_parked_.store(true, std::memory_order_seq_cst);
   // A completion between the look and the flag would not have woken us.
-  channel_.Interrupt();
+  if (!has_yielded) channel_.Interrupt();
 }
 
 bool Session::MayRun(const StreamState& state, std::uint32_t stream, std::uint64_t sequence, std::uint64_t token,
@@ -144,6 +160,7 @@ Status Session::Unpark() {
       while (!state.parked.empty()) {
         const Parked& next = state.parked.front();
         if (!next.own_order_only && !MayRun(state, s, next.sequence, next.token, next.wait_event.get())) break;
+        if (next.needs_drained && (backend_.InFlight(s) != 0 || next.yielded_in == round_)) break;
         const Parked running = std::move(state.parked.front());
         state.parked.pop_front();
         --parked_commands_;
@@ -160,12 +177,19 @@ Status Session::Unpark() {
 // Completions (any thread) -------------------------------------------------------------------------------------------
 
 void Session::Completed(std::uint32_t stream, std::uint64_t sequence) {
+  if (any_leased_record_.load(std::memory_order_acquire)) [[unlikely]]
+    CompleteLeased(stream, sequence);
   channel_.PublishCompleted(stream, sequence);
+  if (anything_parked_.load(std::memory_order_relaxed)) channel_.Interrupt();
+}
+
+void Session::Drained(std::uint32_t /*stream*/) {
   if (anything_parked_.load(std::memory_order_relaxed)) channel_.Interrupt();
 }
 
 void Session::Failed(std::uint32_t /*stream*/, std::uint64_t sequence, DeviceStatus status, bool sticky,
                      std::string_view text) {
+  if (sticky) is_broken_.store(true, std::memory_order_relaxed);
   channel_.PublishError(status, sticky, sequence);
   SendDown(wire::DownKind::ErrorText, sequence, status, Code::kOk, text, {});
 }
@@ -186,12 +210,16 @@ Status Session::CallerError(std::uint32_t stream, std::uint64_t sequence, std::u
                             std::string_view text) {
   log::Warning("session", text);
   Failed(stream, sequence, status, false, text);
+  replay_failed_ = replayed_sequence_ != 0;
+  return RunNothing(stream, sequence, token);
+}
+
+Status Session::RunNothing(std::uint32_t stream, std::uint64_t sequence, std::uint64_t token) {
   if (!nothing_.has_value()) {
     nothing_ = next_backend_event_++;
     ACCELMESH_RETURN_IF_ERROR(backend_.EventCreate(*nothing_, false));
   }
-  // The command completes in its turn, as nothing: a wait on an event that is never recorded. A body that was sent for
-  // it is taken, so that it does not stay.
+  // A body that was sent for it is taken, so that it does not stay.
   return RunOrPark(stream, sequence, token, nullptr, [this, stream, sequence, token] {
     if (token != 0) TakeBody(token).reset();
     return backend_.StreamWaitEvent(stream, sequence, *nothing_);
@@ -273,6 +301,9 @@ Status Session::On(const wire::OpenSession& command, const RecordView& record) {
     reserved = host_.Reserve(command.host_window_base(), command.host_window_bytes());
     if (reserved.code() == Code::kBadFrame) return reserved;
   }
+  shares_memory_ = lease_ != nullptr && backend_.shares_memory();
+  if (shares_memory_) backend_.UseFile(lease_->fd(), LeaseTable::kBytes);
+  file_base_ = command.window_base() - LeaseTable::kBytes;
   Result<std::vector<DeviceDescription>> devices =
       reserved.ok() ? backend_.Open(command.window_base(), command.window_bytes(), this) : reserved;
   if (!devices.ok()) {
@@ -282,16 +313,22 @@ Status Session::On(const wire::OpenSession& command, const RecordView& record) {
   }
   open_ = true;
   devices_ = *std::move(devices);
+  PartImports();
   flatbuffers::FlatBufferBuilder builder;
   std::vector<flatbuffers::Offset<wire::DeviceInfo>> infos;
   for (std::uint32_t d = 0; d < devices_.size(); ++d) {
     const DeviceDescription& device = devices_[d];
     std::vector<wire::DeviceAttribute> attributes;
     for (const auto& [id, value] : device.attributes) attributes.emplace_back(id, value);
+    std::vector<wire::PeerInfo> peers;
+    for (const PeerDescription& peer : device.peers) {
+      peers.emplace_back(peer.device, peer.native_atomics, peer.array_access, peer.partial_atomics, 0,
+                         peer.performance_rank);
+    }
     infos.push_back(wire::CreateDeviceInfo(
         builder, builder.CreateString(device.name), builder.CreateVector(device.uuid.data(), device.uuid.size()),
         device.memory_bytes, device.window_base, device.window_bytes, builder.CreateVectorOfStructs(attributes),
-        builder.CreateString(device.pci_bus_id)));
+        builder.CreateString(device.pci_bus_id), builder.CreateVectorOfStructs(peers), device.import_bytes));
     memory_.emplace_back(device.window_base, device.window_bytes, device.memory_bytes);
     host_.AllowTwins(device.memory_bytes);
     StreamState& legacy = streams_.emplace_back();
@@ -302,7 +339,8 @@ Status Session::On(const wire::OpenSession& command, const RecordView& record) {
   }
   constexpr int kDriverVersion = 13000;  // The runtime this protocol version was made for.
   builder.Finish(wire::CreateSessionInfo(builder, builder.CreateVector(infos), builder.CreateString(backend_.name()),
-                                         kDriverVersion, host_.client_is_here()));
+                                         kDriverVersion, host_.client_is_here(), backend_.has_texture_handles(),
+                                         backend_.knows_occupancy(), backend_.has_conditions()));
   Reply(record.sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
   return Status::Ok();
 }
@@ -327,6 +365,7 @@ Status Session::On(const wire::Hold& command, const RecordView& /*record*/) {
 
 Status Session::On(const wire::HostCall& command, const RecordView& record) {
   ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
+  if (command.call() >= kOwnCall) return {Code::kBadFrame, "HostCall.call", "out of range"};
   return RunOrPark(command.stream(), record.sequence, 0, nullptr,
                    [this, stream = command.stream(), sequence = record.sequence, call = command.call()]() -> Status {
                      if (!host_calls_.insert(call).second)
@@ -351,6 +390,8 @@ Status Session::EndHostCall(std::uint64_t call) {
 
 Status Session::CheckStream(std::uint32_t stream) const {
   if (stream < streams_.size() && streams_[stream].exists && !streams_[stream].is_ended) return Status::Ok();
+  // The destruction is behind the launch whose nodes these are.
+  if (replayed_sequence_ != 0) return Status::Ok();
   return {Code::kBadFrame, "Session::CheckStream", "no stream has slot " + std::to_string(stream)};
 }
 
@@ -412,6 +453,7 @@ Status Session::On(const wire::EventRecord& command, const RecordView& record) {
   ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
   const auto found = events_.find(command.event());
   if (found == events_.end()) return {Code::kBadFrame, "EventRecord.event", "no such event"};
+  if (found->second->leased != nullptr) return RecordLeased(command.stream(), record.sequence, found->second);
   if (found->second.use_count() > 1) {
     // Parked commands mean the record before this one.
     ACCELMESH_ASSIGN_OR_RETURN(found->second, MakeEvent(found->second->timing));
@@ -432,6 +474,7 @@ Status Session::On(const wire::StreamWaitEvent& command, const RecordView& recor
   const auto found = events_.find(command.event());
   if (found == events_.end()) return {Code::kBadFrame, "StreamWaitEvent.event", "no such event"};
   std::shared_ptr<EventState> event = found->second;
+  if (event->leased != nullptr) return WaitLeased(command.stream(), record.sequence, event->leased);
   const std::uint32_t stream = command.stream();
   const std::uint64_t sequence = record.sequence;
   return RunOrPark(stream, sequence, 0, event, [this, stream, sequence, event] {

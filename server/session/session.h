@@ -29,6 +29,7 @@
 #include "protocol/gen_commands.h"
 #include "server/device.h"
 #include "server/session/host_memory.h"
+#include "server/session/lease.h"
 #include "server/session/range_table.h"
 
 namespace accelmesh {
@@ -36,7 +37,8 @@ namespace accelmesh {
 class Session final : private CompletionSink {
  public:
   // Both outlive the session. `client_is_here`: the client is in this very process (loopback) and maps host memory.
-  Session(ServerChannel& channel, Backend& backend, bool client_is_here = false);
+  // `lease`: its seat among those that it shares memory and events with, null if it has none.
+  Session(ServerChannel& channel, Backend& backend, bool client_is_here = false, Lease* lease = nullptr);
   ~Session() override;
 
   // Serves until the client says goodbye (ok), is gone (kClosed), or sends what it must not (kBadFrame).
@@ -59,6 +61,7 @@ class Session final : private CompletionSink {
   Status On(const wire::ModuleLoad& command, const RecordView& record);
   Status On(const wire::ManagedVariable& command, const RecordView& record);
   Status On(const wire::ModuleUnload& command, const RecordView& record);
+  Status On(const wire::Occupancy& command, const RecordView& record);
   Status On(const wire::Launch& command, const RecordView& record);
   Status On(const wire::StreamCreate& command, const RecordView& record);
   Status On(const wire::StreamDestroy& command, const RecordView& record);
@@ -68,14 +71,28 @@ class Session final : private CompletionSink {
   Status On(const wire::StreamWaitEvent& command, const RecordView& record);
   Status On(const wire::EventElapsed& command, const RecordView& record);
   Status On(const wire::DeviceLimit& command, const RecordView& record);
+  Status On(const wire::IpcExport& command, const RecordView& record);
+  Status On(const wire::IpcEndExport& command, const RecordView& record);
+  Status On(const wire::IpcOpen& command, const RecordView& record);
+  Status On(const wire::IpcClose& command, const RecordView& record);
+  Status On(const wire::IpcEventCreate& command, const RecordView& record);
+  Status On(const wire::IpcEventOpen& command, const RecordView& record);
+  Status On(const wire::IpcEventQuery& command, const RecordView& record);
   Status On(const wire::HostCall& command, const RecordView& record);
   Status On(const wire::HostDone& command, const RecordView& record);
   Status On(const wire::GraphDefine& command, const RecordView& record);
   Status On(const wire::GraphLaunch& command, const RecordView& record);
   Status On(const wire::GraphDestroy& command, const RecordView& record);
+  Status On(const wire::GraphBranch& command, const RecordView& record);
+  Status On(const wire::TextureCreate& command, const RecordView& record);
+  Status On(const wire::TextureDestroy& command, const RecordView& record);
+  Status On(const wire::TextureHandle& command, const RecordView& record);
   Status On(const wire::SharedRelease& command, const RecordView& record);
 
  private:
+  // Numbers of host calls from here on are the session's own.
+  static constexpr std::uint64_t kOwnCall = std::uint64_t{1} << 63;
+
   // One meaning of a client's event, from a record to the next; the backend's event lives as long as somebody parked
   // still means it.
   struct EventState {
@@ -83,6 +100,7 @@ class Session final : private CompletionSink {
     std::uint32_t backend_id;
     bool timing;
     bool record_is_parked = false;
+    std::shared_ptr<LeasedEvent> leased = nullptr;  // if the lease shares it; then the backend's says nothing
     ~EventState() { (void)backend->EventDestroy(backend_id).ok(); }
   };
   // A module in the backend: as long as the client has it loaded or a parked launch means it.
@@ -98,6 +116,9 @@ class Session final : private CompletionSink {
     std::shared_ptr<EventState> wait_event;
     bool own_order_only = false;  // waits for nothing but its turn in this stream
     std::function<Status()> run;
+    // Goes on when all that went to the backend before has completed, and not in this round of the executor's.
+    bool needs_drained = false;
+    std::uint64_t yielded_in = 0;
   };
   struct StreamState {
     bool exists = false;
@@ -114,15 +135,34 @@ class Session final : private CompletionSink {
   };
   // A command that launches of its graph repeat, private and verified as far as that does not depend on the launch.
   struct GraphNode {
-    std::variant<std::monostate, wire::Launch, wire::CopyPitched, wire::Fill> command;  // monostate: not defined yet
+    std::variant<std::monostate, wire::Launch, wire::CopyPitched, wire::Fill, wire::GraphBranch>
+        command;               // monostate: not defined yet
     std::uint8_t patches = 0;  // which of its places each launch names
     Bytes payload;
   };
   static_assert(sizeof(GraphNode) <= limits::kGraphNodeBytes);
   struct Graph {
-    std::vector<GraphNode> nodes;
+    std::uint32_t total = 0;
+    std::vector<GraphNode> nodes;  // the first of `total`, as far as they have come
+    std::uint32_t branches = 0;
     std::uint64_t bytes = 0;  // as they count against kGraphBytesMax
+    bool is_past = false;     // only launches under way still mean it
   };
+  // A launch of a graph with branches, at the place that it has come to. It is the first of what its stream has parked
+  // until it is through.
+  struct Replay {
+    std::shared_ptr<const Graph> graph;
+    std::vector<std::shared_ptr<BackendModule>> modules;  // of its launches, by node from `first`
+    Bytes patches;
+    ByteView patches_left;
+    std::uint32_t stream = 0;
+    std::uint64_t sequence = 0;
+    std::uint32_t first = 0;
+    std::uint32_t end = 0;
+    std::uint32_t at = 0;
+    bool has_failed = false;  // only what the client waits for is still done
+  };
+  using Graphs = std::unordered_map<std::uint32_t, std::shared_ptr<Graph>>;
   struct PendingLoad {
     wire::ModuleLoad command;
     std::uint64_t sequence;
@@ -146,6 +186,15 @@ class Session final : private CompletionSink {
   Result<CopySide> ResolvePlace(const wire::Place& place, std::uint64_t bytes, const RecordView& record, bool is_dst);
   Status CheckStream(std::uint32_t stream) const;
   Status EndHostCall(std::uint64_t call);
+  // session_lease.cpp
+  void PartImports();
+  Status CheckNewEvent(std::uint32_t event, std::uint32_t device) const;
+  Status RecordLeased(std::uint32_t stream, std::uint64_t sequence, std::shared_ptr<EventState> event);
+  Status WaitLeased(std::uint32_t stream, std::uint64_t sequence, std::shared_ptr<LeasedEvent> event);
+  // Of all records that the stream has passed; any thread.
+  void CompleteLeased(std::uint32_t stream, std::uint64_t sequence);
+  // Ends the waits that others' records have ended.
+  Status EndLeasedWaits();
   Result<std::shared_ptr<EventState>> MakeEvent(bool timing);
   // Turns a caller's mistake into the session's asynchronous error; the command completes in its turn. `token` names a
   // body that comes with it, 0 if there is none.
@@ -155,7 +204,23 @@ class Session final : private CompletionSink {
   void SendDown(wire::DownKind kind, std::uint64_t sequence, std::uint32_t device_status, Code code,
                 std::string_view text, ByteView body);
   Result<GraphNode> ReadGraphNode(const RecordView& record);
-  void ForgetGraph(std::unordered_map<std::uint32_t, Graph>::iterator graph);
+  std::shared_ptr<Graph> NewGraph();
+  Status RetireGraph(Graph& graph);
+  Status ForgetGraph(Graphs::iterator graph);
+  // Takes the node's patches from the front. `module` is null if the node's kernel is still to be looked up.
+  Status RunGraphNode(const GraphNode& node, std::uint32_t at, std::uint32_t stream, const RecordView& part,
+                      ByteView* patches, std::shared_ptr<BackendModule> module);
+  Status BeginReplay(const wire::GraphLaunch& command, const RecordView& record, std::shared_ptr<const Graph> graph);
+  Status ContinueReplay(const std::shared_ptr<Replay>& replay);
+  // Runs nodes up to a branch that has to wait.
+  Status RunReplay(Replay& replay, bool* has_yielded);
+  void TakeBranch(Replay& replay, const wire::GraphBranch& branch);
+  Result<std::shared_ptr<BackendModule>> FindKernel(const wire::Launch& command, std::size_t argument_bytes);
+  Status RunLaunch(const wire::Launch& command, const RecordView& record, std::shared_ptr<BackendModule> module);
+  // Completes `sequence` in its turn, as nothing: a wait on an event that is never recorded.
+  Status RunNothing(std::uint32_t stream, std::uint64_t sequence, std::uint64_t token);
+  // Those that were destroyed while commands were parked; none is any more.
+  Status EndTextures();
   Status CollectImages();
   void ServiceMain();
   void RunLoad(PendingLoad load);
@@ -164,6 +229,7 @@ class Session final : private CompletionSink {
   void Failed(std::uint32_t stream, std::uint64_t sequence, DeviceStatus status, bool sticky,
               std::string_view text) override;
   Status SendToClient(std::uint64_t token, std::uint64_t offset, ByteView bytes) override;
+  void Drained(std::uint32_t stream) override;
   void Output(std::uint64_t sequence, std::string_view text) override;
   void Complaint(std::uint64_t sequence, std::string_view text) override;
 
@@ -176,6 +242,32 @@ class Session final : private CompletionSink {
   std::vector<DeviceDescription> devices_;
   std::vector<RangeTable> memory_;  // by device
   HostMemory host_;
+  Lease* lease_;
+  bool shares_memory_ = false;
+  std::uint64_t file_base_ = 0;      // the address whose memory would lie at the start of the session's file
+  std::vector<RangeTable> imports_;  // by device: what is open of other sessions' memory
+  struct Import {
+    std::shared_ptr<LeaseFile> file;
+    LeaseName name;
+    std::uint64_t bytes = 0;
+  };
+  std::map<std::uint64_t, Import> open_imports_;  // by address
+  struct LeasedRecord {
+    std::uint32_t stream = 0;
+    std::uint64_t sequence = 0;
+    std::shared_ptr<LeasedEvent> event;
+    std::uint64_t ticket = 0;
+  };
+  std::mutex leased_mu_;
+  std::vector<LeasedRecord> leased_records_;  // under way; under leased_mu_
+  std::atomic<bool> any_leased_record_{false};
+  struct LeasedWait {
+    std::shared_ptr<LeasedEvent> event;
+    std::uint64_t ticket = 0;
+    std::uint64_t call = 0;
+  };
+  std::vector<LeasedWait> leased_waits_;  // that streams have stopped for
+  std::uint64_t next_leased_call_ = kOwnCall;
   std::vector<StreamState> streams_;  // by slot, up to the highest that was made
   std::size_t parked_commands_ = 0;
   std::set<std::uint32_t> parked_streams_;  // with a command that is parked
@@ -185,8 +277,16 @@ class Session final : private CompletionSink {
   std::uint32_t next_backend_module_ = 0;
   std::unordered_set<std::uint64_t> host_calls_;        // with the backend, not done
   std::unordered_set<std::uint64_t> early_host_dones_;  // of calls that have not come to their turn
-  std::unordered_map<std::uint32_t, Graph> graphs_;
   std::uint64_t graph_bytes_ = 0;
+  std::uint64_t past_graph_bytes_ = 0;
+  Graphs graphs_;
+  bool replay_failed_ = false;                        // the node that runs now was refused
+  std::atomic<bool> is_broken_{false};                // by a sticky error: nothing runs any more
+  std::uint64_t round_ = 1;                           // of the executor's loop
+  bool has_yielded_ = false;                          // a replay that nobody's completion goes on with
+  std::unordered_map<std::uint64_t, bool> textures_;  // by id: whether the backend has it
+  std::vector<std::uint64_t> ended_textures_;
+  Status texture_error_;                                                 // why the last that failed did
   std::uint64_t replayed_sequence_ = 0;                                  // of the launch whose nodes are being run
   std::optional<std::uint32_t> nothing_;                                 // a backend event that is never recorded
   std::unordered_map<std::uint64_t, std::unique_ptr<BulkBody>> bodies_;  // arrived early, kept for a parked command

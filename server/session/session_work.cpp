@@ -76,6 +76,9 @@ Result<CopySide> Session::ResolvePlace(const wire::Place& place, std::uint64_t b
       for (const RangeTable& table : memory_) {
         if (table.Covers(place.address(), bytes)) return side;
       }
+      for (const RangeTable& table : imports_) {
+        if (table.Covers(place.address(), bytes)) return side;
+      }
       if (host_.Covers(place.address(), bytes)) return side;
       const std::lock_guard lock(modules_mu_);
       const auto after = globals_.upper_bound(place.address());
@@ -275,10 +278,11 @@ void Session::RunLoad(PendingLoad load) {
       const std::lock_guard lock(modules_mu_);
       modules_.erase(id);
     }
-    const DeviceStatus status = module.code() == Code::kNotFound      ? kDeviceNoBinary
-                                : module.code() == Code::kOutOfMemory ? kDeviceOutOfMemory
-                                : module.code() == Code::kUnsupported ? kDeviceNotSupported
-                                                                      : kDeviceInvalidPtx;
+    const DeviceStatus status = module.code() == Code::kNotFound          ? kDeviceNoBinary
+                                : module.code() == Code::kOutOfMemory     ? kDeviceOutOfMemory
+                                : module.code() == Code::kUnsupported     ? kDeviceNotSupported
+                                : module.code() == Code::kVersionMismatch ? kDeviceUnsupportedPtxVersion
+                                                                          : kDeviceInvalidPtx;
     log::Warning("module load", module.status().ToString());
     Reply(load.sequence, status, Code::kOk, module.status().text(), {});
     return;
@@ -340,20 +344,48 @@ Status Session::On(const wire::ModuleUnload& command, const RecordView& /*record
   return Status::Ok();
 }
 
-Status Session::On(const wire::Launch& command, const RecordView& record) {
-  ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
+Status Session::On(const wire::Occupancy& command, const RecordView& record) {
   std::shared_ptr<BackendModule> module;
   {
     const std::lock_guard lock(modules_mu_);
     const auto found = modules_.find(command.module_id());
-    if (found == modules_.end() || found->second.loading || command.kernel() >= found->second.argument_bytes.size()) {
-      return {Code::kBadFrame, "Launch.kernel", "no such module or kernel"};
-    }
-    if (record.payload.size() != found->second.argument_bytes[command.kernel()]) {
-      return {Code::kBadFrame, "Launch.arguments", "the argument block does not have the kernel's size"};
-    }
+    if (found == modules_.end() || found->second.loading || command.kernel() >= found->second.argument_bytes.size())
+      return {Code::kBadFrame, "Occupancy.kernel", "no such module or kernel"};
     module = found->second.module;
   }
+  const Result<std::uint32_t> blocks =
+      backend_.Occupancy(module->backend_id, command.kernel(), command.threads(), command.shared_bytes());
+  if (!blocks.ok()) {
+    Reply(record.sequence, kDeviceInvalidValue, Code::kOk, blocks.status().text(), {});
+    return Status::Ok();
+  }
+  flatbuffers::FlatBufferBuilder builder(64);
+  builder.Finish(wire::CreateOccupancyInfo(builder, *blocks));
+  Reply(record.sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
+  return Status::Ok();
+}
+
+Result<std::shared_ptr<Session::BackendModule>> Session::FindKernel(const wire::Launch& command,
+                                                                    std::size_t argument_bytes) {
+  const std::lock_guard lock(modules_mu_);
+  const auto found = modules_.find(command.module_id());
+  if (found == modules_.end() || found->second.loading || command.kernel() >= found->second.argument_bytes.size()) {
+    return Status(Code::kBadFrame, "Launch.kernel", "no such module or kernel");
+  }
+  if (argument_bytes != found->second.argument_bytes[command.kernel()]) {
+    return Status(Code::kBadFrame, "Launch.arguments", "the argument block does not have the kernel's size");
+  }
+  return found->second.module;
+}
+
+Status Session::On(const wire::Launch& command, const RecordView& record) {
+  ACCELMESH_RETURN_IF_ERROR(CheckStream(command.stream()));
+  ACCELMESH_ASSIGN_OR_RETURN(std::shared_ptr<BackendModule> module, FindKernel(command, record.payload.size()));
+  return RunLaunch(command, record, std::move(module));
+}
+
+Status Session::RunLaunch(const wire::Launch& command, const RecordView& record,
+                          std::shared_ptr<BackendModule> module) {
   const std::uint32_t stream = command.stream();
   const std::uint64_t sequence = record.sequence;
   LaunchJob job;

@@ -121,6 +121,12 @@ void AddressSpace::Merge(Range range) {
   free_.emplace_hint(next, range.address, range.bytes);
 }
 
+std::vector<AddressSpace::Range> AddressSpace::Live() const {
+  std::vector<Range> live;
+  for (const auto& [address, bytes] : live_) live.push_back({address, bytes});
+  return live;
+}
+
 AddressSpace::Range AddressSpace::Find(std::uint64_t address) const {
   auto after = live_.upper_bound(address);
   if (after == live_.begin()) return {};

@@ -45,6 +45,8 @@ class AddressSpace {
   };
   // The live allocation that contains `address`; bytes == 0 if there is none.
   Range Find(std::uint64_t address) const;
+  // All live allocations, by address.
+  std::vector<Range> Live() const;
   bool Contains(std::uint64_t address) const { return address - base_ < window_bytes_; }
 
   std::uint64_t memory_bytes() const { return memory_bytes_; }

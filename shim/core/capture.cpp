@@ -202,6 +202,11 @@ DeviceResult Captures::Capture(const Stream& stream, GraphPayload payload, Graph
   } else {
     added = capture->graph->Add(std::move(payload), strand.frontier, &made);
   }
+  if (added == kUnsupported) {
+    // The body of a conditional node takes no such node.
+    capture->is_invalid = true;
+    return kCaptureUnsupported;
+  }
   if (added != 0) return added;
   strand.frontier.assign(1, {made, {}});
   if (node != nullptr) *node = made;

@@ -77,6 +77,13 @@ class CommandStream final : private FrameSink {
     statistics_.posts.fetch_add(1, std::memory_order_relaxed);
     return Append(static_cast<std::uint16_t>(CommandTraits<T>::kId), AsBytes(body), payload);
   }
+  // The same for a command whose body is a finished FlatBuffer.
+  template <typename T>
+  Result<std::uint64_t> PostTable(ByteView flatbuffer) {
+    static_assert(CommandTraits<T>::kIsTable && CommandTraits<T>::kLane == CommandLane::kCommand);
+    statistics_.posts.fetch_add(1, std::memory_order_relaxed);
+    return Append(static_cast<std::uint16_t>(CommandTraits<T>::kId), flatbuffer, {});
+  }
   // Appends a batch that is not empty; returns the sequence number of its first command, the others follow.
   Result<std::uint64_t> Post(const CommandBatch& batch);
   // Appends a call and waits for its reply.

@@ -33,7 +33,7 @@ GraphNodeKind KindOf(const GraphPayload& payload) {
   constexpr GraphNodeKind kKinds[] = {GraphNodeKind::kKernel,    GraphNodeKind::kCopy,        GraphNodeKind::kFill,
                                       GraphNodeKind::kHost,      GraphNodeKind::kChild,       GraphNodeKind::kEmpty,
                                       GraphNodeKind::kEventWait, GraphNodeKind::kEventRecord, GraphNodeKind::kAlloc,
-                                      GraphNodeKind::kFree};
+                                      GraphNodeKind::kFree,      GraphNodeKind::kConditional};
   static_assert(std::size(kKinds) == std::variant_size_v<GraphPayload>);
   return kKinds[payload.index()];
 }
@@ -44,11 +44,24 @@ GraphPayload ClonePayload(const GraphPayload& payload) {
         using Work = std::decay_t<decltype(work)>;
         if constexpr (std::is_same_v<Work, GraphChild>) {
           return GraphChild{work.graph->Clone()};
+        } else if constexpr (std::is_same_v<Work, GraphConditional>) {
+          GraphConditional copy{work.condition, work.kind, {}};
+          for (const auto& body : work.bodies) copy.bodies.push_back(body->Clone());
+          return copy;
         } else {
           return work;
         }
       },
       payload);
+}
+
+std::vector<Graph*> GraphsOf(const GraphPayload& payload) {
+  std::vector<Graph*> graphs;
+  if (const auto* child = std::get_if<GraphChild>(&payload)) graphs.push_back(child->graph.get());
+  if (const auto* conditional = std::get_if<GraphConditional>(&payload)) {
+    for (const auto& body : conditional->bodies) graphs.push_back(body.get());
+  }
+  return graphs;
 }
 
 bool SameWork(const GraphPayload& a, const GraphPayload& b) {
@@ -74,6 +87,10 @@ bool SameWork(const GraphPayload& a, const GraphPayload& b) {
     return record->event == std::get<GraphEventRecord>(b).event;
   if (const auto* alloc = std::get_if<GraphAlloc>(&a)) return alloc->memory == std::get<GraphAlloc>(b).memory;
   if (const auto* free = std::get_if<GraphFree>(&a)) return free->memory == std::get<GraphFree>(b).memory;
+  if (const auto* conditional = std::get_if<GraphConditional>(&a)) {
+    const auto& other = std::get<GraphConditional>(b);
+    return conditional->condition == other.condition && conditional->kind == other.kind;
+  }
   return true;
 }
 
@@ -89,17 +106,84 @@ Graph::~Graph() {
   for (const auto& [object, count] : objects_) object->Release(count);
 }
 
-bool Graph::HasMemoryNodes() const {
-  return std::any_of(nodes_.begin(), nodes_.end(), [](const auto& node) {
-    if (const auto* child = std::get_if<GraphChild>(&node->payload)) return child->graph->HasMemoryNodes();
-    return node->kind() == GraphNodeKind::kAlloc || node->kind() == GraphNodeKind::kFree;
+namespace {
+
+bool IsMemoryNode(const GraphNode& node) {
+  return node.kind() == GraphNodeKind::kAlloc || node.kind() == GraphNodeKind::kFree;
+}
+// Whether `test` holds for a node of the graph, or of a graph in it.
+template <typename Test>
+bool AnyNode(const Graph& graph, const Test& test) {
+  return std::any_of(graph.nodes().begin(), graph.nodes().end(), [&test](const auto& node) {
+    if (test(*node)) return true;
+    const std::vector<Graph*> inner = GraphsOf(node->payload);
+    return std::any_of(inner.begin(), inner.end(), [&test](const Graph* g) { return AnyNode(*g, test); });
+  });
+}
+// What the body of a conditional node may do. Host functions, events and memory nodes have no place there.
+bool MayBeInBody(const GraphPayload& payload) {
+  switch (KindOf(payload)) {
+    case GraphNodeKind::kKernel:
+    case GraphNodeKind::kFill:
+    case GraphNodeKind::kEmpty:
+    case GraphNodeKind::kConditional: return true;
+    case GraphNodeKind::kCopy: {
+      const auto& copy = std::get<GraphCopy>(payload);
+      return copy.dst.is_device || copy.src.is_device;
+    }
+    case GraphNodeKind::kChild:
+      return !AnyNode(*std::get<GraphChild>(payload).graph,
+                      [](const GraphNode& node) { return !MayBeInBody(node.payload); });
+    default: return false;
+  }
+}
+
+}  // namespace
+
+bool Graph::HasMemoryNodes() const { return AnyNode(*this, IsMemoryNode); }
+
+bool Graph::HasConditionalNodes() const {
+  return AnyNode(*this, [](const GraphNode& node) { return node.kind() == GraphNodeKind::kConditional; });
+}
+
+bool Graph::IsInBody() const {
+  if (parent_ == nullptr) return false;
+  return parent_->kind() == GraphNodeKind::kConditional || parent_->graph->IsInBody();
+}
+
+namespace {
+
+bool IsUsed(const Graph& graph, const GraphCondition& condition) {
+  return AnyNode(graph, [&condition](const GraphNode& node) {
+    const auto* conditional = std::get_if<GraphConditional>(&node.payload);
+    return conditional != nullptr && conditional->condition.get() == &condition;
   });
 }
 
+}  // namespace
+
+std::shared_ptr<const GraphCondition> Graph::FreeCondition(std::uint64_t handle) const {
+  for (const auto& condition : conditions_) {
+    if (condition->handle == handle) return IsUsed(*this, *condition) ? nullptr : condition;
+  }
+  return parent_ == nullptr ? nullptr : parent_->graph->FreeCondition(handle);
+}
+
+bool Graph::AllConditionsUsed() const {
+  const auto all_used = [](const Graph& graph) {
+    return std::all_of(graph.conditions_.begin(), graph.conditions_.end(),
+                       [&graph](const auto& condition) { return IsUsed(graph, *condition); });
+  };
+  return all_used(*this) && !AnyNode(*this, [&all_used](const GraphNode& node) {
+           const std::vector<Graph*> inner = GraphsOf(node.payload);
+           return std::any_of(inner.begin(), inner.end(), [&all_used](const Graph* g) { return !all_used(*g); });
+         });
+}
+
 bool Graph::HoldsObjects() const {
-  return !objects_.empty() || std::any_of(nodes_.begin(), nodes_.end(), [](const auto& node) {
-    const auto* child = std::get_if<GraphChild>(&node->payload);
-    return child != nullptr && child->graph->HoldsObjects();
+  return !objects_.empty() || AnyNode(*this, [](const GraphNode& node) {
+    const std::vector<Graph*> inner = GraphsOf(node.payload);
+    return std::any_of(inner.begin(), inner.end(), [](const Graph* g) { return !g->objects_.empty(); });
   });
 }
 
@@ -111,6 +195,7 @@ bool Graph::Frees(const GraphMemory& memory) const {
 }
 
 DeviceResult Graph::Add(GraphPayload payload, std::span<const GraphLink> dependencies, GraphNode** node) {
+  if (IsInBody() && !MayBeInBody(payload)) return kUnsupported;
   for (std::size_t i = 0; i < dependencies.size(); ++i) {
     if (!Contains(dependencies[i].node)) return kInvalidValue;
     // Quadratic, and short: who depends on thousands at once puts an empty node in between.
@@ -122,7 +207,7 @@ DeviceResult Graph::Add(GraphPayload payload, std::span<const GraphLink> depende
   made->id = g_next_node.fetch_add(1, std::memory_order_relaxed);
   made->graph = this;
   made->payload = std::move(payload);
-  if (auto* child = std::get_if<GraphChild>(&made->payload)) child->graph->parent_ = made.get();
+  for (Graph* inner : GraphsOf(made->payload)) inner->parent_ = made.get();
   made->dependencies.assign(dependencies.begin(), dependencies.end());
   for (const GraphLink& link : dependencies) link.node->dependents.push_back({made.get(), link.data});
   *node = made.get();
@@ -245,14 +330,25 @@ std::unique_ptr<Graph> Graph::Clone() const {
     object->Retain(count);
     clone->objects_.emplace(object, count);
   }
+  clone->conditions_ = conditions_;
   return clone;
 }
 
 GraphNode* Graph::FindCopy(const GraphNode& original) const {
   for (const auto& node : nodes_) {
     if (node->origin == original.id) return node.get();
-    if (const auto* child = std::get_if<GraphChild>(&node->payload)) {
-      if (GraphNode* found = child->graph->FindCopy(original)) return found;
+    for (const Graph* inner : GraphsOf(node->payload)) {
+      if (GraphNode* found = inner->FindCopy(original)) return found;
+    }
+  }
+  return nullptr;
+}
+
+GraphNode* Graph::FindNode(std::uint64_t id) const {
+  for (const auto& node : nodes_) {
+    if (node->id == id) return node.get();
+    for (const Graph* inner : GraphsOf(node->payload)) {
+      if (GraphNode* found = inner->FindNode(id)) return found;
     }
   }
   return nullptr;
@@ -289,6 +385,10 @@ GraphUpdateResult CheckNodeUpdate(const GraphPayload& now, const GraphPayload& u
       return GraphUpdateResult::kParametersChanged;
   } else if (KindOf(now) == GraphNodeKind::kAlloc || KindOf(now) == GraphNodeKind::kFree) {
     if (!SameWork(now, update)) return GraphUpdateResult::kNotSupported;
+  } else if (const auto* conditional = std::get_if<GraphConditional>(&now)) {
+    const auto& other = std::get<GraphConditional>(update);
+    if (conditional->kind != other.kind || conditional->bodies.size() != other.bodies.size())
+      return GraphUpdateResult::kParametersChanged;
   }
   return GraphUpdateResult::kSuccess;
 }
@@ -344,8 +444,10 @@ bool Pair(const Graph& image, const Graph& update, GraphUpdateCheck* check) {
   for (const auto& [a, b] : open) {
     const GraphUpdateResult result = CheckNodeUpdate(a->payload, b->payload);
     if (result != GraphUpdateResult::kSuccess) return fails(result, b);
-    if (const auto* child = std::get_if<GraphChild>(&a->payload)) {
-      if (!Pair(*child->graph, *std::get<GraphChild>(b->payload).graph, check)) return false;
+    const std::vector<Graph*> inner_a = GraphsOf(a->payload);
+    const std::vector<Graph*> inner_b = GraphsOf(b->payload);
+    for (std::size_t i = 0; i < inner_a.size(); ++i) {
+      if (!Pair(*inner_a[i], *inner_b[i], check)) return false;
     }
     check->pairs.emplace_back(a, b);
   }

@@ -14,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "shim/core/graph_condition.h"
 #include "shim/core/graph_memory.h"
 #include "shim/core/session.h"
 
@@ -22,7 +23,7 @@ namespace accelmesh {
 class Graph;
 struct GraphNode;
 
-// The numbers are those of cudaGraphNodeType, and the order is that of GraphPayload.
+// The numbers are those of cudaGraphNodeType; their order here is that of GraphPayload.
 enum class GraphNodeKind : std::uint8_t {
   kKernel = 0,
   kCopy = 1,
@@ -34,6 +35,7 @@ enum class GraphNodeKind : std::uint8_t {
   kEventRecord = 7,
   kAlloc = 10,
   kFree = 11,
+  kConditional = 13,
 };
 
 struct GraphKernel {
@@ -44,6 +46,7 @@ struct GraphKernel {
   LaunchGeometry geometry{};
   Bytes arguments;  // the block, as the kernel's parameter table lays it out
   std::vector<wire::KernelParameter> parameters;
+  std::uint64_t load = 0;  // of its module
 };
 // `width` bytes, `height` rows, `depth` slices; any sides, also two of the host.
 struct GraphCopy {
@@ -77,12 +80,21 @@ struct GraphAlloc {
 struct GraphFree {
   std::shared_ptr<GraphMemory> memory;
 };
+// The numbers are those of cudaGraphConditionalNodeType.
+enum class GraphConditionalKind : std::uint8_t { kIf = 0, kWhile = 1, kSwitch = 2 };
+struct GraphConditional {
+  std::shared_ptr<const GraphCondition> condition;
+  GraphConditionalKind kind = GraphConditionalKind::kIf;
+  std::vector<std::unique_ptr<Graph>> bodies;  // the node's own
+};
 using GraphPayload = std::variant<GraphKernel, GraphCopy, GraphFill, GraphHost, GraphChild, GraphEmpty, GraphEventWait,
-                                  GraphEventRecord, GraphAlloc, GraphFree>;
+                                  GraphEventRecord, GraphAlloc, GraphFree, GraphConditional>;
 GraphNodeKind KindOf(const GraphPayload& payload);
-// Children are cloned; memory is shared, so whoever copies has made sure that it may be.
+// The graphs that a node owns: a child graph, or the bodies of a conditional node.
+std::vector<Graph*> GraphsOf(const GraphPayload& payload);
+// Children and bodies are cloned; memory and conditions are shared, so whoever copies has made sure that it may be.
 GraphPayload ClonePayload(const GraphPayload& payload);
-// Whether an executable graph with `a` runs what one with `b` does. Child graphs are not looked into.
+// Whether an executable graph with `a` runs what one with `b` does. Child graphs and bodies are not looked into.
 bool SameWork(const GraphPayload& a, const GraphPayload& b);
 
 // What a face keeps with a node: the parameters in its own words.
@@ -146,13 +158,27 @@ class Graph {
   std::uint64_t origin() const { return origin_; }
   const std::vector<std::unique_ptr<GraphNode>>& nodes() const { return nodes_; }
   bool Contains(const GraphNode* node) const { return node != nullptr && node->graph == this; }
-  // The node that this graph is the child graph of; null if it is none's.
+  // The node that this graph is the child graph or a body of; null if it is none's.
   GraphNode* parent() const { return parent_; }
   void SetParent(GraphNode* parent) { parent_ = parent; }
   // Allocation and free nodes, here or in a child graph: such a graph is not copied, and nothing is taken from it.
   bool HasMemoryNodes() const;
+  // The same holds for conditional nodes, wherever they are.
+  bool HasConditionalNodes() const;
+  // Whether it is, at whatever depth, the body of a conditional node.
+  bool IsInBody() const;
 
-  // kInvalidValue if a dependency is no node of this graph or is named twice.
+  // Conditions that were made for nodes of this graph or of graphs in it.
+  const std::vector<std::shared_ptr<const GraphCondition>>& conditions() const { return conditions_; }
+  void AddCondition(std::shared_ptr<const GraphCondition> condition) { conditions_.push_back(std::move(condition)); }
+  // Those of another graph in place of these.
+  void TakeConditions(const Graph& other) { conditions_ = other.conditions_; }
+  // Made for this graph or one that it is in, and of no node yet; null if there is none.
+  std::shared_ptr<const GraphCondition> FreeCondition(std::uint64_t handle) const;
+  // Whether each condition is that of a node.
+  bool AllConditionsUsed() const;
+
+  // kInvalidValue if a dependency is no node of this graph or is named twice. kUnsupported if a body must not have it.
   DeviceResult Add(GraphPayload payload, std::span<const GraphLink> dependencies, GraphNode** node);
   // The same for allocation and free nodes, by the rules of who may free what.
   DeviceResult AddAlloc(std::shared_ptr<GraphMemory> memory, std::span<const GraphLink> dependencies, GraphNode** node);
@@ -171,6 +197,8 @@ class Graph {
   std::unique_ptr<Graph> Clone() const;
   // The copy of `original` among this graph's nodes, or in its child graphs; null if there is none.
   GraphNode* FindCopy(const GraphNode& original) const;
+  // A node of it or of a graph in it; null if there is none.
+  GraphNode* FindNode(std::uint64_t id) const;
 
   void Retain(UserObject* object, std::uint32_t count) { objects_[object] += count; }
   // kInvalidValue if the graph does not hold so many.
@@ -189,6 +217,7 @@ class Graph {
   GraphNode* parent_ = nullptr;
   std::vector<std::unique_ptr<GraphNode>> nodes_;
   std::map<UserObject*, std::uint32_t> objects_;
+  std::vector<std::shared_ptr<const GraphCondition>> conditions_;
   std::shared_ptr<std::atomic<int>> executables_ = std::make_shared<std::atomic<int>>(0);
 };
 

@@ -19,8 +19,9 @@ struct GraphMemory : std::enable_shared_from_this<GraphMemory> {
   bool freed_by_owner = false;  // a free node there ends it; then no other graph may, and the other way round
   bool freed_by_other = false;
   bool live = false;
-  bool backed = false;  // the server has memory there
-  int holders = 0;      // shared pointers to it that were begun and not ended; 0: no graph knows it
+  bool backed = false;   // the server has memory there
+  bool is_past = false;  // its device was reset: it is nobody's memory any more
+  int holders = 0;       // shared pointers to it that were begun and not ended; 0: no graph knows it
 };
 
 // As cudaDeviceGetGraphMemAttribute reports them.

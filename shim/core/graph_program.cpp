@@ -126,6 +126,125 @@ bool Flatten(const Graph& graph, std::vector<GraphNode*>* leaves, GraphNode** of
   return true;
 }
 
+// A conditional node with all of its bodies, before it has its place: targets count from its first record.
+class BodyCompiler {
+ public:
+  BodyCompiler(const GraphCompileOptions& options, GraphProgram* program) : options_(options), program_(*program) {}
+
+  DeviceResult Add(const GraphConditional& conditional, GraphNode** offending) {
+    const std::uint64_t condition = conditional.condition->handle;
+    if (conditional.kind == GraphConditionalKind::kSwitch) return AddSwitch(conditional, offending);
+    const std::uint32_t begin = size();
+    const std::uint32_t test = Branch(condition, 0, wire::GraphTest::Equal);
+    if (const DeviceResult result = AddBody(*conditional.bodies[0], offending); result != 0) return result;
+    if (conditional.kind == GraphConditionalKind::kWhile) {
+      branches_[Branch(0, 0, wire::GraphTest::Always)].target = begin;
+      branches_[test].target = size();
+      return 0;
+    }
+    if (conditional.bodies.size() == 1) {
+      branches_[test].target = size();
+      return 0;
+    }
+    const std::uint32_t end = Branch(0, 0, wire::GraphTest::Always);
+    branches_[test].target = size();
+    const DeviceResult result = AddBody(*conditional.bodies[1], offending);
+    branches_[end].target = size();
+    return result;
+  }
+  // From record `first` of the definition on.
+  std::vector<Bytes> Place(std::uint32_t first) {
+    for (const BranchAt& branch : branches_) {
+      Bytes& record = records_[branch.at];
+      record.clear();
+      AppendRecord(record, static_cast<std::uint16_t>(CommandId::kGraphBranch),
+                   AsBytes(wire::GraphBranch(branch.condition, branch.value, branch.test, first + branch.target, 0)),
+                   {});
+    }
+    for (GraphNode* node : nodes_) {
+      node->first_record += first;
+      program_.device_nodes.push_back(node);
+    }
+    return std::move(records_);
+  }
+  std::uint32_t size() const { return static_cast<std::uint32_t>(records_.size()); }
+
+ private:
+  struct BranchAt {
+    std::uint32_t at;
+    std::uint64_t condition;
+    std::uint32_t value;
+    wire::GraphTest test;
+    std::uint32_t target = 0;
+  };
+
+  std::uint32_t Branch(std::uint64_t condition, std::uint32_t value, wire::GraphTest test) {
+    branches_.push_back({size(), condition, value, test});
+    records_.emplace_back();
+    return static_cast<std::uint32_t>(branches_.size() - 1);
+  }
+
+  DeviceResult AddSwitch(const GraphConditional& conditional, GraphNode** offending) {
+    std::vector<std::uint32_t> ends;
+    for (std::uint32_t i = 0; i < conditional.bodies.size(); ++i) {
+      const std::uint32_t next = Branch(conditional.condition->handle, i, wire::GraphTest::NotEqual);
+      if (const DeviceResult result = AddBody(*conditional.bodies[i], offending); result != 0) return result;
+      ends.push_back(Branch(0, 0, wire::GraphTest::Always));
+      branches_[next].target = size();
+    }
+    for (const std::uint32_t end : ends) branches_[end].target = size();
+    return 0;
+  }
+
+  DeviceResult AddBody(const Graph& body, GraphNode** offending) {
+    std::vector<GraphNode*> leaves;
+    if (!Flatten(body, &leaves, offending)) return kInvalidValue;
+    for (GraphNode* node : leaves) {
+      node->records = 0;
+      if (!node->is_enabled || node->kind() == GraphNodeKind::kEmpty) continue;
+      *offending = node;
+      if (const auto* inner = std::get_if<GraphConditional>(&node->payload)) {
+        if (const DeviceResult result = Add(*inner, offending); result != 0) return result;
+        continue;
+      }
+      if (const DeviceResult result = MakeShared(node->payload); result != 0) return result;
+      Encoded encoded = Encode(node->payload, options_);
+      if (encoded.records.empty() || !encoded.pieces.empty()) {
+        log::Warning("cudaGraphInstantiate",
+                     "the body of a conditional node has a copy with memory that the device cannot reach, or a node of "
+                     "a kind that bodies do not have; the call returns cudaErrorNotSupported");
+        return kUnsupported;
+      }
+      node->first_record = size();
+      node->records = static_cast<std::uint32_t>(encoded.records.size());
+      nodes_.push_back(node);
+      program_.writes_host = program_.writes_host || encoded.writes_host;
+      for (Bytes& record : encoded.records) records_.push_back(std::move(record));
+    }
+    *offending = nullptr;
+    return 0;
+  }
+
+  DeviceResult MakeShared(const GraphPayload& payload) {
+    const auto* copy = std::get_if<GraphCopy>(&payload);
+    if (copy == nullptr || options_.make_shared == nullptr || copy->dst.is_device == copy->src.is_device) return 0;
+    return options_.make_shared(copy->dst.is_device ? copy->src.address : copy->dst.address);
+  }
+
+  const GraphCompileOptions& options_;
+  GraphProgram& program_;
+  std::vector<Bytes> records_;
+  std::vector<BranchAt> branches_;
+  std::vector<GraphNode*> nodes_;  // with records
+};
+
+void Conditions(const Graph& graph, std::vector<const GraphCondition*>* conditions) {
+  for (const auto& condition : graph.conditions()) conditions->push_back(condition.get());
+  for (const auto& node : graph.nodes()) {
+    for (const Graph* inner : GraphsOf(node->payload)) Conditions(*inner, conditions);
+  }
+}
+
 class Compiler {
  public:
   explicit Compiler(GraphProgram* program) : program_(*program) {}
@@ -140,6 +259,27 @@ class Compiler {
       AddRecordOf(std::move(encoded.records[i]), piece);
     }
     program_.writes_host = program_.writes_host || encoded.writes_host;
+  }
+  // What a condition is at the beginning of a launch.
+  void AddInitial(const GraphCondition& condition) {
+    Encoded encoded;
+    AddRecord(&encoded, wire::Fill(condition.handle, 0, 0, 1, 1, 1, condition.initial, 4, 0, 0));
+    AddRecordOf(std::move(encoded.records[0]), nullptr);
+  }
+  // All of it in one step; kOutOfMemory if it is more than that.
+  DeviceResult AddConditional(GraphNode* node, const GraphCompileOptions& options, GraphNode** offending) {
+    BodyCompiler body(options, &program_);
+    if (const DeviceResult result = body.Add(std::get<GraphConditional>(node->payload), offending); result != 0)
+      return result;
+    if (body.size() > limits::kGraphLaunchNodesMax) {
+      log::Error("graphs", "a conditional node has more than " + std::to_string(limits::kGraphLaunchNodesMax) +
+                               " commands in its bodies");
+      return kOutOfMemory;
+    }
+    if (is_open_ && program_.steps.back().records + body.size() > limits::kGraphLaunchNodesMax) is_open_ = false;
+    for (Bytes& record : body.Place(static_cast<std::uint32_t>(program_.records.size())))
+      AddRecordOf(std::move(record), nullptr);
+    return 0;
   }
   // Something between commands: `writes` the program's memory, or may be behind what does.
   void AddStep(GraphStep::Kind kind, const GraphNode* node, bool writes) {
@@ -200,6 +340,11 @@ DeviceResult CompileGraph(const Graph& image, const GraphCompileOptions& options
   std::vector<GraphNode*> leaves;
   if (!Flatten(image, &leaves, offending)) return kInvalidValue;
   Compiler compiler(program);
+  std::vector<const GraphCondition*> conditions;
+  Conditions(image, &conditions);
+  for (const GraphCondition* condition : conditions) {
+    if (condition->assigns_initial) compiler.AddInitial(*condition);
+  }
   for (GraphNode* node : leaves) {
     node->records = 0;
     if (!node->is_enabled) continue;
@@ -209,6 +354,9 @@ DeviceResult CompileGraph(const Graph& image, const GraphCompileOptions& options
       case GraphNodeKind::kEventWait: compiler.AddStep(GraphStep::Kind::kEventWait, node, true); break;
       case GraphNodeKind::kAlloc:
       case GraphNodeKind::kFree: program->memory_nodes.push_back(node); break;
+      case GraphNodeKind::kConditional:
+        if (const DeviceResult result = compiler.AddConditional(node, options, offending); result != 0) return result;
+        break;
       case GraphNodeKind::kCopy: {
         const auto& copy = std::get<GraphCopy>(node->payload);
         if (!copy.dst.is_device && !copy.src.is_device) {

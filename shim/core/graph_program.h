@@ -4,6 +4,7 @@
 // A copy with memory of the program's that the server cannot reach travels with each launch: as pieces under tokens
 // that the launch names. What is sent must be read when CUDA reads it, so a copy behind something of the same launch
 // that may write the program's memory (a host function, a copy to it) is sent late, when the stream has come that far.
+// A conditional node is branches (wire::GraphBranch) among the records, in one step with all of its bodies.
 // Threads: none; pure.
 #pragma once
 
@@ -49,11 +50,14 @@ struct GraphProgram {
 struct GraphCompileOptions {
   // Where the server finds this memory of the program's; nothing if it cannot.
   std::function<std::optional<wire::Place>(std::uint64_t address, std::uint64_t bytes)> find_shared;
+  // Makes it possible to find, if it is memory that the device may reach. For the bodies of conditional nodes, which
+  // run any number of times: no bytes can be sent along with a launch for them.
+  std::function<DeviceResult(std::uint64_t address)> make_shared;
   std::uint64_t piece_bytes = limits::kBulkBytesMax;
 };
 
 // Sets where the nodes' records are. kInvalidValue, and a node of a cycle, if there is no order; kOutOfMemory past the
-// limits.
+// limits; kUnsupported, and the node, for what a body cannot have.
 DeviceResult CompileGraph(const Graph& image, const GraphCompileOptions& options, GraphProgram* program,
                           GraphNode** offending);
 // The one record of a node whose work is one record and has no pieces; nothing for any other.

@@ -31,6 +31,16 @@ bool PoolSet::Destroy(const MemoryPool* pool) {
   return true;
 }
 
+void PoolSet::Reset(std::uint32_t device) {
+  const auto is_of_device = [device](const auto& pool) { return pool->device() == device; };
+  std::erase_if(segments_, [device](const auto& segment) { return segment.second.pool->device() == device; });
+  std::erase_if(destroyed_, is_of_device);
+  const auto made = pools_.begin() + static_cast<std::ptrdiff_t>(current_.size());
+  pools_.erase(std::remove_if(made, pools_.end(), is_of_device), pools_.end());
+  *Default(device) = MemoryPool(device, 0);
+  current_[device] = Default(device);
+}
+
 bool PoolSet::SetCurrent(std::uint32_t device, MemoryPool* pool) {
   if (!IsPool(pool) || pool->device() != device) return false;
   current_[device] = pool;

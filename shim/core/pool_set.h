@@ -26,6 +26,9 @@ class PoolSet {
   MemoryPool* Create(std::uint32_t device, std::uint64_t bytes_max);
   // False if it is no pool, or a default one.
   bool Destroy(const MemoryPool* pool);
+  // Forgets all that the device's pools hold, and all but its default one, which is as at first. The memory behind them
+  // is the caller's to free.
+  void Reset(std::uint32_t device);
   bool IsPool(const MemoryPool* pool) const;
   MemoryPool* Default(std::uint32_t device) const { return pools_[device].get(); }
   MemoryPool* Current(std::uint32_t device) const { return current_[device]; }

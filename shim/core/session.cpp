@@ -72,6 +72,9 @@ Status ClientSession::ReadInfo(const Reply& reply) {
   if (info.backend() != nullptr) backend_ = info.backend()->str();
   driver_version_ = info.driver_version();
   client_is_here_ = info.client_is_here();
+  textures_have_handles_ = info.textures_have_handles();
+  occupancy_is_asked_ = info.occupancy_is_asked();
+  has_conditions_ = info.has_conditions();
   for (const wire::DeviceInfo* from : *info.devices()) {
     LeasedDevice device;
     if (from->name() != nullptr) device.name = from->name()->str();
@@ -83,15 +86,26 @@ Status ClientSession::ReadInfo(const Reply& reply) {
     if (from->attributes() != nullptr) {
       for (const wire::DeviceAttribute* a : *from->attributes()) device.attributes[a->id()] = a->value();
     }
+    if (from->peers() != nullptr) {
+      for (const wire::PeerInfo* peer : *from->peers()) device.peers[peer->device()] = *peer;
+    }
     const std::uint64_t offset = from->window_base() - window_.base();
     if (offset > window_.bytes() || from->window_bytes() > window_.bytes() - offset) {
       return {Code::kBadFrame, kWhere, "a device lies outside the window"};
     }
+    const std::uint64_t import_base = from->window_base() + from->window_bytes();
+    if (from->import_bytes() > window_.base() + window_.bytes() - import_base ||
+        import_base % limits::kPageBytes != 0) {
+      return {Code::kBadFrame, kWhere, "what a device opens lies outside the window"};
+    }
+    shares_memory_ = from->import_bytes() != 0;
     const MutexLock memory_lock(memory_mu_);
     const MutexLock stream_lock(stream_mu_);
+    import_space_.emplace_back(import_base, from->import_bytes(), from->import_bytes());
     memory_.emplace_back(from->window_base(), from->window_bytes(), from->memory_bytes());
     pools_.AddDevice();
     graph_use_.emplace_back();
+    lives_.push_back(0);
     free_marks_.push_back(nullptr);
     auto legacy = std::make_unique<Stream>();
     legacy->slot = static_cast<std::uint32_t>(streams_.size());
@@ -183,8 +197,9 @@ std::uint64_t ClientSession::PassedByAll() const {
 // Streams ------------------------------------------------------------------------------------------------------------
 
 DeviceResult ClientSession::CreateStream(std::uint32_t device, wire::StreamKind kind, unsigned flags, int priority,
-                                         Stream** stream) {
+                                         Stream** stream, bool outlives_reset) {
   auto made = std::make_unique<Stream>();
+  made->outlives_reset = outlives_reset;
   made->device = device;
   made->kind = kind;
   made->flags = flags;
@@ -226,13 +241,18 @@ DeviceResult ClientSession::DestroyStream(Stream* stream) {
     rest->slot = gone->slot;
     rest->device = gone->device;
     rest->kind = gone->kind;
+    rest->outlives_reset = true;
     rest->last_sequence.store(gone->last_sequence.load(std::memory_order_acquire));
     *found = std::move(rest);
   }
-  const auto posted = commands_->Post(wire::StreamDestroy(gone->slot, 0));
+  return EndStream(gone->slot);
+}
+
+DeviceResult ClientSession::EndStream(std::uint32_t ended) {
+  const auto posted = commands_->Post(wire::StreamDestroy(ended, 0));
   if (!posted.ok()) return Lost(posted.status());
   const MutexLock lock(stream_mu_);
-  zombies_.push_back(gone->slot);
+  zombies_.push_back(ended);
   std::erase_if(zombies_, [this](std::uint32_t slot) ACCELMESH_REQUIRES(stream_mu_) {
     if (!OwnWorkPassed(*streams_[slot])) return false;
     streams_[slot] = nullptr;
@@ -314,8 +334,9 @@ DeviceResult ClientSession::CallHost(Stream* stream, HostCalls::Function functio
 
 // Events -------------------------------------------------------------------------------------------------------------
 
-DeviceResult ClientSession::CreateEvent(std::uint32_t device, bool timing, Event** event) {
+DeviceResult ClientSession::AddEvent(std::uint32_t device, bool timing, bool outlives_reset, Event** event) {
   auto made = std::make_unique<Event>();
+  made->outlives_reset = outlives_reset;
   made->device = device;
   made->timing = timing;
   {
@@ -331,6 +352,11 @@ DeviceResult ClientSession::CreateEvent(std::uint32_t device, bool timing, Event
     *event = made.get();
     events_.emplace(made.get(), std::move(made));
   }
+  return 0;
+}
+
+DeviceResult ClientSession::CreateEvent(std::uint32_t device, bool timing, Event** event, bool outlives_reset) {
+  if (const DeviceResult added = AddEvent(device, timing, outlives_reset, event); added != 0) return added;
   const auto posted = commands_->Post(wire::EventCreate((*event)->id, device, timing ? 1 : 0, 0));
   return posted.ok() ? 0 : Lost(posted.status());
 }
@@ -346,10 +372,14 @@ DeviceResult ClientSession::DestroyEvent(Event* event) {
     events_.erase(found);
     handle_generation_.fetch_add(1, std::memory_order_acq_rel);
   }
-  const auto posted = commands_->Post(wire::EventDestroy(gone->id, 0));
+  return EndEvent(gone->id);
+}
+
+DeviceResult ClientSession::EndEvent(std::uint32_t id) {
+  const auto posted = commands_->Post(wire::EventDestroy(id, 0));
   if (!posted.ok()) return Lost(posted.status());
   const MutexLock lock(stream_mu_);
-  free_event_ids_.push_back(gone->id);
+  free_event_ids_.push_back(id);
   return 0;
 }
 
@@ -376,7 +406,7 @@ DeviceResult ClientSession::RecordEvent(Event* event, Stream* stream, bool exter
   std::uint64_t sequence = 0;
   const DeviceResult posted = PostRecord(event->id, stream, &sequence);
   if (posted == 0) NoteRecord(event, *stream, sequence);
-  return posted;
+  return posted == 0 && event->is_leased ? CommitRecord() : posted;
 }
 
 void ClientSession::NoteRecord(Event* event, const Stream& stream, std::uint64_t sequence) {
@@ -394,11 +424,15 @@ DeviceResult ClientSession::WaitEvent(Stream* stream, Event* event, bool externa
   if (captures_->Active() || captures_->KnowsEvents()) {
     if (DeviceResult captured = 0; captures_->DivertsWait(stream, event, external, &captured)) return captured;
   }
-  if (!event->recorded()) return 0;  // Nothing to wait for.
+  if (!event->recorded() && !event->is_leased) return 0;  // Nothing to wait for.
   return PostWait(stream, event->id);
 }
 
 bool ClientSession::EventDone(const Event& event) {
+  if (event.is_leased) {
+    bool is_done = false;
+    return AskLeasedEvent(event, &is_done) == 0 && is_done;
+  }
   const std::uint64_t record = event.record.load(std::memory_order_acquire);
   const std::uint32_t slot = Event::SlotOf(record);
   const std::uint64_t sequence = Event::SequenceOf(record);
@@ -411,6 +445,10 @@ bool ClientSession::EventDone(const Event& event) {
 }
 
 DeviceResult ClientSession::SynchronizeEvent(const Event& event) {
+  if (event.is_leased) {
+    const DeviceResult asked = WaitForLeased(event);
+    return asked != 0 ? asked : Settle();
+  }
   const std::uint64_t record = event.record.load(std::memory_order_acquire);
   const std::uint32_t slot = Event::SlotOf(record);
   const std::uint64_t sequence = Event::SequenceOf(record);

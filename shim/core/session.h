@@ -9,6 +9,7 @@
 
 #include <array>
 #include <atomic>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -23,6 +24,7 @@
 #include "shim/core/command_stream.h"
 #include "shim/core/host_calls.h"
 #include "shim/core/pool_set.h"
+#include "shim/core/texture.h"
 #include "shim/core/twin.h"
 #include "shim/core/window.h"
 
@@ -32,6 +34,7 @@ class Captures;
 class Graph;
 class GraphExec;
 struct GraphCompileOptions;
+struct GraphCondition;
 struct GraphMemory;
 struct GraphMemoryUse;
 struct GraphNode;
@@ -42,6 +45,7 @@ using DeviceResult = std::uint32_t;
 
 struct KernelLayout {
   std::uint32_t module = 0;
+  std::uint64_t load = 0;  // of the module: no other has or had it
   std::uint32_t index = 0;
   std::string name;
   std::vector<wire::KernelParameter> parameters;
@@ -71,6 +75,7 @@ struct LeasedDevice {
   std::string pci_bus_id;
   std::uint64_t memory_bytes = 0;
   std::unordered_map<std::uint32_t, std::int32_t> attributes;
+  std::unordered_map<std::uint32_t, wire::PeerInfo> peers;  // devices whose memory its kernels reach
   int Attribute(std::uint32_t id) const {
     const auto found = attributes.find(id);
     return found == attributes.end() ? 0 : found->second;
@@ -89,6 +94,7 @@ struct Stream {
   wire::StreamKind kind = wire::StreamKind::Legacy;
   int priority = 0;
   unsigned flags = 0;
+  bool outlives_reset = false;  // no handle of the program's: the session's own, the default one of a thread
   std::atomic<std::uint64_t> last_sequence{0};
 };
 
@@ -96,6 +102,10 @@ struct Event {
   std::uint32_t id = 0;
   std::uint32_t device = 0;
   bool timing = true;
+  bool outlives_reset = false;  // the session's own
+  bool is_leased = false;       // other sessions of the lease may record it: the server is asked how it stands
+  bool is_opened = false;       // made by another session
+  wire::LeaseName name;         // if it is leased
   // What the last record put it behind, in one word, so that asking takes no lock: the stream's slot in the upper bits,
   // the sequence below. 0: never recorded.
   std::atomic<std::uint64_t> record{0};
@@ -123,7 +133,7 @@ struct ReachableMemory {
   std::uint64_t bytes = 0;
   std::uint64_t requested_bytes = 0;  // by the program; the rest of the last page is its own as well
   std::uint64_t device_address = 0;   // 0: registered memory that no kernel was given
-  std::uint32_t device = 0;           // managed: whose quota it counts for
+  std::uint32_t device = 0;           // that it was made on; managed memory counts for its quota
   unsigned flags = 0;
 };
 // Where a __managed__ variable of a module lies.
@@ -197,12 +207,20 @@ class ClientSession {
   // Null if there is no such level.
   const Array* LevelOfArray(const MipmappedArray* array, std::uint32_t level);
 
-  DeviceResult MallocPinned(std::size_t bytes, unsigned flags, void** address);
+  // Texture and surface objects (texture.h). `origin` is kept for who asks FindTexture(), which gives null for what is
+  // no such object.
+  DeviceResult CreateTexture(bool is_surface, const TextureResource& resource, const TextureSampling& sampling,
+                             const std::optional<TextureView>& view, std::shared_ptr<const void> origin,
+                             std::uint64_t* handle);
+  DeviceResult DestroyTexture(std::uint64_t handle, bool is_surface);
+  std::shared_ptr<const void> FindTexture(std::uint64_t handle, bool is_surface);
+
+  DeviceResult MallocPinned(std::size_t bytes, unsigned flags, void** address, std::uint32_t device = 0);
   DeviceResult FreePinned(void* address);
   bool FindPinned(const void* address, PinnedRange* range);
 
   // Memory of the program's own. `flags` are remembered.
-  DeviceResult RegisterHost(void* memory, std::size_t bytes, unsigned flags);
+  DeviceResult RegisterHost(void* memory, std::size_t bytes, unsigned flags, std::uint32_t device = 0);
   DeviceResult UnregisterHost(void* memory);
   // Managed memory; Free() ends it.
   DeviceResult MallocManaged(std::uint32_t device, std::uint64_t bytes, unsigned flags, std::uint64_t* address);
@@ -228,15 +246,19 @@ class ClientSession {
 
   // Streams. `Legacy(d)` is device d's default stream. Pointers are valid until DestroyStream.
   Stream* Legacy(std::uint32_t device) { return legacy_[device]; }
-  DeviceResult CreateStream(std::uint32_t device, wire::StreamKind kind, unsigned flags, int priority, Stream** stream);
+  DeviceResult CreateStream(std::uint32_t device, wire::StreamKind kind, unsigned flags, int priority, Stream** stream,
+                            bool outlives_reset = false);
   DeviceResult DestroyStream(Stream* stream);
   bool IsStream(const Stream* stream);
   // Whether Synchronize() would not wait.
   bool Idle(const Stream& stream) const;
   DeviceResult Synchronize(const Stream& stream);
   DeviceResult SynchronizeDevice(std::uint32_t device);
+  // Ends all that was made on the device. `end` is called once nothing that was posted before is under way, for what
+  // others keep of it: modules, executable graphs, managed variables.
+  DeviceResult ResetDevice(std::uint32_t device, const std::function<void()>& end);
 
-  DeviceResult CreateEvent(std::uint32_t device, bool timing, Event** event);
+  DeviceResult CreateEvent(std::uint32_t device, bool timing, Event** event, bool outlives_reset = false);
   DeviceResult DestroyEvent(Event* event);
   bool IsEvent(const Event* event);
   DeviceResult RecordEvent(Event* event, Stream* stream);
@@ -244,6 +266,28 @@ class ClientSession {
   bool EventDone(const Event& event);
   DeviceResult SynchronizeEvent(const Event& event);
   DeviceResult EventElapsed(const Event& start, const Event& end, float* milliseconds);
+  // Blocks of `threads` threads that a multiprocessor of the kernel's device holds at a time; asked once for each case.
+  // Only if occupancy_is_asked(): else arithmetic tells.
+  bool occupancy_is_asked() const { return occupancy_is_asked_; }
+  DeviceResult AskOccupancy(const KernelLayout& kernel, std::uint32_t threads, std::uint32_t shared_bytes,
+                            std::uint64_t* blocks);
+
+  // Sharing with the other sessions of the lease (session_ipc.cpp), where shares_memory(). An allocation that another
+  // session has open stays when it is freed, in the quota as well, until that has closed it.
+  struct LeasedMemory {
+    wire::LeaseName name;
+    std::uint32_t device = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t page_offset = 0;  // where it begins in its page
+  };
+  bool shares_memory() const { return shares_memory_; }
+  // kInvalidValue unless `address` is what Malloc() gave.
+  DeviceResult ExportMemory(std::uint64_t address, LeasedMemory* memory);
+  // The same memory has one address however often it is opened; it is there until it was closed as often.
+  DeviceResult OpenMemory(const LeasedMemory& memory, std::uint64_t* address);
+  DeviceResult CloseMemory(std::uint64_t address);
+  DeviceResult CreateLeasedEvent(std::uint32_t device, Event** event);
+  DeviceResult OpenLeasedEvent(std::uint32_t device, const wire::LeaseName& name, Event** event);
 
   // Runs `function` on a thread of the session's once the stream has come to it; what is behind it on the stream waits
   // for its end. It must not wait for the device.
@@ -276,13 +320,22 @@ class ClientSession {
   DeviceResult InstantiateGraph(const Graph& graph, std::uint64_t flags, std::unique_ptr<GraphExec>* exec,
                                 GraphNode** offending);
   DeviceResult EndGraph(std::unique_ptr<GraphExec> exec);
+  bool UsesDevice(const Graph& graph, std::uint32_t device);
   // Tells the server what it does not know of the executable; a launch does that as well.
   DeviceResult DefineGraph(GraphExec* exec);
   // Behind what is in the stream and behind the launch before, like CUDA.
   DeviceResult LaunchGraph(Stream* stream, GraphExec* exec);
   // From the next launch on. `node` is one of the executable's own; who calls has checked that it may be updated so.
   DeviceResult UpdateGraphNode(GraphExec* exec, GraphNode* node, const GraphNode& update);
+  // All of it, or of a child graph of it, to what a graph of the same shape does: nodes of the executable, and those
+  // that take their places.
+  using GraphNodePairs = std::vector<std::pair<GraphNode*, GraphNode*>>;
+  DeviceResult UpdateGraph(GraphExec* exec, const Graph& update, const GraphNodePairs& pairs);
+  DeviceResult UpdateChild(GraphExec* exec, const GraphNodePairs& pairs);
   DeviceResult EnableGraphNode(GraphExec* exec, GraphNode* node, bool enabled);
+  // kUnsupported where the server's backend has none.
+  DeviceResult MakeGraphCondition(std::uint32_t device, std::uint32_t initial, bool assigns_initial,
+                                  std::shared_ptr<const GraphCondition>* condition);
 
   // Memory of graphs (graph_memory.h). It lives as long as somebody holds it, or as the program has it.
   DeviceResult MakeGraphMemory(std::uint32_t device, std::uint64_t bytes, std::shared_ptr<GraphMemory>* memory);
@@ -296,6 +349,24 @@ class ClientSession {
  private:
   ClientSession(std::unique_ptr<CommandStream> commands, Window window, Window host_window);
   Status ReadInfo(const Reply& reply);
+  // session_ipc.cpp
+  DeviceResult AddEvent(std::uint32_t device, bool timing, bool outlives_reset, Event** event);
+  void ForgetEvent(Event* event);
+  template <typename T>
+  DeviceResult Ask(const T& command, Reply* reply);
+  template <typename T>
+  DeviceResult AskName(const T& command, wire::LeaseName* name);
+  // Before an allocation is freed. `is_held`: not yet, another session has it open.
+  DeviceResult EndExport(std::uint64_t address, bool* is_held);
+  DeviceResult EndExports(std::uint32_t device);
+  DeviceResult CloseImports(std::uint32_t device);
+  // Frees what others have closed meanwhile; whether there was anything.
+  bool ReapHeld();
+  bool IsHeld(std::uint64_t address) const ACCELMESH_REQUIRES(memory_mu_);
+  // Whoever hears of a record of such an event must find it made.
+  DeviceResult CommitRecord();
+  DeviceResult AskLeasedEvent(const Event& event, bool* is_done);
+  DeviceResult WaitForLeased(const Event& event);
   // Whether what is about to be put into the stream is captured, or refused because of a capture: then `result` says
   // so, and is 0 if it is to be made a node.
   bool Diverts(const Stream& stream, DeviceResult* result);
@@ -356,6 +427,16 @@ class ClientSession {
   DeviceResult PostNoted(Stream* stream, const T& body, std::uint64_t dst);
   // Copies what is at `src` now.
   DeviceResult SendPieces(Stream* stream, std::uint64_t dst, const std::uint8_t* src, std::uint64_t bytes);
+
+  // Of a reset: what it takes from the program, and what becomes of that.
+  struct Past;
+  std::shared_ptr<Past> TakeObjects(std::uint32_t device);
+  DeviceResult EndObjects(const Past& past);
+  DeviceResult FreeAll(std::uint32_t device);
+  DeviceResult EndStream(std::uint32_t slot);
+  DeviceResult EndEvent(std::uint32_t id);
+  // kContextGone if the graph means something that a reset, or the unloading of a module, has ended.
+  DeviceResult CheckCurrent(const Graph& graph);
 
   struct GraphBatch;
   GraphCompileOptions CompileOptions();
@@ -427,6 +508,8 @@ class ClientSession {
   DeviceResult MakeHostRange(std::size_t bytes, HostKind kind, HostRange* range);
   void AddHostRange(HostRange range) ACCELMESH_REQUIRES(pinned_mu_);
   DeviceResult RemoveHostRange(std::uint64_t address);
+  // All that was made on the device, but the memory of managed variables.
+  void RemoveHostRangesOf(std::uint32_t device);
   DeviceResult ChargeManaged(std::uint32_t device, std::uint64_t bytes, bool may_wait);
   DeviceResult FreeManaged(std::uint64_t address);
   DeviceResult MapOnServer(HostRange* range);
@@ -449,6 +532,7 @@ class ClientSession {
   DeviceResult PushTwin(ReachedTwin& twin, bool exact) ACCELMESH_REQUIRES(twin_mu_);
   // Behind a function of the program's, for kernels that were launched before it ran.
   void PushForHostCall();
+  DeviceResult AskTextureHandle(std::uint64_t id, std::uint64_t* handle);
   DeviceResult BeginPull(Pull* pull);
   DeviceResult FinishPull(Pull* pull, std::vector<Pull>* again);
 
@@ -461,6 +545,13 @@ class ClientSession {
   std::string backend_;
   int driver_version_ = 0;
   bool client_is_here_ = false;  // loopback: the server sees our memory
+  bool textures_have_handles_ = false;
+  bool occupancy_is_asked_ = false;
+  bool has_conditions_ = false;
+  bool shares_memory_ = false;
+  Mutex occupancy_mu_;
+  // Module, kernel, threads, shared bytes -> blocks.
+  std::map<std::array<std::uint32_t, 4>, std::uint32_t> occupancy_ ACCELMESH_GUARDED_BY(occupancy_mu_);
   std::vector<Stream*> legacy_;  // by device
   std::atomic<bool> error_taken_{false};
   std::atomic<bool> lost_{false};
@@ -470,12 +561,30 @@ class ClientSession {
   std::map<std::uint64_t, std::pair<std::uint64_t, std::uint32_t>> globals_
       ACCELMESH_GUARDED_BY(memory_mu_);  // address -> bytes, device
   PoolSet pools_ ACCELMESH_GUARDED_BY(memory_mu_);
+  struct Import {
+    LeasedMemory memory;
+    std::uint64_t uses = 0;
+  };
+  std::vector<AddressSpace> import_space_ ACCELMESH_GUARDED_BY(memory_mu_);     // by device
+  std::map<std::uint64_t, Import> imports_ ACCELMESH_GUARDED_BY(memory_mu_);    // by address
+  std::unordered_set<std::uint64_t> exports_ ACCELMESH_GUARDED_BY(memory_mu_);  // addresses
+  // Freed, but others have it open, or are being asked about.
+  struct Held {
+    std::uint32_t device = 0;
+    bool is_open = false;
+  };
+  std::map<std::uint64_t, Held> held_ ACCELMESH_GUARDED_BY(memory_mu_);  // by address
+  std::atomic<bool> any_export_{false};                                  // from the first one on
+  Mutex ipc_mu_;  // held across waits: memory is opened and closed by one thread at a time
   std::map<std::uint64_t, std::unique_ptr<GraphMemory>> graph_memory_ ACCELMESH_GUARDED_BY(memory_mu_);  // by address
+  std::vector<std::unique_ptr<GraphMemory>> past_graph_memory_ ACCELMESH_GUARDED_BY(memory_mu_);  // that graphs hold
+  std::vector<std::uint64_t> lives_ ACCELMESH_GUARDED_BY(memory_mu_);  // by device: how often it was reset
   std::atomic<bool> any_graph_memory_{false};
-  std::vector<GraphMemoryUse> graph_use_ ACCELMESH_GUARDED_BY(memory_mu_);  // by device
-  std::vector<Event*> free_marks_ ACCELMESH_GUARDED_BY(memory_mu_);         // by device; null until it is needed
-  std::atomic<bool> pools_untidy_{false};  // a synchronise has something to do for pools
-  std::atomic<bool> orders_frees_{false};  // from the first free in stream order on
+  std::vector<std::vector<std::uint64_t>> free_conditions_ ACCELMESH_GUARDED_BY(memory_mu_);  // by device
+  std::vector<GraphMemoryUse> graph_use_ ACCELMESH_GUARDED_BY(memory_mu_);                    // by device
+  std::vector<Event*> free_marks_ ACCELMESH_GUARDED_BY(memory_mu_);  // by device; null until it is needed
+  std::atomic<bool> pools_untidy_{false};                            // a synchronise has something to do for pools
+  std::atomic<bool> orders_frees_{false};                            // from the first free in stream order on
   mutable Mutex order_mu_;
   StreamOrder order_ ACCELMESH_GUARDED_BY(order_mu_);
 
@@ -484,6 +593,10 @@ class ClientSession {
   std::unordered_map<const MipmappedArray*, std::unique_ptr<MipmappedArray>> mipmapped_arrays_
       ACCELMESH_GUARDED_BY(array_mu_);
   std::unordered_set<const Array*> levels_ ACCELMESH_GUARDED_BY(array_mu_);  // that the program has got
+
+  Mutex texture_mu_;
+  std::unordered_map<std::uint64_t, TextureObject> textures_ ACCELMESH_GUARDED_BY(texture_mu_);  // by handle
+  std::uint64_t next_texture_ ACCELMESH_GUARDED_BY(texture_mu_) = 1;
 
   mutable Mutex pinned_mu_;
   std::map<std::uint64_t, HostRange> host_ ACCELMESH_GUARDED_BY(pinned_mu_);         // by the program's address
@@ -504,7 +617,7 @@ class ClientSession {
   std::vector<Landing> landing_ ACCELMESH_GUARDED_BY(pinned_mu_);  // asynchronous copies into host memory
   std::atomic<int> landing_count_{0};
 
-  // The only lock that is held across waits: for whoever needs a twin that is being made.
+  // Held across waits, as reset_mu_ is and no other lock: for whoever needs a twin that is being made.
   Mutex reach_mu_;
   mutable Mutex twin_mu_;
   std::vector<std::shared_ptr<ReachedTwin>> twins_ ACCELMESH_GUARDED_BY(twin_mu_);
@@ -530,6 +643,8 @@ class ClientSession {
   std::vector<std::uint32_t> zombies_
       ACCELMESH_GUARDED_BY(stream_mu_);  // slots of destroyed streams whose work has not ended
   std::unordered_map<const Event*, std::unique_ptr<Event>> events_ ACCELMESH_GUARDED_BY(stream_mu_);
+  std::unordered_map<std::uint32_t, std::uint64_t> loads_ ACCELMESH_GUARDED_BY(stream_mu_);  // by module
+  std::uint64_t last_load_ ACCELMESH_GUARDED_BY(stream_mu_) = 0;
   std::vector<std::uint32_t> free_event_ids_ ACCELMESH_GUARDED_BY(stream_mu_);
   std::uint32_t next_event_ ACCELMESH_GUARDED_BY(stream_mu_) = 0;
   std::vector<std::uint32_t> free_module_ids_ ACCELMESH_GUARDED_BY(stream_mu_);
@@ -540,6 +655,10 @@ class ClientSession {
   // What ended executables hold of the program's objects, until their last launch has passed.
   std::vector<std::pair<Point, std::unique_ptr<Graph>>> ended_graphs_ ACCELMESH_GUARDED_BY(stream_mu_);
   std::atomic<bool> any_ended_graph_{false};
+
+  Mutex reset_mu_;
+  // What the last resets took: a thread may be in a call with it, which ends long before it is given up.
+  std::deque<std::shared_ptr<const Past>> past_ ACCELMESH_GUARDED_BY(reset_mu_);
 };
 
 }  // namespace accelmesh

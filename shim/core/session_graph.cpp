@@ -49,7 +49,7 @@ GraphExec::GraphExec(std::unique_ptr<Graph> image, std::uint64_t flags, std::sha
 void GraphExec::Index(const Graph& graph) {
   for (const auto& node : graph.nodes()) {
     by_origin_.emplace(node->origin, node.get());
-    if (const auto* child = std::get_if<GraphChild>(&node->payload)) Index(*child->graph);
+    for (const Graph* inner : GraphsOf(node->payload)) Index(*inner);
   }
 }
 
@@ -71,6 +71,10 @@ GraphCompileOptions ClientSession::CompileOptions() {
     const std::uint64_t offset = address - reinterpret_cast<std::uint64_t>(range.address);
     if (bytes > range.bytes - offset) return std::nullopt;
     return wire::Place(offset, range.region, wire::PlaceKind::Shared);
+  };
+  options.make_shared = [this](std::uint64_t address) -> DeviceResult {
+    Named named;
+    return any_host_.load(std::memory_order_acquire) ? ReachByArgument(address, &named) : 0;
   };
   return options;
 }
@@ -98,12 +102,11 @@ DeviceResult ClientSession::CompileExec(GraphExec* exec, GraphNode** offending) 
 
 DeviceResult ClientSession::InstantiateGraph(const Graph& graph, std::uint64_t flags, std::unique_ptr<GraphExec>* exec,
                                              GraphNode** offending) {
+  if (const DeviceResult past = CheckCurrent(graph); past != 0) return past;
   auto made = std::make_unique<GraphExec>(graph.Clone(), flags, graph.executables());
   GraphNode* in_copy = nullptr;
   if (const DeviceResult result = CompileExec(made.get(), &in_copy); result != 0) {
-    for (const auto& node : graph.nodes()) {
-      if (in_copy != nullptr && node->id == in_copy->origin) *offending = node.get();
-    }
+    if (in_copy != nullptr) *offending = graph.FindNode(in_copy->origin);
     return result;
   }
   {
@@ -172,8 +175,8 @@ DeviceResult ClientSession::UpdateGraphNode(GraphExec* exec, GraphNode* node, co
   const bool is_same = SameWork(node->payload, update.payload);
   const std::optional<Bytes> before = is_same ? std::nullopt : CompileSingle(node->payload, CompileOptions());
   node->face = update.face;
-  // What children do is updated node by node.
-  if (node->kind() == GraphNodeKind::kChild) return 0;
+  // What children and bodies do is updated node by node, and conditions with the whole graph.
+  if (node->kind() == GraphNodeKind::kChild || node->kind() == GraphNodeKind::kConditional) return 0;
   node->payload = ClonePayload(update.payload);
   const bool has_records = node->kind() == GraphNodeKind::kKernel || node->kind() == GraphNodeKind::kCopy ||
                            node->kind() == GraphNodeKind::kFill;
@@ -183,6 +186,39 @@ DeviceResult ClientSession::UpdateGraphNode(GraphExec* exec, GraphNode* node, co
   if (!before.has_value() || !after.has_value()) return RecompileGraph(exec);
   exec->program_.records[node->first_record] = *std::move(after);
   exec->stale_.push_back(node->first_record);
+  return 0;
+}
+
+namespace {
+
+// `update` has the shape of `image`, at every depth. False if nothing is conditional there.
+bool TakeConditions(Graph* image, const Graph& update, const ClientSession::GraphNodePairs& pairs) {
+  bool has_any = !image->conditions().empty() || !update.conditions().empty();
+  image->TakeConditions(update);
+  for (const auto& [now, next] : pairs) {
+    auto* conditional = std::get_if<GraphConditional>(&now->payload);
+    if (conditional == nullptr) continue;
+    const auto& other = std::get<GraphConditional>(next->payload);
+    conditional->condition = other.condition;
+    for (std::size_t i = 0; i < conditional->bodies.size(); ++i)
+      conditional->bodies[i]->TakeConditions(*other.bodies[i]);
+    has_any = true;
+  }
+  return has_any;
+}
+
+}  // namespace
+
+DeviceResult ClientSession::UpdateGraph(GraphExec* exec, const Graph& update, const GraphNodePairs& pairs) {
+  if (const DeviceResult past = CheckCurrent(update); past != 0) return past;
+  if (const DeviceResult result = UpdateChild(exec, pairs); result != 0) return result;
+  return TakeConditions(exec->image_.get(), update, pairs) ? RecompileGraph(exec) : 0;
+}
+
+DeviceResult ClientSession::UpdateChild(GraphExec* exec, const GraphNodePairs& pairs) {
+  for (const auto& [now, next] : pairs) {
+    if (const DeviceResult result = UpdateGraphNode(exec, now, *next); result != 0) return result;
+  }
   return 0;
 }
 
@@ -207,7 +243,7 @@ DeviceResult ClientSession::EndGraph(std::unique_ptr<GraphExec> exec) {
     const MutexLock lock(stream_mu_);
     graph_bytes_ -= exec->cost_;
     free_graph_ids_.push_back(exec->id_);
-    if (exec->last_stream_ != nullptr && exec->image_->HoldsObjects()) {
+    if (exec->last_stream_ != nullptr && (exec->image_->HoldsObjects() || exec->image_->HasConditionalNodes())) {
       ended_graphs_.emplace_back(Point{exec->last_slot_, exec->last_sequence_}, std::move(exec->image_));
       any_ended_graph_.store(true, std::memory_order_release);
     }
@@ -324,7 +360,7 @@ DeviceResult ClientSession::AddStep(GraphBatch* batch, const Stream& stream, con
     case GraphStep::Kind::kEventWait: {
       Event* event = std::get<GraphEventWait>(step.node->payload).event;
       if (!IsEvent(event)) return kInvalidHandle;
-      if (!event->recorded()) return 0;
+      if (!event->recorded() && !event->is_leased) return 0;
       batch->ordered.push_back({batch->commands.size(), event, false});
       batch->commands.Add(wire::StreamWaitEvent(stream.slot, event->id));
       return 0;
@@ -341,7 +377,7 @@ DeviceResult ClientSession::OrderLaunches(GraphExec* exec, Stream* stream) {
     return Wait([this, exec] { return Passed(exec->last_slot_, exec->last_sequence_); });
   }
   if (exec->order_ == nullptr) {
-    if (const DeviceResult made = CreateEvent(stream->device, false, &exec->order_); made != 0) return made;
+    if (const DeviceResult made = CreateEvent(stream->device, false, &exec->order_, true); made != 0) return made;
   }
   const DeviceResult recorded = RecordEvent(exec->order_, exec->last_stream_);
   return recorded != 0 ? recorded : WaitEvent(stream, exec->order_);
@@ -425,8 +461,11 @@ DeviceResult ClientSession::PostGraphBatch(Stream* stream, GraphExec* exec, Grap
   exec->last_stream_ = stream;
   exec->last_slot_ = stream->slot;
   exec->last_sequence_ = last;
+  bool records_leased = false;
   for (const auto& ordered : batch->ordered) {
-    if (ordered.is_record) NoteRecord(ordered.event, *stream, first + ordered.at);
+    if (!ordered.is_record) continue;
+    NoteRecord(ordered.event, *stream, first + ordered.at);
+    records_leased = records_leased || ordered.event->is_leased;
   }
   if (exec->program_.writes_host) NotePinnedWrite(stream->slot, last);
   NoteDeviceWork(stream->slot, last);
@@ -443,7 +482,7 @@ DeviceResult ClientSession::PostGraphBatch(Stream* stream, GraphExec* exec, Grap
   for (auto& host : batch->hosts) {
     host_calls_.Add(host.call, stream->slot, first + host.at, std::move(host.function), std::move(host.then));
   }
-  return 0;
+  return records_leased ? CommitRecord() : 0;
 }
 
 }  // namespace accelmesh

@@ -50,7 +50,12 @@ void ClientSession::EndGraphMemory(GraphMemory* memory) {
 void ClientSession::ForgetGraphMemory(GraphMemory* memory) {
   const MutexLock lock(memory_mu_);
   // Another thread may have taken hold of it again since its last holder let go.
-  if (--memory->holders == 0 && !memory->live) EndGraphMemory(memory);
+  if (--memory->holders != 0 || memory->live) return;
+  if (memory->is_past) {
+    std::erase_if(past_graph_memory_, [memory](const auto& past) { return past.get() == memory; });
+  } else {
+    EndGraphMemory(memory);
+  }
 }
 
 void ClientSession::SetLive(GraphMemory* memory, bool live) {
@@ -138,6 +143,39 @@ DeviceResult ClientSession::TrimGraphMemory(std::uint32_t device) {
     memory->backed = false;
     graph_use_[device].reserved -= memory->bytes;
   }
+  return 0;
+}
+
+// Conditions ---------------------------------------------------------------------------------------------------------
+
+DeviceResult ClientSession::MakeGraphCondition(std::uint32_t device, std::uint32_t initial, bool assigns_initial,
+                                               std::shared_ptr<const GraphCondition>* condition) {
+  // Words come from one allocation at a time, which stays: a word is given out again.
+  constexpr std::uint64_t kWordBytes = sizeof(std::uint32_t);
+  constexpr std::uint64_t kWords = limits::kPageBytes / kWordBytes;
+  if (!has_conditions_) return kUnsupported;
+  auto made = std::make_unique<GraphCondition>(GraphCondition{0, device, initial, assigns_initial});
+  const auto take = [this, device, &made] {
+    const MutexLock lock(memory_mu_);
+    if (free_conditions_.size() <= device) free_conditions_.resize(device + 1);
+    std::vector<std::uint64_t>& free = free_conditions_[device];
+    if (free.empty()) return false;
+    made->handle = free.back();
+    made->life = lives_[device];
+    free.pop_back();
+    return true;
+  };
+  while (!take()) {
+    std::uint64_t words = 0;
+    if (const DeviceResult result = Malloc(device, limits::kPageBytes, &words); result != 0) return result;
+    const MutexLock lock(memory_mu_);
+    for (std::uint64_t i = kWords; i-- > 0;) free_conditions_[device].push_back(words + i * kWordBytes);
+  }
+  *condition = {made.release(), [this](const GraphCondition* gone) {
+                  const std::unique_ptr<const GraphCondition> ended(gone);
+                  const MutexLock lock(memory_mu_);
+                  if (ended->life == lives_[ended->device]) free_conditions_[ended->device].push_back(ended->handle);
+                }};
   return 0;
 }
 

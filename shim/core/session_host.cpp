@@ -145,11 +145,12 @@ void ClientSession::AddHostRange(HostRange range) {
   any_host_.store(true, std::memory_order_release);
 }
 
-DeviceResult ClientSession::MallocPinned(std::size_t bytes, unsigned flags, void** address) {
+DeviceResult ClientSession::MallocPinned(std::size_t bytes, unsigned flags, void** address, std::uint32_t device) {
   if (bytes == 0 || bytes > limits::kAllocationBytesMax) return kInvalidValue;
   HostRange range;
   if (const DeviceResult made = MakeHostRange(bytes, HostKind::kPinned, &range); made != 0) return made;
   range.flags = flags;
+  range.device = device;
   *address = range.memory;
   // The very memory, where both sides have it: the device may reach it from the start, and that costs nothing.
   DeviceResult mapped = 0;
@@ -197,7 +198,7 @@ DeviceResult ClientSession::MallocManaged(std::uint32_t device, std::uint64_t by
   return result;
 }
 
-DeviceResult ClientSession::RegisterHost(void* memory, std::size_t bytes, unsigned flags) {
+DeviceResult ClientSession::RegisterHost(void* memory, std::size_t bytes, unsigned flags, std::uint32_t device) {
   const std::uint64_t address = Address(memory);
   if (memory == nullptr || bytes == 0 || address + bytes < address || IsDeviceAddress(memory)) return kInvalidValue;
   if (!IsMapped(static_cast<const std::uint8_t*>(memory), bytes)) return kInvalidValue;
@@ -209,6 +210,7 @@ DeviceResult ClientSession::RegisterHost(void* memory, std::size_t bytes, unsign
   range.kind = HostKind::kRegistered;
   range.memory = static_cast<std::uint8_t*>(memory);
   range.bytes = range.requested_bytes = bytes;
+  range.device = device;
   range.flags = flags;
   AddHostRange(std::move(range));
   return 0;
@@ -272,6 +274,19 @@ DeviceResult ClientSession::RemoveHostRange(std::uint64_t address) {
   }
   // The program's memory is its own again; an end that was lost is said by the next call.
   return range.kind == HostKind::kRegistered ? 0 : result;
+}
+
+void ClientSession::RemoveHostRangesOf(std::uint32_t device) {
+  std::vector<std::uint64_t> addresses;
+  {
+    const MutexLock lock(pinned_mu_);
+    for (const auto& [address, range] : host_) {
+      const bool is_variables = range.kind == HostKind::kManaged && range.flags == kVariables;
+      if (range.device == device && !is_variables) addresses.push_back(address);
+    }
+  }
+  // What another thread has ended meanwhile is none any more.
+  for (const std::uint64_t address : addresses) RemoveHostRange(address);
 }
 
 DeviceResult ClientSession::FreePinned(void* address) {

@@ -13,6 +13,8 @@ namespace accelmesh {
 inline constexpr DeviceResult kInvalidValue = 1;
 inline constexpr DeviceResult kOutOfMemory = 2;
 inline constexpr DeviceResult kInvalidHandle = 400;
+inline constexpr DeviceResult kContextGone = 709;
+inline constexpr DeviceResult kUnsupported = 801;
 inline constexpr DeviceResult kUnknown = 999;
 
 inline bool ClientSession::Diverts(const Stream& stream, DeviceResult* result) {

@@ -24,6 +24,7 @@ DeviceResult ClientSession::Malloc(std::uint32_t device, std::uint64_t bytes, st
       if (ReleaseIdle(device)) continue;
       next = NextToPass(device, bytes);
     }
+    if (next.sequence == 0 && ReapHeld()) continue;
     // When only what was freed could satisfy it, the allocation waits for the work that may still use that.
     if (next.sequence == 0) return kOutOfMemory;
     if (const DeviceResult waited = WaitFor(next); waited != 0) return waited;
@@ -33,6 +34,10 @@ DeviceResult ClientSession::Malloc(std::uint32_t device, std::uint64_t bytes, st
 DeviceResult ClientSession::Free(std::uint64_t address) {
   if (InHostWindow(address)) return FreeManaged(address);
   if (DeviceResult freed = 0; FreeGraphMemory(address, &freed)) return freed;
+  if (any_export_.load(std::memory_order_acquire)) [[unlikely]] {
+    bool is_held = false;
+    if (const DeviceResult ended = EndExport(address, &is_held); ended != 0 || is_held) return ended;
+  }
   const bool idle = !AnythingPending();
   const MutexLock lock(memory_mu_);
   for (std::uint32_t device = 0; device < memory_.size(); ++device) {
@@ -68,8 +73,17 @@ bool ClientSession::FindDeviceRange(std::uint64_t address, AddressSpace::Range* 
     *range = memory_[d].Find(address);
     *device = d;
     if (range->bytes == 0) continue;
+    if (IsHeld(range->address)) return false;
     if (const MemoryPool* pool = pools_.Find(address)) *range = pool->FindLive(address);
     return range->bytes != 0;
+  }
+  if (const auto next = imports_.upper_bound(address); next != imports_.begin()) {
+    const auto& [start, import] = *std::prev(next);
+    if (address - start < import.memory.bytes) {
+      *range = {start, import.memory.bytes};
+      *device = import.memory.device;
+      return true;
+    }
   }
   auto after = globals_.upper_bound(address);
   if (after == globals_.begin()) return false;

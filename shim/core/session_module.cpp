@@ -85,6 +85,8 @@ std::shared_ptr<const LoadedModule> ClientSession::LoadModule(std::uint32_t devi
   if (reply->device_status != 0 || reply->code != 0) {
     log::Error("module load", reply->text);
     module->error = reply->device_status != 0 ? reply->device_status : kUnknown;
+    const MutexLock lock(stream_mu_);
+    free_module_ids_.push_back(module->id);
     return module;
   }
   flatbuffers::Verifier verifier(reply->body.data(), reply->body.size());
@@ -93,11 +95,17 @@ std::shared_ptr<const LoadedModule> ClientSession::LoadModule(std::uint32_t devi
     return module;
   }
   const auto& info = *flatbuffers::GetRoot<wire::ModuleInfo>(reply->body.data());
+  std::uint64_t load = 0;
+  {
+    const MutexLock lock(stream_mu_);
+    loads_[module->id] = load = ++last_load_;
+  }
   if (info.kernels() != nullptr) {
     std::uint32_t index = 0;
     for (const wire::KernelInfo* from : *info.kernels()) {
       KernelLayout kernel;
       kernel.module = module->id;
+      kernel.load = load;
       kernel.index = index++;
       FillKernel(*from, &kernel);
       module->kernels.emplace(kernel.name, std::move(kernel));
@@ -126,6 +134,10 @@ void ClientSession::UnloadModule(const LoadedModule& module) {
     const MutexLock lock(memory_mu_);
     for (const auto& [name, global] : module.globals) globals_.erase(global.address);
   }
+  {
+    const MutexLock lock(occupancy_mu_);
+    std::erase_if(occupancy_, [&module](const auto& known) { return known.first[0] == module.id; });
+  }
   const auto posted = commands_->Post(wire::ModuleUnload(module.id, 0));
   if (!posted.ok()) {
     Lost(posted.status());
@@ -133,7 +145,32 @@ void ClientSession::UnloadModule(const LoadedModule& module) {
   }
   // The next load under this id is behind the unload in the command stream.
   const MutexLock lock(stream_mu_);
+  loads_.erase(module.id);
   free_module_ids_.push_back(module.id);
+}
+
+DeviceResult ClientSession::AskOccupancy(const KernelLayout& kernel, std::uint32_t threads, std::uint32_t shared_bytes,
+                                         std::uint64_t* blocks) {
+  const std::array<std::uint32_t, 4> key{kernel.module, kernel.index, threads, shared_bytes};
+  {
+    const MutexLock lock(occupancy_mu_);
+    if (const auto known = occupancy_.find(key); known != occupancy_.end()) {
+      *blocks = known->second;
+      return 0;
+    }
+  }
+  const auto reply = commands_->Call(wire::Occupancy(kernel.module, kernel.index, threads, shared_bytes),
+                                     Deadline::After(kLoadPatience));
+  if (!reply.ok()) return Lost(reply.status());
+  if (reply->device_status != 0) return reply->device_status;
+  flatbuffers::Verifier verifier(reply->body.data(), reply->body.size());
+  if (!verifier.VerifyBuffer<wire::OccupancyInfo>(nullptr))
+    return Lost(Status(Code::kBadFrame, "ClientSession::AskOccupancy", "the reply does not verify"));
+  const std::uint32_t answer = flatbuffers::GetRoot<wire::OccupancyInfo>(reply->body.data())->blocks();
+  const MutexLock lock(occupancy_mu_);
+  occupancy_.emplace(key, answer);
+  *blocks = answer;
+  return 0;
 }
 
 DeviceResult ClientSession::Launch(Stream* stream, const KernelLayout& kernel, const LaunchGeometry& geometry,
@@ -153,7 +190,8 @@ DeviceResult ClientSession::Launch(Stream* stream, const KernelLayout& kernel, c
   }
   if (DeviceResult captured = 0; Diverts(*stream, &captured)) [[unlikely]] {
     if (captured != 0) return captured;
-    GraphKernel node{stream->device, kernel.module, kernel.index, nullptr, geometry, {}, kernel.parameters};
+    GraphKernel node{stream->device,    kernel.module, kernel.index, nullptr, geometry, {},
+                     kernel.parameters, kernel.load};
     node.arguments.assign(block, block + kernel.argument_bytes);
     return captures_->Capture(*stream, std::move(node));
   }

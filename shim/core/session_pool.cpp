@@ -216,7 +216,7 @@ DeviceResult ClientSession::FreeInOrder(Stream* stream, std::uint64_t address) {
   // Not a pool's: as cudaFree has it.
   if (stream == nullptr) return Free(address);
   if (mark == nullptr) {
-    if (const DeviceResult made = CreateEvent(stream->device, false, &mark); made != 0) return made;
+    if (const DeviceResult made = CreateEvent(stream->device, false, &mark, true); made != 0) return made;
     const MutexLock lock(memory_mu_);
     free_marks_[stream->device] = mark;  // of two that come at once either will do
   }

@@ -22,8 +22,8 @@ DeviceResult ClientSession::AddReached(std::shared_ptr<ReachedTwin> twin) {
   if (twin == nullptr) return 0;
   const MutexLock lock(twin_mu_);
   if (twin_stream_ == nullptr) {
-    DeviceResult made = CreateStream(0, wire::StreamKind::NonBlocking, 0, 0, &twin_stream_);
-    if (made == 0) made = CreateEvent(0, false, &twin_event_);
+    DeviceResult made = CreateStream(0, wire::StreamKind::NonBlocking, 0, 0, &twin_stream_, true);
+    if (made == 0) made = CreateEvent(0, false, &twin_event_, true);
     if (made != 0) return made;
     log::Warning("accelmesh",
                  std::string("kernels reach host memory of this program over ") + commands_->channel().traits().name +

@@ -8,9 +8,7 @@
 #include "shim/runtime/runtime.h"
 
 namespace accelmesh {
-namespace {
 
-// A neutral format for a channel description. False: no array can have it.
 bool ReadFormat(const cudaChannelFormatDesc& desc, ArrayShape* shape) {
   // As many channels as have bits, all of as many: one, two or four.
   const int bits[] = {desc.x, desc.y, desc.z, desc.w};
@@ -47,6 +45,8 @@ bool ReadFormat(const cudaChannelFormatDesc& desc, ArrayShape* shape) {
   constexpr std::uint32_t kChannels[] = {1, 2, 4};
   return channels == kChannels[row % 3] && size == row / 3 % 2;
 }
+
+namespace {
 
 // Formats whose elements are no single texels, and memory that the program maps by itself.
 bool IsRefused(const cudaChannelFormatDesc& desc, unsigned flags, const char* name) {
@@ -97,12 +97,12 @@ cudaChannelFormatDesc DescriptionOf(const ArrayShape& shape) {
   return {bits, shape.channels > 1 ? bits : 0, shape.channels > 2 ? bits : 0, shape.channels > 2 ? bits : 0, kind};
 }
 
+}  // namespace
+
 const MipmappedArray* ResolveMipmappedArray(ClientSession& session, cudaMipmappedArray_const_t array) {
   const auto* ours = reinterpret_cast<const MipmappedArray*>(array);
   return session.IsMipmappedArray(ours) ? ours : nullptr;
 }
-
-}  // namespace
 
 const Array* ResolveArray(ClientSession& session, cudaArray_const_t array) {
   const auto* ours = reinterpret_cast<const Array*>(array);

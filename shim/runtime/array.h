@@ -13,6 +13,10 @@ namespace accelmesh {
 // The array a handle means; null if it is none.
 const Array* ResolveArray(ClientSession& session, cudaArray_const_t array);
 
+const MipmappedArray* ResolveMipmappedArray(ClientSession& session, cudaMipmappedArray_const_t array);
+// A neutral format for a channel description. False: no array can have it.
+bool ReadFormat(const cudaChannelFormatDesc& desc, ArrayShape* shape);
+
 // The box of `extent` elements at `position`, in elements; cudaErrorInvalidValue if it leaves the array.
 cudaError_t ArraySide(const Array& array, const cudaPos& position, const cudaExtent& extent, BoxSide* side);
 

@@ -5,8 +5,10 @@
 
 #include "protocol/base/log.h"
 #include "shim/gen_face.h"
+#include "shim/runtime/graph.h"
 #include "shim/runtime/runtime.h"
 #include "shim/runtime/settings.h"
+#include "shim/runtime/stream_attribute.h"
 
 namespace accelmesh::face {
 namespace {
@@ -80,7 +82,45 @@ cudaError_t cudaDeviceSynchronize() {
   if (const DeviceResult waited = session.SynchronizeDevice(CurrentDevice()); waited != 0) return Done(session, waited);
   return Done(session, session.TakeAsyncError());
 }
+
+namespace {
+
+// What may be set at any time is told to the server's device as well; its heap and what printf writes to are as the
+// first kernel that used them found them.
+constexpr cudaLimit kAnyTime[] = {cudaLimitStackSize, cudaLimitDevRuntimePendingLaunchCount,
+                                  cudaLimitMaxL2FetchGranularity};
+
+DeviceResult ResetSettings(ClientSession& session, std::uint32_t device) {
+  const DeviceSettings fresh;
+  DeviceSettings& settings = g_device_settings[device];
+  DeviceResult result = 0;
+  for (const cudaLimit limit : kAnyTime) {
+    const std::uint64_t first = fresh.limits[limit].load(std::memory_order_relaxed);
+    if (result == 0 && settings.limits[limit].load(std::memory_order_relaxed) != first)
+      result = session.SetLimit(device, static_cast<std::uint32_t>(limit), first);
+  }
+  settings.Reset();
+  for (DeviceSettings& other : g_device_settings)
+    other.peers.fetch_and(~(std::uint64_t{1} << device), std::memory_order_relaxed);
+  return result;
+}
+
+DeviceResult Reset(ClientSession& session, std::uint32_t device) {
+  std::vector<std::unique_ptr<GraphExec>> execs = TakeExecsOf(session, device);
+  const std::shared_ptr<const Registry::Taken> modules = Registry::Get().TakeModules(device);
+  const DeviceResult reset = session.ResetDevice(device, [&] {
+    for (std::unique_ptr<GraphExec>& exec : execs) session.EndGraph(std::move(exec));
+    for (const auto& module : modules->modules) session.UnloadModule(*module);
+    for (const std::uint64_t address : modules->variables) session.FreeVariables(address);
+  });
+  ForgetStreamAttributesOf(device);
+  return reset != 0 ? reset : ResetSettings(session, device);
+}
+
+}  // namespace
+
 cudaError_t cudaDeviceReset() {
+  if (CurrentThread().in_host_function) return Fail(cudaErrorNotPermitted);
   ACCELMESH_BEGIN_QUERY();
   const DeviceResult waited = session.SynchronizeDevice(CurrentDevice());
   if (session.StickyError() != 0) {
@@ -89,8 +129,8 @@ cudaError_t cudaDeviceReset() {
     return cudaSuccess;
   }
   if (waited != 0) return Done(session, waited);
-  // Everything the program made stays valid until it frees it; the device is idle when this returns.
-  g_device_settings[CurrentDevice()].Reset();
+  if (const DeviceResult reset = Reset(session, CurrentDevice()); reset != 0) return Done(session, reset);
+  // What failed before is said here for the last time.
   return Done(session, session.TakeAsyncError());
 }
 

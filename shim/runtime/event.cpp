@@ -22,14 +22,16 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int flags) {
   const bool is_interprocess = (flags & cudaEventInterprocess) != 0;
   if (event == nullptr || (flags & ~kKnownFlags) != 0 || (is_interprocess && !is_untimed))
     return Fail(cudaErrorInvalidValue);
-  if (is_interprocess) {
+  if (is_interprocess && !session.shares_memory()) {
     log::Warning("cudaEventCreateWithFlags",
-                 "cudaEventInterprocess is not supported by this release; the call returns cudaErrorNotSupported");
+                 "cudaEventInterprocess needs a lease (mesh-run makes one) and a backend that shares; the call returns "
+                 "cudaErrorNotSupported");
     return Fail(cudaErrorNotSupported);
   }
   Event* made = nullptr;
-  if (const DeviceResult result = session.CreateEvent(CurrentDevice(), !is_untimed, &made); result != 0)
-    return Done(session, result);
+  const DeviceResult result = is_interprocess ? session.CreateLeasedEvent(CurrentDevice(), &made)
+                                              : session.CreateEvent(CurrentDevice(), !is_untimed, &made);
+  if (result != 0) return Done(session, result);
   *event = reinterpret_cast<cudaEvent_t>(made);
   return cudaSuccess;
 }

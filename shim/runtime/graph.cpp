@@ -109,7 +109,7 @@ cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned int flags) {
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   Graph* ours = ToGraph(graph);
-  // A child graph is its node's.
+  // A child graph is its node's, and so is a body.
   if (ours == nullptr || ours->parent() != nullptr) return Fail(cudaErrorInvalidValue);
   ClientSession* session = Runtime::Get().SessionIfOpen();
   if (session != nullptr && session->captures().Uses(*ours)) return Fail(cudaErrorIllegalState);
@@ -118,7 +118,8 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 cudaError_t cudaGraphClone(cudaGraph_t* clone, cudaGraph_t original) {
   if (clone == nullptr || original == nullptr) return Fail(cudaErrorInvalidValue);
-  if (ToGraph(original)->HasMemoryNodes()) return Fail(cudaErrorNotSupported);
+  if (ToGraph(original)->HasMemoryNodes() || ToGraph(original)->HasConditionalNodes())
+    return Fail(cudaErrorNotSupported);
   *clone = ToHandle(ToGraph(original)->Clone().release());
   return cudaSuccess;
 }

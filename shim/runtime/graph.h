@@ -20,6 +20,8 @@ inline GraphNode* ToNode(cudaGraphNode_t node) { return reinterpret_cast<GraphNo
 inline cudaGraphNode_t ToHandle(GraphNode* node) { return reinterpret_cast<cudaGraphNode_t>(node); }
 // Null if it is none, or was destroyed.
 GraphExec* ToExec(cudaGraphExec_t exec);
+// Takes those that work on the device from the program.
+std::vector<std::unique_ptr<GraphExec>> TakeExecsOf(ClientSession& session, std::uint32_t device);
 
 // What a node was given beyond what the core keeps.
 class KernelFace final : public GraphFaceData {
@@ -49,6 +51,9 @@ cudaError_t MakeHost(const cudaHostNodeParams& params, NodeWork* work);
 cudaError_t MakeEvent(ClientSession& session, cudaEvent_t event, bool is_record, NodeWork* work);
 // One of the kinds that cudaGraphNodeSetParams() can set anew. `now` is what it is set for, null for a new node.
 cudaError_t MakeWork(ClientSession& session, const cudaGraphNodeParams& params, const GraphNode* now, NodeWork* work);
+// A node that decides at each launch what runs; sets `params->phGraph_out`. Sets the thread's last error.
+cudaError_t AddConditional(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
+                           const cudaGraphEdgeData* data, std::size_t count, cudaConditionalNodeParams* params);
 // A linear copy in the words of a box copy.
 cudaMemcpy3DParms LinearCopy(void* dst, const void* src, std::size_t count, cudaMemcpyKind kind);
 // A copy to or from a module's variable.

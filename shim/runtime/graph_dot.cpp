@@ -23,6 +23,7 @@ const char* NameOf(GraphNodeKind kind) {
     case GraphNodeKind::kEventRecord: return "EVENT_RECORD";
     case GraphNodeKind::kAlloc: return "MEM_ALLOC";
     case GraphNodeKind::kFree: return "MEM_FREE";
+    case GraphNodeKind::kConditional: return "CONDITIONAL";
   }
   return "";
 }
@@ -57,6 +58,11 @@ std::string Details(const GraphNode& node, unsigned flags) {
              host != nullptr && wants(cudaGraphDebugDotFlagsHostNodeParams)) {
     text += "\\nfn " + Hex(reinterpret_cast<std::uint64_t>(host->function)) + " data " +
             Hex(reinterpret_cast<std::uint64_t>(host->data));
+  } else if (const auto* conditional = std::get_if<GraphConditional>(&node.payload);
+             conditional != nullptr && wants(cudaGraphDebugDotFlagsConditionalNodeParams)) {
+    constexpr const char* kKinds[] = {"IF", "WHILE", "SWITCH"};
+    text += std::string("\\n") + kKinds[static_cast<std::size_t>(conditional->kind)] + " handle " +
+            Hex(conditional->condition->handle) + " bodies " + std::to_string(conditional->bodies.size());
   }
   return text;
 }
@@ -75,7 +81,7 @@ void Print(const Graph& graph, unsigned flags, std::string* text) {
   }
   *text += "}\n";
   for (const auto& node : graph.nodes()) {
-    if (const auto* child = std::get_if<GraphChild>(&node->payload)) Print(*child->graph, flags, text);
+    for (const Graph* inner : GraphsOf(node->payload)) Print(*inner, flags, text);
   }
 }
 

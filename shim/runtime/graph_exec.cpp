@@ -26,6 +26,21 @@ GraphExec* ToExec(cudaGraphExec_t exec) {
   return all.live.contains(ours) ? ours : nullptr;
 }
 
+std::vector<std::unique_ptr<GraphExec>> TakeExecsOf(ClientSession& session, std::uint32_t device) {
+  std::vector<std::unique_ptr<GraphExec>> taken;
+  Execs& all = AllExecs();
+  const MutexLock lock(all.mu);
+  for (auto exec = all.live.begin(); exec != all.live.end();) {
+    if (!session.UsesDevice((*exec)->image(), device)) {
+      ++exec;
+      continue;
+    }
+    taken.emplace_back(*exec);
+    exec = all.live.erase(exec);
+  }
+  return taken;
+}
+
 namespace face {
 namespace {
 
@@ -47,13 +62,19 @@ cudaError_t Instantiate(ClientSession& session, cudaGraphExec_t* handle, cudaGra
   }
   Graph& source = *ToGraph(graph);
   if (source.parent() != nullptr && source.HasMemoryNodes()) return Fail(cudaErrorInvalidValue);
-  if (source.HasMemoryNodes() && source.executables()->load() != 0) return Fail(cudaErrorInvalidValue);
+  const bool is_single = source.HasMemoryNodes() || source.HasConditionalNodes();
+  if (source.IsInBody() || (is_single && source.executables()->load() != 0)) return Fail(cudaErrorInvalidValue);
+  if (!source.AllConditionsUsed()) {
+    *result = cudaGraphInstantiateConditionalHandleUnused;
+    return Fail(cudaErrorInvalidValue);
+  }
   std::unique_ptr<GraphExec> made;
   GraphNode* node = nullptr;
   if (const DeviceResult failed = session.InstantiateGraph(source, flags, &made, &node); failed != 0) {
     if (node != nullptr) {
       *offending = ToHandle(node);
-      *result = cudaGraphInstantiateInvalidStructure;
+      *result = failed == cudaErrorNotSupported ? cudaGraphInstantiateNodeOperationNotSupported
+                                                : cudaGraphInstantiateInvalidStructure;
     }
     return Done(session, failed);
   }
@@ -103,14 +124,6 @@ cudaError_t UpdateEvent(cudaGraphExec_t exec, cudaGraphNode_t node, cudaEvent_t 
   if (found == nullptr) return Fail(cudaErrorInvalidValue);
   if (const cudaError_t error = MakeEvent(session, event, is_record, &work); error != cudaSuccess) return Fail(error);
   return Update(session, ours, found, std::move(work));
-}
-
-cudaError_t UpdatePairs(ClientSession& session, GraphExec* exec, const GraphUpdateCheck& check) {
-  for (const auto& [now, next] : check.pairs) {
-    if (const DeviceResult result = session.UpdateGraphNode(exec, now, *next); result != 0)
-      return Done(session, result);
-  }
-  return cudaSuccess;
 }
 
 }  // namespace
@@ -179,7 +192,7 @@ cudaError_t cudaGraphExecUpdate(cudaGraphExec_t exec, cudaGraph_t graph, cudaGra
   told = {static_cast<cudaGraphExecUpdateResult>(check.result), ToHandle(check.node), ToHandle(check.from)};
   if (info != nullptr) *info = told;
   if (check.result != GraphUpdateResult::kSuccess) return Fail(cudaErrorGraphExecUpdateFailure);
-  return UpdatePairs(session, ours, check);
+  return Done(session, session.UpdateGraph(ours, *ToGraph(graph), check.pairs));
 }
 cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node,
                                              const cudaKernelNodeParams* params) {
@@ -252,7 +265,7 @@ cudaError_t cudaGraphExecChildGraphNodeSetParams(cudaGraphExec_t exec, cudaGraph
   if (found == nullptr || child == nullptr) return Fail(cudaErrorInvalidValue);
   const GraphUpdateCheck check = CheckGraphUpdate(*std::get<GraphChild>(found->payload).graph, *ToGraph(child));
   if (check.result != GraphUpdateResult::kSuccess) return Fail(cudaErrorInvalidValue);
-  return UpdatePairs(session, ours, check);
+  return Done(session, session.UpdateChild(ours, check.pairs));
 }
 cudaError_t cudaGraphExecNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, cudaGraphNodeParams* params) {
   if (params == nullptr) return Fail(cudaErrorInvalidValue);

@@ -50,6 +50,7 @@ cudaError_t AddChild(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNo
                      const cudaGraphEdgeData* data, std::size_t count, cudaGraph_t child, bool move) {
   if (graph == nullptr || child == nullptr || graph == child) return Fail(cudaErrorInvalidValue);
   Graph* given = ToGraph(child);
+  if (given->HasConditionalNodes()) return Fail(cudaErrorNotSupported);
   NodeWork work;
   if (!move) {
     if (given->HasMemoryNodes()) return Fail(cudaErrorNotSupported);
@@ -57,6 +58,7 @@ cudaError_t AddChild(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNo
     return AddNode(node, graph, dependencies, data, count, std::move(work));
   }
   if (given->parent() != nullptr) return Fail(cudaErrorInvalidValue);
+  if (given->HasMemoryNodes() && ToGraph(graph)->IsInBody()) return Fail(cudaErrorNotSupported);
   // Given only once nothing can go wrong any more.
   std::vector<GraphLink> links;
   if (node == nullptr || ReadLinks(dependencies, data, count, &links) != cudaSuccess)
@@ -438,14 +440,15 @@ cudaError_t cudaGraphAddNode(cudaGraphNode_t* node, cudaGraph_t graph, const cud
       return error;
     }
     case cudaGraphNodeTypeMemFree: return AddFree(session, node, graph, dependencies, data, count, params->free.dptr);
+    case cudaGraphNodeTypeConditional:
+      return AddConditional(node, graph, dependencies, data, count, &params->conditional);
     default: break;
   }
   NodeWork work;
   if (const cudaError_t error = MakeWork(session, *params, nullptr, &work); error != cudaSuccess) {
     if (error == cudaErrorNotSupported) {
       log::Warning("cudaGraphAddNode",
-                   "conditional nodes and external semaphores are not supported by this release; the call returns "
-                   "cudaErrorNotSupported");
+                   "external semaphores are not supported by this release; the call returns cudaErrorNotSupported");
     }
     return Fail(error);
   }

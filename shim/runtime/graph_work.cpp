@@ -54,13 +54,14 @@ cudaError_t MakeKernel(ClientSession& session, const cudaKernelNodeParams& param
   const DeviceKernel* kernel = registered->On(device);
   if (kernel == nullptr) kernel = Registry::Get().Prepare(session, *registered, device, &error);
   if (kernel == nullptr) return error;
-  error = CheckLaunch(*kernel, params.gridDim, params.blockDim, params.sharedMemBytes, is_cooperative);
+  error = CheckLaunch(session, *kernel, params.gridDim, params.blockDim, params.sharedMemBytes, is_cooperative);
   if (error != cudaSuccess) return error;
   const KernelLayout& layout = *kernel->layout;
   GraphKernel made;
   made.device = device;
   made.module = layout.module;
   made.index = layout.index;
+  made.load = layout.load;
   made.function = params.func;
   made.parameters = layout.parameters;
   made.geometry = {{params.gridDim.x, params.gridDim.y, params.gridDim.z},
@@ -179,7 +180,8 @@ cudaError_t MakeWork(ClientSession& session, const cudaGraphNodeParams& params, 
     case cudaGraphNodeTypeEmpty: work->payload = GraphEmpty{}; return cudaSuccess;
     case cudaGraphNodeTypeExtSemaphoreSignal:
     case cudaGraphNodeTypeExtSemaphoreWait:
-    case cudaGraphNodeTypeConditional: return cudaErrorNotSupported;
+    case cudaGraphNodeTypeConditional:  // what it is given once stays
+      return cudaErrorNotSupported;
     default: return cudaErrorInvalidValue;
   }
 }

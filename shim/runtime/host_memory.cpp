@@ -16,7 +16,7 @@ cudaError_t cudaHostAlloc(void** pointer, size_t size, unsigned int flags) {
     return cudaSuccess;
   }
   void* made = nullptr;
-  DeviceResult result = session.MallocPinned(size, flags, &made);
+  DeviceResult result = session.MallocPinned(size, flags, &made, CurrentDevice());
   if (result != 0) return Done(session, result);
   if ((flags & cudaHostAllocMapped) != 0) {
     std::uint64_t address = 0;
@@ -67,7 +67,7 @@ cudaError_t cudaHostRegister(void* pointer, size_t size, unsigned int flags) {
   const LeasedDevice& lease = *Runtime::Get().device(CurrentDevice()).lease;
   if ((flags & cudaHostRegisterReadOnly) != 0 && lease.Attribute(cudaDevAttrHostRegisterReadOnlySupported) == 0)
     return Fail(cudaErrorNotSupported);
-  return Done(session, session.RegisterHost(pointer, size, flags));
+  return Done(session, session.RegisterHost(pointer, size, flags, CurrentDevice()));
 }
 cudaError_t cudaHostUnregister(void* pointer) {
   ACCELMESH_BEGIN_CALL();

@@ -17,10 +17,11 @@ DeviceKernel* FindOnDevice(ClientSession& session, RegisteredKernel& kernel, std
 DeviceKernel* FindOnDevice(ClientSession& session, const void* function, cudaError_t* error);
 
 // What CUDA finds wrong with a launch when it is made.
-cudaError_t CheckLaunch(const DeviceKernel& kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
-                        bool is_cooperative);
+cudaError_t CheckLaunch(ClientSession& session, const DeviceKernel& kernel, dim3 grid, dim3 block,
+                        std::size_t shared_bytes, bool is_cooperative);
 
 // How many blocks of `threads` threads one multiprocessor of the thread's device holds at a time.
-std::uint64_t MaxActiveBlocks(const DeviceKernel& kernel, std::uint64_t threads, std::uint64_t dynamic_shared_bytes);
+DeviceResult MaxActiveBlocks(ClientSession& session, const DeviceKernel& kernel, std::uint64_t threads,
+                             std::uint64_t dynamic_shared_bytes, std::uint64_t* blocks);
 
 }  // namespace accelmesh

@@ -26,10 +26,15 @@ cudaError_t CheckGeometry(const DeviceKernel& kernel, dim3 grid, dim3 block, std
 }
 
 // A launch with these numbers fills the device at most once: its blocks wait for one another.
-cudaError_t CheckCooperative(const DeviceKernel& kernel, dim3 grid, dim3 block, std::size_t shared_bytes) {
+cudaError_t CheckCooperative(ClientSession& session, const DeviceKernel& kernel, dim3 grid, dim3 block,
+                             std::size_t shared_bytes) {
   const LeasedDevice& device = *Runtime::Get().device(CurrentDevice()).lease;
   if (device.Attribute(cudaDevAttrCooperativeLaunch) == 0) return cudaErrorNotSupported;
-  const std::uint64_t per_processor = MaxActiveBlocks(kernel, std::uint64_t{block.x} * block.y * block.z, shared_bytes);
+  std::uint64_t per_processor = 0;
+  if (const DeviceResult asked =
+          MaxActiveBlocks(session, kernel, std::uint64_t{block.x} * block.y * block.z, shared_bytes, &per_processor);
+      asked != 0)
+    return static_cast<cudaError_t>(asked);
   const auto processors = static_cast<std::uint64_t>(device.Attribute(cudaDevAttrMultiProcessorCount));
   return std::uint64_t{grid.x} * grid.y * grid.z > per_processor * processors ? cudaErrorCooperativeLaunchTooLarge
                                                                               : cudaSuccess;
@@ -37,10 +42,10 @@ cudaError_t CheckCooperative(const DeviceKernel& kernel, dim3 grid, dim3 block, 
 
 }  // namespace
 
-cudaError_t CheckLaunch(const DeviceKernel& kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
-                        bool is_cooperative) {
+cudaError_t CheckLaunch(ClientSession& session, const DeviceKernel& kernel, dim3 grid, dim3 block,
+                        std::size_t shared_bytes, bool is_cooperative) {
   const cudaError_t error = CheckGeometry(kernel, grid, block, shared_bytes);
-  return error == cudaSuccess && is_cooperative ? CheckCooperative(kernel, grid, block, shared_bytes) : error;
+  return error == cudaSuccess && is_cooperative ? CheckCooperative(session, kernel, grid, block, shared_bytes) : error;
 }
 
 namespace face {
@@ -57,7 +62,7 @@ cudaError_t LaunchOn(ClientSession& session, Stream* stream, const void* functio
   if (stream->device != CurrentDevice()) return Fail(cudaErrorInvalidResourceHandle);
   const DeviceKernel* kernel = FindOnDevice(session, *registered, stream->device, &error);
   if (kernel == nullptr) return error;
-  error = CheckLaunch(*kernel, grid, block, shared_bytes, is_cooperative);
+  error = CheckLaunch(session, *kernel, grid, block, shared_bytes, is_cooperative);
   if (error != cudaSuccess) return Fail(error);
   if (arguments == nullptr && !kernel->layout->parameters.empty()) return Fail(cudaErrorInvalidValue);
   const LaunchGeometry geometry{{grid.x, grid.y, grid.z},

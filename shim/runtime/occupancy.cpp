@@ -36,16 +36,23 @@ cudaError_t RefuseClusters(const char* name) {
 
 }  // namespace
 
-std::uint64_t MaxActiveBlocks(const DeviceKernel& kernel, std::uint64_t threads, std::uint64_t dynamic_shared_bytes) {
+DeviceResult MaxActiveBlocks(ClientSession& session, const DeviceKernel& kernel, std::uint64_t threads,
+                             std::uint64_t dynamic_shared_bytes, std::uint64_t* blocks) {
+  *blocks = 0;
   const std::uint64_t shared_max = kernel.limits->shared_bytes_optin;
   if (threads == 0 || threads > kernel.layout->max_threads_per_block || dynamic_shared_bytes > shared_max ||
       dynamic_shared_bytes + kernel.layout->static_shared_bytes > shared_max)
     return 0;  // No block of this kind fits.
+  if (session.occupancy_is_asked()) {
+    return session.AskOccupancy(*kernel.layout, static_cast<std::uint32_t>(threads),
+                                static_cast<std::uint32_t>(dynamic_shared_bytes), blocks);
+  }
   const std::uint64_t shared = dynamic_shared_bytes + kernel.layout->static_shared_bytes;
   std::uint64_t limit = std::min(DeviceAttribute(cudaDevAttrMaxThreadsPerMultiProcessor) / ((threads + 31) / 32 * 32),
                                  DeviceAttribute(cudaDevAttrMaxBlocksPerMultiprocessor));
   if (shared > 0) limit = std::min(limit, DeviceAttribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor) / shared);
-  return limit;
+  *blocks = limit;
+  return 0;
 }
 
 namespace face {
@@ -58,8 +65,11 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, 
   cudaError_t error = cudaSuccess;
   const DeviceKernel* kernel = FindOnDevice(session, func, &error);
   if (kernel == nullptr) return error;
-  *blocks = static_cast<int>(MaxActiveBlocks(*kernel, static_cast<std::uint64_t>(block_size), dynamic_shared_bytes));
-  return cudaSuccess;
+  std::uint64_t fitting = 0;
+  const DeviceResult asked =
+      MaxActiveBlocks(session, *kernel, static_cast<std::uint64_t>(block_size), dynamic_shared_bytes, &fitting);
+  *blocks = static_cast<int>(fitting);
+  return Done(session, asked);
 }
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* func, int block_size,
                                                           size_t dynamic_shared_bytes) {
@@ -74,9 +84,12 @@ cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(size_t* bytes, const void*
   const DeviceKernel* kernel = FindOnDevice(session, func, &error);
   if (kernel == nullptr) return error;
   const std::uint64_t static_bytes = kernel->layout->static_shared_bytes;
-  if (blocks <= 0 || block_size <= 0 ||
-      static_cast<std::uint64_t>(blocks) > MaxActiveBlocks(*kernel, static_cast<std::uint64_t>(block_size), 0))
-    return Fail(cudaErrorInvalidValue);
+  if (blocks <= 0 || block_size <= 0) return Fail(cudaErrorInvalidValue);
+  std::uint64_t fitting = 0;
+  if (const DeviceResult asked = MaxActiveBlocks(session, *kernel, static_cast<std::uint64_t>(block_size), 0, &fitting);
+      asked != 0)
+    return Done(session, asked);
+  if (static_cast<std::uint64_t>(blocks) > fitting) return Fail(cudaErrorInvalidValue);
   const std::uint64_t share = DeviceAttribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor) /
                               static_cast<std::uint64_t>(blocks) / kSharedGranularity * kSharedGranularity;
   const std::uint64_t of_block = std::min<std::uint64_t>(share, kernel->limits->shared_bytes_optin);
@@ -114,9 +127,11 @@ cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void* func, cons
     return Fail(cudaErrorInvalidClusterSize);
   if (DeviceAttribute(cudaDevAttrClusterLaunch) != 0) return RefuseClusters("cudaOccupancyMaxActiveClusters");
   if (size.x != 1 || size.y != 1 || size.z != 1) return Fail(cudaErrorInvalidClusterSize);
-  *clusters = static_cast<int>(MaxActiveBlocks(*kernel, Threads(config->blockDim), config->dynamicSmemBytes) *
-                               DeviceAttribute(cudaDevAttrMultiProcessorCount));
-  return cudaSuccess;
+  std::uint64_t blocks = 0;
+  const DeviceResult asked =
+      MaxActiveBlocks(session, *kernel, Threads(config->blockDim), config->dynamicSmemBytes, &blocks);
+  *clusters = static_cast<int>(blocks * DeviceAttribute(cudaDevAttrMultiProcessorCount));
+  return Done(session, asked);
 }
 
 }  // namespace face

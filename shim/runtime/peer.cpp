@@ -14,8 +14,8 @@ constexpr unsigned kOperations = cudaAtomicOperationFloatMax + 1;
 constexpr unsigned kOneWord = cudaAtomicCapabilityReduction | cudaAtomicCapabilityScalar32;
 constexpr unsigned kWords = kOneWord | cudaAtomicCapabilityScalar64;
 constexpr unsigned kAnySign = cudaAtomicCapabilitySigned | cudaAtomicCapabilityUnsigned;
-// What a kernel of the software GPU can do to memory of another one: what it can do to its own.
-constexpr unsigned kSoftwareAtomics[kOperations] = {
+// What a kernel can do to memory of another device over a link with atomics: what it can do to its own.
+constexpr unsigned kDeviceAtomics[kOperations] = {
     kAnySign | kWords,                                                       // add
     kAnySign | kWords,                                                       // min
     kAnySign | kWords,                                                       // max
@@ -35,8 +35,12 @@ bool ValidDevice(ClientSession& session, int device) {
   return device >= 0 && static_cast<std::size_t>(device) < session.devices().size();
 }
 
-// Software GPUs are one process. Of any other backend nothing is known until it says so.
-bool PeersReachOneAnother(ClientSession& session) { return session.backend() == "cpu"; }
+// What kernels of `device` can do with the memory of `peer`; null: nothing.
+const wire::PeerInfo* FindPeer(ClientSession& session, int device, int peer) {
+  const auto& peers = session.devices()[static_cast<std::size_t>(device)].peers;
+  const auto found = peers.find(static_cast<std::uint32_t>(peer));
+  return found == peers.end() ? nullptr : &found->second;
+}
 
 // What describes a link needs two devices that are two.
 cudaError_t CheckPair(ClientSession& session, int from, int to) {
@@ -92,7 +96,7 @@ cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
   ACCELMESH_BEGIN_QUERY();
   if (can == nullptr) return Fail(cudaErrorInvalidValue);
   if (!ValidDevice(session, device) || !ValidDevice(session, peer)) return Fail(cudaErrorInvalidDevice);
-  *can = device != peer && PeersReachOneAnother(session) ? 1 : 0;
+  *can = FindPeer(session, device, peer) != nullptr ? 1 : 0;
   return cudaSuccess;
 }
 
@@ -100,7 +104,7 @@ cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned int flags) {
   ACCELMESH_BEGIN_CALL();
   if (flags != 0) return Fail(cudaErrorInvalidValue);
   if (!ValidDevice(session, peer)) return Fail(cudaErrorInvalidDevice);
-  if (static_cast<std::uint32_t>(peer) == CurrentDevice() || !PeersReachOneAnother(session))
+  if (FindPeer(session, static_cast<int>(CurrentDevice()), peer) == nullptr)
     return Fail(cudaErrorPeerAccessUnsupported);
   const std::uint64_t bit = std::uint64_t{1} << peer;
   const std::uint64_t before = g_device_settings[CurrentDevice()].peers.fetch_or(bit, std::memory_order_relaxed);
@@ -118,13 +122,14 @@ cudaError_t cudaDeviceGetP2PAttribute(int* value, cudaDeviceP2PAttr attribute, i
   ACCELMESH_BEGIN_QUERY();
   if (value == nullptr) return Fail(cudaErrorInvalidValue);
   if (const cudaError_t error = CheckPair(session, from, to); error != cudaSuccess) return Fail(error);
-  const int reach = PeersReachOneAnother(session) ? 1 : 0;
+  const wire::PeerInfo* const known = FindPeer(session, from, to);
+  const wire::PeerInfo peer = known != nullptr ? *known : wire::PeerInfo();
   switch (attribute) {
-    case cudaDevP2PAttrAccessSupported:
-    case cudaDevP2PAttrNativeAtomicSupported: *value = reach; return cudaSuccess;
-    case cudaDevP2PAttrPerformanceRank:  // 0 is the best: there is one kind of link
-    case cudaDevP2PAttrCudaArrayAccessSupported:
-    case cudaDevP2PAttrOnlyPartialNativeAtomicSupported: *value = 0; return cudaSuccess;
+    case cudaDevP2PAttrAccessSupported: *value = known != nullptr ? 1 : 0; return cudaSuccess;
+    case cudaDevP2PAttrNativeAtomicSupported: *value = peer.native_atomics(); return cudaSuccess;
+    case cudaDevP2PAttrPerformanceRank: *value = static_cast<int>(peer.performance_rank()); return cudaSuccess;
+    case cudaDevP2PAttrCudaArrayAccessSupported: *value = peer.array_access(); return cudaSuccess;
+    case cudaDevP2PAttrOnlyPartialNativeAtomicSupported: *value = peer.partial_atomics(); return cudaSuccess;
   }
   return Fail(cudaErrorInvalidValue);
 }
@@ -135,8 +140,10 @@ cudaError_t cudaDeviceGetP2PAtomicCapabilities(unsigned int* capabilities, const
   cudaError_t error = CheckOperations(capabilities, operations, count);
   if (error == cudaSuccess) error = CheckPair(session, from, to);
   if (error != cudaSuccess) return Fail(error);
-  for (unsigned i = 0; i < count; ++i)
-    capabilities[i] = PeersReachOneAnother(session) ? kSoftwareAtomics[operations[i]] : 0;
+  // Over a link that has atomics at all, they are the device's own; which of them a link lacks is not asked.
+  const wire::PeerInfo* const peer = FindPeer(session, from, to);
+  const bool has_atomics = peer != nullptr && peer->native_atomics() != 0 && peer->partial_atomics() == 0;
+  for (unsigned i = 0; i < count; ++i) capabilities[i] = has_atomics ? kDeviceAtomics[operations[i]] : 0;
   return cudaSuccess;
 }
 

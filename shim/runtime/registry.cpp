@@ -18,39 +18,67 @@ struct FatbinWrapper {
 };
 constexpr std::uint32_t kWrapperMagic = 0x466243b1;
 constexpr std::uint32_t kContainerMagic = 0xba55ed50;
-// 1: a fatbin. 2: device code that nvcc -rdc=true linked; it holds SASS only, and its PTX lies in relocatable pieces.
+constexpr std::size_t kContainerAlignment = 8;
+// 1: a fatbin. 2: device code that nvcc -rdc=true linked: `data` holds SASS only, and `prelinked` points to the
+// containers that it was linked from, which hold the PTX.
 constexpr std::uint32_t kWrapperPlain = 1;
 constexpr std::uint32_t kWrapperLinked = 2;
+
+constexpr std::size_t kTakenKept = 32;
 
 // Of each managed variable in their memory: what module globals have.
 constexpr std::uint64_t kManagedAlignment = 256;
 
+// Empty if it is no container.
+ByteView ContainerAt(const void* pointer) {
+  std::uint32_t magic = 0;
+  if (pointer != nullptr) std::memcpy(&magic, pointer, sizeof(magic));
+  if (magic != kContainerMagic) return {};
+  std::uint16_t header_bytes = 0;
+  std::uint64_t bytes = 0;
+  std::memcpy(&header_bytes, static_cast<const char*>(pointer) + 6, sizeof(header_bytes));
+  std::memcpy(&bytes, static_cast<const char*>(pointer) + 8, sizeof(bytes));
+  return {static_cast<const std::uint8_t*>(pointer), header_bytes + bytes};
+}
+
 void ReadWrapper(const void* pointer, Fatbin* fatbin) {
   FatbinWrapper wrapper;
   std::memcpy(&wrapper, pointer, sizeof(wrapper));
-  if (wrapper.magic == kWrapperMagic && wrapper.version == kWrapperLinked) {
-    log::Error("accelmesh",
-               "a module of this program is relocatable device code (nvcc -rdc=true or -dlto), which this release "
-               "cannot run; build it without -rdc. Its kernels fail with error 209");
-    fatbin->refused = cudaErrorNoKernelImageForDevice;
-    return;
+  const bool is_linked = wrapper.version == kWrapperLinked && wrapper.prelinked != nullptr;
+  ByteView image;
+  if (wrapper.magic == kWrapperMagic && (wrapper.version == kWrapperPlain || is_linked))
+    image = ContainerAt(wrapper.data);
+  bool is_known = !image.empty();
+  if (is_known && is_linked) {
+    // A list of pointers that ends with null.
+    for (const char* at = static_cast<const char*>(wrapper.prelinked);; at += sizeof(void*)) {
+      const void* member = nullptr;
+      std::memcpy(&member, at, sizeof(member));
+      if (member == nullptr) break;
+      fatbin->linked_from.push_back(ContainerAt(member));
+      is_known = is_known && !fatbin->linked_from.back().empty();
+    }
   }
-  std::uint32_t magic = 0;
-  if (wrapper.magic == kWrapperMagic && wrapper.version == kWrapperPlain && wrapper.data != nullptr)
-    std::memcpy(&magic, wrapper.data, sizeof(magic));
-  if (magic != kContainerMagic) {
+  if (!is_known) {
     log::Error("accelmesh",
                "a module of this program is in a form that this release does not know; build it with nvcc of CUDA 13. "
                "Its kernels fail with error 209");
     fatbin->refused = cudaErrorNoKernelImageForDevice;
     return;
   }
-  std::uint16_t header_bytes = 0;
-  std::uint64_t bytes = 0;
-  std::memcpy(&header_bytes, static_cast<const char*>(wrapper.data) + 6, sizeof(header_bytes));
-  std::memcpy(&bytes, static_cast<const char*>(wrapper.data) + 8, sizeof(bytes));
-  fatbin->image = wrapper.data;
-  fatbin->image_bytes = header_bytes + bytes;
+  fatbin->image = image.data();
+  fatbin->image_bytes = image.size();
+}
+
+// What the server is sent of a linked image: the container, and behind it those that it was linked from.
+Bytes JoinLinked(const Fatbin& fatbin) {
+  const auto* image = static_cast<const std::uint8_t*>(fatbin.image);
+  Bytes joined(image, image + fatbin.image_bytes);
+  for (const ByteView member : fatbin.linked_from) {
+    joined.resize(AlignUp(joined.size(), kContainerAlignment));
+    joined.insert(joined.end(), member.begin(), member.end());
+  }
+  return joined;
 }
 
 }  // namespace
@@ -68,7 +96,7 @@ Registry& Registry::Get() {
 }
 
 Fatbin* Registry::AddFatbin(const void* wrapper) {
-  auto fatbin = std::make_unique<Fatbin>();
+  auto fatbin = std::make_shared<Fatbin>();
   ReadWrapper(wrapper, fatbin.get());
   Fatbin* handle = fatbin.get();
   const MutexLock lock(mu_);
@@ -88,7 +116,7 @@ void Registry::AddKernel(Fatbin* fatbin, const void* host_function, const char* 
 }
 
 Fatbin* Registry::AddLibrary(Bytes image) {
-  auto library = std::make_unique<Fatbin>();
+  auto library = std::make_shared<Fatbin>();
   library->is_library = true;
   library->copy = std::move(image);
   library->image = library->copy.data();
@@ -171,6 +199,7 @@ void Registry::ShowManaged(Fatbin& fatbin) {
   for (const auto& variable : fatbin.variables) {
     if (variable->managed == nullptr) continue;
     // Its name in the program means the memory itself: that is what symbols are asked for by.
+    if (variables_.Find(*variable->managed) == variable.get()) variables_.Erase(*variable->managed);
     *variable->managed = reinterpret_cast<void*>(at);
     variables_.Set(*variable->managed, variable.get());
     at += AlignUp(variable->bytes, kManagedAlignment);
@@ -178,7 +207,7 @@ void Registry::ShowManaged(Fatbin& fatbin) {
 }
 
 void Registry::RemoveFatbin(Fatbin* fatbin, ClientSession* session) {
-  std::unique_ptr<Fatbin> gone;
+  std::shared_ptr<Fatbin> gone;
   {
     const MutexLock lock(mu_);
     const auto found = fatbins_.find(fatbin);
@@ -202,7 +231,39 @@ void Registry::RemoveFatbin(Fatbin* fatbin, ClientSession* session) {
     // Launches on their way still need it.
     if (module->error == 0 && session->SynchronizeDevice(device) == 0) session->UnloadModule(*module);
   }
+  gone->loaded.clear();
   if (gone->managed_address != 0) session->FreeVariables(gone->managed_address);
+}
+
+std::shared_ptr<const Registry::Taken> Registry::TakeModules(std::uint32_t device) {
+  auto taken = std::make_shared<Taken>();
+  std::vector<std::shared_ptr<Fatbin>> fatbins;
+  {
+    const MutexLock lock(mu_);
+    for (const auto& [handle, fatbin] : fatbins_) fatbins.push_back(fatbin);
+  }
+  // Modules first: who then makes a kernel's form for the device finds the module anew.
+  for (const auto& fatbin : fatbins) {
+    const MutexLock lock(fatbin->mu);
+    const auto found = fatbin->loaded.find(device);
+    if (found == fatbin->loaded.end()) continue;
+    if (found->second->error == 0) taken->modules.push_back(std::move(found->second));
+    fatbin->loaded.erase(found);
+    const bool is_elsewhere = std::any_of(fatbin->loaded.begin(), fatbin->loaded.end(),
+                                          [](const auto& entry) { return entry.second->error == 0; });
+    if (fatbin->managed_address != 0 && !is_elsewhere)
+      taken->variables.push_back(std::exchange(fatbin->managed_address, 0));
+  }
+  const MutexLock lock(mu_);
+  for (const auto& [handle, fatbin] : fatbins_) {
+    for (const auto& kernel : fatbin->kernels) {
+      std::atomic<DeviceKernel*>* list = kernel->on_devices.load(std::memory_order_acquire);
+      if (list != nullptr) taken->kernels.emplace_back(list[device].exchange(nullptr, std::memory_order_acq_rel));
+    }
+  }
+  taken_.push_back(taken);
+  if (taken_.size() > kTakenKept) taken_.pop_front();
+  return taken;
 }
 
 const void* Registry::FindFunction(std::uint32_t device, std::uint32_t module, std::uint32_t index) {
@@ -233,7 +294,10 @@ const LoadedModule& Registry::Load(ClientSession& session, Fatbin& fatbin, std::
       loaded = std::move(refused);
       return *loaded;
     }
-    loaded = session.LoadModule(device, {static_cast<const std::uint8_t*>(fatbin.image), fatbin.image_bytes}, managed);
+    ByteView image(static_cast<const std::uint8_t*>(fatbin.image), fatbin.image_bytes);
+    Bytes joined;
+    if (!fatbin.linked_from.empty()) image = joined = JoinLinked(fatbin);
+    loaded = session.LoadModule(device, image, managed);
     if (loaded->error == 0 && !managed.empty()) ShowManaged(fatbin);
   }
   return *loaded;
@@ -252,6 +316,12 @@ DeviceKernel* Registry::Prepare(ClientSession& session, RegisteredKernel& kernel
     return nullptr;
   }
   const MutexLock lock(kernel.fatbin->mu);
+  // A reset came between.
+  if (const auto loaded = kernel.fatbin->loaded.find(device);
+      loaded == kernel.fatbin->loaded.end() || loaded->second.get() != &module) {
+    *error = cudaErrorContextIsDestroyed;
+    return nullptr;
+  }
   std::atomic<DeviceKernel*>* list = kernel.on_devices.load(std::memory_order_relaxed);
   if (list == nullptr) {
     list = new std::atomic<DeviceKernel*>[limits::kDevicesMax]();

@@ -8,6 +8,7 @@
 #include <cuda_runtime_api.h>
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -28,7 +29,7 @@ struct DeviceLimits {
   std::uint32_t shared_bytes_optin = 0;  // with cudaFuncSetAttribute
 };
 
-// A kernel on one device. Lives until its module is unregistered.
+// A kernel on one device. Lives until its module is unregistered, or its device is reset.
 struct DeviceKernel {
   const KernelLayout* layout = nullptr;
   const DeviceLimits* limits = nullptr;
@@ -69,6 +70,8 @@ struct RegisteredVariable {
 struct Fatbin {
   const void* image = nullptr;
   std::size_t image_bytes = 0;
+  // Of device code that nvcc linked: the containers of what it was linked from, for devices that run PTX.
+  std::vector<ByteView> linked_from;
   // Why nothing of it can run, 0 if it can.
   DeviceResult refused = 0;
   bool is_library = false;
@@ -108,8 +111,19 @@ class Registry {
   // What the program names the kernel by that is number `index` of module `module` on `device`; null if nothing.
   const void* FindFunction(std::uint32_t device, std::uint32_t module, std::uint32_t index);
 
-  // The module on `device`, loaded if need be; its `error` says why it could not be. Stays valid until RemoveFatbin.
+  // The module on `device`, loaded if need be; its `error` says why it could not be. Stays valid until RemoveFatbin(),
+  // and beyond TakeModules().
   const LoadedModule& Load(ClientSession& session, Fatbin& fatbin, std::uint32_t device);
+  // What a reset of the device ends: its modules, and the memory of managed variables that no other device has. The
+  // program's next use of a module loads it anew.
+  struct Taken {
+    std::vector<std::shared_ptr<const LoadedModule>> modules;
+    std::vector<std::unique_ptr<DeviceKernel>> kernels;
+    std::vector<std::uint64_t> variables;
+  };
+  // Kept beyond many more of them: a thread may be in a call with it.
+  std::shared_ptr<const Taken> TakeModules(std::uint32_t device);
+
   // The kernel on `device`. Null with a CUDA error in `*error` if its module does not load or does not hold it.
   DeviceKernel* Prepare(ClientSession& session, RegisteredKernel& kernel, std::uint32_t device, cudaError_t* error);
 
@@ -125,7 +139,8 @@ class Registry {
   void ShowManaged(Fatbin& fatbin) ACCELMESH_REQUIRES(fatbin.mu);
 
   Mutex mu_;
-  std::unordered_map<Fatbin*, std::unique_ptr<Fatbin>> fatbins_ ACCELMESH_GUARDED_BY(mu_);
+  std::unordered_map<Fatbin*, std::shared_ptr<Fatbin>> fatbins_ ACCELMESH_GUARDED_BY(mu_);
+  std::deque<std::shared_ptr<const Taken>> taken_ ACCELMESH_GUARDED_BY(mu_);
   // Changed under the lock, read without.
   PointerTable<RegisteredKernel> kernels_;  // by host function and by handle
   PointerTable<RegisteredVariable> variables_;

@@ -134,7 +134,7 @@ Stream* OwnStream(ClientSession& session) {
   Stream*& own = thread.own_streams[thread.device];
   if (own == nullptr) {
     Stream* made = nullptr;
-    if (session.CreateStream(CurrentDevice(), wire::StreamKind::Blocking, 0, 0, &made) == 0) own = made;
+    if (session.CreateStream(CurrentDevice(), wire::StreamKind::Blocking, 0, 0, &made, true) == 0) own = made;
   }
   return own;
 }

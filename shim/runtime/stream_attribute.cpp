@@ -12,6 +12,7 @@ namespace {
 
 // Hints, all of them: kept so that a program reads what it wrote. The priority is the stream's own.
 struct Attributes {
+  std::uint32_t device = 0;
   cudaAccessPolicyWindow window{};
   cudaSynchronizationPolicy policy = cudaSyncPolicyAuto;
   cudaLaunchMemSyncDomainMap domains{};
@@ -34,6 +35,7 @@ Attributes Read(const Stream& stream) {
     if (const auto found = g_attributes->find(stream.id); found != g_attributes->end()) return found->second;
   }
   Attributes defaults;
+  defaults.device = stream.device;
   defaults.domains.remote = Domains(stream) > 1 ? 1 : 0;
   return defaults;
 }
@@ -63,6 +65,12 @@ void SetPriority(Stream* stream, int wanted) {
 void ForgetStreamAttributes(const Stream& stream) {
   const MutexLock lock(g_mu);
   if (g_attributes != nullptr) g_attributes->erase(stream.id);
+}
+
+void ForgetStreamAttributesOf(std::uint32_t device) {
+  const MutexLock lock(g_mu);
+  if (g_attributes == nullptr) return;
+  std::erase_if(*g_attributes, [device](const auto& entry) { return entry.second.device == device; });
 }
 
 namespace face {

@@ -7,5 +7,7 @@ namespace accelmesh {
 
 // The stream is being destroyed.
 void ForgetStreamAttributes(const Stream& stream);
+// The device is being reset.
+void ForgetStreamAttributesOf(std::uint32_t device);
 
 }  // namespace accelmesh

@@ -200,6 +200,13 @@ static void TestBadImage() {
   CHECK(cudaLibraryGetKernelCount(&count, library));
   EXPECT(count == 0, "%u kernels in a bad image", count);
   CHECK(cudaLibraryUnload(library));
+  // PTX of a later day, and for a device that is newer than any that this is run on.
+  library = Load(".version 99.0\n.target sm_75\n.address_size 64\n.visible .entry late() { ret; }\n");
+  CHECK_ERROR(cudaLibraryGetKernel(&kernel, library, "late"), cudaErrorUnsupportedPtxVersion);
+  CHECK(cudaLibraryUnload(library));
+  library = Load(".version 9.0\n.target sm_121\n.address_size 64\n.visible .entry newer() { ret; }\n");
+  CHECK_ERROR(cudaLibraryGetKernel(&kernel, library, "newer"), cudaErrorInvalidPtx);
+  CHECK(cudaLibraryUnload(library));
 }
 
 int main() {

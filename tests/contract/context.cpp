@@ -47,7 +47,8 @@ std::string Open(const Table<T>& table, const Context& context) {
 // What is open when the context goes; empty if it was left clean.
 std::string Leaks(const Context& context) {
   std::string text = Open(state().streams, context) + Open(state().events, context) + Open(state().arrays, context) +
-                     Open(state().execs, context);
+                     Open(state().execs, context) + Open(state().mipmapped_arrays, context) +
+                     Open(state().textures, context);
   std::size_t modules = 0;
   for (const auto& module : state().modules.All())
     modules += module->context.get() == &context && !module->of_library ? 1 : 0;
@@ -87,6 +88,8 @@ void EndContext(const Call& call, const std::shared_ptr<Context>& context) {
   const auto of_it = [&context](const auto& object) { return object.context == context; };
   state().streams.RemoveIf(of_it);
   state().events.RemoveIf(of_it);
+  state().textures.RemoveIf(of_it);
+  state().mipmapped_arrays.RemoveIf(of_it);
   state().arrays.RemoveIf(of_it);
   state().execs.RemoveIf(of_it);
   state().functions.RemoveIf([&context](const FunctionRef& ref) { return ref.module->context == context; });

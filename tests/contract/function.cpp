@@ -8,8 +8,8 @@ constexpr int kSharedBytes = 49152;
 constexpr int kSharedBytesMax = 166912;
 constexpr int kRegistersMax = 255;
 
-CUresult GetAttribute(const Call& call, const ptx::Kernel& source, const Kernel* kernel, CUfunction_attribute attribute,
-                      int* value) {
+CUresult GetAttribute(const Call& call, const ptx::Module& module, const ptx::Kernel& source, const Kernel* kernel,
+                      CUfunction_attribute attribute, int* value) {
   if (value == nullptr) return CUDA_ERROR_INVALID_VALUE;
   const int fixed = static_cast<int>(source.static_shared_bytes);
   switch (attribute) {
@@ -18,7 +18,7 @@ CUresult GetAttribute(const Call& call, const ptx::Kernel& source, const Kernel*
     case CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES: *value = 0; break;
     case CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES: *value = static_cast<int>(source.local_bytes); break;
     case CU_FUNC_ATTRIBUTE_NUM_REGS: *value = std::min(kRegistersMax, static_cast<int>(source.registers)); break;
-    case CU_FUNC_ATTRIBUTE_PTX_VERSION:
+    case CU_FUNC_ATTRIBUTE_PTX_VERSION: *value = static_cast<int>(module.target); break;
     case CU_FUNC_ATTRIBUTE_BINARY_VERSION: *value = 80; break;
     case CU_FUNC_ATTRIBUTE_CACHE_MODE_CA: *value = 0; break;
     case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
@@ -94,7 +94,7 @@ CONTRACT_API CUresult cuFuncGetAttribute(int* value, CUfunction_attribute attrib
   return Enter(Function::k_cuFuncGetAttribute, [&](Call& call) -> CUresult {
     const auto function = FindKernel(call, handle);
     if (function == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    return GetAttribute(call, *function->kernel->source, function->kernel, attribute, value);
+    return GetAttribute(call, *function->module->source, *function->kernel->source, function->kernel, attribute, value);
   });
 }
 CONTRACT_API CUresult cuFuncSetAttribute(CUfunction handle, CUfunction_attribute attribute, int value) {
@@ -183,7 +183,7 @@ CONTRACT_API CUresult cuKernelGetAttribute(int* value, CUfunction_attribute attr
   return Enter(Function::k_cuKernelGetAttribute, [&](Call& call) -> CUresult {
     const auto kernel = call.Find(state().kernels, handle);
     if (kernel == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    return GetAttribute(call, SourceOf(*kernel), nullptr, attribute, value);
+    return GetAttribute(call, *kernel->library->source, SourceOf(*kernel), nullptr, attribute, value);
   });
 }
 CONTRACT_API CUresult cuKernelSetAttribute(CUfunction_attribute attribute, int value, CUkernel handle, CUdevice) {

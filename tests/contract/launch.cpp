@@ -237,6 +237,8 @@ CUresult RunKernel(const std::shared_ptr<Context>& context, const KernelCall& ca
   launch.stack_bytes = StackBytesOf(*context);
   launch.cooperative = call.cooperative;
   launch.workspace = workspace;
+  const tier0::TextureTable textures = TexturesOf(*context);
+  launch.textures = &textures;
   const auto fault = RunGrid(launch);
   if (!fault.has_value()) return CUDA_SUCCESS;
   std::fprintf(stderr, "contract libcuda: %s\n", fault->text.c_str());

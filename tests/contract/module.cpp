@@ -54,6 +54,10 @@ CUresult Parse(const void* image, std::shared_ptr<const ptx::Module>* source, st
     *said = parsed.status().ToString();
     return CUDA_ERROR_INVALID_PTX;
   }
+  if (const Status fits = ptx::CheckTarget(**parsed, kCapability); !fits.ok()) {
+    *said = fits.ToString();
+    return fits.code() == Code::kVersionMismatch ? CUDA_ERROR_UNSUPPORTED_PTX_VERSION : CUDA_ERROR_INVALID_PTX;
+  }
   *source = *std::move(parsed);
   return CUDA_SUCCESS;
 }

@@ -57,6 +57,11 @@ class Table {
     for (const auto& [handle, object] : objects_) all.push_back(object);
     return all;
   }
+  template <typename Visit>
+  void Each(Visit visit) const {
+    const std::lock_guard lock(mu_);
+    for (const auto& [handle, object] : objects_) visit(handle, *object);
+  }
   template <typename Match>
   std::size_t RemoveIf(Match match) {
     const std::lock_guard lock(mu_);
@@ -203,6 +208,21 @@ struct Array {
   std::uint64_t depth() const { return std::max<std::uint64_t>(1, descriptor.Depth); }
 };
 
+struct MipmappedArray {
+  std::shared_ptr<Context> context;
+  std::vector<std::uint64_t> levels;  // handles of arrays
+};
+// A texture or surface object.
+struct Texture {
+  std::shared_ptr<Context> context;
+  CUDA_RESOURCE_DESC resource{};
+  CUDA_TEXTURE_DESC sampling{};
+  CUDA_RESOURCE_VIEW_DESC view{};
+  bool has_view = false;
+  bool is_surface = false;
+  std::shared_ptr<const tier0::Texture> made;
+};
+
 struct Kernel {
   const ptx::Kernel* source = nullptr;
   int dynamic_shared_max = 0;  // with consent; 0: what every kernel may
@@ -288,6 +308,8 @@ struct State {
   Table<Array> arrays{10, "array"};
   Table<Allocation> allocations{11, "allocation"};
   Table<Node> nodes{12, "graph node"};
+  Table<MipmappedArray> mipmapped_arrays{13, "mipmapped array"};
+  Table<Texture> textures{14, "texture or surface"};
 };
 // The one state of the process.
 State& state();
@@ -358,6 +380,11 @@ inline constexpr int kProcessors = 8;
 int BlocksPerProcessor(const Kernel& kernel, unsigned threads, std::uint64_t shared_bytes);
 // Dynamic shared memory that a launch may ask for.
 std::uint64_t DynamicSharedMax(const Kernel& kernel);
+
+// array.cpp
+std::uint64_t FormatBytes(CUarray_format format);
+// texture.cpp. What kernels of the context find; kept by the caller as long as one runs.
+tier0::TextureTable TexturesOf(const Context& context);
 
 // launch.cpp
 CUresult RunKernel(const std::shared_ptr<Context>& context, const KernelCall& launch);

@@ -103,9 +103,17 @@ class Images(harness.FaultCase):
         line = self.assert_one_line(program.err, "no PTX", "SASS sm_80")
         self.assertIn("nvcc", line)
 
-    def test_relocatable_device_code(self):
-        program = self.assert_passes(self.serve(), "relocatable")
-        self.assert_one_line(program.err, "-rdc", "build it without")
+    def test_the_compute_capability_chooses(self):
+        """PTX for 12.0 only: a device of 8.0 says so, one that claims 12.0 runs it."""
+        program = self.run_app(self.serve(), "newest_only")
+        self.assertEqual(program.process.returncode, 1, program.said())
+        self.assertIn("cudaErrorNoKernelImageForDevice", program.out.text())
+        self.assert_one_line(program.err, "compute capability 8.0", "PTX compute_120", "--compute-capability 12.0")
+        self.assert_passes(self.serve("--compute-capability", "12.0"), "newest_only")
+
+    def test_kernels_that_launch_kernels(self):
+        program = self.assert_passes(self.serve(), "rdc_launch")  # it checks for error 801, and that its other kernel runs
+        self.assert_one_line(program.err, "dynamic parallelism", "Child")
 
 
 class Runtimes(harness.FaultCase):

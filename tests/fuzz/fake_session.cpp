@@ -257,6 +257,13 @@ Status CheckingBackend::Fill(std::uint32_t stream, std::uint64_t sequence, const
   return {};
 }
 
+Result<std::uint32_t> CheckingBackend::ReadWord(std::uint64_t address) {
+  Require(address % sizeof(std::uint32_t) == 0, "a word");
+  CheckRange(address, sizeof(std::uint32_t));
+  const auto found = words_.find(address);
+  return found == words_.end() ? 0 : found->second;
+}
+
 Status CheckingBackend::EventCreate(std::uint32_t event, bool) {
   Require(events_.insert(event).second, "an event's id is free");
   return {};
@@ -315,6 +322,24 @@ Status CheckingBackend::HostWait(std::uint32_t stream, std::uint64_t sequence, s
 }
 Status CheckingBackend::HostDone(std::uint64_t call) {
   Require(host_calls_.erase(call) == 1, "only calls that a stream waits for are done");
+  return {};
+}
+
+Status CheckingBackend::TextureCreate(std::uint64_t id, const TextureJob& job) {
+  Require(textures_.insert(id).second, "a texture's id is free");
+  Require(!job.levels.empty() && (job.channels == 1 || job.channels == 2 || job.channels == 4), "levels and channels");
+  for (const TextureJob::Level& level : job.levels) {
+    Require(level.width != 0, "texels");
+    CheckRange(level.address, level.width * job.channels);
+    // The last texel of the last row of the last slice, of the smallest format that there is.
+    const std::uint64_t rows = std::max(level.height, 1u);
+    const std::uint64_t slices = std::max(level.depth, 1u);
+    CheckRange(level.address + (slices - 1) * level.slice + (rows - 1) * level.pitch, level.width * job.channels);
+  }
+  return {};
+}
+Status CheckingBackend::TextureDestroy(std::uint64_t id) {
+  Require(textures_.erase(id) == 1, "only textures that exist are destroyed");
   return {};
 }
 

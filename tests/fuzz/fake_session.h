@@ -79,6 +79,8 @@ class CheckingBackend final : public Backend {
   std::size_t host_calls() const { return host_calls_.size(); }
   // While set, commands stay in flight until CompleteSome().
   void HoldAll(bool on) { hold_ = on; }
+  // What ReadWord() tells; 0 by itself.
+  void SetWord(std::uint64_t address, std::uint32_t value) { words_[address] = value; }
 
   std::string name() const override { return "checking"; }
   Result<std::vector<DeviceDescription>> Open(std::uint64_t window_base, std::uint64_t window_bytes,
@@ -103,6 +105,11 @@ class CheckingBackend final : public Backend {
   Result<float> EventElapsedMs(std::uint32_t start, std::uint32_t end) override;
   Status HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) override;
   Status HostDone(std::uint64_t call) override;
+  bool has_conditions() const override { return true; }
+  Result<std::uint32_t> ReadWord(std::uint64_t address) override;
+  Status TextureCreate(std::uint64_t id, const TextureJob& job) override;
+  Status TextureDestroy(std::uint64_t id) override;
+  std::size_t textures() const { return textures_.size(); }
   Status Hold(std::uint32_t stream, bool on) override;
   void Close() override;
 
@@ -124,6 +131,8 @@ class CheckingBackend final : public Backend {
   std::set<std::uint32_t> events_;
   std::set<std::uint32_t> recorded_;
   std::set<std::uint64_t> host_calls_;
+  std::set<std::uint64_t> textures_;
+  std::map<std::uint64_t, std::uint32_t> words_;
   std::map<std::uint64_t, std::uint64_t> host_;  // address -> bytes
   mutable std::mutex modules_mutex_;             // loads come on the service thread
   std::set<std::uint32_t> modules_;

@@ -1,5 +1,6 @@
-// A module image as a client sends it: a fatbin container or text.
+// A module image as a client sends it: a fatbin container, one that nvcc linked with those it was linked from, or text.
 #include <string>
+#include <vector>
 
 #include "server/module/image.h"
 #include "tests/fuzz/input.h"
@@ -10,11 +11,12 @@ namespace {
 void Run(Input input) {
   const ByteView image = input.Rest();
   for (const std::uint32_t capability : {75u, 120u}) {
-    const Result<std::string> text = ExtractPtx(image, capability);
-    if (text.ok()) {
-      Require(text->find('\0') == std::string::npos, "text ends at its padding");
+    const Result<std::vector<std::string>> texts = ExtractTexts(image, capability);
+    if (texts.ok()) {
+      Require(!texts->empty(), "an image holds a text");
+      for (const std::string& text : *texts) Require(text.find('\0') == std::string::npos, "text ends at its padding");
     } else {
-      Require(text.status().text().size() < 2000, "an error is short");
+      Require(texts.status().text().size() < 2000, "an error is short");
     }
   }
 }

@@ -58,7 +58,7 @@ Bytes Entry(std::uint16_t kind, std::uint32_t sm, const std::string& text, Packi
   return entry;
 }
 
-void Write(const std::filesystem::path& path, const std::vector<Bytes>& entries) {
+Bytes Container(const std::vector<Bytes>& entries) {
   Bytes image;
   std::uint64_t size = 0;
   for (const Bytes& entry : entries) size += entry.size();
@@ -67,6 +67,10 @@ void Write(const std::filesystem::path& path, const std::vector<Bytes>& entries)
   Append<std::uint16_t>(&image, 16);
   Append<std::uint64_t>(&image, size);
   for (const Bytes& entry : entries) image.insert(image.end(), entry.begin(), entry.end());
+  return image;
+}
+
+void Write(const std::filesystem::path& path, const Bytes& image) {
   std::ofstream out(path, std::ios::binary);
   out.write(reinterpret_cast<const char*>(image.data()), static_cast<std::streamsize>(image.size()));
 }
@@ -80,12 +84,20 @@ int main(int argc, char** argv) {
   const std::filesystem::path folder = std::filesystem::path(argv[1]) / "image";
   std::filesystem::create_directories(folder);
   const std::string text = "\n.version 9.0\n.target sm_75\n.address_size 64\n.visible .entry k()\n{\nret;\n}\n";
-  Write(folder / "stored", {Entry(1, 75, text, Packing::kStored)});
-  Write(folder / "lz4", {Entry(1, 75, text + text, Packing::kLz4)});
-  Write(folder / "zstd", {Entry(1, 75, text + text, Packing::kZstd)});
-  Write(folder / "several", {Entry(2, 75, "cubin", Packing::kStored), Entry(1, 75, text, Packing::kZstd),
-                             Entry(1, 90, text, Packing::kLz4), Entry(2, 120, "cubin", Packing::kZstd)});
-  Write(folder / "empty", {});
+  Write(folder / "stored", Container({Entry(1, 75, text, Packing::kStored)}));
+  Write(folder / "lz4", Container({Entry(1, 75, text + text, Packing::kLz4)}));
+  Write(folder / "zstd", Container({Entry(1, 75, text + text, Packing::kZstd)}));
+  Write(folder / "several", Container({Entry(2, 75, "cubin", Packing::kStored), Entry(1, 75, text, Packing::kZstd),
+                                       Entry(1, 90, text, Packing::kLz4), Entry(2, 120, "cubin", Packing::kZstd)}));
+  Write(folder / "empty", Container({}));
+  // What nvcc linked, and what it was linked from.
+  Bytes linked = Container({Entry(2, 75, "cubin", Packing::kStored)});
+  for (const std::uint32_t sm : {75u, 121u, 80u}) {
+    const Bytes member = Container({Entry(2, sm, "cubin", Packing::kZstd), Entry(1, sm, text, Packing::kZstd)});
+    linked.resize(AlignUp(linked.size(), 8));
+    linked.insert(linked.end(), member.begin(), member.end());
+  }
+  Write(folder / "linked", linked);
   std::ofstream(folder / "text.ptx", std::ios::binary) << text;
   return 0;
 }

@@ -49,6 +49,14 @@ class Script {
     Counted(bytes_, payload);
     return *this;
   }
+  // A command that is a table.
+  template <typename T>
+  Script& Table(ByteView body) {
+    bytes_.insert(bytes_.end(), {0, 1, static_cast<std::uint8_t>(CommandTraits<T>::kId)});
+    Counted(bytes_, body);
+    Counted(bytes_, {});
+    return *this;
+  }
   template <typename T>
   Script& Side(const T& body) {
     bytes_.push_back(5);
@@ -85,6 +93,17 @@ wire::Place Bulk(std::uint64_t token) { return {token, 0, wire::PlaceKind::Bulk}
 wire::Place Inline() { return {0, 0, wire::PlaceKind::Inline}; }
 wire::Place Shared(std::uint64_t offset) { return {offset, 1, wire::PlaceKind::Shared}; }
 const Bytes kBody(100, 7);
+
+Bytes Texture(std::uint64_t id, wire::TextureSource source, std::uint32_t levels, const wire::TextureView* view) {
+  flatbuffers::FlatBufferBuilder builder;
+  std::vector<wire::TextureLevel> parts;
+  for (std::uint32_t level = 0; level < levels; ++level)
+    parts.emplace_back(kBase + 1024 * level, 64 >> level, 256 >> (2 * level), 16 >> level, 4 >> level, 0);
+  const auto packed = builder.CreateVectorOfStructs(parts);
+  const wire::TextureSampling sampling(0, 0, 0, 1, 0, 0, 5, 1, 2, 0, 1, 2, 1, 1, 0, 0);
+  builder.Finish(wire::CreateTextureCreate(builder, id, 0, source, id % 2 != 0, 0x20, 1, 2, packed, &sampling, view));
+  return Finished(builder);
+}
 
 void SessionSeeds() {
   using K = wire::StreamKind;
@@ -123,6 +142,24 @@ void SessionSeeds() {
             .Frame(wire::ModuleUnload(0, 0))
             .Complete(0, 9)
             .Frame(wire::Launch(0, 0, 0, 0, 1, 1, 1, 32, 1, 1, 0, 0), Bytes(16, 1))
+            .bytes());
+  const wire::TextureView view(1, 2, 0, 0, 0);
+  Write("session", "textures",
+        Script()
+            .Frame(wire::MemAlloc(kBase, 4096, 0, 0))
+            .Table<wire::TextureCreate>(Texture(2, wire::TextureSource::Pitched, 1, nullptr))
+            .Table<wire::TextureCreate>(Texture(1, wire::TextureSource::Array, 1, nullptr))
+            .Table<wire::TextureCreate>(Texture(4, wire::TextureSource::Mipmapped, 3, &view))
+            .Table<wire::TextureCreate>(Texture(6, wire::TextureSource::Mipmapped, 5, nullptr))
+            .Frame(wire::TextureHandle(4))
+            .Frame(wire::TextureHandle(6))
+            .Frame(wire::TextureDestroy(2))
+            .HoldAll(true)
+            .Frame(wire::Copy(Device(10), Bulk(6), 100, 0, 0))
+            .Frame(wire::TextureDestroy(4))
+            .Body(6, kBody)
+            .Complete(0, 1)
+            .Frame(wire::TextureDestroy(4))
             .bytes());
   Write("session", "events",
         Script()
@@ -209,6 +246,20 @@ void SessionSeeds() {
             .Frame(wire::GraphLaunch(7, 0, 1, 1))
             .Frame(wire::GraphLaunch(7, 0, 0, 2))
             .Frame(wire::GraphLaunch(0, 0, 0, 4), patches)
+            .bytes());
+  using T = wire::GraphTest;
+  Write("session", "graph_branches",
+        Script()
+            .Frame(wire::MemAlloc(kBase, 4096, 0, 0))
+            .Frame(wire::StreamCreate(1, 0, 0, K::NonBlocking))
+            .Frame(wire::GraphDefine(0, 4, 0, 4), framed(fill, wire::GraphBranch(kBase + 64, 0, T::NotEqual, 4, 0),
+                                                         fill, wire::GraphBranch(0, 0, T::Always, 1, 0)))
+            .Frame(wire::GraphLaunch(0, 1, 0, 4))
+            .Frame(wire::GraphDefine(0, 4, 2, 1), framed(wire::GraphBranch(0, 0, T::Always, 2, 0)))
+            .Frame(wire::GraphLaunch(0, 0, 0, 4))
+            .Frame(wire::GraphDestroy(0, 0))
+            .Frame(wire::StreamDestroy(1, 0))
+            .Frame(wire::Ping(3))
             .bytes());
   Script many;
   many.Frame(wire::MemAlloc(kBase, 4096, 0, 0))

@@ -1,8 +1,10 @@
-// PTX text as a client sends it: parsed, each kernel decoded, and a block of each run. The kernels are cancelled from
-// the start, which ends them after a bounded number of jumps back.
+// PTX text as a client sends it, several texts with a zero between them: linked, each kernel decoded, and a block of
+// each run. The kernels are cancelled from the start, which ends them after a bounded number of jumps back.
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include "server/backend/cpu/tier0/heap.h"
 #include "server/backend/cpu/tier0/tier0.h"
@@ -14,6 +16,7 @@ namespace {
 constexpr std::uint64_t kWindowBytes = 16 << 20;
 constexpr std::uint64_t kMapped = 4 << 20;
 constexpr std::size_t kKernelsMax = 4;
+constexpr std::size_t kTextsMax = 4;
 
 struct Window {
   Window() {
@@ -55,8 +58,15 @@ void RunKernel(const Window& window, const tier0::DecodedKernel& kernel, std::ui
 
 void Run(Input input) {
   static const Window window;
-  const ByteView text = input.Rest();
-  const Result<std::shared_ptr<const ptx::Module>> module = ptx::ParseModule(AsText(text));
+  std::string_view text = AsText(input.Rest());
+  std::vector<std::string> texts;
+  while (texts.size() < kTextsMax) {
+    const std::size_t end = std::min(text.find('\0'), text.size());
+    texts.emplace_back(text.substr(0, end));
+    if (end == text.size()) break;
+    text.remove_prefix(end + 1);
+  }
+  const Result<std::shared_ptr<const ptx::Module>> module = ptx::LinkModules(std::move(texts));
   if (!module.ok()) {
     Require(!module.status().text().empty(), "an error says something");
     return;

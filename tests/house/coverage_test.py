@@ -16,7 +16,7 @@ import coverage  # noqa: E402  the folder is on the path only now
 import description  # noqa: E402
 
 # May only go down. At the end of the issue "The whole runtime face": 90 at most.
-REFUSED_MAX = 79
+REFUSED_MAX = 65
 OPTIONS = argparse.Namespace()
 
 

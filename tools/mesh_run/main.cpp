@@ -1,5 +1,6 @@
 // mesh-run: starts an unmodified program with the shim preloaded, and becomes it, so that its status is the program's.
 #include <errno.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -24,7 +25,7 @@ constexpr const char* kFooter =
 It needs no change and no GPU here.
 
 Exit status: the program's own; 125 if it could not be started, 2 if the command line is wrong.
-Environment of the program: ACCELMESH_SERVER, LD_PRELOAD and LD_LIBRARY_PATH are set; with --stats ACCELMESH_STATS as well.
+Environment of the program: ACCELMESH_SERVER, ACCELMESH_GROUP, LD_PRELOAD and LD_LIBRARY_PATH are set; with --stats ACCELMESH_STATS as well.
 
 Example: mesh-run --server tcp://127.0.0.1:7700 -- ./vector_add)";
 
@@ -68,6 +69,18 @@ std::string FindLibraries() {
   const std::string relative = path.substr(0, path.rfind('/')) + "/../lib/accelmesh";
   char resolved[PATH_MAX];
   return ::realpath(relative.c_str(), resolved) != nullptr ? resolved : relative;
+}
+
+// What the program and its children share a lease by; no other program may guess it. False if there is no randomness.
+bool SetGroup() {
+  unsigned char secret[16];
+  if (::getrandom(secret, sizeof(secret), 0) != static_cast<ssize_t>(sizeof(secret))) return false;
+  std::string text;
+  for (const unsigned char byte : secret) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    text += {kDigits[byte >> 4], kDigits[byte & 15]};
+  }
+  return ::setenv("ACCELMESH_GROUP", text.c_str(), 1) == 0;
 }
 
 int Main(int argc, char** argv) {
@@ -115,6 +128,7 @@ int Main(int argc, char** argv) {
       return Say("%s", fault.text.c_str());
   }
   ::setenv("ACCELMESH_SERVER", server.c_str(), 1);
+  if (!SetGroup()) return Say("no random bytes for the lease: %s", std::strerror(errno));
   if (stats) {
     ::setenv("ACCELMESH_STATS", "1", 1);
   } else {

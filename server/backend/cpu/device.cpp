@@ -27,7 +27,7 @@ std::uint32_t CoresHere() {
 }
 
 // The attribute numbers that CUDA 13 has (its gaps are none). What the table below does not set, this device does not
-// have: textures, host memory that both sides use at a time, cluster launches.
+// have: host memory that both sides use at a time, cluster launches.
 struct Numbers {
   std::uint32_t first;
   std::uint32_t last;
@@ -100,7 +100,13 @@ std::vector<std::pair<std::uint32_t, std::int32_t>> Attributes(std::uint32_t cap
       {39, 1024},                                // threads per multiprocessor
       {40, 1},                                   // copy engines
       {41, 1},                                   // unified addressing
+      {30, 512},                                 // surface alignment
       {51, 32},                                  // texture pitch alignment
+      // Textures over linear memory: of one dimension; width, height and pitch of two.
+      {69, 1 << 28},
+      {70, 131072},
+      {71, 65000},
+      {72, 2097120},
       {75, static_cast<std::int32_t>(capability / 10)},
       {76, static_cast<std::int32_t>(capability % 10)},
       {81, 65536},  // shared memory per multiprocessor
@@ -112,6 +118,7 @@ std::vector<std::pair<std::uint32_t, std::int32_t>> Attributes(std::uint32_t cap
       {99, 1},      // host memory may be registered
       {106, 16},    // blocks per multiprocessor
       {115, 1},     // memory pools
+      {125, 1},     // events between processes, where a lease has several
       {131, -1},    // no NUMA node of its own
       {134, -1},    // nor one of the host that is closest
   };
@@ -132,7 +139,10 @@ std::int64_t NowNs() {
 }  // namespace
 
 CpuBackend::CpuBackend(const BackendOptions& options)
-    : options_(options), heap_bytes_(kHeapBytes), streams_(limits::kStreamsMax) {
+    : options_(options),
+      heap_bytes_(kHeapBytes),
+      jit_({options.cpu_jit, std::string(), options.cpu_jit_cache}),
+      streams_(limits::kStreamsMax) {
   for (auto& bytes : stack_bytes_) bytes.store(tier0::kStackBytesDefault, std::memory_order_relaxed);
   if (options_.cpu_threads == 0) options_.cpu_threads = CoresHere();
   if (options_.memory_bytes == 0) options_.memory_bytes = 8 * limits::kGiB;
@@ -146,13 +156,12 @@ Result<std::vector<DeviceDescription>> CpuBackend::Open(std::uint64_t window_bas
     return Status(Code::kInvalidArgument, "CpuBackend::Open", "the window is too small");
   const int fixed = options_.window_is_reserved ? MAP_FIXED : MAP_FIXED_NOREPLACE;
   void* wanted = reinterpret_cast<void*>(window_base);
-  void* got =
-      ::mmap(wanted, window_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
+  window_base_ = window_base;
+  void* got = MapWindow(window_base, window_bytes, fixed);
   if (got != wanted) {
     if (got != MAP_FAILED) ::munmap(got, window_bytes);
     return Status(Code::kFull, "CpuBackend::Open", "the window is taken in the worker");
   }
-  window_base_ = window_base;
   window_bytes_ = window_bytes;
   globals_top_ = window_base + window_bytes - kGlobalsBytes;
   memory_.Reset(window_base, window_bytes);
@@ -175,6 +184,10 @@ Result<std::vector<DeviceDescription>> CpuBackend::Open(std::uint64_t window_bas
     device.window_bytes = part;
     device.memory_bytes = std::min(options_.memory_bytes / count, part);
     device.attributes = Attributes(options_.compute_capability, options_.cpu_threads, d);
+    // One process, one memory: a kernel does to another device's memory what it does to its own.
+    for (std::uint32_t peer = 0; peer < count; ++peer) {
+      if (peer != d) device.peers.push_back({peer, true, false, false, 0});
+    }
   }
   return devices;
 }
@@ -268,9 +281,10 @@ Status CpuBackend::MakeHeap(const ptx::Module& module) {
 }
 
 Result<ModuleDescription> CpuBackend::ModuleLoad(std::uint32_t /*device*/, std::uint32_t id, Bytes image) {
-  ACCELMESH_ASSIGN_OR_RETURN(const std::string text, ExtractPtx(image, options_.compute_capability));
+  ACCELMESH_ASSIGN_OR_RETURN(std::vector<std::string> texts, ExtractTexts(image, options_.compute_capability));
   auto module = std::make_shared<Module>();
-  ACCELMESH_ASSIGN_OR_RETURN(module->source, ptx::ParseModule(text));
+  ACCELMESH_ASSIGN_OR_RETURN(module->source, ptx::LinkModules(std::move(texts)));
+  ACCELMESH_RETURN_IF_ERROR(ptx::CheckTarget(*module->source, options_.compute_capability));
   ACCELMESH_RETURN_IF_ERROR(MakeHeap(*module->source));
   ModuleDescription description;
   std::unordered_map<std::string, Placed> placed;
@@ -305,7 +319,7 @@ Result<ModuleDescription> CpuBackend::ModuleLoad(std::uint32_t /*device*/, std::
     description.globals.push_back({variable.name, address, variable.bytes, variable.space == ptx::Space::kConst});
   }
   for (const ptx::Variable& variable : module->source->variables) {
-    if (kept.contains(variable.name)) continue;
+    if (variable.is_extern || kept.contains(variable.name)) continue;
     for (const ptx::Variable::Relocation& relocation : variable.relocations) {
       const auto target = module->symbols.find(relocation.symbol);
       if (target == module->symbols.end()) {
@@ -362,6 +376,12 @@ Status CpuBackend::StreamDestroy(std::uint32_t stream) {
   return Status::Ok();
 }
 
+Result<std::uint32_t> CpuBackend::ReadWord(std::uint64_t address) {
+  std::uint32_t word = 0;
+  std::memcpy(&word, reinterpret_cast<const void*>(address), sizeof(word));
+  return word;
+}
+
 std::size_t CpuBackend::InFlight(std::uint32_t stream) const {
   const MutexLock lock(mu_);
   return streams_[stream].queued - streams_[stream].completed;
@@ -397,12 +417,16 @@ bool CpuBackend::Ready(const Task& task) const {
 void CpuBackend::FinishTask(std::uint32_t stream, std::uint64_t sequence) {
   // Published before the queue goes on, so that a stream's values grow.
   sink_->Completed(stream, sequence);
-  const MutexLock lock(mu_);
-  Stream& state = streams_[stream];
-  state.busy = false;
-  ++state.completed;
-  if (!state.exists && state.tasks.empty()) std::erase(live_streams_, stream);
-  work_.NotifyAll();
+  {
+    const MutexLock lock(mu_);
+    Stream& state = streams_[stream];
+    state.busy = false;
+    ++state.completed;
+    if (!state.exists && state.tasks.empty()) std::erase(live_streams_, stream);
+    work_.NotifyAll();
+    if (state.completed != state.queued) return;
+  }
+  sink_->Drained(stream);
 }
 
 // Work ---------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "protocol/base/mutex.h"
+#include "server/backend/cpu/jit.h"
 #include "server/backend/cpu/ptx/module.h"
 #include "server/backend/cpu/recycler.h"
 #include "server/backend/cpu/tier0/heap.h"
@@ -32,12 +33,18 @@ class CpuBackend final : public Backend {
   ~CpuBackend() override;
 
   std::string name() const override { return "cpu"; }
+  bool has_conditions() const override { return true; }
+  Result<std::uint32_t> ReadWord(std::uint64_t address) override;
   Result<std::vector<DeviceDescription>> Open(std::uint64_t window_base, std::uint64_t window_bytes,
                                               CompletionSink* sink) override;
   Status MemAlloc(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) override;
   Status MemFree(std::uint32_t device, std::uint64_t address) override;
   Status MapHost(MutableByteView memory) override;
   Status UnmapHost(std::uint64_t address) override;
+  bool shares_memory() const override { return true; }
+  void UseFile(int fd, std::uint64_t offset) override;
+  Status ShareMemory(int fd, std::uint64_t offset, std::uint64_t address, std::uint64_t bytes) override;
+  Status UnshareMemory(std::uint64_t address, std::uint64_t bytes) override;
   void PlaceVariable(std::uint32_t module, std::string name, MutableByteView memory, bool keep) override;
   Result<ModuleDescription> ModuleLoad(std::uint32_t device, std::uint32_t module, Bytes image) override;
   Status ModuleUnload(std::uint32_t module) override;
@@ -55,6 +62,8 @@ class CpuBackend final : public Backend {
   Status HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) override;
   Status HostDone(std::uint64_t call) override;
   Status SetLimit(std::uint32_t device, std::uint32_t limit, std::uint64_t value) override;
+  Status TextureCreate(std::uint64_t id, const TextureJob& job) override;
+  Status TextureDestroy(std::uint64_t id) override;
   Status Hold(std::uint32_t stream, bool on) override;
   void Close() override;
 
@@ -64,6 +73,8 @@ class CpuBackend final : public Backend {
     const ptx::Kernel* source = nullptr;
     std::once_flag once;
     Result<std::unique_ptr<tier0::DecodedKernel>> decoded{Status(Code::kInternal, "Kernel", "not decoded")};
+    std::atomic<std::int64_t> busy_ns{0};  // that threads ran it on tier 0
+    std::atomic<bool> hot{false};          // and so tier 1 was asked
   };
   struct Module {
     std::shared_ptr<const ptx::Module> source;
@@ -78,7 +89,8 @@ class CpuBackend final : public Backend {
     tier0::GridLaunch launch;                     // complete then
     std::array<std::uint8_t, 128> few_arguments;  // launch.arguments, if they fit
     Bytes many_arguments;
-    std::array<std::uint32_t, 4> workspace{};  // of a cooperative launch
+    std::shared_ptr<const tier0::TextureTable> textures;  // that there were when it came
+    std::array<std::uint32_t, 4> workspace{};             // of a cooperative launch
     std::function<void(std::string_view)> print;
     std::function<void(std::string_view)> complain;
     std::uint64_t blocks = 0;
@@ -117,6 +129,8 @@ class CpuBackend final : public Backend {
     std::shared_ptr<std::atomic<std::int64_t>> at_ns = std::make_shared<std::atomic<std::int64_t>>(0);
   };
 
+  // Memory for [address, address + bytes) of the window; `flags` say how it is placed.
+  void* MapWindow(std::uint64_t address, std::uint64_t bytes, int flags) const;
   void Enqueue(std::uint32_t stream, Task task);
   void PoolMain();
   bool Ready(const Task& task) const ACCELMESH_REQUIRES(mu_);
@@ -132,10 +146,15 @@ class CpuBackend final : public Backend {
   Result<std::uint64_t> AllocateGlobal(const ptx::Variable& variable);
   Status MakeHeap(const ptx::Module& module);
 
+  // Asks tier 1 for a kernel that has run for long.
+  void CountTime(Grid& grid, Clock::duration time);
+
   BackendOptions options_;
   CompletionSink* sink_ = nullptr;
   std::uint64_t window_base_ = 0;
   std::uint64_t window_bytes_ = 0;
+  int file_ = -1;  // that the window's memory lies in, if others may map it
+  std::uint64_t file_offset_ = 0;
   std::uint64_t globals_top_ = 0;  // module globals lie at the end of the window
   tier0::MemoryMap memory_;
   std::atomic<bool> cancel_{false};
@@ -154,6 +173,13 @@ class CpuBackend final : public Backend {
   };
   std::unordered_map<std::uint32_t, std::unordered_map<std::string, Placed>> placed_
       ACCELMESH_GUARDED_BY(modules_mu_);  // by module that is not loaded yet, name
+
+  // What launches hold: made anew for the first launch after a change. The executor's.
+  std::shared_ptr<const tier0::TextureTable> Textures();
+  tier0::TextureTable textures_;
+  std::shared_ptr<const tier0::TextureTable> textures_now_;
+
+  Jit jit_;
 
   Recycler grid_memory_;  // before whatever holds grids
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "protocol/base/log.h"
 #include "server/backend/cpu/device.h"
 
 namespace accelmesh {
@@ -19,11 +20,18 @@ constexpr std::chrono::milliseconds kGridSlice{20};
 constexpr std::uint64_t kBlocksPerProcessor = 16;
 constexpr std::uint64_t kThreadsPerProcessor = 1024;
 constexpr std::size_t kSpareContexts = 16;  // that a thread keeps
+// On tier 0, after which a kernel is hot.
+constexpr std::chrono::milliseconds kHotAfter{5};
 
 // Blocks that are on the device at the same time: a program may rely on these making progress together.
 std::uint64_t ResidentBlocks(const Dim3& block, std::uint32_t processors) {
   const std::uint64_t threads = std::clamp<std::uint64_t>(block.count(), 1, kThreadsPerProcessor);
   return processors * std::min(kBlocksPerProcessor, kThreadsPerProcessor / threads);
+}
+
+bool HasRequiredBlock(const ptx::Kernel& kernel, const Dim3& block) {
+  const std::uint32_t* required = kernel.required_threads;
+  return required[0] == 0 || (required[0] == block.x && required[1] == block.y && required[2] == block.z);
 }
 
 }  // namespace
@@ -62,6 +70,8 @@ Status CpuBackend::Launch(std::uint32_t stream, std::uint64_t sequence, const La
     grid->many_arguments.assign(job.arguments.begin(), job.arguments.end());
     grid->launch.arguments = grid->many_arguments;
   }
+  grid->textures = Textures();
+  grid->launch.textures = grid->textures.get();
   grid->launch.grid = job.grid;
   grid->launch.block = job.block;
   grid->launch.dynamic_shared_bytes = job.shared_bytes;
@@ -81,6 +91,10 @@ Status CpuBackend::Launch(std::uint32_t stream, std::uint64_t sequence, const La
                   "a cooperative launch of kernel " + grid->kernel->source->name + " with " +
                       std::to_string(grid->blocks) + " blocks, of which " + std::to_string(grid->resident) +
                       " fit on the device");
+    task.run = [] {};
+  } else if (!HasRequiredBlock(*grid->kernel->source, job.block)) {
+    sink_->Failed(stream, sequence, kDeviceInvalidValue, false,
+                  "kernel " + grid->kernel->source->name + " runs with the block that its .reqntid says only");
     task.run = [] {};
   } else {
     task.grid = std::move(grid);
@@ -165,6 +179,10 @@ void CpuBackend::PrepareGrid(Grid& grid) {
   }
   if (kernel.decoded.ok()) {
     grid.launch.kernel = kernel.decoded->get();
+    if (jit_.mode() == JitMode::kAlways && !kernel.hot.exchange(true)) {
+      if (const Status compiled = jit_.Compile(**kernel.decoded); !compiled.ok())
+        log::Info("jit", "a kernel stays on tier 0: " + compiled.ToString());
+    }
   } else {
     grid.failed.store(true);
     sink_->Failed(grid.stream, grid.sequence, kDeviceNotSupported, true, kernel.decoded.status().ToString());
@@ -191,9 +209,20 @@ std::unique_ptr<tier0::BlockContext> CpuBackend::TakeBlock(Grid& grid, Contexts&
   return taken;
 }
 
+void CpuBackend::CountTime(Grid& grid, Clock::duration time) {
+  Kernel& kernel = *grid.kernel;
+  if (jit_.mode() != JitMode::kAuto || !kernel.decoded.ok() || kernel.hot.load(std::memory_order_relaxed)) return;
+  const std::int64_t ns = std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+  if (kernel.busy_ns.fetch_add(ns, std::memory_order_relaxed) + ns < std::chrono::nanoseconds(kHotAfter).count() ||
+      kernel.hot.exchange(true))
+    return;
+  jit_.CompileLater(kernel.decoded->get(), grid.module);
+}
+
 bool CpuBackend::RunGrid(const std::shared_ptr<Grid>& grid, Contexts& contexts) {
   std::call_once(grid->once, [&] { PrepareGrid(*grid); });
   const Clock::time_point begin = Clock::now();
+  Clock::time_point last = begin;
   while (true) {
     std::optional<std::uint64_t> fresh;
     std::unique_ptr<tier0::BlockContext> context = TakeBlock(*grid, contexts, &fresh);
@@ -201,6 +230,8 @@ bool CpuBackend::RunGrid(const std::shared_ptr<Grid>& grid, Contexts& contexts) 
     tier0::Slice slice{true, std::nullopt};
     std::uint64_t ended = 1;
     const Clock::time_point now = Clock::now();
+    CountTime(*grid, now - last);
+    last = now;
     // After a fault the context is lost, with everything that still runs in it, as on a GPU.
     if (!grid->failed.load(std::memory_order_relaxed) && !cancel_.load(std::memory_order_relaxed)) {
       if (fresh.has_value()) slice.fault = tier0::BeginBlock(grid->launch, *fresh, *context);
@@ -221,6 +252,7 @@ bool CpuBackend::RunGrid(const std::shared_ptr<Grid>& grid, Contexts& contexts) 
         cancel_.store(true);
       }
       if (grid->done.fetch_add(ended, std::memory_order_acq_rel) + ended == grid->blocks) {
+        if (!grid->kernel->hot.load(std::memory_order_relaxed)) CountTime(*grid, Clock::now() - last);
         FinishTask(grid->stream, grid->sequence);
         return false;
       }

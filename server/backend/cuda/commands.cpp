@@ -21,9 +21,10 @@ constexpr std::uint64_t kEagerBytesMax = 4 * limits::kMiB;
 constexpr std::uint64_t kMarkedUploadBytesMin = 256 * limits::kKiB;
 constexpr std::size_t kWordsBytes = cuda::Progress::kWords * sizeof(std::uint64_t);
 
-Side SideOf(const CopySide& side) {
+Side SideOf(const CopySide& side, const std::shared_ptr<const cuda::RealArray>& array) {
   const bool on_host = side.kind == CopySide::Kind::kHost;
-  return {on_host ? reinterpret_cast<std::uint64_t>(side.host.data()) : side.address, side.pitch, side.slice};
+  return {on_host ? reinterpret_cast<std::uint64_t>(side.host.data()) : side.address, side.pitch, side.slice,
+          array.get()};
 }
 
 // Whether the legacy rule has one wait for the other.
@@ -246,6 +247,27 @@ Status CudaBackend::Launch(std::uint32_t slot, std::uint64_t sequence, const Lau
   return End(slot, sequence);
 }
 
+Result<std::uint32_t> CudaBackend::Occupancy(std::uint32_t module_id, std::uint32_t index, std::uint32_t threads,
+                                             std::uint32_t shared_bytes) {
+  std::shared_ptr<cuda::Module> module;
+  {
+    const MutexLock lock(parts_->modules_mu);
+    const auto found = parts_->modules.find(module_id);
+    if (found == parts_->modules.end() || index >= found->second->kernels.size())
+      return Status(Code::kBadFrame, "CudaBackend::Occupancy", "no such kernel");
+    module = found->second;
+  }
+  int blocks = 0;
+  CUresult result = cuda::Enter(parts_->driver, *module->device);
+  if (result == CUDA_SUCCESS) {
+    result = parts_->driver.OccupancyBlocks(&blocks, module->kernels[index].function, static_cast<int>(threads),
+                                            shared_bytes);
+  }
+  if (result != CUDA_SUCCESS)
+    return Status(Code::kInvalidArgument, "CudaBackend::Occupancy", parts_->driver.Text(result));
+  return static_cast<std::uint32_t>(blocks);
+}
+
 Status CudaBackend::Fill(std::uint32_t slot, std::uint64_t sequence, const FillJob& job) {
   Stream& stream = At(slot);
   if (!Begin(stream)) return End(slot, sequence);
@@ -259,6 +281,8 @@ Status CudaBackend::Copy(std::uint32_t slot, std::uint64_t sequence, CopyJob job
   const bool to_device = job.dst.kind == CopySide::Kind::kDevice;
   const bool from_device = job.src.kind == CopySide::Kind::kDevice;
   const Box box{job.width, job.height, job.depth};
+  const std::shared_ptr<const cuda::RealArray> dst_array = ArrayOf(job.dst);
+  const std::shared_ptr<const cuda::RealArray> src_array = ArrayOf(job.src);
   const auto copy = [&](const Side& dst, const Side& src) {
     const CUresult result = cuda::CopyBox(parts_->driver, stream.handle, dst, src, box, stream.device->max_pitch);
     Report(slot, sequence, result, "a copy");
@@ -268,6 +292,8 @@ Status CudaBackend::Copy(std::uint32_t slot, std::uint64_t sequence, CopyJob job
     auto stop = std::make_unique<cuda::Stop>();
     stop->sequence = sequence;
     stop->copy = std::make_unique<CopyJob>(std::move(job));
+    stop->dst_array = dst_array;
+    stop->src_array = src_array;
     return StopAt(slot, std::move(stop));
   };
   if (!to_device && !from_device) {
@@ -275,12 +301,12 @@ Status CudaBackend::Copy(std::uint32_t slot, std::uint64_t sequence, CopyJob job
     return End(slot, sequence);
   }
   if (to_device && from_device) {
-    copy(SideOf(job.dst), SideOf(job.src));
+    copy(SideOf(job.dst, dst_array), SideOf(job.src, src_array));
     return End(slot, sequence);
   }
   if (const CopySide& host = to_device ? job.src : job.dst; host.kind == CopySide::Kind::kHost) {
     if (parts_->regions.Find(host.region.data()) != cuda::SharedRegions::State::kPinned) return stop_at_it();
-    copy(SideOf(job.dst), SideOf(job.src));
+    copy(SideOf(job.dst, dst_array), SideOf(job.src, src_array));
     return End(slot, sequence);
   }
   if (box.bytes() > kEagerBytesMax) return stop_at_it();
@@ -290,14 +316,14 @@ Status CudaBackend::Copy(std::uint32_t slot, std::uint64_t sequence, CopyJob job
   std::uint8_t* staging = parts_->pinned + kWordsBytes + range.offset;
   if (to_device) {
     CopyBody(staging, job.body->bytes().data(), range.bytes);
-    copy(SideOf(job.dst), Packed(staging, box));
+    copy(SideOf(job.dst, dst_array), Packed(staging, box));
     stream.unmarked_staging.push_back(range);
     Count(slot, sequence);
     const bool is_large = range.bytes >= kMarkedUploadBytesMin;
     if (is_large || stream.submitted - stream.marked >= kUnmarkedMax) MarkAll(streams_[slot]);
     return Status::Ok();
   }
-  const bool is_under_way = copy(Packed(staging, box), SideOf(job.src));
+  const bool is_under_way = copy(Packed(staging, box), SideOf(job.src, src_array));
   auto parcel = std::make_unique<cuda::Parcel>(cuda::Parcel{range, job.dst.token});
   if (!is_under_way) {
     parts_->progress->GiveStaging(range);

@@ -1,4 +1,4 @@
-// CudaBackend: its beginning and its end, memory and modules. Commands of streams: commands.cpp.
+// CudaBackend: its beginning and its end. Memory and modules: device_memory.cpp; commands of streams: commands.cpp.
 #include "server/backend/cuda/device.h"
 
 #include <sys/mman.h>
@@ -121,10 +121,26 @@ Status CudaBackend::MakeParts() {
     for (const std::unique_ptr<Device>& other : parts_->devices) {
       int can = other == device ? 1 : 0;
       if (can == 0) (void)parts_->driver.DeviceCanAccessPeer(&can, other->handle, device->handle);
-      if (can != 0) device->reached_by.push_back(other->handle);
+      if (can == 0) continue;
+      device->reached_by.push_back(other->handle);
+      if (other != device) other->reaches.push_back(DescribePeer(*other, *device));
     }
   }
   return MakePinned();
+}
+
+PeerDescription CudaBackend::DescribePeer(const Device& device, const Device& peer) const {
+  const auto attribute = [&](CUdevice_P2PAttribute id) {
+    int value = 0;
+    return parts_->driver.DeviceGetP2PAttribute(&value, id, device.handle, peer.handle) == CUDA_SUCCESS ? value : 0;
+  };
+  PeerDescription description;
+  description.device = peer.index;
+  description.native_atomics = attribute(CU_DEVICE_P2P_ATTRIBUTE_NATIVE_ATOMIC_SUPPORTED) != 0;
+  description.array_access = attribute(CU_DEVICE_P2P_ATTRIBUTE_CUDA_ARRAY_ACCESS_SUPPORTED) != 0;
+  description.partial_atomics = attribute(CU_DEVICE_P2P_ATTRIBUTE_ONLY_PARTIAL_NATIVE_ATOMIC_SUPPORTED) != 0;
+  description.performance_rank = static_cast<std::uint32_t>(attribute(CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK));
+  return description;
 }
 
 Status CudaBackend::MakeDevice(CUdevice handle) {
@@ -252,6 +268,7 @@ Result<DeviceDescription> CudaBackend::Describe(const Device& device) const {
   std::memcpy(description.uuid.data(), uuid.bytes, description.uuid.size());
   ACCELMESH_CUDA_CALL(DeviceGetPCIBusId, text.data(), static_cast<int>(text.size()), device.handle);
   description.pci_bus_id = text.data();
+  description.peers = device.reaches;
   description.window_base = device.window_base;
   description.window_bytes = device.window_bytes;
   description.memory_bytes = std::min(device.free_bytes, device.window_bytes);
@@ -356,6 +373,7 @@ void CudaBackend::TearDown() {
     }
     parts.modules.clear();
   }
+  DestroyTextures();
   parts.regions.UnpinAll();
   for (const std::uint64_t address : parts.mapped_host)
     (void)driver.MemHostUnregister(reinterpret_cast<void*>(address));
@@ -369,146 +387,6 @@ void CudaBackend::TearDown() {
   if (parts.pinned != nullptr && cuda::Enter(driver, *parts.devices.front()) == CUDA_SUCCESS)
     (void)driver.MemFreeHost(parts.pinned);
   for (const std::unique_ptr<Device>& device : parts.devices) (void)driver.DevicePrimaryCtxRelease(device->handle);
-}
-
-// Memory -------------------------------------------------------------------------------------------------------------
-
-void CudaBackend::WaitFor(std::function<bool()> step) {
-  Parts& parts = *parts_;
-  parts.waits.fetch_add(1);
-  parts.service.Post([&parts, step = std::move(step)] {
-    if (!step()) return false;
-    parts.waits.fetch_sub(1);
-    // Nothing new has completed, but streams have room again: the executor looks when it is told anything.
-    parts.sink->Completed(0, 0);
-    return true;
-  });
-}
-
-std::vector<cuda::Point> CudaBackend::Points() const {
-  std::vector<cuda::Point> points;
-  const auto add = [&points](const StreamPtr& stream) {
-    if (stream == nullptr) return;
-    const cuda::Point point{stream, stream->submitted};
-    if (!point.passed()) points.push_back(point);
-  };
-  for (const StreamPtr& stream : streams_) add(stream);
-  for (const StreamPtr& stream : retired_) add(stream);
-  return points;
-}
-
-Status CudaBackend::MemAlloc(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) {
-  if (parts_->progress->lost()) return Status::Ok();
-  DeviceMemory* memory = parts_->memory[device].get();
-  if (!memory->Allocate(address, bytes)) WaitFor([memory] { return memory->Relieve(); });
-  return Status::Ok();
-}
-
-Status CudaBackend::MemFree(std::uint32_t device, std::uint64_t address) {
-  parts_->memory[device]->Free(address, [this] { return Points(); });
-  return Status::Ok();
-}
-
-Status CudaBackend::SetLimit(std::uint32_t device, std::uint32_t limit, std::uint64_t value) {
-  Parts& parts = *parts_;
-  // The driver may wait for the device before it changes one.
-  WaitFor([&parts, device, limit, value] {
-    CUresult result = cuda::Enter(parts.driver, *parts.devices[device]);
-    if (result == CUDA_SUCCESS) result = parts.driver.CtxSetLimit(static_cast<CUlimit>(limit), value);
-    if (result != CUDA_SUCCESS && !parts.progress->NoteResult(result))
-      parts.sink->Failed(device, 0, static_cast<DeviceStatus>(result), false,
-                         "a limit of the device was not set: " + parts.driver.Text(result));
-    return true;
-  });
-  return Status::Ok();
-}
-
-Status CudaBackend::MapHost(MutableByteView memory) {
-  Parts& parts = *parts_;
-  WaitFor([&parts, memory] {
-    const auto address = reinterpret_cast<std::uint64_t>(memory.data());
-    CUresult result = cuda::Enter(parts.driver, *parts.devices.front());
-    if (result == CUDA_SUCCESS) {
-      result = parts.driver.MemHostRegister(memory.data(), memory.size(),
-                                            CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP);
-    }
-    if (result == CUDA_SUCCESS) {
-      parts.mapped_host.insert(address);
-      CUdeviceptr seen = 0;
-      result = parts.driver.MemHostGetDevicePointer(&seen, memory.data(), 0);
-      if (result == CUDA_SUCCESS && seen != address) result = CUDA_ERROR_NOT_SUPPORTED;
-    }
-    if (result != CUDA_SUCCESS && !parts.progress->NoteResult(result)) {
-      parts.sink->Failed(0, 0, static_cast<DeviceStatus>(result), false,
-                         "host memory cannot be mapped for the device: " + parts.driver.Text(result));
-    }
-    return true;
-  });
-  return Status::Ok();
-}
-
-Status CudaBackend::UnmapHost(std::uint64_t address) {
-  Parts& parts = *parts_;
-  // The pages go when this returns, so it waits, as a program that frees such memory natively does.
-  parts.service.Run([&parts, address] {
-    if (parts.mapped_host.erase(address) != 0) (void)parts.driver.MemHostUnregister(reinterpret_cast<void*>(address));
-  });
-  return Status::Ok();
-}
-
-void CudaBackend::RegionReleased(MutableByteView region) {
-  Parts& parts = *parts_;
-  if (parts.regions.Find(region.data()) == cuda::SharedRegions::State::kUnknown) return;
-  parts.service.Run([&parts, region] { parts.regions.Unpin(region.data()); });
-}
-
-// Modules ------------------------------------------------------------------------------------------------------------
-
-void CudaBackend::PlaceVariable(std::uint32_t module, std::string name, MutableByteView /*memory*/, bool /*keep*/) {
-  const MutexLock lock(parts_->modules_mu);
-  parts_->placed[module] = std::move(name);
-}
-
-Result<ModuleDescription> CudaBackend::ModuleLoad(std::uint32_t device, std::uint32_t id, Bytes image) {
-  Parts& parts = *parts_;
-  {
-    const MutexLock lock(parts.modules_mu);
-    if (const auto placed = parts.placed.extract(id); !placed.empty()) {
-      return Status(
-          Code::kUnsupported, "CudaBackend::ModuleLoad",
-          "the driver places managed variables itself, so " + placed.mapped() + " cannot lie where the program has it");
-    }
-  }
-  Device& target = *parts.devices[device];
-  const auto attribute = [&](CUdevice_attribute which) {
-    int value = 0;
-    (void)parts.driver.DeviceGetAttribute(&value, which, target.handle);
-    return static_cast<std::uint32_t>(value);
-  };
-  const std::uint32_t capability = 10 * attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) +
-                                   attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
-  ACCELMESH_ASSIGN_OR_RETURN(cuda::LoadedModule loaded,
-                             cuda::LoadModule(parts.driver, target, std::move(image), capability));
-  if (loaded.prints) parts.output.Note();
-  const MutexLock lock(parts.modules_mu);
-  parts.modules[id] = std::move(loaded.module);
-  return std::move(loaded.description);
-}
-
-Status CudaBackend::ModuleUnload(std::uint32_t id) {
-  Parts& parts = *parts_;
-  std::shared_ptr<cuda::Module> module;
-  {
-    const MutexLock lock(parts.modules_mu);
-    if (auto node = parts.modules.extract(id); !node.empty()) module = std::move(node.mapped());
-  }
-  if (module == nullptr) return Status::Ok();
-  parts.service.Post([&parts, module, points = Points()] {
-    if (!parts.progress->lost() && !cuda::AllPassed(points)) return false;
-    if (cuda::Enter(parts.driver, *module->device) == CUDA_SUCCESS) (void)parts.driver.ModuleUnload(module->handle);
-    return true;
-  });
-  return Status::Ok();
 }
 
 }  // namespace accelmesh

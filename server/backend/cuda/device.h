@@ -8,11 +8,14 @@
 // before gets its mark. Threads: as server/device.h says. After a sticky error commands complete without running.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
+#include "server/backend/cuda/arrays.h"
 #include "server/backend/cuda/memory.h"
 #include "server/backend/cuda/module.h"
 #include "server/backend/cuda/mover.h"
@@ -51,7 +54,14 @@ class CudaBackend final : public Backend {
   Result<float> EventElapsedMs(std::uint32_t start, std::uint32_t end) override;
   Status HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) override;
   Status HostDone(std::uint64_t call) override;
+  bool knows_occupancy() const override { return true; }
+  Result<std::uint32_t> Occupancy(std::uint32_t module, std::uint32_t kernel, std::uint32_t threads,
+                                  std::uint32_t shared_bytes) override;
   Status SetLimit(std::uint32_t device, std::uint32_t limit, std::uint64_t value) override;
+  bool has_texture_handles() const override { return true; }
+  Status TextureCreate(std::uint64_t id, const TextureJob& job) override;
+  void TextureHandle(std::uint64_t id, std::function<void(Result<std::uint64_t>)> answer) override;
+  Status TextureDestroy(std::uint64_t id) override;
   void RegionReleased(MutableByteView region) override;
   bool WantsInputDrained() const override { return !unmarked_.empty(); }
   void InputDrained() override;
@@ -90,6 +100,19 @@ class CudaBackend final : public Backend {
     cuda::Dependency recorded_on;  // where its last record's mark is
   };
   using StreamPtr = std::shared_ptr<cuda::Stream>;
+  // A texture or surface object, made by the service thread.
+  struct Texture {
+    const cuda::Device* device = nullptr;
+    bool is_surface = false;
+    Mutex mu;
+    std::optional<Result<std::uint64_t>> handle ACCELMESH_GUARDED_BY(mu);
+    std::function<void(Result<std::uint64_t>)> asked ACCELMESH_GUARDED_BY(mu);  // who waits for it
+
+    void Finish(Result<std::uint64_t> made);
+    void Ask(std::function<void(Result<std::uint64_t>)> answer);
+    bool is_made();  // or known not to be
+    void Destroy(const cuda::Driver& driver);
+  };
 
   // Addresses that the driver has reserved.
   struct Held {
@@ -102,6 +125,7 @@ class CudaBackend final : public Backend {
   Status MakeDevice(CUdevice handle);
   Status MakePinned();
   Result<DeviceDescription> Describe(const cuda::Device& device) const;
+  PeerDescription DescribePeer(const cuda::Device& device, const cuda::Device& peer) const;
   void StartThreads();
   void TearDown();
 
@@ -124,6 +148,10 @@ class CudaBackend final : public Backend {
   std::vector<cuda::Point> Points() const;
   // Runs `step` on the service thread until it is true; meanwhile all streams wait.
   void WaitFor(std::function<bool()> step);
+  // texture.cpp. The array of the driver's that the side lies in; null if it is memory.
+  std::shared_ptr<const cuda::RealArray> ArrayOf(const CopySide& side) const;
+  void ForgetArray(std::uint64_t address);
+  void DestroyTextures();
 
   BackendOptions options_;
   std::unique_ptr<Parts> parts_;
@@ -137,7 +165,9 @@ class CudaBackend final : public Backend {
   std::vector<StreamPtr> unmarked_;  // streams with commands that no mark covers
   std::vector<StreamPtr> retired_;   // destroyed, with work
   std::unordered_map<std::uint32_t, Event> events_;
-  std::vector<void*> arguments_;  // of the launch at hand
+  std::unordered_map<std::uint64_t, std::shared_ptr<Texture>> textures_;
+  std::map<std::uint64_t, std::shared_ptr<cuda::RealArray>> arrays_;  // by their first address
+  std::vector<void*> arguments_;                                      // of the launch at hand
 };
 
 }  // namespace accelmesh

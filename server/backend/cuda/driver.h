@@ -28,6 +28,7 @@
   X(DeviceGetPCIBusId, cuDeviceGetPCIBusId, true)                                                     \
   X(DeviceGetAttribute, cuDeviceGetAttribute, true)                                                   \
   X(DeviceCanAccessPeer, cuDeviceCanAccessPeer, true)                                                 \
+  X(DeviceGetP2PAttribute, cuDeviceGetP2PAttribute, true)                                             \
   X(DevicePrimaryCtxRetain, cuDevicePrimaryCtxRetain, true)                                           \
   X(DevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2, true)                                      \
   X(CtxSetCurrent, cuCtxSetCurrent, true)                                                             \
@@ -59,6 +60,7 @@
   X(FuncGetAttribute, cuFuncGetAttribute, true)                                                       \
   X(FuncSetAttribute, cuFuncSetAttribute, true)                                                       \
   X(FuncLoad, cuFuncLoad, true)                                                                       \
+  X(OccupancyBlocks, cuOccupancyMaxActiveBlocksPerMultiprocessor, true)                               \
   /* Streams, events, work. */                                                                        \
   X(StreamCreateWithPriority, cuStreamCreateWithPriority, true)                                       \
   X(StreamDestroy, cuStreamDestroy_v2, true)                                                          \
@@ -80,7 +82,17 @@
   X(MemsetD32Async, cuMemsetD32Async, true)                                                           \
   X(MemsetD2D8Async, cuMemsetD2D8Async, true)                                                         \
   X(MemsetD2D16Async, cuMemsetD2D16Async, true)                                                       \
-  X(MemsetD2D32Async, cuMemsetD2D32Async, true)
+  X(MemsetD2D32Async, cuMemsetD2D32Async, true)                                                       \
+  /* Arrays, textures, surfaces: the service thread's. */                                             \
+  X(Array3DCreate, cuArray3DCreate_v2, true)                                                          \
+  X(ArrayDestroy, cuArrayDestroy, true)                                                               \
+  X(MipmappedArrayCreate, cuMipmappedArrayCreate, true)                                               \
+  X(MipmappedArrayGetLevel, cuMipmappedArrayGetLevel, true)                                           \
+  X(MipmappedArrayDestroy, cuMipmappedArrayDestroy, true)                                             \
+  X(TexObjectCreate, cuTexObjectCreate, true)                                                         \
+  X(TexObjectDestroy, cuTexObjectDestroy, true)                                                       \
+  X(SurfObjectCreate, cuSurfObjectCreate, true)                                                       \
+  X(SurfObjectDestroy, cuSurfObjectDestroy, true)
 
 namespace accelmesh::cuda {
 

@@ -14,8 +14,12 @@ constexpr std::size_t kLogBytes = 8192;
 Status Refused(const Driver& driver, CUresult result, std::string_view said) {
   const bool is_memory = result == CUDA_ERROR_OUT_OF_MEMORY;
   const bool is_missing = result == CUDA_ERROR_NO_BINARY_FOR_GPU;
-  return {is_memory ? Code::kOutOfMemory : (is_missing ? Code::kNotFound : Code::kInvalidArgument), kWhere,
-          driver.Text(result) + (said.empty() ? "" : "; ") + std::string(said)};
+  const bool is_newer = result == CUDA_ERROR_UNSUPPORTED_PTX_VERSION;
+  const Code code = is_memory    ? Code::kOutOfMemory
+                    : is_missing ? Code::kNotFound
+                    : is_newer   ? Code::kVersionMismatch
+                                 : Code::kInvalidArgument;
+  return {code, kWhere, driver.Text(result) + (said.empty() ? "" : "; ") + std::string(said)};
 }
 
 std::uint32_t Attribute(const Driver& driver, CUfunction function, CUfunction_attribute attribute) {

@@ -10,9 +10,10 @@
 namespace accelmesh::cuda {
 namespace {
 
-Side SideOf(const CopySide& side) {
+Side SideOf(const CopySide& side, const std::shared_ptr<const RealArray>& array) {
   const bool on_host = side.kind == CopySide::Kind::kHost;
-  return {on_host ? reinterpret_cast<std::uint64_t>(side.host.data()) : side.address, side.pitch, side.slice};
+  return {on_host ? reinterpret_cast<std::uint64_t>(side.host.data()) : side.address, side.pitch, side.slice,
+          array.get()};
 }
 
 // Copies a piece between packed memory and a place with pitches, both this process's.
@@ -138,7 +139,7 @@ void Mover::Run(const std::shared_ptr<Stream>& stream, cuda::Stop& stop) {
     const CopyJob& job = *stop.copy;
     const CopySide& host = direction_ == Direction::kUp ? job.src : job.dst;
     if (host.kind == CopySide::Kind::kHost && regions_.Pin(host.region) == SharedRegions::State::kPinned) {
-      const CUresult result = CopyPinned(*stream, job);
+      const CUresult result = CopyPinned(*stream, stop);
       if (result != CUDA_SUCCESS) Fail(*stream, stop.sequence, result);
       progress_.Add(stream, EndOf(*stream, stop.sequence));
       return;
@@ -152,16 +153,17 @@ void Mover::Run(const std::shared_ptr<Stream>& stream, cuda::Stop& stop) {
   progress_.AddReached(stream, EndOf(*stream, stop.sequence));
 }
 
-CUresult Mover::CopyPinned(Stream& stream, const CopyJob& job) {
-  return CopyBox(driver_, stream.handle, SideOf(job.dst), SideOf(job.src), {job.width, job.height, job.depth},
-                 stream.device->max_pitch);
+CUresult Mover::CopyPinned(Stream& stream, const cuda::Stop& stop) {
+  const CopyJob& job = *stop.copy;
+  return CopyBox(driver_, stream.handle, SideOf(job.dst, stop.dst_array), SideOf(job.src, stop.src_array),
+                 {job.width, job.height, job.depth}, stream.device->max_pitch);
 }
 
 bool Mover::Up(const std::shared_ptr<Stream>& stream, const cuda::Stop& stop) {
   const CopyJob& job = *stop.copy;
   const Box whole{job.width, job.height, job.depth};
-  const Side to = SideOf(job.dst);
-  const Side from = job.body != nullptr ? Packed(job.body->bytes().data(), whole) : SideOf(job.src);
+  const Side to = SideOf(job.dst, stop.dst_array);
+  const Side from = job.body != nullptr ? Packed(job.body->bytes().data(), whole) : SideOf(job.src, nullptr);
   std::array<std::uint64_t, kBuffers> in_use{};  // the mark that frees a buffer
   PieceCutter cutter(whole, kBufferBytes);
   std::size_t turn = 0;
@@ -189,7 +191,7 @@ bool Mover::Up(const std::shared_ptr<Stream>& stream, const cuda::Stop& stop) {
 bool Mover::Down(const std::shared_ptr<Stream>& stream, const cuda::Stop& stop) {
   const CopyJob& job = *stop.copy;
   const Box whole{job.width, job.height, job.depth};
-  const Side from = SideOf(job.src);
+  const Side from = SideOf(job.src, stop.src_array);
   struct Flying {
     Piece piece;
     std::uint64_t mark = 0;
@@ -228,7 +230,7 @@ bool Mover::Down(const std::shared_ptr<Stream>& stream, const cuda::Stop& stop) 
 bool Mover::Deliver(const Stream& stream, const cuda::Stop& stop, const Piece& piece, const std::uint8_t* buffer) {
   const CopyJob& job = *stop.copy;
   if (job.dst.kind == CopySide::Kind::kHost) {
-    EachRow(piece, SideOf(job.dst),
+    EachRow(piece, SideOf(job.dst, nullptr),
             [&](std::uint64_t offset, std::uint8_t* row) { std::memcpy(row, buffer + offset, piece.box.width); });
     return true;
   }

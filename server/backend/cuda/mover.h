@@ -79,7 +79,7 @@ class Mover {
   // Whether all pieces went; what failed has been told.
   bool Up(const std::shared_ptr<Stream>& stream, const cuda::Stop& stop);
   bool Down(const std::shared_ptr<Stream>& stream, const cuda::Stop& stop);
-  CUresult CopyPinned(Stream& stream, const CopyJob& job);
+  CUresult CopyPinned(Stream& stream, const cuda::Stop& stop);
   bool Deliver(const Stream& stream, const cuda::Stop& stop, const Piece& piece, const std::uint8_t* buffer);
   bool SendBytes(const Stream& stream, std::uint64_t sequence, std::uint64_t token, std::uint64_t offset,
                  ByteView bytes);

@@ -34,6 +34,7 @@ struct Device {
   CUdeviceptr words = 0;             // the page of words as the device sees it
   CUstream idle = nullptr;           // never has work
   std::vector<CUdevice> reached_by;  // itself and the devices that may reach its memory
+  std::vector<PeerDescription> reaches;
   std::uint64_t window_base = 0;
   std::uint64_t window_bytes = 0;
   // How many of its streams are stopped, for the legacy-stream rule.
@@ -57,10 +58,14 @@ struct Parcel {
   std::uint64_t token = 0;
 };
 
+struct RealArray;
+
 // What a stopped stream waits for: a copy that goes through the movers' buffers, or a host function of the client.
 struct Stop {
   std::uint64_t sequence = 0;
   std::unique_ptr<CopyJob> copy;
+  std::shared_ptr<const RealArray> dst_array;  // of the driver's, if the copy's sides lie in one
+  std::shared_ptr<const RealArray> src_array;
   std::uint64_t host_call = 0;  // if there is no copy
 };
 

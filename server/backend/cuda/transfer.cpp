@@ -77,10 +77,74 @@ CUresult FillRows(const Driver& driver, CUstream stream, std::uint64_t address, 
   }
 }
 
+// A corner of an array, and what is left of it from there.
+struct Corner {
+  CUarray handle = nullptr;
+  std::uint64_t x = 0, y = 0, z = 0;
+  bool fits = false;
+};
+Corner CornerOf(const Side& side, const Box& box) {
+  const RealArray::Level* level = side.array->At(side.address);
+  if (level == nullptr) return {};
+  const std::uint64_t offset = side.address - level->address;
+  Corner corner;
+  corner.handle = level->handle;
+  corner.z = offset / level->slice;
+  corner.y = offset % level->slice / level->pitch;
+  corner.x = offset % level->slice % level->pitch;
+  corner.fits = corner.x + box.width <= level->row_bytes && corner.y + box.height <= level->rows &&
+                corner.z + box.depth <= level->slices && (box.height == 1 || side.pitch == level->pitch) &&
+                (box.depth == 1 || side.slice == level->slice);
+  return corner;
+}
+
+// At least one side lies in an array: a slice at a time, as memory's slices may lie anywhere.
+CUresult CopyArrayBox(const Driver& driver, CUstream stream, const Side& dst, const Side& src, const Box& box) {
+  for (std::uint64_t z = 0; z < box.depth; ++z) {
+    Piece slice;
+    slice.z = z;
+    const Box plane{box.width, box.height, 1};
+    const Side to = dst.At(slice);
+    const Side from = src.At(slice);
+    CUDA_MEMCPY3D copy{};
+    copy.WidthInBytes = box.width;
+    copy.Height = box.height;
+    copy.Depth = 1;
+    copy.dstMemoryType = CU_MEMORYTYPE_UNIFIED;
+    copy.srcMemoryType = CU_MEMORYTYPE_UNIFIED;
+    copy.dstDevice = to.address;
+    copy.srcDevice = from.address;
+    copy.dstPitch = box.height == 1 ? box.width : to.pitch;
+    copy.srcPitch = box.height == 1 ? box.width : from.pitch;
+    if (to.array != nullptr) {
+      const Corner corner = CornerOf(to, plane);
+      if (!corner.fits) return CUDA_ERROR_INVALID_VALUE;
+      copy.dstMemoryType = CU_MEMORYTYPE_ARRAY;
+      copy.dstArray = corner.handle;
+      copy.dstXInBytes = corner.x;
+      copy.dstY = corner.y;
+      copy.dstZ = corner.z;
+    }
+    if (from.array != nullptr) {
+      const Corner corner = CornerOf(from, plane);
+      if (!corner.fits) return CUDA_ERROR_INVALID_VALUE;
+      copy.srcMemoryType = CU_MEMORYTYPE_ARRAY;
+      copy.srcArray = corner.handle;
+      copy.srcXInBytes = corner.x;
+      copy.srcY = corner.y;
+      copy.srcZ = corner.z;
+    }
+    const CUresult result = driver.Memcpy3DAsync(&copy, stream);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  return CUDA_SUCCESS;
+}
+
 }  // namespace
 
 CUresult CopyBox(const Driver& driver, CUstream stream, const Side& dst, const Side& src, const Box& box,
                  std::uint64_t max_pitch) {
+  if (dst.array != nullptr || src.array != nullptr) return CopyArrayBox(driver, stream, dst, src, box);
   const Flat flat = Flatten(dst, src, box);
   if (flat.box.depth == 1) {
     return CopyRows(driver, stream, flat.dst, flat.src, flat.box.width, flat.box.height, max_pitch);
@@ -114,7 +178,7 @@ CUresult CopyBox(const Driver& driver, CUstream stream, const Side& dst, const S
 }
 
 CUresult FillBox(const Driver& driver, CUstream stream, const FillJob& job, std::uint64_t max_pitch) {
-  const Side side{job.address, job.pitch, job.slice};
+  const Side side{job.address, job.pitch, job.slice, nullptr};
   const Flat flat = Flatten(side, side, {job.width * job.element_bytes, job.height, job.depth});
   const std::uint64_t width = flat.box.width / job.element_bytes;
   const bool one_by_one = flat.dst.pitch > max_pitch;

@@ -4,6 +4,7 @@
 // Threads: any that has the stream's context current.
 #pragma once
 
+#include "server/backend/cuda/arrays.h"
 #include "server/backend/cuda/driver.h"
 #include "server/backend/cuda/pieces.h"
 #include "server/device.h"
@@ -14,12 +15,15 @@ struct Side {
   std::uint64_t address = 0;
   std::uint64_t pitch = 0;
   std::uint64_t slice = 0;
+  const RealArray* array = nullptr;  // of the driver's, that the address means
   // The corner of a piece of this side.
-  Side At(const Piece& piece) const { return {address + piece.z * slice + piece.y * pitch + piece.x, pitch, slice}; }
+  Side At(const Piece& piece) const {
+    return {address + piece.z * slice + piece.y * pitch + piece.x, pitch, slice, array};
+  }
 };
 // Memory where a box lies without gaps.
 inline Side Packed(const void* memory, const Box& box) {
-  return {reinterpret_cast<std::uint64_t>(memory), box.width, box.width * box.height};
+  return {reinterpret_cast<std::uint64_t>(memory), box.width, box.width * box.height, nullptr};
 }
 
 // `max_pitch` is the device's: rows further apart than that are copied one by one.

@@ -99,8 +99,9 @@ Status NullBackend::MemFree(std::uint32_t /*device*/, std::uint64_t /*address*/)
 
 // Read as the cpu backend reads it, since the client lays out arguments by what this reports.
 Result<ModuleDescription> NullBackend::ModuleLoad(std::uint32_t /*device*/, std::uint32_t /*module*/, Bytes image) {
-  ACCELMESH_ASSIGN_OR_RETURN(const std::string text, ExtractPtx(image, options_.compute_capability));
-  ACCELMESH_ASSIGN_OR_RETURN(const std::shared_ptr<const ptx::Module> source, ptx::ParseModule(text));
+  ACCELMESH_ASSIGN_OR_RETURN(std::vector<std::string> texts, ExtractTexts(image, options_.compute_capability));
+  ACCELMESH_ASSIGN_OR_RETURN(const std::shared_ptr<const ptx::Module> source, ptx::LinkModules(std::move(texts)));
+  ACCELMESH_RETURN_IF_ERROR(ptx::CheckTarget(*source, options_.compute_capability));
   ModuleDescription description;
   for (const ptx::Variable& variable : source->variables) {
     if (variable.is_extern) continue;

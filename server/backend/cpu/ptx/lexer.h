@@ -17,9 +17,12 @@ struct Token {
 // A Lexer is a position: a copy of it reads on from where the original stood.
 class Lexer {
  public:
-  explicit Lexer(std::string_view text) : text_(text) {}
+  explicit Lexer(std::string_view text, std::size_t offset = 0, std::uint32_t line = 1)
+      : text_(text), at_(offset), line_(line) {}
   // kEnd at the end, again and again.
   Token Next();
+  // Where a token of this text begins.
+  std::size_t OffsetOf(const Token& token) const { return static_cast<std::size_t>(token.text.data() - text_.data()); }
 
  private:
   char At(std::size_t i) const { return i < text_.size() ? text_[i] : '\0'; }

@@ -3,11 +3,17 @@
 // PTX ISA 6.0 to 9.0 as nvcc 13 writes it (both of its front ends), plus what other compilers write in the same
 // grammar. The parser knows the grammar, not the opcodes: those are tables in tier0 (arithmetic.cpp and its
 // neighbours). What it cannot read inside one kernel fails that kernel only, at its first launch, with the line
-// (Kernel::unsupported). Ownership: a Module owns everything, its text too. Threads: const after ParseModule; safe to
-// share. Hostile input: the text comes from a client; sizes, counts and depths are bounded.
+// (Kernel::unsupported).
+//
+// Bodies are read on first use: ParseModule reads what stands at module scope and, of each body, its declarations and
+// the names in it, so that sizes and calls are known; ReadBodies reads the instructions of a kernel and of what it can
+// reach. Ownership: a Module owns everything, its texts too. Threads: const after ParseModule but for bodies, which
+// ReadBodies reads once, whoever asks; safe to share. Hostile input: the text comes from a client; sizes, counts and
+// depths are bounded.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -47,6 +53,10 @@ std::uint32_t TypeBytes(Type type);
 // kNone if `name` (without a dot) is no type.
 Type ParseType(std::string_view name);
 
+// Who knows a name: its own text; every text that it is linked with, by one definition, by the first of several, or by
+// the largest of several; or it is defined elsewhere.
+enum class Linkage : std::uint8_t { kStatic, kVisible, kWeak, kCommon, kExtern };
+
 enum class Space : std::uint8_t { kGlobal, kConst, kShared, kLocal, kParam };
 
 struct Operand {
@@ -65,12 +75,13 @@ struct Operand {
   };
   Kind kind = Kind::kSink;
   bool is_address = false;      // stood in [ ]
-  bool negated = false;         // !p
+  bool negated = false;         // !p; of a register, -r
   bool is_double = false;       // a constant written as 0d... or in decimal with a point or exponent
   std::uint32_t index = 0;      // of a register, predicate, variable, label, table
   std::int32_t paired = -1;     // the predicate p of d|p
   std::uint64_t immediate = 0;  // value, or the offset behind a register or symbol
-  std::string_view symbol;      // as written, of everything that has a name
+  std::string_view symbol;      // of everything that has a name, as written; of the module's, as linked
+  std::string_view selector;    // the part of a register: "b0" of %r1.b0
   std::vector<Operand> elements;
 };
 
@@ -88,7 +99,8 @@ struct Variable {
   Space space = Space::kGlobal;
   std::uint64_t bytes = 0;
   std::uint64_t alignment = 1;
-  bool is_extern = false;
+  Linkage linkage = Linkage::kStatic;
+  bool is_extern = false;   // and defined nowhere
   bool is_managed = false;  // the host uses the same address
   Bytes initial;            // empty: zeros
   struct Relocation {
@@ -115,9 +127,10 @@ struct Prototype {
   Status unsupported;
 };
 
-// A kernel or a device function.
+// A kernel or a device function. What stands behind `place` is there after ReadBodies.
 struct Kernel {
   std::string name;
+  Linkage linkage = Linkage::kStatic;
   bool is_function = false;
   std::vector<Parameter> parameters;
   std::vector<Parameter> results;  // of a device function
@@ -127,20 +140,36 @@ struct Kernel {
   std::uint32_t registers = 0;  // 64-bit containers
   std::uint32_t predicates = 0;
   std::uint32_t max_threads = 1024;
+  std::uint32_t required_threads[3] = {0, 0, 0};  // .reqntid; 0 where any number will do
   std::uint32_t dynamic_shared_alignment = 16;
+  // Names in the body that may be of the module: those in calls, those that are no addresses of accesses, all of
+  // module-scope .shared variables. A name that the body gives to something of its own may be among them.
+  std::vector<std::string_view> called;
+  std::vector<std::string_view> named;
+  std::vector<std::string_view> shared_symbols;
+  bool calls_pointers = false;
+  std::unordered_map<std::string_view, std::uint64_t> shared_addresses;  // of a kernel: where those lie for it
+  struct Place {
+    std::uint32_t text = 0;  // of Module::texts
+    std::uint32_t line = 1;
+    std::size_t offset = 0;
+  };
+  Place place;  // of the body's brace
+
   std::vector<Instruction> instructions;
   std::vector<Variable> variables;                        // .shared, .local and call parameters of the body
   std::vector<std::vector<std::uint32_t>> branch_tables;  // .branchtargets: instruction indices
-  std::vector<std::string_view> shared_symbols;           // module-scope .shared variables that it names
-  std::vector<std::string_view> called;                   // names behind `call`
-  std::vector<std::string_view> named;                    // other symbols that are no addresses of accesses
   std::vector<Prototype> prototypes;
-  std::unordered_map<std::string_view, std::uint64_t> shared_addresses;  // of a kernel: where those lie for it
   Status unsupported;
 };
 
+struct LazyBodies;  // private to this folder
+
 struct Module {
-  std::string text;
+  Module();
+  ~Module();
+
+  std::deque<std::string> texts;
   std::uint32_t version = 0;  // 10 * major + minor
   std::uint32_t target = 0;   // sm number
   std::vector<Kernel> kernels;
@@ -150,6 +179,8 @@ struct Module {
   std::uint64_t first_function_address = 0;
   std::vector<Variable> variables;                          // .global and .const
   std::unordered_map<std::string, Variable> module_shared;  // .shared outside of kernels
+  std::deque<std::string> linked_names;  // names that stand in no text: of renamed static symbols, copies
+  std::unique_ptr<LazyBodies> bodies;    // what ReadBodies needs
 
   // What a pointer to functions[index] holds: no address of memory, and no other function's in this process.
   std::uint64_t FunctionAddress(std::uint32_t index) const { return first_function_address + 16ull * index; }
@@ -157,5 +188,17 @@ struct Module {
 
 // kInvalidArgument with the line if the text is not PTX at module level.
 Result<std::shared_ptr<const Module>> ParseModule(std::string_view text);
+// The same of several texts that were compiled to be linked with one another (nvcc -rdc=true). Of a name that several
+// texts define, the first definition holds, a visible one before weak ones; static names stay apart (linked_names).
+Result<std::shared_ptr<const Module>> LinkModules(std::vector<std::string> texts);
+
+// Whether a device of compute capability `capability` (10 * major + minor) takes the module: kVersionMismatch for PTX
+// that is newer than what we know, kInvalidArgument for a .target that is newer than the device.
+Status CheckTarget(const Module& module, std::uint32_t capability);
+
+// Reads the bodies of `kernel`, which is one of the module's, and of all that it can reach.
+void ReadBodies(const Module& module, const Kernel& kernel);
+// Of everything in the module.
+void ReadBodies(const Module& module);
 
 }  // namespace accelmesh::ptx

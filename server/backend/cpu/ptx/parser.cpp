@@ -1,20 +1,16 @@
 #include "server/backend/cpu/ptx/parser.h"
 
 #include <algorithm>
-#include <atomic>
 #include <charconv>
-#include <limits>
 
 namespace accelmesh::ptx {
 namespace {
 
-constexpr std::size_t kTextBytesMax = 256 * limits::kMiB;
 constexpr std::uint64_t kVariableBytesMax = 4 * limits::kGiB;
 constexpr std::size_t kInitialBytesMax = 256 * limits::kMiB;
 constexpr std::size_t kVariablesMax = 1u << 20;
 constexpr std::uint64_t kAlignmentMax = 4096;
-// Above what a null pointer with an offset reaches, far below every window.
-constexpr std::uint64_t kFirstFunctionAddress = 1u << 20;
+constexpr std::size_t kAliasesMax = 65536;
 
 bool GoodAlignment(std::uint64_t alignment) {
   return alignment != 0 && alignment <= kAlignmentMax && (alignment & (alignment - 1)) == 0;
@@ -54,7 +50,7 @@ bool ParseLiteral(std::string_view text, Literal* literal) {
   return whole(&literal->bits, kind == 'x' ? 16 : kind == 'b' ? 2 : octal ? 8 : 10);
 }
 
-Parser::Parser(Module* module) : module_(module), lexer_(module->text) {
+Parser::Parser(std::string_view text, Unit* unit) : unit_(unit), lexer_(text) {
   current_ = lexer_.Next();
   ahead_ = lexer_.Next();
 }
@@ -115,21 +111,26 @@ Result<std::uint64_t> Parser::ParseCount() {
 }
 
 Status Parser::Run() {
-  bool is_extern = false;  // a linkage directive stood before
+  Linkage linkage = Linkage::kStatic;
   while (!AtEnd()) {
     const std::string_view word = current_.text;
     if (word == ".version" || word == ".target" || word == ".address_size") {
       ACCELMESH_RETURN_IF_ERROR(ParseHeader());
     } else if (word == ".visible" || word == ".weak" || word == ".extern" || word == ".common") {
       Next();
-      is_extern = word == ".extern";
+      linkage = word == ".visible"  ? Linkage::kVisible
+                : word == ".weak"   ? Linkage::kWeak
+                : word == ".common" ? Linkage::kCommon
+                                    : Linkage::kExtern;
       continue;
     } else if (Accept(".entry")) {
-      ACCELMESH_RETURN_IF_ERROR(ParseKernel());
+      ACCELMESH_RETURN_IF_ERROR(ParseKernel(linkage));
     } else if (Accept(".func")) {
-      ACCELMESH_RETURN_IF_ERROR(ParseFunction());
+      ACCELMESH_RETURN_IF_ERROR(ParseFunction(linkage));
     } else if (word == ".global" || word == ".const" || word == ".shared") {
-      ACCELMESH_RETURN_IF_ERROR(ParseModuleVariable(is_extern));
+      ACCELMESH_RETURN_IF_ERROR(ParseModuleVariable(linkage));
+    } else if (Accept(".alias")) {
+      ACCELMESH_RETURN_IF_ERROR(ParseAlias());
     } else if (word == ".section" || word == "{") {
       SkipBody();
     } else if (word == ".file" || word == ".loc" || word == "@") {  // "@@DWARF" of old compilers
@@ -139,23 +140,32 @@ Status Parser::Run() {
     } else {
       return Error("not a PTX directive");
     }
-    is_extern = false;
+    linkage = Linkage::kStatic;
   }
-  PlaceFunctions();
-  for (Kernel& kernel : module_->kernels) PlaceShared(&kernel);
-  return Status::Ok();
+  return unit_->version != 0 ? Status::Ok() : ErrorAt(1, "there is no .version");
+}
+
+// .alias name, function;
+Status Parser::ParseAlias() {
+  if (unit_->aliases.size() >= kAliasesMax) return Error("too many aliases");
+  if (current_.kind != Token::Kind::kWord) return Error("an alias needs a name");
+  const std::string_view name = Next().text;
+  ACCELMESH_RETURN_IF_ERROR(Expect(","));
+  if (current_.kind != Token::Kind::kWord) return Error("an alias needs a function");
+  unit_->aliases.emplace_back(name, Next().text);
+  return Expect(";");
 }
 
 Status Parser::ParseHeader() {
   if (Accept(".version")) {
     const std::string_view version = Next().text;
     const std::size_t dot = std::min(version.find('.'), version.size());
-    module_->version = LeadingNumber(version.substr(0, dot)) * 10;
-    if (dot < version.size()) module_->version += LeadingNumber(version.substr(dot + 1));
+    unit_->version = LeadingNumber(version.substr(0, dot)) * 10;
+    if (dot < version.size()) unit_->version += LeadingNumber(version.substr(dot + 1));
   } else if (Accept(".target")) {
     do {
       const std::string_view target = Next().text;
-      if (target.substr(0, 3) == "sm_") module_->target = LeadingNumber(target.substr(3));
+      if (target.substr(0, 3) == "sm_") unit_->target = LeadingNumber(target.substr(3));
     } while (Accept(","));
   } else {
     Next();
@@ -164,25 +174,33 @@ Status Parser::ParseHeader() {
   return Status::Ok();
 }
 
-Status Parser::ParseModuleVariable(bool is_extern) {
+Status Parser::ParseModuleVariable(Linkage linkage) {
   const std::string_view word = Next().text;
   Variable variable;
   if (word == ".shared") {
     // Where it lies is decided per kernel (PlaceShared). Extern is the usual way to name dynamic shared memory.
-    ACCELMESH_RETURN_IF_ERROR(ParseVariable(Space::kShared, is_extern, &variable));
+    ACCELMESH_RETURN_IF_ERROR(ParseVariable(Space::kShared, linkage, &variable));
     if (variable.bytes > limits::kMiB) return Error("a shared variable past the limit");
-    module_->module_shared[variable.name] = std::move(variable);
+    if (unit_->shared.size() >= kVariablesMax) return Error("too many variables");
+    // Of several declarations of one name the last holds.
+    const auto [known, added] = unit_->shared_names.emplace(name_, unit_->shared.size());
+    if (added) {
+      unit_->shared.push_back(std::move(variable));
+    } else {
+      unit_->shared[known->second] = std::move(variable);
+    }
     return Status::Ok();
   }
-  ACCELMESH_RETURN_IF_ERROR(ParseVariable(word == ".global" ? Space::kGlobal : Space::kConst, is_extern, &variable));
-  if (module_->variables.size() >= kVariablesMax) return Error("too many variables");
-  module_->variables.push_back(std::move(variable));
+  ACCELMESH_RETURN_IF_ERROR(ParseVariable(word == ".global" ? Space::kGlobal : Space::kConst, linkage, &variable));
+  if (unit_->variables.size() >= kVariablesMax) return Error("too many variables");
+  unit_->variables.push_back(std::move(variable));
   return Status::Ok();
 }
 
-Status Parser::ParseVariable(Space space, bool is_extern, Variable* variable) {
+Status Parser::ParseVariable(Space space, Linkage linkage, Variable* variable) {
   variable->space = space;
-  variable->is_extern = is_extern;
+  variable->linkage = linkage;
+  variable->is_extern = linkage == Linkage::kExtern;
   Type type = Type::kNone;
   std::uint64_t lanes = 1;  // of a .v2 or .v4 variable
   while (AtDirective()) {
@@ -228,25 +246,59 @@ Status Parser::ParseVariable(Space space, bool is_extern, Variable* variable) {
   return Expect(";");
 }
 
+// symbol, generic(symbol), each with an offset behind it.
+Status Parser::ParseSymbolAddress(Variable::Relocation* relocation) {
+  const bool generic = Accept("generic");
+  if (generic) ACCELMESH_RETURN_IF_ERROR(Expect("("));
+  if (current_.kind != Token::Kind::kWord) return Error("expected a symbol");
+  relocation->symbol = std::string(Next().text);
+  if (generic) ACCELMESH_RETURN_IF_ERROR(Expect(")"));
+  if (current_.text == "+" || current_.text == "-") {
+    Accept("+");
+    ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t addend, ParseCount());
+    relocation->addend = static_cast<std::int64_t>(addend);
+  }
+  return Status::Ok();
+}
+
+// 0xFF(symbol), 0xFF00(symbol) and so on: the eight bytes of an address that is not aligned, one after the other.
+Status Parser::ParseAddressByte(std::uint64_t offset, std::uint32_t element, std::uint32_t* bytes_seen,
+                                Variable* variable) {
+  ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t mask, ParseCount());
+  ACCELMESH_RETURN_IF_ERROR(Expect("("));
+  Variable::Relocation relocation{offset, {}, 0};
+  ACCELMESH_RETURN_IF_ERROR(ParseSymbolAddress(&relocation));
+  ACCELMESH_RETURN_IF_ERROR(Expect(")"));
+  if (element != 1) return Error("the byte of an address needs a variable of bytes");
+  if (mask != 0xffull << (8 * *bytes_seen)) return Error("the bytes of an address are not in order");
+  if (*bytes_seen == 0) {
+    if (variable->bytes < 8 || offset > variable->bytes - 8) return Error("more initialisers than elements");
+    variable->relocations.push_back(std::move(relocation));
+  } else if (const Variable::Relocation& begun = variable->relocations.back();
+             begun.symbol != relocation.symbol || begun.addend != relocation.addend) {
+    return Error("the bytes of an address are not in order");
+  }
+  *bytes_seen = (*bytes_seen + 1) % 8;
+  return Status::Ok();
+}
+
 Status Parser::ParseInitializer(Type type, Variable* variable) {
   if (variable->bytes > kInitialBytesMax) return Error("an initialiser past the limit");
   variable->initial.assign(variable->bytes, 0);
   const std::uint32_t element = TypeBytes(type);
   std::uint64_t offset = 0;
   std::uint32_t depth = 0;
+  std::uint32_t address_bytes = 0;  // of an address that comes byte by byte
   do {
     while (Accept("{")) ++depth;
     std::uint64_t value = 0;
-    if (current_.kind == Token::Kind::kWord) {
-      const bool generic = Accept("generic");
-      if (generic) ACCELMESH_RETURN_IF_ERROR(Expect("("));
-      Variable::Relocation relocation{offset, std::string(Next().text), 0};
-      if (generic) ACCELMESH_RETURN_IF_ERROR(Expect(")"));
-      if (current_.text == "+" || current_.text == "-") {
-        Accept("+");
-        ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t addend, ParseCount());
-        relocation.addend = static_cast<std::int64_t>(addend);
-      }
+    const bool byte_of_address = current_.kind == Token::Kind::kNumber && ahead_.text == "(";
+    if (address_bytes != 0 && !byte_of_address) return Error("an address lacks bytes");
+    if (byte_of_address) {
+      ACCELMESH_RETURN_IF_ERROR(ParseAddressByte(offset, element, &address_bytes, variable));
+    } else if (current_.kind == Token::Kind::kWord) {
+      Variable::Relocation relocation{offset, {}, 0};
+      ACCELMESH_RETURN_IF_ERROR(ParseSymbolAddress(&relocation));
       if (element != 8) return Error("the address of a symbol needs 64 bits");
       variable->relocations.push_back(std::move(relocation));
     } else if (current_.text != "}") {
@@ -265,7 +317,7 @@ Status Parser::ParseInitializer(Type type, Variable* variable) {
     offset += element;
     while (depth > 0 && Accept("}")) --depth;
   } while (Accept(","));
-  return Status::Ok();
+  return address_bytes == 0 ? Status::Ok() : Error("an address lacks bytes");
 }
 
 Result<Parameter> Parser::ParseParameter() {
@@ -318,49 +370,54 @@ Status Parser::ParseParameters(std::vector<Parameter>* parameters, std::uint32_t
   return Status::Ok();
 }
 
-void Parser::ParseBodyOrSkip(Kernel* body) {
-  const Lexer lexer = lexer_;
-  const Token current = current_;
-  const Token ahead = ahead_;
-  scopes_.clear();
-  const Status parsed = ParseBody(body);
-  if (parsed.ok()) return;
-  // This one fails where it is needed; the rest of the module is as good as before.
-  body->unsupported = Status(Code::kUnsupported, parsed.where(), parsed.text());
-  body->instructions.clear();
-  lexer_ = lexer;
-  current_ = current;
-  ahead_ = ahead;
-  SkipBody();
+// .maxntid and the like, which stand between a kernel's parameters and its body. Those that only advise are skipped.
+Status Parser::ParseKernelDirective(Kernel* kernel) {
+  if (current_.text == ".pragma") {
+    SkipStatement();
+    return Status::Ok();
+  }
+  const std::uint32_t line = current_.line;
+  const std::string_view word = Next().text;
+  if (word == ".explicitcluster" || word == ".reqnctapercluster") {
+    kernel->unsupported = Status(Code::kUnsupported, "ptx line " + std::to_string(line),
+                                 std::string(word) + ": clusters of blocks (compute capability 9.0) are not supported");
+    return Status::Ok();
+  }
+  if (word != ".maxntid" && word != ".reqntid") return Status::Ok();
+  std::uint32_t extents[3] = {1, 1, 1};
+  std::size_t count = 0;
+  std::uint64_t threads = 1;
+  do {
+    ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t extent, ParseCount());
+    if (count == 3) return Error("a block has three extents");
+    extents[count++] = static_cast<std::uint32_t>(std::min<std::uint64_t>(extent, 0xffffffffu));
+    threads = std::min<std::uint64_t>(threads * std::min<std::uint64_t>(extent, 1024), 1024);
+  } while (Accept(","));
+  kernel->max_threads = static_cast<std::uint32_t>(threads);
+  if (word == ".reqntid") std::copy(std::begin(extents), std::end(extents), kernel->required_threads);
+  return Status::Ok();
 }
 
-Status Parser::ParseKernel() {
+Status Parser::ParseKernel(Linkage linkage) {
   Kernel kernel;
   if (current_.kind != Token::Kind::kWord) return Error("a kernel needs a name");
   kernel.name = Next().text;
+  kernel.linkage = linkage;
   if (kernel.name.size() > limits::kNameBytesMax) return Error("a name past the limit");
   if (Accept("(")) ACCELMESH_RETURN_IF_ERROR(ParseParameters(&kernel.parameters, &kernel.parameter_bytes));
   while (!AtEnd() && current_.text != "{") {
     if (Accept(";")) return Status::Ok();  // a declaration
-    const bool limit = current_.text == ".maxntid" || current_.text == ".reqntid";
-    Next();
-    if (!limit) continue;
-    std::uint64_t threads = 1;
-    do {
-      ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t extent, ParseCount());
-      threads = std::min<std::uint64_t>(threads * std::min<std::uint64_t>(extent, 1024), 1024);
-    } while (Accept(","));
-    kernel.max_threads = static_cast<std::uint32_t>(threads);
+    ACCELMESH_RETURN_IF_ERROR(ParseKernelDirective(&kernel));
   }
-  if (module_->kernels.size() >= limits::kKernelsPerModuleMax) return Error("too many kernels");
-  ParseBodyOrSkip(&kernel);
-  module_->kernels.push_back(std::move(kernel));
+  if (unit_->kernels.size() >= limits::kKernelsPerModuleMax) return Error("too many kernels");
+  OutlineOrSkip(&kernel);
+  unit_->kernels.push_back(std::move(kernel));
   return Status::Ok();
 }
 
 // .func (results) name (parameters) directives { body }; all but the name may be absent. Parameters lie at the front of
 // the function's local frame.
-Status Parser::ParseFunction() {
+Status Parser::ParseFunction(Linkage linkage) {
   Kernel function;
   std::string_view name;
   std::uint32_t bytes = 0;
@@ -378,81 +435,21 @@ Status Parser::ParseFunction() {
     SkipBody();
     return Status::Ok();
   }
-  declared_.insert(name);
+  unit_->declared.insert(name);
   while (!AtEnd() && current_.text != "{") {
-    if (Accept(";")) return Status::Ok();  // a declaration
-    Next();
+    if (Accept(";")) {  // a declaration
+      if (linkage == Linkage::kExtern) unit_->externals.insert(name);
+      return Status::Ok();
+    }
+    current_.text == ".pragma" ? SkipStatement() : static_cast<void>(Next());
   }
+  function.linkage = linkage;
   function.is_function = true;
   function.local_bytes = bytes;
-  if (module_->functions.size() >= limits::kKernelsPerModuleMax) return Error("too many functions");
-  ParseBodyOrSkip(&function);
-  module_->functions.push_back(std::move(function));
-  module_->function[name] = static_cast<std::uint32_t>(module_->functions.size() - 1);
+  if (unit_->functions.size() >= limits::kKernelsPerModuleMax) return Error("too many functions");
+  OutlineOrSkip(&function);
+  unit_->functions.push_back(std::move(function));
   return Status::Ok();
-}
-
-// Gives every .shared variable at module scope that the kernel or a function it reaches names a place behind the
-// kernel's own.
-void Parser::PlaceShared(Kernel* kernel) {
-  std::vector<const Kernel*> bodies{kernel};
-  std::unordered_set<std::string_view> seen;
-  for (std::size_t i = 0; i < bodies.size(); ++i) {
-    for (const std::string_view name : bodies[i]->shared_symbols) {
-      const Variable& variable = module_->module_shared.at(std::string(name));
-      if (variable.is_extern) {
-        kernel->dynamic_shared_alignment =
-            std::max(kernel->dynamic_shared_alignment, static_cast<std::uint32_t>(variable.alignment));
-        continue;
-      }
-      const auto [place, added] = kernel->shared_addresses.emplace(name, 0);
-      if (!added) continue;
-      place->second = AlignUp(kernel->static_shared_bytes, variable.alignment);
-      kernel->static_shared_bytes = static_cast<std::uint32_t>(
-          std::min<std::uint64_t>(place->second + variable.bytes, std::numeric_limits<std::int32_t>::max()));
-    }
-    const auto reach = [&](std::uint32_t function) {
-      const Kernel& body = module_->functions[function];
-      if (seen.insert(body.name).second) bodies.push_back(&body);
-    };
-    for (const std::string_view name : bodies[i]->called) {
-      const auto function = module_->function.find(name);
-      if (function != module_->function.end()) reach(function->second);
-    }
-    if (!bodies[i]->prototypes.empty()) std::for_each(module_->addressed.begin(), module_->addressed.end(), reach);
-  }
-}
-
-// Gives the functions their addresses and puts those into the variables that hold them (tables of virtual functions).
-// A function that another module would have to bring stays a null pointer there rather than failing the module.
-void Parser::PlaceFunctions() {
-  static std::atomic<std::uint64_t> next_address{kFirstFunctionAddress};
-  module_->first_function_address = next_address.fetch_add(16 * module_->functions.size(), std::memory_order_relaxed);
-  std::unordered_set<std::uint32_t> addressed;
-  std::unordered_set<std::string_view> variables;
-  for (const Variable& variable : module_->variables) variables.insert(variable.name);
-  for (Variable& variable : module_->variables) {
-    std::erase_if(variable.relocations, [&](const Variable::Relocation& relocation) {
-      if (!declared_.contains(relocation.symbol) || variables.contains(relocation.symbol)) return false;
-      if (const auto function = module_->function.find(relocation.symbol); function != module_->function.end()) {
-        addressed.insert(function->second);
-        const std::uint64_t address =
-            module_->FunctionAddress(function->second) + static_cast<std::uint64_t>(relocation.addend);
-        std::memcpy(variable.initial.data() + relocation.offset, &address, sizeof(address));
-      }
-      return true;
-    });
-  }
-  for (const std::vector<Kernel>* bodies : {&module_->kernels, &module_->functions}) {
-    for (const Kernel& body : *bodies) {
-      for (const std::string_view name : body.named) {
-        const auto function = module_->function.find(name);
-        if (function != module_->function.end()) addressed.insert(function->second);
-      }
-    }
-  }
-  module_->addressed.assign(addressed.begin(), addressed.end());
-  std::sort(module_->addressed.begin(), module_->addressed.end());
 }
 
 std::uint32_t TypeBytes(Type type) {
@@ -491,16 +488,6 @@ Type ParseType(std::string_view name) {
       {"bf16x2", Type::kBf16x2}, {"f32", Type::kF32}, {"f64", Type::kF64},     {"pred", Type::kPred}};
   const auto found = kTypes.find(name);
   return found == kTypes.end() ? Type::kNone : found->second;
-}
-
-Result<std::shared_ptr<const Module>> ParseModule(std::string_view text) {
-  if (text.size() > kTextBytesMax) return Status(Code::kLimitExceeded, "ptx", "the text is past the limit");
-  auto module = std::make_shared<Module>();
-  module->text = text;
-  Parser parser(module.get());
-  ACCELMESH_RETURN_IF_ERROR(parser.Run());
-  if (module->version == 0) return Status(Code::kInvalidArgument, "ptx line 1", "there is no .version");
-  return std::shared_ptr<const Module>(std::move(module));
 }
 
 }  // namespace accelmesh::ptx

@@ -1,7 +1,10 @@
-// The recursive-descent parser behind ParseModule. Private to this folder: parser.cpp reads what stands at module
-// scope, parser_body.cpp the bodies of kernels and functions.
+// The recursive-descent parser behind ParseModule and ReadBodies. Private to this folder: parser.cpp reads what stands
+// at module scope, outline.cpp the declarations and names in bodies, parser_body.cpp whole bodies; link.cpp makes one
+// module of what was read of each text.
 #pragma once
 
+#include <atomic>
+#include <mutex>
 #include <unordered_set>
 
 #include "protocol/base/limits.h"
@@ -18,10 +21,40 @@ struct Literal {
 // Integers in every base, 0f and 0d hexadecimal floats, decimal floats.
 bool ParseLiteral(std::string_view text, Literal* literal);
 
+// One text of a module, before it is linked.
+struct Unit {
+  std::uint32_t index = 0;  // of Module::texts
+  std::uint32_t version = 0;
+  std::uint32_t target = 0;
+  std::vector<Kernel> kernels;
+  std::vector<Kernel> functions;
+  std::vector<Variable> variables;
+  std::vector<Variable> shared;  // outside of kernels
+  std::unordered_map<std::string_view, std::size_t> shared_names;
+  std::unordered_set<std::string_view> declared;                       // functions, with a body or without
+  std::unordered_set<std::string_view> externals;                      // functions that are declared .extern
+  std::vector<std::pair<std::string_view, std::string_view>> aliases;  // of functions: name, what it stands for
+};
+
+// Names of one text that are others in the module.
+using Renamed = std::unordered_map<std::string_view, std::string_view>;
+
+struct LazyBodies {
+  Module* module = nullptr;
+  std::vector<Renamed> renamed;            // by text
+  std::unique_ptr<std::once_flag[]> once;  // functions, then kernels
+  std::atomic<std::size_t> instructions{0};
+};
+
 class Parser {
  public:
-  explicit Parser(Module* module);
+  // Of a whole text.
+  Parser(std::string_view text, Unit* unit);
   Status Run();
+
+  // Of one body of a linked module.
+  Parser(LazyBodies* bodies, const Kernel& body);
+  Status ReadBody(Kernel* body);
 
  private:
   // A name in a scope of a body: a register or predicate, or a family of them ("%r" of %r<8>), or a variable.
@@ -48,7 +81,16 @@ class Parser {
     std::uint32_t frame_bytes = 0;  // of the local frame, where the scope began
   };
 
-  const Token& Peek() const { return current_; }
+  // Of the body, so far.
+  struct Counts {
+    std::uint32_t registers = 0;
+    std::uint32_t predicates = 0;
+    std::uint32_t frame_bytes = 0;  // of the local frame
+    std::uint32_t local_bytes = 0;  // the most that those have been
+    std::uint32_t shared_bytes = 0;
+  };
+  static constexpr std::size_t kScopesMax = 64;
+
   Token Next();
   bool AtEnd() const { return current_.kind == Token::Kind::kEnd; }
   bool AtDirective() const { return current_.kind == Token::Kind::kWord && current_.text[0] == '.'; }
@@ -64,42 +106,50 @@ class Parser {
 
   // parser.cpp
   Status ParseHeader();
-  Status ParseModuleVariable(bool is_extern);
+  Status ParseModuleVariable(Linkage linkage);
   // Leaves the name, a view of the text, in `name_`.
-  Status ParseVariable(Space space, bool is_extern, Variable* variable);
+  Status ParseVariable(Space space, Linkage linkage, Variable* variable);
   Status ParseInitializer(Type type, Variable* variable);
+  Status ParseSymbolAddress(Variable::Relocation* relocation);
+  Status ParseAddressByte(std::uint64_t offset, std::uint32_t element, std::uint32_t* bytes_seen, Variable* variable);
   Result<Parameter> ParseParameter();
   Status ParseParameters(std::vector<Parameter>* parameters, std::uint32_t* bytes);
-  Status ParseKernel();
-  Status ParseFunction();
-  void ParseBodyOrSkip(Kernel* body);
-  void PlaceShared(Kernel* kernel);
-  void PlaceFunctions();
+  Status ParseKernel(Linkage linkage);
+  Status ParseKernelDirective(Kernel* kernel);
+  Status ParseFunction(Linkage linkage);
+  Status ParseAlias();
+
+  // outline.cpp
+  void OutlineOrSkip(Kernel* body);
+  Status Outline(Kernel* body);
+  Status SkimStatement(Kernel* body);
 
   // parser_body.cpp
-  Status ParseBody(Kernel* body);
+  void BeginBody(const Kernel& body);
   Status CloseScope(Kernel* body);
   Status ParseBodyVariable(Kernel* body);
-  Status ParseRegisters(Kernel* body);
+  Status ParseRegisters();
   Status ParseStatement(Kernel* body);
   Status ParseLabelled(Kernel* body, std::string_view label);
   Status ParsePrototype(Kernel* body, std::string_view label);
   Status ParseSignature(Prototype* prototype);
-  void NoteNames(Kernel* body, const Instruction& instruction);
+  Status ParseCallTargets(Prototype* prototype);
+  void NoteLabels(const Kernel& body, const Instruction& instruction);
   Result<Operand> ParseOperand(Kernel* body, std::uint32_t depth);
   Status ParseList(Kernel* body, std::string_view close, std::size_t count_max, std::uint32_t depth, Operand* list);
   bool FindName(std::string_view name, Operand* operand) const;
+  bool FindPart(std::string_view name, Operand* operand) const;
   Status FindPredicate(std::int32_t* predicate);
 
-  Module* module_;
+  Unit* unit_ = nullptr;          // of a whole text
+  LazyBodies* bodies_ = nullptr;  // of one body
+  const Renamed* renamed_ = nullptr;
   Lexer lexer_;
   Token current_;
   Token ahead_;
   std::string_view name_;
-  std::unordered_set<std::string_view> declared_;  // functions, with a body or without
   std::vector<Scope> scopes_;
-  std::uint32_t frame_bytes_ = 0;  // of the body's local frame, so far
-  std::size_t instructions_ = 0;   // of the module
+  Counts counts_;
 };
 
 }  // namespace accelmesh::ptx

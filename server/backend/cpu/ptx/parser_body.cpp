@@ -1,4 +1,4 @@
-// Bodies of kernels and device functions: scopes, registers, variables, labels, instructions.
+// Whole bodies of kernels and device functions: scopes, registers, variables, labels, instructions.
 #include <algorithm>
 #include <charconv>
 
@@ -7,8 +7,7 @@
 namespace accelmesh::ptx {
 namespace {
 
-constexpr std::uint32_t kRegistersMax = 65536;  // of a body; predicates likewise
-constexpr std::size_t kScopesMax = 64;
+constexpr std::uint32_t kRegistersMax = 65536;      // of a body; predicates likewise
 constexpr std::size_t kInstructionsMax = 4u << 20;  // of a module
 constexpr std::size_t kVariablesMax = 65536;        // of a body
 constexpr std::uint64_t kLocalBytesMax = 512 * limits::kKiB;
@@ -32,11 +31,31 @@ std::vector<std::string_view> SplitDots(std::string_view word) {
 
 }  // namespace
 
-Status Parser::ParseBody(Kernel* body) {
-  ACCELMESH_RETURN_IF_ERROR(Expect("{"));
+Parser::Parser(LazyBodies* bodies, const Kernel& body)
+    : bodies_(bodies),
+      renamed_(&bodies->renamed[body.place.text]),
+      lexer_(bodies->module->texts[body.place.text], body.place.offset, body.place.line) {
+  current_ = lexer_.Next();
+  ahead_ = lexer_.Next();
+}
+
+// The outermost scope. In a function, its results and parameters lie at the front of the frame.
+void Parser::BeginBody(const Kernel& body) {
+  scopes_.clear();
   scopes_.emplace_back();
+  counts_ = {};
+  if (body.is_function) {
+    for (const std::vector<Parameter>* list : {&body.results, &body.parameters}) {
+      if (!list->empty()) counts_.frame_bytes = list->back().offset + list->back().bytes;
+    }
+  }
+  counts_.local_bytes = counts_.frame_bytes;
+}
+
+Status Parser::ReadBody(Kernel* body) {
+  ACCELMESH_RETURN_IF_ERROR(Expect("{"));
+  BeginBody(*body);
   if (body->is_function) {
-    // Its parameters are variables that lie at the front of its frame.
     for (const std::vector<Parameter>* list : {&body->results, &body->parameters}) {
       for (const Parameter& parameter : *list) {
         Variable variable;
@@ -50,7 +69,6 @@ Status Parser::ParseBody(Kernel* body) {
       }
     }
   }
-  frame_bytes_ = body->local_bytes;
   while (!scopes_.empty()) {
     if (AtEnd()) return Error("a body does not end");
     if (current_.text == "}") {
@@ -58,9 +76,9 @@ Status Parser::ParseBody(Kernel* body) {
       Next();
     } else if (Accept("{")) {
       if (scopes_.size() >= kScopesMax) return Error("scopes nested too deeply");
-      scopes_.emplace_back().frame_bytes = frame_bytes_;
+      scopes_.emplace_back().frame_bytes = counts_.frame_bytes;
     } else if (Accept(".reg")) {
-      ACCELMESH_RETURN_IF_ERROR(ParseRegisters(body));
+      ACCELMESH_RETURN_IF_ERROR(ParseRegisters());
     } else if (current_.text == ".shared" || current_.text == ".local" || current_.text == ".param") {
       ACCELMESH_RETURN_IF_ERROR(ParseBodyVariable(body));
     } else if (current_.text == ".loc" || current_.text == ".file") {
@@ -103,7 +121,7 @@ Status Parser::CloseScope(Kernel* body) {
     }
   }
   // What lay in the frame of this scope makes room for the next one's.
-  if (!scopes_.empty()) frame_bytes_ = scope.frame_bytes;
+  if (!scopes_.empty()) counts_.frame_bytes = scope.frame_bytes;
   return Status::Ok();
 }
 
@@ -111,23 +129,25 @@ Status Parser::ParseBodyVariable(Kernel* body) {
   const std::string_view word = Next().text;
   Variable variable;
   const Space space = word == ".shared" ? Space::kShared : word == ".local" ? Space::kLocal : Space::kParam;
-  ACCELMESH_RETURN_IF_ERROR(ParseVariable(space, false, &variable));
+  ACCELMESH_RETURN_IF_ERROR(ParseVariable(space, Linkage::kStatic, &variable));
   if (body->variables.size() >= kVariablesMax) return Error("too many variables");
   const std::string_view name = name_;
   if (space == Space::kShared && body->is_function) {
     // A kernel that calls the function gives it its place, as it does for variables at module scope.
-    if (!module_->module_shared.emplace(name, std::move(variable)).second) return Error("a shared variable twice");
+    if (unit_ == nullptr) return Status::Ok();
+    if (!unit_->shared_names.emplace(name, unit_->shared.size()).second) return Error("a shared variable twice");
+    unit_->shared.push_back(std::move(variable));
     return Status::Ok();
   }
   if (space == Space::kShared) {
-    variable.address = AlignUp(body->static_shared_bytes, variable.alignment);
+    variable.address = AlignUp(counts_.shared_bytes, variable.alignment);
     if (variable.bytes > kSharedBytesMax - variable.address) return Error("shared memory past the limit");
-    body->static_shared_bytes = static_cast<std::uint32_t>(variable.address + variable.bytes);
+    counts_.shared_bytes = static_cast<std::uint32_t>(variable.address + variable.bytes);
   } else {
-    variable.address = AlignUp(frame_bytes_, variable.alignment);
+    variable.address = AlignUp(counts_.frame_bytes, variable.alignment);
     if (variable.bytes > kLocalBytesMax - variable.address) return Error("local memory past the limit");
-    frame_bytes_ = static_cast<std::uint32_t>(variable.address + variable.bytes);
-    body->local_bytes = std::max(body->local_bytes, frame_bytes_);
+    counts_.frame_bytes = static_cast<std::uint32_t>(variable.address + variable.bytes);
+    counts_.local_bytes = std::max(counts_.local_bytes, counts_.frame_bytes);
   }
   const Name made{Operand::Kind::kVariable, static_cast<std::uint32_t>(body->variables.size()), 1};
   if (!scopes_.back().names.emplace(name, made).second) return Error("a variable twice");
@@ -135,7 +155,7 @@ Status Parser::ParseBodyVariable(Kernel* body) {
   return Status::Ok();
 }
 
-Status Parser::ParseRegisters(Kernel* body) {
+Status Parser::ParseRegisters() {
   if (!AtDirective()) return Error("a register needs a type");
   Type type = ParseType(Next().text.substr(1));
   if (type == Type::kNone) return Error("a register needs a type");
@@ -149,7 +169,7 @@ Status Parser::ParseRegisters(Kernel* body) {
       ACCELMESH_ASSIGN_OR_RETURN(count, ParseCount());
       ACCELMESH_RETURN_IF_ERROR(Expect(">"));
     }
-    std::uint32_t& next = predicate ? body->predicates : body->registers;
+    std::uint32_t& next = predicate ? counts_.predicates : counts_.registers;
     if (count > kRegistersMax || next + count > kRegistersMax) return Error("too many registers");
     const Name made{predicate ? Operand::Kind::kPredicate : Operand::Kind::kRegister, next,
                     static_cast<std::uint32_t>(count)};
@@ -187,6 +207,14 @@ bool Parser::FindName(std::string_view name, Operand* operand) const {
   return false;
 }
 
+// Fills kind, index and selector for a part of a register: %r1.h0.
+bool Parser::FindPart(std::string_view name, Operand* operand) const {
+  const std::size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos || !FindName(name.substr(0, dot), operand)) return false;
+  operand->selector = name.substr(dot + 1);
+  return true;
+}
+
 Status Parser::FindPredicate(std::int32_t* predicate) {
   Operand operand;
   if (!FindName(current_.text, &operand) || operand.kind != Operand::Kind::kPredicate)
@@ -214,11 +242,17 @@ Result<Operand> Parser::ParseOperand(Kernel* body, std::uint32_t depth) {
   if (Accept("[")) {
     ACCELMESH_ASSIGN_OR_RETURN(operand, ParseOperand(body, depth + 1));
     operand.is_address = true;
+    if (Accept(",")) {  // the coordinates of a texture or surface
+      ACCELMESH_ASSIGN_OR_RETURN(Operand coordinates, ParseOperand(body, depth + 1));
+      if (coordinates.kind != Operand::Kind::kVector) return Error("expected a list of coordinates");
+      operand.elements = std::move(coordinates.elements);
+    }
     ACCELMESH_RETURN_IF_ERROR(Expect("]"));
     return operand;
   }
   if (Accept("{")) {
     ACCELMESH_RETURN_IF_ERROR(ParseList(body, "}", kVectorMax, depth, &operand));
+    if (Accept("|")) ACCELMESH_RETURN_IF_ERROR(FindPredicate(&operand.paired));  // whether the texels are there
     return operand;
   }
   if (Accept("(")) {  // the lists of a call
@@ -226,6 +260,10 @@ Result<Operand> Parser::ParseOperand(Kernel* body, std::uint32_t depth) {
     return operand;
   }
   operand.negated = Accept("!");
+  if (current_.text == "-" && ahead_.kind == Token::Kind::kWord) {
+    Next();
+    operand.negated = true;
+  }
   if (current_.kind == Token::Kind::kNumber || current_.text == "-") {
     operand.kind = Operand::Kind::kImmediate;
     ACCELMESH_ASSIGN_OR_RETURN(const Literal literal, ParseConstant());
@@ -237,9 +275,10 @@ Result<Operand> Parser::ParseOperand(Kernel* body, std::uint32_t depth) {
   operand.symbol = Next().text;
   if (operand.symbol == "_") {
     operand.kind = Operand::Kind::kSink;
-  } else if (!FindName(operand.symbol, &operand)) {
+  } else if (!FindName(operand.symbol, &operand) && !FindPart(operand.symbol, &operand)) {
     operand.kind = operand.symbol[0] == '%' ? Operand::Kind::kSpecial : Operand::Kind::kSymbol;
-    if (module_->module_shared.contains(std::string(operand.symbol))) body->shared_symbols.push_back(operand.symbol);
+    if (const auto renamed = renamed_->find(operand.symbol); renamed != renamed_->end())
+      operand.symbol = renamed->second;
   }
   if (Accept("|")) {
     if (Accept("_")) return operand;
@@ -287,7 +326,7 @@ Status Parser::ParsePrototype(Kernel* body, std::string_view label) {
   return Status::Ok();
 }
 Status Parser::ParseSignature(Prototype* prototype) {
-  if (Accept(".calltargets")) return Error("tables of call targets are not supported");
+  if (Accept(".calltargets")) return ParseCallTargets(prototype);
   ACCELMESH_RETURN_IF_ERROR(Expect(".callprototype"));
   std::uint32_t bytes = 0;
   if (Accept("(")) ACCELMESH_RETURN_IF_ERROR(ParseParameters(&prototype->results, &bytes));
@@ -296,23 +335,33 @@ Status Parser::ParseSignature(Prototype* prototype) {
   return Status::Ok();
 }
 
-// Remembers the labels, functions and other symbols that an instruction names, for when all are known.
-void Parser::NoteNames(Kernel* body, const Instruction& instruction) {
-  const auto at = static_cast<std::uint32_t>(body->instructions.size());
+// A list of functions, all alike: the first that is known says what a call passes.
+Status Parser::ParseCallTargets(Prototype* prototype) {
+  const Module& module = *bodies_->module;
+  while (current_.kind == Token::Kind::kWord) {
+    std::string_view name = Next().text;
+    if (const auto renamed = renamed_->find(name); renamed != renamed_->end()) name = renamed->second;
+    if (const auto function = module.function.find(name); function != module.function.end()) {
+      prototype->results = module.functions[function->second].results;
+      prototype->parameters = module.functions[function->second].parameters;
+      return Status::Ok();
+    }
+    if (!Accept(",")) break;
+  }
+  return Error("no function that can be called");
+}
+
+// Remembers the labels that an instruction names, for when all are known.
+void Parser::NoteLabels(const Kernel& body, const Instruction& instruction) {
+  const auto at = static_cast<std::uint32_t>(body.instructions.size());
   const bool branch = instruction.opcode[0] == "bra" || instruction.opcode[0] == "brx";
   const bool call = instruction.opcode[0] == "call";
   bool through_pointer = false;
   for (std::uint32_t i = 0; i < instruction.operands.size(); ++i) {
     const Operand& operand = instruction.operands[i];
     through_pointer |= call && operand.kind == Operand::Kind::kRegister;
-    if (operand.kind != Operand::Kind::kSymbol) continue;
-    if (branch || through_pointer) {
+    if (operand.kind == Operand::Kind::kSymbol && (branch || through_pointer))
       scopes_.back().uses.push_back({operand.symbol, instruction.line, false, at, i});
-    } else if (call) {
-      body->called.push_back(operand.symbol);
-    } else if (!operand.is_address) {
-      body->named.push_back(operand.symbol);
-    }
   }
 }
 
@@ -322,7 +371,8 @@ Status Parser::ParseStatement(Kernel* body) {
     Next();
     return ParseLabelled(body, label);
   }
-  if (instructions_++ >= kInstructionsMax) return Error("too many instructions");
+  if (bodies_->instructions.fetch_add(1, std::memory_order_relaxed) >= kInstructionsMax)
+    return Error("too many instructions");
   Instruction instruction;
   instruction.line = current_.line;
   const char* start = current_.text.data();
@@ -341,7 +391,7 @@ Status Parser::ParseStatement(Kernel* body) {
   if (AtEnd()) return Error("expected ';'");
   instruction.text = {start, static_cast<std::size_t>(current_.text.data() - start)};
   Next();
-  NoteNames(body, instruction);
+  NoteLabels(*body, instruction);
   body->instructions.push_back(std::move(instruction));
   return Status::Ok();
 }

@@ -102,19 +102,25 @@ struct MaxNan {
     return std::isnan(a) || std::isnan(b) ? std::numeric_limits<T>::quiet_NaN() : Max<T>::Do(a, b);
   }
 };
-// On the bits, so that NaNs stay what they are.
-template <typename T>
-struct CopySign {
-  static T Do(T a, T b) {
-    constexpr T kSign = T{1} << (8 * sizeof(T) - 1);
-    return (a & kSign) | (b & ~kSign);
-  }
+// .xorsign.abs: of magnitudes; the signs' exclusive or is the result's. Of single precision alone.
+template <template <typename> class F>
+struct OfMagnitudes {
+  template <typename T>
+  struct Of {
+    static T Do(T a, T b) {
+      const T v = F<T>::Do(std::fabs(a), std::fabs(b));
+      return std::isnan(v) ? v : std::copysign(v, std::signbit(a) != std::signbit(b) ? T{-1} : T{1});
+    }
+  };
 };
-Handler PickCopySign(Type type) {
-  return type == Type::kF32   ? Binary<std::uint32_t, CopySign>
-         : type == Type::kF64 ? Binary<std::uint64_t, CopySign>
-                              : nullptr;
-}
+// min.relu, max.relu of integers: nothing below zero.
+template <template <typename> class F>
+struct NotNegative {
+  template <typename T>
+  struct Of {
+    static T Do(T a, T b) { return std::max(F<T>::Do(a, b), T{0}); }
+  };
+};
 template <typename T>
 struct Neg {
   static T Do(T a) {
@@ -244,7 +250,8 @@ void MulWide(Warp& warp, const Op& op, std::uint32_t mask) {
   });
 }
 
-// mul24, mad24: products of 24-bit values. mode: 1 the high 32 of the 48 bits, 2 adds c.
+// mul24, mad24: products of 24-bit values. mode: 1 the high 32 of the 48 bits, 2 adds c, 4
+// saturates the sum (.sat.s32).
 template <typename T>
 void Mul24(Warp& warp, const Op& op, std::uint32_t mask) {
   ForLanes(mask, [&](std::uint32_t l) {
@@ -256,13 +263,19 @@ void Mul24(Warp& warp, const Op& op, std::uint32_t mask) {
     const std::uint32_t part = static_cast<std::uint32_t>((op.mode & 1) != 0 ? product >> 16 : product);
     const std::uint32_t add = (op.mode & 2) != 0 ? static_cast<std::uint32_t>(warp.r[op.c].lane[l]) : 0;
     warp.r[op.d].lane[l] = part + add;
+    if ((op.mode & 4) == 0) return;
+    const std::int64_t sum = std::int64_t{static_cast<std::int32_t>(part)} + static_cast<std::int32_t>(add);
+    warp.r[op.d].lane[l] = Put<std::int32_t>(static_cast<std::int32_t>(std::clamp<std::int64_t>(
+        sum, std::numeric_limits<std::int32_t>::min(), std::numeric_limits<std::int32_t>::max())));
   });
 }
 Status Mul24Rule(Decoder& decoder, const Instruction& from, Op& op) {
   const bool add = from.opcode[0] == "mad24";
   ACCELMESH_RETURN_IF_ERROR(decoder.Rows(from, op, add ? 4 : 3));
-  op.mode = static_cast<std::uint8_t>((Decoder::Has(from, "hi") ? 1 : 0) | (add ? 2 : 0));
+  op.mode = static_cast<std::uint8_t>((Decoder::Has(from, "hi") ? 1 : 0) | (add ? 2 : 0) |
+                                      (Decoder::Has(from, "sat") ? 4 : 0));
   const Type type = Decoder::LastType(from);
+  if ((op.mode & 4) != 0 && (op.mode != 7 || type != Type::kS32)) return decoder.Refuse(from, "form not supported");
   if (type != Type::kS32 && type != Type::kU32) return decoder.Refuse(from, "type not supported");
   op.handler = type == Type::kS32 ? Mul24<std::int32_t> : Mul24<std::uint32_t>;
   return Status::Ok();
@@ -337,6 +350,7 @@ Status CarryRule(Decoder& decoder, const Instruction& from, Op& op) {
 }
 
 Status AddRule(Decoder& d, const Instruction& f, Op& o) {
+  if (IsPackedInteger(f)) return PackedIntegerRule(d, f, o);
   if (Decoder::Has(f, "cc")) return CarryRule(d, f, o);
   return SaturatesInteger(f) ? SaturatedRule<0>(d, f, o) : SimpleRule<AnyBinary<Add>, 3>(d, f, o);
 }
@@ -413,13 +427,26 @@ Status FlushingRule(Decoder& decoder, const Instruction& from, Op& op) {
   }
   return Status::Ok();
 }
-Status MinRule(Decoder& d, const Instruction& f, Op& o) {
-  return Decoder::Has(f, "NaN") ? FlushingRule<MinNan, FloatBinary<MinNan>, 3>(d, f, o)
-                                : FlushingRule<Min, AnyBinary<Min>, 3>(d, f, o);
-}
-Status MaxRule(Decoder& d, const Instruction& f, Op& o) {
-  return Decoder::Has(f, "NaN") ? FlushingRule<MaxNan, FloatBinary<MaxNan>, 3>(d, f, o)
-                                : FlushingRule<Max, AnyBinary<Max>, 3>(d, f, o);
+template <template <typename> class F, template <typename> class N>
+Status LesserRule(Decoder& decoder, const Instruction& from, Op& op) {
+  const Type type = Decoder::LastType(from);
+  if (IsPackedInteger(from)) return PackedIntegerRule(decoder, from, op);
+  if (Decoder::Has(from, "relu")) {
+    if (type != Type::kS32) return decoder.Refuse(from, "type not supported");
+    op.handler = Binary<std::int32_t, NotNegative<F>::template Of>;
+    return decoder.Rows(from, op, 3);
+  }
+  if (Decoder::Has(from, "xorsign") != Decoder::Has(from, "abs")) return decoder.Refuse(from, "form not supported");
+  if (Decoder::Has(from, "xorsign")) {
+    if (type != Type::kF32) return decoder.Refuse(from, "type not supported");
+    return Decoder::Has(from, "NaN")
+               ? FlushingRule<OfMagnitudes<N>::template Of, FloatBinary<OfMagnitudes<N>::template Of>, 3>(decoder, from,
+                                                                                                          op)
+               : FlushingRule<OfMagnitudes<F>::template Of, FloatBinary<OfMagnitudes<F>::template Of>, 3>(decoder, from,
+                                                                                                          op);
+  }
+  return Decoder::Has(from, "NaN") ? FlushingRule<N, FloatBinary<N>, 3>(decoder, from, op)
+                                   : FlushingRule<F, AnyBinary<F>, 3>(decoder, from, op);
 }
 bool IsGrossF64(const Instruction& from) {
   return Decoder::LastType(from) == Type::kF64 && Decoder::Has(from, "approx") && Decoder::Has(from, "ftz");
@@ -434,7 +461,7 @@ Status RsqrtRule(Decoder& d, const Instruction& f, Op& o) {
 }  // namespace
 
 const RuleTable& ArithmeticRules() {
-  static const RuleTable kRules{{"add", {AddRule, "rn rz rm rp ftz sat cc"}},
+  static const RuleTable kRules{{"add", {AddRule, "rn rz rm rp ftz sat cc u16x2 s16x2"}},
                                 {"sub", {SubRule, "rn rz rm rp ftz sat cc"}},
                                 {"addc", {CarryRule, "cc"}},
                                 {"subc", {CarryRule, "cc"}},
@@ -443,15 +470,14 @@ const RuleTable& ArithmeticRules() {
                                 {"madc", {CarryRule, "lo hi cc"}},
                                 {"fma", {SimpleRule<PickFma, 4>, "rn rz rm rp ftz sat"}},
                                 {"mul24", {Mul24Rule, "lo hi"}},
-                                {"mad24", {Mul24Rule, "lo hi"}},
+                                {"mad24", {Mul24Rule, "lo hi sat"}},
                                 {"sad", {SimpleRule<PickSumOfDifference, 4>, ""}},
                                 {"div", {SimpleRule<AnyBinary<Div>, 3>, "rn rz rm rp approx full ftz"}},
                                 {"rem", {SimpleRule<IntegerBinary<Rem>, 3>, ""}},
-                                {"min", {MinRule, "ftz NaN"}},
-                                {"max", {MaxRule, "ftz NaN"}},
+                                {"min", {LesserRule<Min, MinNan>, "ftz NaN xorsign abs relu u16x2 s16x2"}},
+                                {"max", {LesserRule<Max, MaxNan>, "ftz NaN xorsign abs relu u16x2 s16x2"}},
                                 {"neg", {FlushingRule<Neg, AnyUnary<Neg>, 2>, "ftz"}},
                                 {"abs", {FlushingRule<Abs, AnyUnary<Abs>, 2>, "ftz"}},
-                                {"copysign", {SimpleRule<PickCopySign, 3>, ""}},
                                 {"sqrt", {SimpleRule<FloatUnary<Sqrt>, 2>, "rn rz rm rp approx ftz"}},
                                 {"rsqrt", {RsqrtRule, "approx ftz"}},
                                 {"rcp", {RcpRule, "rn rz rm rp approx ftz"}},

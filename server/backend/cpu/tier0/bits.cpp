@@ -1,4 +1,4 @@
-// Shifts, bit fields, permutations, dot products of bytes.
+// Shifts, bit fields, permutations, dot products of bytes; the sign of a float.
 #include <algorithm>
 
 #include "server/backend/cpu/tier0/handlers.h"
@@ -61,6 +61,20 @@ struct Brev {
 template <template <typename> class F>
 Handler BitsUnary(Type type) {
   return type == Type::kB64 ? Unary<std::uint64_t, F> : type == Type::kB32 ? Unary<std::uint32_t, F> : nullptr;
+}
+
+// copysign: on the bits, so that NaNs stay what they are.
+template <typename T>
+struct CopySign {
+  static T Do(T a, T b) {
+    constexpr T kSign = T{1} << (8 * sizeof(T) - 1);
+    return (a & kSign) | (b & ~kSign);
+  }
+};
+Handler PickCopySign(Type type) {
+  return type == Type::kF32   ? Binary<std::uint32_t, CopySign>
+         : type == Type::kF64 ? Binary<std::uint64_t, CopySign>
+                              : nullptr;
 }
 
 // bfe d, a, position, length.
@@ -126,6 +140,50 @@ Status BitMaskRule(Decoder& decoder, const Instruction& from, Op& op) {
   op.handler = BitMask;
   return Status::Ok();
 }
+// szext.{clamp,wrap} d, a, n: the low n bits, extended by their sign or with zeros. mode 1: n modulo 32.
+template <typename T>
+void ExtendField(Warp& warp, const Op& op, std::uint32_t mask) {
+  ForLanes(mask, [&](std::uint32_t l) {
+    const T a = Get<T>(warp.r[op.a].lane[l]);
+    const std::uint32_t amount = static_cast<std::uint32_t>(warp.r[op.b].lane[l]);
+    const std::uint32_t n = op.mode == 1 ? amount & 31 : std::min(amount, 32u);
+    const std::uint32_t gone = 32 - n;
+    const T moved = gone == 32 ? T{0} : static_cast<T>(static_cast<std::uint32_t>(a) << gone);
+    warp.r[op.d].lane[l] = Put<T>(gone == 32 ? T{0} : static_cast<T>(moved >> gone));
+  });
+}
+Status ExtendFieldRule(Decoder& decoder, const Instruction& from, Op& op) {
+  ACCELMESH_RETURN_IF_ERROR(decoder.Rows(from, op, 3));
+  const Type type = Decoder::LastType(from);
+  if (type != Type::kS32 && type != Type::kU32) return decoder.Refuse(from, "type not supported");
+  op.mode = Decoder::Has(from, "wrap") ? 1 : 0;
+  op.handler = type == Type::kS32 ? ExtendField<std::int32_t> : ExtendField<std::uint32_t>;
+  return Status::Ok();
+}
+// fns.b32 d, mask, base, offset: where the offset-th set bit is, counted upwards from base (downwards if negative);
+// offset 0: base itself, if set. All ones if there is none.
+void FindNthSet(Warp& warp, const Op& op, std::uint32_t mask) {
+  ForLanes(mask, [&](std::uint32_t l) {
+    const auto bits = static_cast<std::uint32_t>(warp.r[op.a].lane[l]);
+    const auto base = static_cast<std::int64_t>(static_cast<std::uint32_t>(warp.r[op.b].lane[l]));
+    const std::int64_t offset = Get<std::int32_t>(warp.r[op.c].lane[l]);
+    std::int64_t left = offset == 0 ? 1 : offset < 0 ? -offset : offset;
+    const std::int64_t step = offset < 0 ? -1 : 1;
+    std::uint32_t found = 0xffffffffu;
+    for (std::int64_t at = base; at >= 0 && at < 32; at += step) {
+      if ((bits >> at & 1) != 0 && --left == 0) {
+        found = static_cast<std::uint32_t>(at);
+        break;
+      }
+      if (offset == 0) break;
+    }
+    warp.r[op.d].lane[l] = found;
+  });
+}
+Status FindNthSetRule(Decoder& decoder, const Instruction& from, Op& op) {
+  op.handler = FindNthSet;
+  return decoder.Rows(from, op, 4);
+}
 // bfind{.shiftamt}: the most significant bit that differs from the sign; 0xffffffff if there is none.
 template <typename T>
 void FindBit(Warp& warp, const Op& op, std::uint32_t mask) {
@@ -159,13 +217,29 @@ void Lop3(Warp& warp, const Op& op, std::uint32_t mask) {
     warp.r[op.d].lane[l] = (~a & low) | (a & high);
   });
 }
+// lop3.{or,and}.b32 d|p, a, b, c, table, q: p says whether d is not zero, combined with q. mode: 1 or, 2 and.
+void Lop3Predicate(Warp& warp, const Op& op, std::uint32_t mask) {
+  Lop3(warp, op, mask);
+  std::uint32_t set = 0;
+  ForLanes(mask, [&](std::uint32_t l) { set |= warp.r[op.d].lane[l] != 0 ? 1u << l : 0; });
+  const std::uint32_t q = op.predicate_negated ? ~warp.p[op.rows[0]] : warp.p[op.rows[0]];
+  const std::uint32_t p = op.mode == 1 ? set | q : set & q;
+  warp.p[op.predicate] = (warp.p[op.predicate] & ~mask) | (p & mask);
+}
 Status Lop3Rule(Decoder& decoder, const Instruction& from, Op& op) {
-  if (from.operands.size() != 5 || from.operands[4].kind != Operand::Kind::kImmediate ||
+  op.mode = Decoder::Has(from, "or") ? 1 : Decoder::Has(from, "and") ? 2 : 0;
+  const std::size_t count = op.mode == 0 ? 5 : 6;
+  if (from.operands.size() != count || from.operands[4].kind != Operand::Kind::kImmediate ||
       from.operands[4].immediate > 255)
     return decoder.Refuse(from, "form not supported");
-  ACCELMESH_RETURN_IF_ERROR(decoder.Rows(from, op, 5));
+  ACCELMESH_RETURN_IF_ERROR(decoder.Rows(from, op, count));
   op.immediate = from.operands[4].immediate;
   op.handler = Lop3;
+  if (op.mode == 0) return Status::Ok();
+  if (op.predicate < 0) return decoder.Refuse(from, "a second destination was expected");
+  ACCELMESH_ASSIGN_OR_RETURN(op.rows[0], decoder.Predicate(from.operands[5]));
+  op.predicate_negated = from.operands[5].negated;
+  op.handler = Lop3Predicate;
   return Status::Ok();
 }
 
@@ -255,9 +329,12 @@ const RuleTable& BitRules() {
                                 {"brev", {SimpleRule<BitsUnary<Brev>, 2>, ""}},
                                 {"bfe", {SimpleRule<PickBitExtract, 4>, ""}},
                                 {"bfi", {BitInsertRule, ""}},
+                                {"copysign", {SimpleRule<PickCopySign, 3>, ""}},
                                 {"bmsk", {BitMaskRule, "clamp wrap"}},
                                 {"bfind", {FindBitRule, "shiftamt"}},
-                                {"lop3", {Lop3Rule, ""}},
+                                {"szext", {ExtendFieldRule, "clamp wrap"}},
+                                {"fns", {FindNthSetRule, ""}},
+                                {"lop3", {Lop3Rule, "or and"}},
                                 {"prmt", {PermuteRule, "f4e b4e rc8 ecl ecr rc16"}},
                                 {"shf", {FunnelRule, "l r wrap clamp"}},
                                 {"dp4a", {DotBytesRule, ""}},

@@ -113,7 +113,8 @@ bool Prepare(BlockContext::State& s) {
                 static_cast<std::uint32_t>(s.block_index / launch.grid.x % launch.grid.y),
                 static_cast<std::uint32_t>(s.block_index / launch.grid.x / launch.grid.y)};
   s.shared_bytes = program.dynamic_shared_at + launch.dynamic_shared_bytes;
-  GrowTo(s.shared, (s.shared_bytes + sizeof(Chunk) - 1) / sizeof(Chunk));
+  // One more: compiled code reads whole chunks that begin inside.
+  GrowTo(s.shared, (s.shared_bytes + sizeof(Chunk) - 1) / sizeof(Chunk) + 1);
   const std::uint32_t stride = LocalStride(launch, program);
   s.local_bytes = stride * warps * kLanes;
   if (const std::size_t chunks = s.local_bytes / sizeof(Chunk); s.local_chunks < chunks) {
@@ -186,6 +187,7 @@ std::optional<Fault> BeginBlock(const GridLaunch& launch, std::uint64_t block_in
   BlockContext::State& s = context.state();
   s.launch = &launch;
   s.program = &launch.kernel->program();
+  s.compiled = s.program->compiled.load(std::memory_order_acquire);
   s.block_index = block_index;
   s.fault.reset();
   s.rounds = 0;
@@ -244,6 +246,24 @@ void MemoryMap::Allow(std::uint64_t address, std::uint64_t bytes) {
   for (std::uint64_t chunk = offset >> kChunkShift; chunk <= (offset + bytes - 1) >> kChunkShift; ++chunk) {
     words_[chunk >> 6].fetch_or(std::uint64_t{1} << (chunk & 63), std::memory_order_relaxed);
   }
+}
+
+void MemoryMap::Around(std::uint64_t address, std::uint64_t* begin, std::uint64_t* bytes) const {
+  constexpr std::uint64_t kChunksMax = 256;
+  *bytes = 0;
+  const std::uint64_t offset = address - base_;
+  if (offset >= bytes_ || !Marked(offset >> kChunkShift)) return;
+  std::uint64_t first = offset >> kChunkShift;
+  std::uint64_t end = first + 1;
+  for (std::uint64_t i = 0; i < kChunksMax && first > 0 && Marked(first - 1); ++i) --first;
+  for (std::uint64_t i = 0; i < kChunksMax && end << kChunkShift < bytes_ && Marked(end); ++i) ++end;
+  *begin = base_ + (first << kChunkShift);
+  *bytes = std::min(end << kChunkShift, bytes_) - (first << kChunkShift);
+}
+
+void DecodedKernel::Install(std::shared_ptr<const tier1::Compiled> compiled) const {
+  compiled_ = std::move(compiled);
+  program_->compiled.store(compiled_.get(), std::memory_order_release);
 }
 
 }  // namespace accelmesh::tier0

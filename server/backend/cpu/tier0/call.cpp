@@ -174,6 +174,8 @@ Status CallRule(Decoder& decoder, const Instruction& from, Op& op) {
   if (call.pointer != nullptr) return CallByPointer(decoder, from, call, op);
   if (decoder.IsFunction(call.name)) return CallByName(decoder, from, call, op);
   if (IsRuntimeFunction(call.name)) return RuntimeCall(decoder, from, call, op);
+  if (call.name.starts_with("__cudaCDP2") || call.name.starts_with("cudaLaunchDevice"))
+    return decoder.Refuse(from, "kernels that launch kernels (dynamic parallelism) are not supported");
   return decoder.Refuse(from, "the module does not define the function that is called");
 }
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "server/backend/cpu/tier0/comparison.h"
 #include "server/backend/cpu/tier0/handlers.h"
 
 namespace accelmesh::tier0 {
@@ -27,6 +28,11 @@ struct Xor {
 template <typename T>
 struct Not {
   static T Do(T a) { return static_cast<T>(~a); }
+};
+// cnot: whether a is zero.
+template <typename T>
+struct IsZero {
+  static T Do(T a) { return a == 0 ? T{1} : T{0}; }
 };
 template <typename T>
 struct Move {
@@ -71,29 +77,6 @@ Status LogicRule(Decoder& decoder, const Instruction& from, Op& op) {
 
 // setp, set ----------------------------------------------------------------------------------------------------------
 
-enum Comparison : std::uint8_t { kEq, kNe, kLt, kLe, kGt, kGe, kEqu, kNeu, kLtu, kLeu, kGtu, kGeu, kNum, kNan };
-enum Combination : std::uint8_t { kAlone, kAnd, kOr, kXor };
-template <typename T>
-bool Compare(std::uint8_t how, T a, T b) {
-  bool unordered = false;
-  if constexpr (kIsFloat<T>) unordered = std::isnan(a) || std::isnan(b);
-  switch (how) {
-    case kEq: return a == b;
-    case kNe: return !unordered && a != b;
-    case kLt: return a < b;
-    case kLe: return a <= b;
-    case kGt: return a > b;
-    case kGe: return a >= b;
-    case kEqu: return unordered || a == b;
-    case kNeu: return unordered || a != b;
-    case kLtu: return unordered || a < b;
-    case kLeu: return unordered || a <= b;
-    case kGtu: return unordered || a > b;
-    case kGeu: return unordered || a >= b;
-    case kNum: return !unordered;
-    default: return unordered;
-  }
-}
 template <typename T, std::uint8_t kHow>
 void SetPredicate(Warp& warp, const Op& op, std::uint32_t mask) {
   const std::uint64_t* a = warp.r[op.a].lane;
@@ -123,35 +106,10 @@ Handler PickSetp(Type type, std::uint8_t how) {
   ACCELMESH_PICK_FLOAT(type, PickComparison<T>(how))
   return nullptr;
 }
-bool ParseComparison(std::string_view name, std::uint8_t* how) {
-  static const std::unordered_map<std::string_view, std::uint8_t> kNames{
-      {"eq", kEq},   {"ne", kNe},   {"lt", kLt},   {"le", kLe},   {"gt", kGt},   {"ge", kGe},
-      {"lo", kLt},   {"ls", kLe},   {"hi", kGt},   {"hs", kGe},   {"equ", kEqu}, {"neu", kNeu},
-      {"ltu", kLtu}, {"leu", kLeu}, {"gtu", kGtu}, {"geu", kGeu}, {"num", kNum}, {"nan", kNan}};
-  const auto found = kNames.find(name);
-  if (found == kNames.end()) return false;
-  *how = found->second;
-  return true;
-}
-// Everything of a comparison but its destination.
 Status DecodeComparison(Decoder& decoder, const Instruction& from, Op& op) {
   std::uint8_t how = 0;
-  if (from.opcode.size() < 3 || !ParseComparison(from.opcode[1], &how))
-    return decoder.Refuse(from, "comparison not supported");
-  op.mode = Decoder::Has(from, "and")   ? kAnd
-            : Decoder::Has(from, "or")  ? kOr
-            : Decoder::Has(from, "xor") ? kXor
-                                        : kAlone;
-  if (from.operands.size() != (op.mode == kAlone ? 3u : 4u))
-    return decoder.Refuse(from, "the number of operands is off");
-  const Type type = Decoder::LastType(from);
-  ACCELMESH_ASSIGN_OR_RETURN(op.a, decoder.Source(from.operands[1], type));
-  ACCELMESH_ASSIGN_OR_RETURN(op.b, decoder.Source(from.operands[2], type));
-  if (op.mode != kAlone) {
-    ACCELMESH_ASSIGN_OR_RETURN(op.c, decoder.Predicate(from.operands[3]));
-    op.predicate_negated = from.operands[3].negated;
-  }
-  op.handler = PickSetp(type, how);
+  ACCELMESH_RETURN_IF_ERROR(DecodeComparisonOperands(decoder, from, op, &how));
+  op.handler = PickSetp(Decoder::LastType(from), how);
   return op.handler != nullptr ? Status::Ok() : decoder.Refuse(from, "type not supported");
 }
 Status SetpRule(Decoder& decoder, const Instruction& from, Op& op) {
@@ -182,7 +140,12 @@ Status SelpRule(Decoder& decoder, const Instruction& from, Op& op) {
 Status SetRule(Decoder& decoder, const Instruction& from, Op& op) {
   if (from.operands.empty() || from.opcode.size() < 4) return decoder.Refuse(from, "form not supported");
   const Type type = ptx::ParseType(from.opcode[from.opcode.size() - 2]);
-  if (type != Type::kU32 && type != Type::kS32 && type != Type::kF32) return decoder.Refuse(from, "type not supported");
+  const std::uint32_t truth = type == Type::kU32 || type == Type::kS32 ? 0xffffffffu
+                              : type == Type::kF32                     ? 0x3f800000u
+                              : type == Type::kF16                     ? 0x3c00u
+                              : type == Type::kBf16                    ? 0x3f80u
+                                                                       : 0;
+  if (truth == 0) return decoder.Refuse(from, "type not supported");
   Op compare = op;
   compare.d = decoder.NewPredicate();
   ACCELMESH_RETURN_IF_ERROR(DecodeComparison(decoder, from, compare));
@@ -190,7 +153,7 @@ Status SetRule(Decoder& decoder, const Instruction& from, Op& op) {
   op.c = compare.d;
   decoder.Emit(std::move(compare));
   ACCELMESH_ASSIGN_OR_RETURN(op.d, decoder.Destination(from.operands[0]));
-  op.a = decoder.Constant(type == Type::kF32 ? 0x3f800000u : 0xffffffffu);
+  op.a = decoder.Constant(truth);
   op.b = decoder.Constant(0);
   op.handler = SelectByPredicate;
   return Status::Ok();
@@ -279,9 +242,32 @@ Status MoveVector(Decoder& decoder, const Instruction& from, Op& op) {
   op.handler = unpack ? Unpack : Pack;
   return Status::Ok();
 }
+// mov.b128: two rows to a register, packed from 64-bit registers or taken apart into them.
+Status MoveWide(Decoder& decoder, const Instruction& from, Op& op) {
+  const bool unpack = from.operands[0].kind == Operand::Kind::kVector;
+  const Operand& wide = from.operands[unpack ? 1 : 0];
+  const std::vector<Operand>& parts = from.operands[unpack ? 0 : 1].elements;
+  if (parts.size() != 2) return decoder.Refuse(from, "vector not supported");
+  ACCELMESH_ASSIGN_OR_RETURN(const std::uint32_t high, decoder.HighRow(wide));
+  ACCELMESH_ASSIGN_OR_RETURN(const std::uint32_t low, unpack ? decoder.Source(wide) : decoder.Destination(wide));
+  for (std::size_t i = 0; i < 2; ++i) {
+    ACCELMESH_ASSIGN_OR_RETURN(op.rows[i], unpack ? decoder.Destination(parts[i]) : decoder.Source(parts[i]));
+    op.rows[2 + i] = i == 0 ? low : high;
+    if (!unpack) std::swap(op.rows[i], op.rows[2 + i]);
+  }
+  op.handler = [](Warp& warp, const Op& move, std::uint32_t mask) {
+    ForLanes(mask, [&](std::uint32_t l) {
+      const std::uint64_t first = warp.r[move.rows[2]].lane[l], second = warp.r[move.rows[3]].lane[l];
+      warp.r[move.rows[0]].lane[l] = first;
+      warp.r[move.rows[1]].lane[l] = second;
+    });
+  };
+  return Status::Ok();
+}
 Status MovRule(Decoder& decoder, const Instruction& from, Op& op) {
   if (from.operands.size() != 2) return decoder.Refuse(from, "the number of operands is off");
   if (Decoder::LastType(from) == Type::kPred) return LogicRule<PickMove, 2, 4>(decoder, from, op);
+  if (Decoder::LastType(from) == Type::kB128) return MoveWide(decoder, from, op);
   if (from.operands[0].kind == Operand::Kind::kVector || from.operands[1].kind == Operand::Kind::kVector)
     return MoveVector(decoder, from, op);
   const std::string_view name = from.operands[1].symbol;
@@ -325,6 +311,35 @@ Status TestPropertyRule(Decoder& decoder, const Instruction& from, Op& op) {
 
 }  // namespace
 
+bool ParseComparison(std::string_view name, std::uint8_t* how) {
+  static const std::unordered_map<std::string_view, std::uint8_t> kNames{
+      {"eq", kEq},   {"ne", kNe},   {"lt", kLt},   {"le", kLe},   {"gt", kGt},   {"ge", kGe},
+      {"lo", kLt},   {"ls", kLe},   {"hi", kGt},   {"hs", kGe},   {"equ", kEqu}, {"neu", kNeu},
+      {"ltu", kLtu}, {"leu", kLeu}, {"gtu", kGtu}, {"geu", kGeu}, {"num", kNum}, {"nan", kNan}};
+  const auto found = kNames.find(name);
+  if (found == kNames.end()) return false;
+  *how = found->second;
+  return true;
+}
+Status DecodeComparisonOperands(Decoder& decoder, const Instruction& from, Op& op, std::uint8_t* how) {
+  if (from.opcode.size() < 3 || !ParseComparison(from.opcode[1], how))
+    return decoder.Refuse(from, "comparison not supported");
+  op.mode = Decoder::Has(from, "and")   ? kAnd
+            : Decoder::Has(from, "or")  ? kOr
+            : Decoder::Has(from, "xor") ? kXor
+                                        : kAlone;
+  if (from.operands.size() != (op.mode == kAlone ? 3u : 4u))
+    return decoder.Refuse(from, "the number of operands is off");
+  const Type type = Decoder::LastType(from);
+  ACCELMESH_ASSIGN_OR_RETURN(op.a, decoder.Source(from.operands[1], type));
+  ACCELMESH_ASSIGN_OR_RETURN(op.b, decoder.Source(from.operands[2], type));
+  if (op.mode != kAlone) {
+    ACCELMESH_ASSIGN_OR_RETURN(op.c, decoder.Predicate(from.operands[3]));
+    op.predicate_negated = from.operands[3].negated;
+  }
+  return Status::Ok();
+}
+
 const RuleTable& CompareRules() {
   static constexpr std::string_view kComparisons =
       "eq ne lt le gt ge lo ls hi hs equ neu ltu leu gtu geu num nan and or xor ftz";
@@ -332,6 +347,7 @@ const RuleTable& CompareRules() {
                                 {"or", {LogicRule<IntegerBinary<Or>, 3, 1>, ""}},
                                 {"xor", {LogicRule<IntegerBinary<Xor>, 3, 2>, ""}},
                                 {"not", {LogicRule<IntegerUnary<Not>, 2, 3>, ""}},
+                                {"cnot", {SimpleRule<IntegerUnary<IsZero>, 2>, ""}},
                                 {"mov", {MovRule, ""}},
                                 {"setp", {SetpRule, kComparisons}},
                                 {"set", {SetRule, kComparisons}},

@@ -1,9 +1,10 @@
-// cvt: between integers, floats and half-precision floats.
+// cvt: between integers, floats and smaller floats.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "server/backend/cpu/tier0/handlers.h"
+#include "server/backend/cpu/tier0/small_float.h"
 
 namespace accelmesh::tier0 {
 namespace {
@@ -13,9 +14,8 @@ using ptx::Type;
 
 // To an integer in floating point (.rni and the like).
 enum Integral : std::uint8_t { kAsIs, kRni, kRzi, kRmi, kRpi };
-enum Direction : std::uint8_t { kNearest, kZero, kDown, kUp };
 // Op::count of a conversion.
-enum Option : std::uint8_t { kSaturate = 1, kFlushDenormals = 2 };
+enum Option : std::uint8_t { kSaturate = 1, kFlushDenormals = 2, kRelu = 4, kFinite = 8 };
 
 template <typename T>
 T RoundToIntegral(T v, std::uint8_t how) {
@@ -26,54 +26,6 @@ T RoundToIntegral(T v, std::uint8_t how) {
     case kRpi: return std::ceil(v);
     default: return v;
   }
-}
-
-// Half-precision formats: IEEE binary16 and bfloat16, by the bits of their fraction and the bias of their exponent.
-struct Format {
-  int fraction_bits;
-  int bias;
-};
-constexpr Format kHalf{10, 15};
-constexpr Format kBrain{7, 127};
-
-double FromSmall(std::uint16_t h, const Format& format) {
-  const int fraction = h & ((1 << format.fraction_bits) - 1);
-  const int exponent = (h & 0x7fff) >> format.fraction_bits;
-  double magnitude = 0;
-  if (exponent == 0x7fff >> format.fraction_bits) {
-    magnitude = fraction != 0 ? std::numeric_limits<double>::quiet_NaN() : std::numeric_limits<double>::infinity();
-  } else if (exponent == 0) {
-    magnitude = std::ldexp(fraction, 1 - format.bias - format.fraction_bits);
-  } else {
-    magnitude = std::ldexp(fraction + (1 << format.fraction_bits), exponent - format.bias - format.fraction_bits);
-  }
-  return (h & 0x8000) != 0 ? -magnitude : magnitude;
-}
-std::uint16_t ToSmall(double v, const Format& format, std::uint8_t direction) {
-  if (std::isnan(v)) return 0x7fff;
-  const bool negative = std::signbit(v);
-  const std::uint16_t sign = negative ? 0x8000 : 0;
-  const std::uint32_t infinity = 0x7fffu >> format.fraction_bits << format.fraction_bits;
-  const double magnitude = std::fabs(v);
-  const bool away = direction == (negative ? kDown : kUp);
-  if (std::isinf(v)) return static_cast<std::uint16_t>(sign | infinity);
-  int exponent = 0;
-  std::frexp(magnitude, &exponent);
-  // The value in units of its last place; the scaling is exact.
-  const int lowest = 1 - format.bias - format.fraction_bits;
-  const int unit = magnitude == 0 ? lowest : std::max(exponent - 1 - format.fraction_bits, lowest);
-  std::uint32_t bits = infinity;
-  if (exponent - 1 <= format.bias) {
-    const double scaled = std::ldexp(magnitude, -unit);
-    const double whole = std::floor(scaled);
-    const double rest = scaled - whole;
-    auto units = static_cast<std::uint32_t>(whole);
-    if (direction == kNearest ? rest > 0.5 || (rest == 0.5 && (units & 1) != 0) : away && rest > 0) ++units;
-    // A carry out of the fraction goes into the exponent, as it should.
-    bits = (static_cast<std::uint32_t>(unit - lowest) << format.fraction_bits) + units;
-  }
-  if (bits >= infinity) bits = direction == kNearest || away ? infinity : infinity - 1;
-  return static_cast<std::uint16_t>(sign | bits);
 }
 
 // NaN becomes what the ISA says: 0, or the top bit alone where a 64-bit type is involved.
@@ -185,8 +137,13 @@ Handler PickConvert(Type to, Type from, bool clamp) {
   }
 }
 
-// Half precision goes through double, which holds every value of it. Op::bytes: the direction; Op::immediate: the
+// Small floats go through double, which holds every value of theirs. Op::bytes: the direction; Op::immediate: the
 // types.
+double FromInteger(std::int64_t v) {
+  // Rounded to odd, so that the rounding to the small format is the only one.
+  const auto high = static_cast<double>(v >> 32) * 0x1p32;
+  return AddToOdd(high, static_cast<double>(static_cast<std::uint32_t>(v)));
+}
 double ReadNumber(Type type, std::uint64_t v) {
   switch (type) {
     case Type::kF16: return FromSmall(static_cast<std::uint16_t>(v), kHalf);
@@ -199,8 +156,9 @@ double ReadNumber(Type type, std::uint64_t v) {
     case Type::kS16: return Get<std::int16_t>(v);
     case Type::kU32: return Get<std::uint32_t>(v);
     case Type::kS32: return Get<std::int32_t>(v);
-    case Type::kU64: return static_cast<double>(v);
-    default: return static_cast<double>(Get<std::int64_t>(v));
+    case Type::kU64:
+      return AddToOdd(static_cast<double>(v >> 32) * 0x1p32, static_cast<double>(static_cast<std::uint32_t>(v)));
+    default: return FromInteger(Get<std::int64_t>(v));
   }
 }
 // A NaN of half precision becomes 0 as an integer, unless that has 64 bits.
@@ -208,10 +166,11 @@ template <typename To>
 std::uint64_t PutInteger(double v) {
   return PutExtended<To>(std::isnan(v) ? ToInteger<To>(static_cast<float>(v)) : ToInteger<To>(v));
 }
-std::uint64_t WriteNumber(Type type, double v, std::uint8_t direction) {
+std::uint64_t WriteNumber(Type type, double v, const Op& op) {
+  const bool finite = (op.count & kFinite) != 0;
   switch (type) {
-    case Type::kF16: return ToSmall(v, kHalf, direction);
-    case Type::kBf16: return ToSmall(v, kBrain, direction);
+    case Type::kF16: return ToSmall(v, kHalf, op.bytes, finite);
+    case Type::kBf16: return ToSmall(v, kBrain, op.bytes, finite);
     case Type::kF32: return PutResult<float>(static_cast<float>(v));
     case Type::kF64: return Put<double>(v);
     case Type::kU8: return PutInteger<std::uint8_t>(v);
@@ -224,30 +183,158 @@ std::uint64_t WriteNumber(Type type, double v, std::uint8_t direction) {
     default: return PutInteger<std::int64_t>(v);
   }
 }
+// What comes before the rounding: .ftz of single-precision operands, .sat, .relu (a NaN stays).
+double Bounded(double v, const Op& op) {
+  if ((op.count & kSaturate) != 0) return ToUnitInterval(v);
+  if ((op.count & kRelu) != 0 && (v < 0 || (v == 0 && std::signbit(v)))) return 0;
+  return v;
+}
+double FlushIfWanted(Type type, double v, const Op& op) {
+  return (op.count & kFlushDenormals) != 0 && type == Type::kF32 ? Flush(static_cast<float>(v)) : v;
+}
 void ConvertSmall(Warp& warp, const Op& op, std::uint32_t mask) {
   const auto to = static_cast<Type>(op.immediate >> 8);
   const auto from = static_cast<Type>(op.immediate & 255);
   ForLanes(mask, [&](std::uint32_t l) {
-    double v = RoundToIntegral(ReadNumber(from, warp.r[op.a].lane[l]), op.mode);
-    if ((op.count & kSaturate) != 0) v = ToUnitInterval(v);
-    warp.r[op.d].lane[l] = WriteNumber(to, v, op.bytes);
+    const double v = FlushIfWanted(from, ReadNumber(from, warp.r[op.a].lane[l]), op);
+    warp.r[op.d].lane[l] = WriteNumber(to, FlushIfWanted(to, Bounded(RoundToIntegral(v, op.mode), op), op), op);
   });
 }
 // cvt.rn.f16x2.f32 d, a, b: a goes to the high half.
 void ConvertPair(Warp& warp, const Op& op, std::uint32_t mask) {
   const auto to = static_cast<Type>(op.immediate >> 8);
   ForLanes(mask, [&](std::uint32_t l) {
-    const std::uint64_t high = WriteNumber(to, Get<float>(warp.r[op.a].lane[l]), op.bytes);
-    const std::uint64_t low = WriteNumber(to, Get<float>(warp.r[op.b].lane[l]), op.bytes);
-    warp.r[op.d].lane[l] = high << 16 | low;
+    const auto half = [&](std::uint32_t row) {
+      return WriteNumber(to, Bounded(Get<float>(warp.r[row].lane[l]), op), op);
+    };
+    const std::uint64_t high = half(op.a);
+    warp.r[op.d].lane[l] = high << 16 | half(op.b);
   });
+}
+// cvt to tf32: the upper bits of a single. .rna rounds ties away from zero.
+void ConvertToTf32(Warp& warp, const Op& op, std::uint32_t mask) {
+  ForLanes(mask, [&](std::uint32_t l) {
+    const double v = Bounded(Get<float>(warp.r[op.a].lane[l]), op);
+    std::uint32_t d = 0x7fffffff;
+    if (!std::isnan(v)) {
+      const bool finite = (op.count & kFinite) != 0;
+      const auto toward = [&](std::uint8_t direction) { return ToSmall(v, kFormatTf32, direction, finite); };
+      std::uint32_t bits = toward(op.mode != 0 ? static_cast<std::uint8_t>(kZero) : op.bytes);
+      if (op.mode != 0 && std::isfinite(v)) {
+        const std::uint32_t away = toward(std::signbit(v) ? kDown : kUp);
+        const double below = std::fabs(FromTf32(std::uint64_t{bits} << 13));
+        // The neighbours are a unit apart, and infinity is where the next one would be.
+        const double step = std::fabs(v) - below;
+        const double unit = std::isinf(FromTf32(std::uint64_t{away} << 13))
+                                ? 0x1p117
+                                : std::fabs(FromTf32(std::uint64_t{away} << 13)) - below;
+        if (step > 0 && 2 * step >= unit) bits = away;
+      }
+      d = bits << 13;
+    }
+    warp.r[op.d].lane[l] = d;
+  });
+}
+
+// fp8: two numbers in 16 bits. mode 1: e5m2, else e4m3.
+const Format& ByteFormat(const Op& op) { return op.mode == 1 ? kFormatE5m2 : kFormatE4m3; }
+void SinglesToBytes(Warp& warp, const Op& op, std::uint32_t mask) {
+  ForLanes(mask, [&](std::uint32_t l) {
+    const auto byte = [&](std::uint32_t row) {
+      return ToSmall(Bounded(Get<float>(warp.r[row].lane[l]), op), ByteFormat(op), kNearest, true);
+    };
+    const std::uint32_t high = byte(op.a);
+    warp.r[op.d].lane[l] = high << 8 | byte(op.b);
+  });
+}
+void HalvesToBytes(Warp& warp, const Op& op, std::uint32_t mask) {
+  ForLanes(mask, [&](std::uint32_t l) {
+    const auto both = static_cast<std::uint32_t>(warp.r[op.a].lane[l]);
+    const auto byte = [&](std::uint32_t half) {
+      return ToSmall(Bounded(FromSmall(half & 0xffff, kHalf), op), ByteFormat(op), kNearest, true);
+    };
+    warp.r[op.d].lane[l] = byte(both >> 16) << 8 | byte(both);
+  });
+}
+void BytesToHalves(Warp& warp, const Op& op, std::uint32_t mask) {
+  ForLanes(mask, [&](std::uint32_t l) {
+    const auto both = static_cast<std::uint32_t>(warp.r[op.a].lane[l]);
+    const auto half = [&](std::uint32_t byte) {
+      return ToSmall(Bounded(FromSmall(byte & 0xff, ByteFormat(op)), op), kHalf, kNearest);
+    };
+    warp.r[op.d].lane[l] = half(both >> 8) << 16 | half(both);
+  });
+}
+
+// cvt.pack.sat.to.s32{.b32} d, a, b{, c}: a above b, and c shifted up behind them. bytes: bits of an element; mode 1:
+// signed; count 1: with c.
+void PackIntegers(Warp& warp, const Op& op, std::uint32_t mask) {
+  const std::uint32_t bits = op.bytes;
+  const std::int64_t low = op.mode == 1 ? -(std::int64_t{1} << (bits - 1)) : 0;
+  const std::int64_t high = (std::int64_t{1} << (op.mode == 1 ? bits - 1 : bits)) - 1;
+  ForLanes(mask, [&](std::uint32_t l) {
+    const auto element = [&](std::uint32_t row) {
+      const std::int64_t v = std::clamp<std::int64_t>(Get<std::int32_t>(warp.r[row].lane[l]), low, high);
+      return static_cast<std::uint64_t>(v) & ((1ull << bits) - 1);
+    };
+    std::uint64_t d = element(op.a) << bits | element(op.b);
+    if (op.count == 1) d |= warp.r[op.c].lane[l] << (2 * bits);
+    warp.r[op.d].lane[l] = static_cast<std::uint32_t>(d);
+  });
+}
+Status PackRule(Decoder& decoder, const Instruction& from, Op& op) {
+  // cvt.pack.sat.u8.s32.b32
+  static const std::unordered_map<std::string_view, std::uint8_t> kBits{{"u16", 16}, {"s16", 16}, {"u8", 8}, {"s8", 8},
+                                                                        {"u4", 4},   {"s4", 4},   {"u2", 2}, {"s2", 2}};
+  const auto found = from.opcode.size() > 4 ? kBits.find(from.opcode[3]) : kBits.end();
+  if (found == kBits.end() || from.opcode[4] != "s32" || from.opcode[2] != "sat")
+    return decoder.Refuse(from, "form not supported");
+  const bool three = Decoder::LastType(from) == Type::kB32;
+  if (three == (found->second == 16)) return decoder.Refuse(from, "form not supported");
+  ACCELMESH_RETURN_IF_ERROR(decoder.Rows(from, op, three ? 4 : 3));
+  op.bytes = found->second;
+  op.mode = from.opcode[3][0] == 's' ? 1 : 0;
+  op.count = three ? 1 : 0;
+  op.handler = PackIntegers;
+  return Status::Ok();
 }
 
 bool IsSmall(Type type) { return type == Type::kF16 || type == Type::kBf16; }
 bool IsInteger(Type type) { return type >= Type::kU8 && type <= Type::kS64; }
 
+// To and from tf32, e4m3x2 and e5m2x2.
+Status FormatRule(Decoder& decoder, const Instruction& from, Op& op) {
+  const std::string_view to = from.opcode[from.opcode.size() - 2];
+  const std::string_view source = from.opcode.back();
+  const bool finite = (op.count & kFinite) != 0;
+  op.extras = 0;
+  if (to == "tf32" && source == "f32") {
+    ACCELMESH_RETURN_IF_ERROR(decoder.Rows(from, op, 2));
+    op.mode = Decoder::Has(from, "rna") ? 1 : 0;
+    op.handler = ConvertToTf32;
+    return Status::Ok();
+  }
+  const bool to_bytes = to == "e4m3x2" || to == "e5m2x2";
+  const std::string_view bytes = to_bytes ? to : source;
+  op.mode = bytes == "e5m2x2" ? 1 : 0;
+  if (to_bytes && source == "f32" && finite) {
+    op.handler = SinglesToBytes;
+    return decoder.Rows(from, op, 3);
+  }
+  if (to_bytes && source == "f16x2" && finite) {
+    op.handler = HalvesToBytes;
+    return decoder.Rows(from, op, 2);
+  }
+  if (!to_bytes && to == "f16x2") {
+    op.handler = BytesToHalves;
+    return decoder.Rows(from, op, 2);
+  }
+  return decoder.Refuse(from, "conversion not supported");
+}
+
 Status CvtRule(Decoder& decoder, const Instruction& from, Op& op) {
   if (from.opcode.size() < 3) return decoder.Refuse(from, "form not supported");
+  if (Decoder::Has(from, "pack")) return PackRule(decoder, from, op);
   const Type source = Decoder::LastType(from);
   const Type to = ptx::ParseType(from.opcode[from.opcode.size() - 2]);
   const bool saturate = Decoder::Has(from, "sat");
@@ -260,17 +347,21 @@ Status CvtRule(Decoder& decoder, const Instruction& from, Op& op) {
              : Decoder::Has(from, "rm") ? kDown
              : Decoder::Has(from, "rp") ? kUp
                                         : kNearest;
-  op.count = static_cast<std::uint8_t>((saturate ? kSaturate : 0) | (Decoder::Has(from, "ftz") ? kFlushDenormals : 0));
+  op.count = static_cast<std::uint8_t>((saturate ? kSaturate : 0) | (Decoder::Has(from, "ftz") ? kFlushDenormals : 0) |
+                                       (Decoder::Has(from, "relu") ? kRelu : 0) |
+                                       (Decoder::Has(from, "satfinite") ? kFinite : 0));
+  for (const std::string_view name : {"tf32", "e4m3x2", "e5m2x2"}) {
+    if (Decoder::Has(from, name)) return FormatRule(decoder, from, op);
+  }
   const bool pair = to == Type::kF16x2 || to == Type::kBf16x2;
+  if ((op.count & (kRelu | kFinite)) != 0 && !pair && !IsSmall(to))
+    return decoder.Refuse(from, "conversion not supported");
   ACCELMESH_RETURN_IF_ERROR(decoder.Rows(from, op, pair ? 3 : 2));
   if (pair || IsSmall(to) || IsSmall(source)) {
     const Type single = to == Type::kF16x2 ? Type::kF16 : to == Type::kBf16x2 ? Type::kBf16 : to;
-    const bool brain = single == Type::kBf16 || source == Type::kBf16;
-    // Integers of 64 bits would be rounded twice on the way to bfloat16.
-    const bool known =
-        pair ? source == Type::kF32 && !saturate
-             : (source == Type::kF32 || source == Type::kF64 || IsSmall(source) || (IsInteger(source) && !brain)) &&
-                   (to == Type::kF32 || to == Type::kF64 || IsSmall(to) || (IsInteger(to) && !brain));
+    const bool known = pair ? source == Type::kF32 && !saturate
+                            : (source == Type::kF32 || source == Type::kF64 || IsSmall(source) || IsInteger(source)) &&
+                                  (to == Type::kF32 || to == Type::kF64 || IsSmall(to) || IsInteger(to));
     if (!known) return decoder.Refuse(from, "conversion not supported");
     // The rounding is done here, so the processor keeps its own.
     op.extras = 0;
@@ -288,7 +379,10 @@ Status CvtRule(Decoder& decoder, const Instruction& from, Op& op) {
 }  // namespace
 
 const RuleTable& ConvertRules() {
-  static const RuleTable kRules{{"cvt", {CvtRule, "rn rz rm rp rni rzi rmi rpi ftz sat"}}};
+  static const RuleTable kRules{{"cvt",
+                                 {CvtRule,
+                                  "rn rz rm rp rna rni rzi rmi rpi ftz sat relu satfinite pack tf32 e4m3x2 e5m2x2 u4 "
+                                  "s4 u2 s2"}}};
   return kRules;
 }
 

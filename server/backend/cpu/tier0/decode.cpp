@@ -4,6 +4,7 @@
 
 #include "protocol/base/limits.h"
 #include "server/backend/cpu/tier0/decoder.h"
+#include "server/backend/cpu/tier0/small_float.h"
 
 namespace accelmesh::tier0 {
 
@@ -27,15 +28,26 @@ bool Lists(std::string_view list, std::string_view word) {
   return false;
 }
 
-const Rule* FindRule(std::string_view opcode) {
-  for (const RuleTable* table : {&ArithmeticRules(), &CompareRules(), &ConvertRules(), &BitRules(), &MemoryRules(),
-                                 &CallRules(), &LaneRules()}) {
+}  // namespace
+
+std::vector<const RuleTable*> AllRules() {
+  return {&ArithmeticRules(), &CompareRules(), &ConvertRules(), &BitRules(),     &MemoryRules(),
+          &CallRules(),       &LaneRules(),    &AtomicRules(),  &AsyncRules(),   &VideoRules(),
+          &MatrixRules(),     &WmmaRules(),    &TextureRules(), &SurfaceRules(), &RefusedRules()};
+}
+
+const Rule* FindRule(const Instruction& from) {
+  static const std::vector<const RuleTable*> kTables = AllRules();
+  const std::string_view opcode = from.opcode[0];
+  if (IsHalfType(ptx::ParseType(from.opcode.back()))) {
+    if (const auto found = HalfRules().find(opcode); found != HalfRules().end()) return &found->second;
+  }
+  if (from.opcode.back() == "f32x2") return &RefusedRules().at("f32x2");
+  for (const RuleTable* table : kTables) {
     if (const auto found = table->find(opcode); found != table->end()) return &found->second;
   }
   return nullptr;
 }
-
-}  // namespace
 
 bool Decoder::Has(const Instruction& from, std::string_view modifier) {
   for (std::size_t i = 1; i < from.opcode.size(); ++i) {
@@ -101,6 +113,11 @@ Result<std::uint64_t> Decoder::Address(const Operand& operand, ptx::Space* space
     return module_.FunctionAddress(function->second);
   const std::uint64_t address = symbols_(name);
   if (address != 0) return address;
+  for (const ptx::Kernel& other : module_.kernels) {
+    if (other.name != name) continue;
+    return Status(Code::kUnsupported, "kernel " + kernel_.name,
+                  "kernels that launch kernels (dynamic parallelism) are not supported: it names " + other.name);
+  }
   return Status(Code::kUnsupported, "kernel " + kernel_.name, "no symbol is named " + std::string(name));
 }
 
@@ -115,7 +132,7 @@ void FrameAddress(Warp& warp, const Op& op, std::uint32_t mask) {
 
 }  // namespace
 
-Result<std::uint32_t> Decoder::Source(const Operand& operand, Type type) {
+Result<std::uint32_t> Decoder::Source(const Operand& operand, Type type, Part part) {
   static const std::unordered_map<std::string_view, Special> kSpecials{{"%tid.x", Special::kTidX},
                                                                        {"%tid.y", Special::kTidY},
                                                                        {"%tid.z", Special::kTidZ},
@@ -141,8 +158,24 @@ Result<std::uint32_t> Decoder::Source(const Operand& operand, Type type) {
                                                                        {"%gridid", Special::kGridid},
                                                                        {"%dynamic_smem_size", Special::kDynamicShared},
                                                                        {"%total_smem_size", Special::kTotalShared},
+                                                                       {"%aggr_smem_size", Special::kTotalShared},
+                                                                       {"%clusterid.x", Special::kCtaidX},
+                                                                       {"%clusterid.y", Special::kCtaidY},
+                                                                       {"%clusterid.z", Special::kCtaidZ},
+                                                                       {"%nclusterid.x", Special::kNctaidX},
+                                                                       {"%nclusterid.y", Special::kNctaidY},
+                                                                       {"%nclusterid.z", Special::kNctaidZ},
                                                                        {"%envreg1", Special::kWorkspaceHigh},
                                                                        {"%envreg2", Special::kWorkspaceLow}};
+  // A block is a cluster of its own.
+  static const std::unordered_map<std::string_view, std::uint64_t> kConstantSpecials{
+      {"%cluster_ctaid.x", 0},          {"%cluster_ctaid.y", 0},          {"%cluster_ctaid.z", 0},
+      {"%cluster_nctaid.x", 1},         {"%cluster_nctaid.y", 1},         {"%cluster_nctaid.z", 1},
+      {"%cluster_ctarank", 0},          {"%cluster_nctarank", 1},         {"%reserved_smem_offset_begin", 0},
+      {"%reserved_smem_offset_end", 0}, {"%reserved_smem_offset_cap", 0}, {"%current_graph_exec", 0}};
+  if (operand.kind == Operand::Kind::kRegister && part == Part::kRefused &&
+      (operand.negated || !operand.selector.empty()))
+    return Status(Code::kUnsupported, "kernel " + kernel_.name, "a part or the negative of a register");
   switch (operand.kind) {
     case Operand::Kind::kRegister: return RegisterRow(operand.index);
     case Operand::Kind::kImmediate: {
@@ -168,6 +201,12 @@ Result<std::uint32_t> Decoder::Source(const Operand& operand, Type type) {
     case Operand::Kind::kSpecial: {
       const auto found = kSpecials.find(operand.symbol);
       if (found != kSpecials.end()) return SpecialRow(found->second);
+      const auto constant = kConstantSpecials.find(operand.symbol);
+      if (constant != kConstantSpecials.end()) return Constant(constant->second);
+      // Performance counters that nobody has set up, and words that no driver fills in.
+      for (const std::string_view family : {"%pm", "%envreg"}) {
+        if (operand.symbol.substr(0, family.size()) == family) return Constant(0);
+      }
       break;
     }
     default: break;
@@ -175,8 +214,18 @@ Result<std::uint32_t> Decoder::Source(const Operand& operand, Type type) {
   return Status(Code::kUnsupported, "kernel " + kernel_.name, "cannot read operand " + std::string(operand.symbol));
 }
 
-Result<std::uint32_t> Decoder::Destination(const Operand& operand) {
-  if (operand.kind == Operand::Kind::kRegister) return RegisterRow(operand.index);
+Result<std::uint32_t> Decoder::HighRow(const Operand& operand) {
+  if (operand.kind == Operand::Kind::kSink) return Destination(operand);
+  if (operand.kind != Operand::Kind::kRegister)
+    return Status(Code::kUnsupported, "kernel " + kernel_.name, "an operand is no register of 128 bits");
+  const auto [found, added] = high_rows_.emplace(operand.index, program_->rows);
+  if (added) ++program_->rows;
+  return found->second;
+}
+
+Result<std::uint32_t> Decoder::Destination(const Operand& operand, Part part) {
+  if (operand.kind == Operand::Kind::kRegister && (part == Part::kAllowed || operand.selector.empty()))
+    return RegisterRow(operand.index);
   // A result that nobody wants still needs a row to go to.
   if (operand.kind == Operand::Kind::kSink) {
     if (sink_row_ == kNoRow) sink_row_ = program_->rows++;
@@ -231,12 +280,13 @@ Status Decoder::DecodeOne(const Instruction& from, Op& op) {
   guard_negated_ = from.guard_negated;
   op.guard = guard_;
   op.guard_negated = guard_negated_;
-  const Rule* rule = FindRule(from.opcode[0]);
+  const Rule* rule = FindRule(from);
   if (rule == nullptr) return Refuse(from, "instruction not supported");
   for (std::size_t i = 1; i < from.opcode.size(); ++i) {
     const std::string_view part = from.opcode[i];
     const bool hint = part.substr(0, 4) == "L1::" || part.substr(0, 4) == "L2::";
-    if (ptx::ParseType(part) != Type::kNone || Lists(rule->modifiers, part) || (hint && Lists(rule->modifiers, "hint")))
+    if (ptx::ParseType(part) != Type::kNone || rule->modifiers == "*" || Lists(rule->modifiers, part) ||
+        (hint && Lists(rule->modifiers, "hint")))
       continue;
     return Refuse(from, std::string("modifier .").append(part).append(" is not supported").c_str());
   }
@@ -273,6 +323,7 @@ Status Decoder::DecodeInstructions(const ptx::Kernel& body) {
       if (decoded.where().find("ptx line") != std::string::npos) return decoded;
       return Refuse(from, decoded.text().c_str());
     }
+    op.whole = from.opcode[0] != "set";  // which is a comparison and a choice
     // What is all said by the ops in front of it has none of its own.
     if (op.handler != nullptr || op.control != Control::kNone) program_->ops.push_back(std::move(op));
     if (program_->rows > kRowsMax) return Refuse(from, "too many registers and constants");
@@ -317,6 +368,7 @@ void Decoder::CompleteFrame(const ptx::Kernel& body) {
     for (const std::uint32_t row : register_rows_) {
       if (row != kNoRow) kept.push_back(row);
     }
+    for (const auto& [index, row] : high_rows_) kept.push_back(row);
     const auto rows = static_cast<std::uint32_t>(kept.size());
     for (std::uint32_t p = 0; p < body.predicates; ++p) kept.push_back(predicate_base_ + p);
     const std::uint64_t at = AlignUp(bytes, 8);
@@ -338,6 +390,7 @@ Status Decoder::DecodeBody(const ptx::Kernel& body, std::uint32_t return_row) {
   ACCELMESH_RETURN_IF_ERROR(body.unsupported);
   body_ = &body;
   register_rows_.assign(body.registers, kNoRow);
+  high_rows_.clear();
   predicate_base_ = program_->predicates;
   program_->predicates += body.predicates;
   return_row_ = return_row;
@@ -430,6 +483,7 @@ Status Decoder::Run() {
 
 Result<std::unique_ptr<DecodedKernel>> Decode(const ptx::Module& module, const ptx::Kernel& kernel,
                                               const SymbolLookup& symbols) {
+  ptx::ReadBodies(module, kernel);
   auto program = std::make_unique<Program>();
   Decoder decoder(module, kernel, symbols, program.get());
   ACCELMESH_RETURN_IF_ERROR(decoder.Run());

@@ -26,8 +26,29 @@ const RuleTable& BitRules();
 const RuleTable& MemoryRules();
 const RuleTable& CallRules();
 const RuleTable& LaneRules();
+const RuleTable& AtomicRules();
+const RuleTable& AsyncRules();
+const RuleTable& VideoRules();
+const RuleTable& MatrixRules();
+const RuleTable& WmmaRules();
+// Of instructions whose last type is f16, bf16 or a pair of them.
+const RuleTable& HalfRules();
+// What is known and refused, with a reason each.
+const RuleTable& RefusedRules();
+// The row of the opcode tables for an instruction; null if none has it.
+const Rule* FindRule(const ptx::Instruction& from);
+// All tables, in the order in which they are looked at.
+std::vector<const RuleTable*> AllRules();
+// video.cpp: add, min, max of u16x2 and s16x2.
+bool IsPackedInteger(const ptx::Instruction& from);
+Status PackedIntegerRule(Decoder& decoder, const ptx::Instruction& from, Op& op);
+const RuleTable& TextureRules();
+const RuleTable& SurfaceRules();
 // call.cpp, for decode.cpp: what a function begins with where calls go in circles.
 Op StackCheck(std::uint32_t frame_row, const ptx::Instruction& source);
+
+// Whether an operand may be a part of a register (%r1.h0), or -%r1: the rule then looks at that itself.
+enum class Part : std::uint8_t { kRefused, kAllowed };
 
 class Decoder {
  public:
@@ -37,8 +58,11 @@ class Decoder {
 
   // The row of a source operand; immediates, symbols and special registers get rows of their own. `type` says what a
   // decimal constant becomes.
-  Result<std::uint32_t> Source(const ptx::Operand& operand, ptx::Type type = ptx::Type::kNone);
-  Result<std::uint32_t> Destination(const ptx::Operand& operand);
+  Result<std::uint32_t> Source(const ptx::Operand& operand, ptx::Type type = ptx::Type::kNone,
+                               Part part = Part::kRefused);
+  Result<std::uint32_t> Destination(const ptx::Operand& operand, Part part = Part::kRefused);
+  // The row of the upper 64 bits of a register of 128.
+  Result<std::uint32_t> HighRow(const ptx::Operand& operand);
   Result<std::uint32_t> Predicate(const ptx::Operand& operand);
   std::uint32_t Constant(std::uint64_t value);
   // A row that no register has: the carry of extended-precision arithmetic.
@@ -113,6 +137,7 @@ class Decoder {
   const ptx::Kernel* body_ = nullptr;
   const ptx::Instruction* source_ = nullptr;
   std::vector<std::uint32_t> register_rows_;
+  std::unordered_map<std::uint32_t, std::uint32_t> high_rows_;  // by register
   std::uint32_t predicate_base_ = 0;
   std::vector<std::size_t> frame_ops_;  // in Program::ops
   std::vector<std::size_t> row_ops_;

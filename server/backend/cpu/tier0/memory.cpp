@@ -1,8 +1,8 @@
-// Loads, stores, atomics, address conversion.
+// Loads, stores, address conversion.
 #include <algorithm>
 #include <cstdio>
 
-#include "server/backend/cpu/tier0/decoder.h"
+#include "server/backend/cpu/tier0/memory.h"
 
 namespace accelmesh::tier0 {
 namespace {
@@ -30,38 +30,6 @@ ACCELMESH_RACES inline void StorePlain(std::uint8_t* to, std::uint64_t v, std::u
     case 4: *reinterpret_cast<std::uint32_t*>(to) = static_cast<std::uint32_t>(v); break;
     default: *reinterpret_cast<std::uint64_t*>(to) = v; break;
   }
-}
-
-// The host address of an access by one lane, or null with the fault raised.
-inline std::uint8_t* Resolve(Warp& warp, const Op& op, std::uint32_t lane, std::uint32_t bytes) {
-  const std::uint64_t address = warp.r[op.a].lane[lane] + op.immediate;
-  BlockContext::State& s = *warp.block;
-  std::uint8_t* found = nullptr;
-  if (op.space == Space::kGlobal) {
-    if (s.launch->memory->Allowed(address, bytes) || InsideBlock(warp, address, bytes)) [[likely]]
-      found = reinterpret_cast<std::uint8_t*>(address);
-  } else {
-    // Addresses of the window wrap at 32 bits.
-    const std::uint32_t offset = static_cast<std::uint32_t>(address);
-    const bool shared = op.space == Space::kShared;
-    const std::uint32_t size = shared ? s.shared_bytes : warp.local_stride;
-    if (offset <= size && bytes <= size - offset)
-      found = (shared ? s.shared_base() : warp.local + std::size_t{lane} * warp.local_stride) + offset;
-  }
-  if (found != nullptr && (reinterpret_cast<std::uint64_t>(found) & (bytes - 1)) == 0) [[likely]]
-    return found;
-  char where[32];
-  std::snprintf(where, sizeof(where), " 0x%llx", static_cast<unsigned long long>(address));
-  if (found != nullptr) {
-    RaiseFault(warp, op, lane, kDeviceMisaligned, std::string("misaligned address") + where);
-  } else {
-    RaiseFault(warp, op, lane, kDeviceIllegalAddress,
-               std::string(op.space == Space::kShared  ? "shared memory out of bounds at"
-                           : op.space == Space::kLocal ? "local memory out of bounds at"
-                                                       : "illegal address") +
-                   where);
-  }
-  return nullptr;
 }
 
 // How the addresses of a full warp lie, where that makes one access of 32.
@@ -270,91 +238,7 @@ void LoadParameter(Warp& warp, const Op& op, std::uint32_t mask) {
   }
 }
 
-// Atomics ------------------------------------------------------------------------------------------------------------
-
-enum AtomicKind : std::uint8_t { kAdd, kMin, kMax, kAnd, kOr, kXor, kExchange, kCas, kInc, kDec };
-
-template <typename T, AtomicKind kKind>
-T Wanted(T old, T b, T c) {
-  using Word = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
-  if constexpr (std::is_floating_point_v<T>) {
-    return old + b;
-  } else {
-    switch (kKind) {
-      case kAdd: return static_cast<T>(static_cast<Word>(old) + static_cast<Word>(b));
-      case kMin: return std::min(old, b);
-      case kMax: return std::max(old, b);
-      case kAnd: return old & b;
-      case kOr: return old | b;
-      case kXor: return old ^ b;
-      case kExchange: return b;
-      case kCas: return old == b ? c : old;
-      case kInc: return old >= b ? T{0} : static_cast<T>(old + 1);
-      default: return old == T{0} || old > b ? b : static_cast<T>(old - 1);
-    }
-  }
-}
-template <typename T, AtomicKind kKind>
-void Atomic(Warp& warp, const Op& op, std::uint32_t mask) {
-  using Word = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
-  for (std::uint32_t m = mask; m != 0; m &= m - 1) {
-    const std::uint32_t l = FirstLane(m);
-    auto* word = reinterpret_cast<Word*>(Resolve(warp, op, l, sizeof(T)));
-    if (word == nullptr) return;
-    const T b = Get<T>(warp.r[op.b].lane[l]);
-    const T c = Get<T>(warp.r[op.c].lane[l]);
-    Word old = __atomic_load_n(word, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(word, &old, static_cast<Word>(Put<T>(Wanted<T, kKind>(Get<T>(old), b, c))),
-                                        false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
-    }
-    warp.r[op.d].lane[l] = old;
-  }
-}
-template <typename T>
-Handler PickAtomic(std::uint8_t kind) {
-  static constexpr Handler kHandlers[] = {Atomic<T, kAdd>, Atomic<T, kMin>, Atomic<T, kMax>,      Atomic<T, kAnd>,
-                                          Atomic<T, kOr>,  Atomic<T, kXor>, Atomic<T, kExchange>, Atomic<T, kCas>,
-                                          Atomic<T, kInc>, Atomic<T, kDec>};
-  return kHandlers[kind];
-}
-
 // Decoding -----------------------------------------------------------------------------------------------------------
-
-Status AccessSpace(Decoder& decoder, const Instruction& from, const Operand& address, Op& op) {
-  op.space = Space::kGlobal;
-  bool generic = true;
-  for (const auto& [name, space] : {std::pair{"global", Space::kGlobal},
-                                    {"const", Space::kGlobal},
-                                    {"shared", Space::kShared},
-                                    {"local", Space::kLocal},
-                                    {"param", Space::kParam}}) {
-    for (std::size_t i = 1; i < from.opcode.size(); ++i) {
-      if (from.opcode[i].substr(0, from.opcode[i].find(':')) != name) continue;
-      op.space = space;
-      generic = false;
-    }
-  }
-  if (!address.is_address) return decoder.Refuse(from, "an address was expected");
-  op.immediate = address.immediate;
-  if (address.kind == Operand::Kind::kSymbol || address.kind == Operand::Kind::kVariable) {
-    Space space{};
-    ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t value, decoder.Address(address, &space));
-    if (space == Space::kLocal) {
-      op.a = decoder.FrameRow();
-      op.immediate += value;
-    } else {
-      op.a = decoder.Constant(value);
-    }
-    // Parameters of calls and of device functions live in local memory. A symbol says itself where it lies.
-    if (generic || (op.space == Space::kParam && space == Space::kLocal)) op.space = space;
-    if (op.space != space) return decoder.Refuse(from, "the symbol is not in this state space");
-    return Status::Ok();
-  }
-  if (address.kind == Operand::Kind::kImmediate) op.immediate = 0;
-  ACCELMESH_ASSIGN_OR_RETURN(op.a, decoder.Source(address));
-  if (op.space == Space::kParam && decoder.body().is_function) op.space = Space::kLocal;
-  return Status::Ok();
-}
 
 Status AccessRule(Decoder& decoder, const Instruction& from, Op& op, bool load) {
   // A third operand is a cache policy.
@@ -364,8 +248,9 @@ Status AccessRule(Decoder& decoder, const Instruction& from, Op& op, bool load) 
   const Operand& value = from.operands[load ? 0 : 1];
   ACCELMESH_RETURN_IF_ERROR(AccessSpace(decoder, from, address, op));
   const Type type = Decoder::LastType(from);
-  if (ptx::TypeBytes(type) == 0 || ptx::TypeBytes(type) > 8) return decoder.Refuse(from, "type not supported");
-  op.bytes = static_cast<std::uint8_t>(ptx::TypeBytes(type));
+  const bool wide = type == Type::kB128;  // two rows to a register
+  if (ptx::TypeBytes(type) == 0) return decoder.Refuse(from, "type not supported");
+  op.bytes = wide ? 8 : static_cast<std::uint8_t>(ptx::TypeBytes(type));
   op.mode = load && (type == Type::kS8 || type == Type::kS16 || type == Type::kS32) ? 1 : 0;
   std::size_t count = 1;
   if (Decoder::Has(from, "v2")) count = 2;
@@ -374,7 +259,11 @@ Status AccessRule(Decoder& decoder, const Instruction& from, Op& op, bool load) 
   const std::vector<Operand> single{value};
   const std::vector<Operand>& elements = value.kind == Operand::Kind::kVector ? value.elements : single;
   if (elements.size() != count || op.bytes * count > 32) return decoder.Refuse(from, "vector not supported");
-  op.count = static_cast<std::uint8_t>(count);
+  if (wide && count != 1) return decoder.Refuse(from, "vector not supported");
+  op.count = static_cast<std::uint8_t>(wide ? 2 : count);
+  if (wide) {
+    ACCELMESH_ASSIGN_OR_RETURN(op.rows[1], decoder.HighRow(value));
+  }
   for (std::size_t i = 0; i < count; ++i) {
     ACCELMESH_ASSIGN_OR_RETURN(op.rows[i], load ? decoder.Destination(elements[i]) : decoder.Source(elements[i], type));
   }
@@ -393,45 +282,6 @@ Status AccessRule(Decoder& decoder, const Instruction& from, Op& op, bool load) 
 }
 Status LoadRule(Decoder& decoder, const Instruction& from, Op& op) { return AccessRule(decoder, from, op, true); }
 Status StoreRule(Decoder& decoder, const Instruction& from, Op& op) { return AccessRule(decoder, from, op, false); }
-
-Status AtomicRule(Decoder& decoder, const Instruction& from, Op& op) {
-  static const std::unordered_map<std::string_view, AtomicKind> kKinds{
-      {"add", kAdd}, {"min", kMin},       {"max", kMax}, {"and", kAnd}, {"or", kOr},
-      {"xor", kXor}, {"exch", kExchange}, {"cas", kCas}, {"inc", kInc}, {"dec", kDec}};
-  const std::size_t first = from.opcode[0] == "red" ? 0 : 1;
-  std::size_t kinds = 0;
-  AtomicKind kind = kAdd;
-  for (std::size_t i = 1; i < from.opcode.size(); ++i) {
-    const auto found = kKinds.find(from.opcode[i]);
-    if (found == kKinds.end()) continue;
-    kind = found->second;
-    ++kinds;
-  }
-  if (kinds != 1) return decoder.Refuse(from, "operation not supported");
-  const std::size_t sources = kind == kCas ? 2 : 1;
-  if (from.operands.size() != first + 1 + sources) return decoder.Refuse(from, "the number of operands is off");
-  ACCELMESH_RETURN_IF_ERROR(AccessSpace(decoder, from, from.operands[first], op));
-  if (op.space != Space::kGlobal && op.space != Space::kShared)
-    return decoder.Refuse(from, "state space not supported");
-  const Type type = Decoder::LastType(from);
-  ACCELMESH_ASSIGN_OR_RETURN(op.b, decoder.Source(from.operands[first + 1], type));
-  if (kind == kCas) {
-    ACCELMESH_ASSIGN_OR_RETURN(op.c, decoder.Source(from.operands[first + 2], type));
-  }
-  ACCELMESH_ASSIGN_OR_RETURN(op.d, decoder.Destination(first == 0 ? Operand{} : from.operands[0]));
-  switch (type) {
-    case Type::kB32:
-    case Type::kU32: op.handler = PickAtomic<std::uint32_t>(kind); break;
-    case Type::kB64:
-    case Type::kU64: op.handler = PickAtomic<std::uint64_t>(kind); break;
-    case Type::kS32: op.handler = PickAtomic<std::int32_t>(kind); break;
-    case Type::kS64: op.handler = PickAtomic<std::int64_t>(kind); break;
-    case Type::kF32: op.handler = kind == kAdd ? Atomic<float, kAdd> : nullptr; break;
-    case Type::kF64: op.handler = kind == kAdd ? Atomic<double, kAdd> : nullptr; break;
-    default: break;
-  }
-  return op.handler != nullptr ? Status::Ok() : decoder.Refuse(from, "type not supported");
-}
 
 // Where the window of a state space begins, as a generic address: those are host addresses.
 std::uint64_t WindowBase(const Warp& warp, Space space, std::uint32_t lane) {
@@ -512,6 +362,57 @@ Status HintRule(Decoder& /*decoder*/, const Instruction& /*from*/, Op& op) {
 
 }  // namespace
 
+Status AccessSpace(Decoder& decoder, const Instruction& from, const Operand& address, Op& op) {
+  op.space = Space::kGlobal;
+  bool generic = true;
+  for (const auto& [name, space] : {std::pair{"global", Space::kGlobal},
+                                    {"const", Space::kGlobal},
+                                    {"shared", Space::kShared},
+                                    {"local", Space::kLocal},
+                                    {"param", Space::kParam}}) {
+    for (std::size_t i = 1; i < from.opcode.size(); ++i) {
+      if (from.opcode[i].substr(0, from.opcode[i].find(':')) != name) continue;
+      op.space = space;
+      generic = false;
+    }
+  }
+  if (!address.is_address) return decoder.Refuse(from, "an address was expected");
+  op.immediate = address.immediate;
+  if (address.kind == Operand::Kind::kSymbol || address.kind == Operand::Kind::kVariable) {
+    Space space{};
+    ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t value, decoder.Address(address, &space));
+    if (space == Space::kLocal) {
+      op.a = decoder.FrameRow();
+      op.immediate += value;
+    } else {
+      op.a = decoder.Constant(value);
+    }
+    // Parameters of calls and of device functions live in local memory. A symbol says itself where it lies.
+    if (generic || (op.space == Space::kParam && space == Space::kLocal)) op.space = space;
+    if (op.space != space) return decoder.Refuse(from, "the symbol is not in this state space");
+    return Status::Ok();
+  }
+  if (address.kind == Operand::Kind::kImmediate) op.immediate = 0;
+  ACCELMESH_ASSIGN_OR_RETURN(op.a, decoder.Source(address));
+  if (op.space == Space::kParam && decoder.body().is_function) op.space = Space::kLocal;
+  return Status::Ok();
+}
+
+std::uint8_t* RaiseAccessFault(Warp& warp, const Op& op, std::uint32_t lane, std::uint64_t address, bool misaligned) {
+  char where[32];
+  std::snprintf(where, sizeof(where), " 0x%llx", static_cast<unsigned long long>(address));
+  if (misaligned) {
+    RaiseFault(warp, op, lane, kDeviceMisaligned, std::string("misaligned address") + where);
+  } else {
+    RaiseFault(warp, op, lane, kDeviceIllegalAddress,
+               std::string(op.space == Space::kShared  ? "shared memory out of bounds at"
+                           : op.space == Space::kLocal ? "local memory out of bounds at"
+                                                       : "illegal address") +
+                   where);
+  }
+  return nullptr;
+}
+
 bool InsideBlock(const Warp& warp, std::uint64_t address, std::uint64_t bytes) {
   BlockContext::State& s = *warp.block;
   const auto inside = [address, bytes](const std::uint8_t* base, std::uint64_t size) {
@@ -527,21 +428,17 @@ const RuleTable& MemoryRules() {
   static constexpr std::string_view kAccess =
       "global const shared shared::cta local param param::entry param::func weak volatile relaxed acquire release mmio "
       "cta cluster gpu sys nc ca cg cs lu cv wb wt v2 v4 v8 hint";
-  static constexpr std::string_view kAtomic =
-      "global shared shared::cta relaxed acquire release acq_rel cta cluster gpu sys add min max and or xor exch cas "
-      "inc dec";
   static constexpr std::string_view kSpaces = "to global const shared shared::cta local param param::entry";
-  static const RuleTable kRules{{"ld", {LoadRule, kAccess}},
-                                {"ldu", {LoadRule, kAccess}},
-                                {"st", {StoreRule, kAccess}},
-                                {"atom", {AtomicRule, kAtomic}},
-                                {"red", {AtomicRule, kAtomic}},
-                                {"cvta", {ConvertAddressRule, kSpaces}},
-                                {"isspacep", {IsSpaceRule, kSpaces}},
-                                {"membar", {FenceRule, "cta gl sys"}},
-                                {"fence", {FenceRule, "cta cluster gpu sys sc acq_rel acquire release"}},
-                                {"prefetch", {HintRule, "global local L1 L2 hint"}},
-                                {"prefetchu", {HintRule, "L1"}}};
+  static const RuleTable kRules{
+      {"ld", {LoadRule, kAccess}},
+      {"ldu", {LoadRule, kAccess}},
+      {"st", {StoreRule, kAccess}},
+      {"cvta", {ConvertAddressRule, kSpaces}},
+      {"isspacep", {IsSpaceRule, kSpaces}},
+      {"membar", {FenceRule, "cta gl sys"}},
+      {"fence", {FenceRule, "cta cluster gpu sys sc acq_rel acquire release proxy alias async global shared::cta"}},
+      {"prefetch", {HintRule, "global local L1 L2 hint"}},
+      {"prefetchu", {HintRule, "L1"}}};
   return kRules;
 }
 

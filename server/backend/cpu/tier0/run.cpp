@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "server/backend/cpu/tier0/warp.h"
+#include "server/backend/cpu/tier1.h"
 
 namespace accelmesh::tier0 {
 namespace {
@@ -16,6 +17,8 @@ constexpr std::uint32_t kGroupBackEdges = 1024;
 constexpr std::uint32_t kWarpBackEdges = 4096;
 // The same where blocks wait for one another.
 constexpr std::uint32_t kCooperativeBackEdges = 64;
+// The same of compiled code, between looks at the cancel flag.
+constexpr std::uint32_t kCompiledBackEdges = 1024;
 // Back edges between looks at the cancel flag and the limits above. A power of two.
 constexpr std::uint32_t kCheckEvery = 64;
 
@@ -316,12 +319,55 @@ std::uint32_t MeetingPoint(const Warp& warp, std::size_t g) {
   return limit;
 }
 
-}  // namespace
+// What compiled code calls.
+bool ExecuteFor(tier1::Frame& frame, std::uint32_t pc, std::uint32_t mask) {
+  Warp& warp = *frame.warp;
+  Execute(warp, warp.block->program->ops[pc], mask);
+  return warp.faulted;
+}
+bool AllowFor(tier1::Frame& frame, std::uint64_t address, std::uint64_t bytes) {
+  std::uint64_t begin = 0;
+  std::uint64_t size = 0;
+  frame.warp->block->launch->memory->Around(address, &begin, &size);
+  if (address - begin >= size || bytes > size - (address - begin)) return false;
+  BlockContext::State& s = *frame.warp->block;
+  s.window_of = s.launch->memory;
+  s.window_base = frame.window_base = begin;
+  s.window_bytes = frame.window_bytes = size;
+  return true;
+}
+// Field by field and in place: a copy of what was just written would wait for it.
+inline void FillFrame(Warp& warp, tier1::Frame& frame) {
+  BlockContext::State& s = *warp.block;
+  frame.rows = warp.r;
+  frame.predicates = warp.p;
+  frame.shared = s.shared_base();
+  frame.arguments = s.launch->arguments.data();
+  frame.argument_bytes = s.launch->arguments.size();
+  frame.warp = &warp;
+  frame.execute = ExecuteFor;
+  frame.allow = AllowFor;
+  frame.shared_bytes = s.shared_bytes;
+  if (s.window_of == s.launch->memory) {
+    frame.window_base = s.window_base;
+    frame.window_bytes = s.window_bytes;
+  }
+}
 
-bool ReleaseStuckLanes(Warp& warp) { return ReleaseLanes(warp, true); }
-
-void RunWarp(Warp& warp) {
+// kCompiled: wherever compiled code can go on, it does.
+template <bool kCompiled>
+void RunWarpIn(Warp& warp) {
   const Op* ops = warp.block->program->ops.data();
+  const tier1::Compiled* compiled = warp.block->compiled;
+  [[maybe_unused]] tier1::Frame frame;
+  if constexpr (kCompiled) FillFrame(warp, frame);
+  const auto begins_code = [compiled](std::uint32_t pc) {
+    if constexpr (kCompiled) {
+      return compiled->entries[pc] != tier1::kNoEntry;
+    } else {
+      return false;
+    }
+  };
   const std::uint32_t back_edges_max = warp.block->launch->cooperative ? kCooperativeBackEdges : kWarpBackEdges;
   std::uint32_t back_edges = 0;
   bool check = false;
@@ -341,6 +387,27 @@ void RunWarp(Warp& warp) {
     const std::uint32_t limit = alone ? 0xffffffffu : MeetingPoint(warp, g);
     const std::uint32_t group_mask = warp.groups[g].mask;
     std::uint32_t pc = warp.groups[g].pc;
+    if constexpr (kCompiled) {
+      if (begins_code(pc)) {
+        // A group that has the turn out of order must look for lower ones after each jump back.
+        const std::uint32_t budget = alone ? std::min(back_edges_max - back_edges, kCompiledBackEdges)
+                                     : warp.preferred == 0
+                                         ? std::min(back_edges_max - back_edges, kGroupBackEdges - warp.turn)
+                                         : 1;
+        frame.budget = budget;
+        frame.limit = limit;
+        frame.alive = warp.alive;
+        const std::uint64_t at = compiled->code(&frame, compiled->entries[pc], group_mask);
+        if (warp.faulted) return;
+        const std::uint32_t used = budget - frame.budget;
+        back_edges += used;
+        warp.turn += used;
+        check = used != 0;
+        pc = static_cast<std::uint32_t>(at);
+        warp.groups[g].pc = pc;
+        if ((at & tier1::kInterpret) == 0) continue;
+      }
+    }
     while (true) {
       const Op& op = ops[pc];
       const std::uint32_t mask = GuardMask(warp, op, group_mask);
@@ -350,18 +417,18 @@ void RunWarp(Warp& warp) {
           if (warp.faulted) [[unlikely]]
             return;
         }
-        if (++pc < limit) continue;
+        if (++pc < limit && !begins_code(pc)) continue;
         break;
       }
       if (mask == 0) {
-        if (++pc < limit) continue;
+        if (++pc < limit && !begins_code(pc)) continue;
         break;
       }
       if (op.control == Control::kLaneSync && mask == group_mask && Complete(warp, op, mask)) {
         Execute(warp, op, mask);
         if (warp.faulted) [[unlikely]]
           return;
-        if (++pc < limit) continue;
+        if (++pc < limit && !begins_code(pc)) continue;
         break;
       }
       const auto target = static_cast<std::uint32_t>(op.immediate);
@@ -372,7 +439,7 @@ void RunWarp(Warp& warp) {
       }
       if (op.control == Control::kBranch && mask == group_mask) {
         pc = target;
-        if (alone && !check) continue;
+        if (alone && !check && !begins_code(pc)) continue;
         break;
       }
       // The lanes that take the control operation become a group of their own.
@@ -388,6 +455,18 @@ void RunWarp(Warp& warp) {
       break;
     }
     if (pc != 0xffffffffu) warp.groups[g].pc = pc;
+  }
+}
+
+}  // namespace
+
+bool ReleaseStuckLanes(Warp& warp) { return ReleaseLanes(warp, true); }
+
+void RunWarp(Warp& warp) {
+  if (warp.block->compiled != nullptr) {
+    RunWarpIn<true>(warp);
+  } else {
+    RunWarpIn<false>(warp);
   }
 }
 

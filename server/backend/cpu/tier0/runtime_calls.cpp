@@ -1,5 +1,6 @@
-// What kernels call that the runtime provides: vprintf, __assertfail, malloc, free.
+// What kernels call that the runtime provides: vprintf, __assertfail, malloc, free, cudaGraphSetConditional.
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 
 #include "server/backend/cpu/tier0/calls.h"
@@ -231,6 +232,21 @@ void CallFree(Warp& warp, const Op& op, std::uint32_t mask) {
   }
 }
 
+// void cudaGraphSetConditional(handle, value): a handle is the address of the condition's word.
+void CallSetConditional(Warp& warp, const Op& op, std::uint32_t mask) {
+  for (std::uint32_t m = mask; m != 0; m &= m - 1) {
+    const std::uint32_t l = FirstLane(m);
+    const auto handle = Argument<std::uint64_t>(warp, op, l, 0);
+    if (handle % sizeof(std::uint32_t) != 0 || !warp.block->launch->memory->Allowed(handle, sizeof(std::uint32_t))) {
+      RaiseFault(warp, op, l, kDeviceIllegalAddress, "cudaGraphSetConditional() of what is no handle");
+      return;
+    }
+    // Other blocks may do the same; a racing value is one of theirs.
+    std::atomic_ref(*reinterpret_cast<std::uint32_t*>(handle))
+        .store(Argument<std::uint32_t>(warp, op, l, 1), std::memory_order_relaxed);
+  }
+}
+
 struct RuntimeFunction {
   Handler handler = nullptr;
   std::vector<std::uint32_t> argument_bytes;
@@ -241,7 +257,8 @@ const RuntimeFunction* Find(std::string_view name) {
       {"vprintf", {CallPrintf, {8, 8}, 4}},
       {"__assertfail", {CallAssert, {8, 8, 4, 8, 8}, 0}},
       {"malloc", {CallMalloc, {8}, 8}},
-      {"free", {CallFree, {8}, 0}}};
+      {"free", {CallFree, {8}, 0}},
+      {"cudaGraphSetConditional", {CallSetConditional, {8, 4}, 0}}};
   const auto found = kFunctions.find(name);
   return found == kFunctions.end() ? nullptr : &found->second;
 }

@@ -16,7 +16,12 @@
 #include "protocol/base/clock.h"
 #include "server/backend/cpu/ptx/module.h"
 #include "server/backend/cpu/tier0/host_pages.h"
+#include "server/backend/cpu/tier0/texture.h"
 #include "server/device.h"
+
+namespace accelmesh::tier1 {
+struct Compiled;
+}
 
 namespace accelmesh::tier0 {
 
@@ -36,6 +41,9 @@ class MemoryMap {
       return host_.Has(address, bytes);
     return Marked(offset >> kChunkShift) && Marked((offset + bytes - 1) >> kChunkShift);
   }
+  // The part of the window around an address that is allowed, up to some chunks on either side; empty if there is none.
+  // What is allowed stays allowed.
+  void Around(std::uint64_t address, std::uint64_t* begin, std::uint64_t* bytes) const;
 
  private:
   bool Marked(std::uint64_t chunk) const {
@@ -52,16 +60,19 @@ struct Fault {
   std::string text;  // kernel, instruction with line, thread and block, address
 };
 
-struct Program;  // decoded form; private to this folder
+struct Program;  // decoded form; private to this folder and to the compiler of tier 1
 
 class DecodedKernel {
  public:
   DecodedKernel(std::unique_ptr<Program> program);
   ~DecodedKernel();
   const Program& program() const { return *program_; }
+  // Blocks that begin from now on run this code. Once.
+  void Install(std::shared_ptr<const tier1::Compiled> compiled) const;
 
  private:
   std::unique_ptr<Program> program_;
+  mutable std::shared_ptr<const tier1::Compiled> compiled_;
 };
 
 // Looks up the address of a module's variable; 0 if there is none.
@@ -87,6 +98,7 @@ struct GridLaunch {
   std::function<void(std::string_view)>* complain = nullptr;  // what a failed assertion says, a line each
   std::uint32_t stack_bytes = kStackBytesDefault;             // bounds calls that go in circles
   Heap* heap = nullptr;                                       // of malloc and free; null: malloc gives nothing
+  const TextureTable* textures = nullptr;                     // objects that the kernel may name; null: none
   // Blocks wait for one another (grid.sync): slices are short. `workspace` is theirs to meet in, as the driver gives
   // it.
   bool cooperative = false;

@@ -54,6 +54,7 @@ struct alignas(64) Op {
   std::uint32_t mxcsr = 0;        // of kRounding
   bool members_constant = false;  // the mask is the same for all lanes
   bool pairs = false;             // meets lanes at other ops of its kind, too (bar.warp.sync)
+  bool whole = false;             // does all of what its instruction says, but for addresses in frames
 
   std::uint32_t rows[8] = {};          // registers of a vector access
   std::vector<std::uint32_t> targets;  // of a table of branches; meaning belongs to the handler
@@ -99,6 +100,7 @@ struct Entry {
 };
 
 struct Program {
+  mutable std::atomic<const tier1::Compiled*> compiled{nullptr};  // blocks that begin use it
   const ptx::Kernel* kernel = nullptr;
   std::uint64_t id = 0;     // of this decoding, never used again
   std::vector<Op> ops;      // functions, what they call before them, and then the kernel
@@ -164,6 +166,11 @@ struct tier0::BlockContext::State {
   Barrier barriers[16];
   const GridLaunch* launch = nullptr;
   const Program* program = nullptr;
+  const tier1::Compiled* compiled = nullptr;  // the program's, if there was one when the block began
+  // What compiled code last found allowed, of this map.
+  const MemoryMap* window_of = nullptr;
+  std::uint64_t window_base = 0;
+  std::uint64_t window_bytes = 0;
   std::uint64_t constants_for = 0;  // Program::id of the constants that the rows hold
   std::uint32_t constants_warps = 0;
   Dim3 constants_block;  // block size of the special registers that the rows hold

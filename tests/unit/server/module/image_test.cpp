@@ -8,6 +8,7 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <vector>
 
 namespace accelmesh {
 namespace {
@@ -96,11 +97,53 @@ TEST(Image, TheNewestThatRuns) {
   EXPECT_EQ(*ExtractPtx(image, 120), Text("90"));
 }
 
+TEST(Image, WhatIsForOneArchitectureOrFamily) {
+  const Bytes image = Container({{1, 90, Text("90a"), kArch, 72}, {1, 100, Text("100f"), kFamily, 72}});
+  EXPECT_EQ(*ExtractPtx(image, 90), Text("90a"));
+  EXPECT_EQ(*ExtractPtx(image, 100), Text("100f"));
+  EXPECT_EQ(*ExtractPtx(image, 103), Text("100f"));
+  for (const std::uint32_t capability : {80u, 89u, 120u}) {
+    const auto none = ExtractPtx(image, capability);
+    ASSERT_EQ(none.code(), Code::kNotFound) << capability;
+    EXPECT_NE(none.status().text().find("compute_90a, PTX compute_100f"), std::string::npos) << none.status().text();
+  }
+}
+
+// As nvcc -rdc=true brings it: what it linked, and what it linked it from.
+TEST(Texts, OfLinkedCode) {
+  Bytes image = Container({{2, 75, "linked", 0, 64}});
+  const auto add = [&image](const Bytes& container) {
+    image.resize(AlignUp(image.size(), 8));
+    image.insert(image.end(), container.begin(), container.end());
+  };
+  EXPECT_EQ(ExtractTexts(image, 80).code(), Code::kNotFound);
+  add(Container({{2, 75, "elf", kZstd, 64}, {1, 75, Text("one"), kZstd, 64}}));
+  add(Container({{1, 121, Text("of the newest only"), 0, 64}}));
+  add(Container({{1, 75, Text("old"), 0, 64}, {1, 80, Text("two"), kLz4, 72}}));
+  const auto texts = ExtractTexts(image, 80);
+  ASSERT_TRUE(texts.ok()) << texts.status().ToString();
+  EXPECT_EQ(*texts, (std::vector<std::string>{Text("one"), Text("two")}));
+  // A driver gets what was linked.
+  const auto parts = ExtractParts(image, 75);
+  ASSERT_TRUE(parts.ok());
+  ASSERT_EQ(parts->size(), 1u);
+  EXPECT_EQ((*parts)[0].bytes.substr(0, 6), "linked");
+  for (std::size_t cut = 0; cut < image.size(); ++cut) (void)ExtractTexts(ByteView(image).first(cut), 80);
+  EXPECT_EQ(ExtractTexts(ByteView(image).first(image.size() - 9), 80).code(), Code::kInvalidArgument);
+}
+
+TEST(Texts, OfAnyOtherImageOne) {
+  EXPECT_EQ(ExtractTexts(Container({{1, 80, Text("x"), 0, 64}}), 80)->size(), 1u);
+  EXPECT_EQ(ExtractTexts(AsBytes(".version 8.0\n"), 80)->at(0), ".version 8.0\n");
+  EXPECT_EQ(ExtractTexts({}, 80).code(), Code::kInvalidArgument);
+}
+
 TEST(Image, SaysWhatItHoldsInstead) {
   const auto none = ExtractPtx(Container({{2, 90, "cubin", 0, 64}, {1, 100, Text(""), 0, 64}}), 80);
   ASSERT_EQ(none.code(), Code::kNotFound);
   EXPECT_NE(none.status().text().find("8.0"), std::string::npos);
   EXPECT_NE(none.status().text().find("SASS sm_90, PTX compute_100"), std::string::npos) << none.status().text();
+  EXPECT_NE(none.status().text().find("--compute-capability 10.0"), std::string::npos) << none.status().text();
   EXPECT_EQ(ExtractPtx(Container({}), 80).code(), Code::kNotFound);
   // A list of very many is cut.
   EXPECT_LT(ExtractPtx(Container(std::vector<Entry>(5000, {2, 80, "", 0, 64})), 80).status().text().size(), 1000u);
@@ -179,7 +222,7 @@ TEST(ExtractParts, ChoosesWhatADeviceCouldRun) {
   EXPECT_EQ(chosen.size(), 3u);
   EXPECT_EQ(chosen[0], "E:" + padded) << "whole, with its zeros";
   EXPECT_EQ(chosen[1].substr(0, 8), "E:elf 86");
-  EXPECT_EQ(chosen[2], "P:ptx 80");
+  EXPECT_EQ(chosen[2], "P:ptx 86a") << "which a driver runs on nothing else";
   EXPECT_TRUE(ExtractParts(Container({{1, 90, "ptx 90"}}), 80)->empty());
 }
 

@@ -188,5 +188,177 @@ TEST_F(SessionGraphTest, MoreThanASessionMayHold) {
   EXPECT_EQ(Run().code(), Code::kLimitExceeded);
 }
 
+// Branches -----------------------------------------------------------------------------------------------------------
+
+constexpr std::uint64_t kWord = kBase + 256;
+
+class SessionBranchTest : public SessionGraphTest {
+ protected:
+  static wire::GraphBranch Branch(wire::GraphTest test, std::uint32_t value, std::uint32_t target) {
+    return {test == wire::GraphTest::Always ? 0 : kWord, value, test, target, 0};
+  }
+  // A fill as long as the word is not zero.
+  void DefineLoop(std::uint32_t graph, const wire::Fill& body = FillAt(0)) {
+    Post(wire::GraphDefine(graph, 3, 0, 3), Records()
+                                                .Add(Branch(wire::GraphTest::Equal, 0, 3))
+                                                .Add(body)
+                                                .Add(Branch(wire::GraphTest::Always, 0, 0))
+                                                .bytes());
+  }
+  void SetWord(std::uint32_t value) {
+    Do([this, value](ScriptChannel&) { backend_.SetWord(kWord, value); });
+  }
+  void Complete(std::uint32_t stream, std::size_t count) {
+    Do([this, stream, count](ScriptChannel&) { backend_.CompleteSome(stream, count); });
+    // The session may look for frames once more before it goes on with what was parked.
+    for (int i = 0; i < 2; ++i) Do([](ScriptChannel&) {});
+  }
+};
+
+TEST_F(SessionBranchTest, WaitsForWhatIsBeforeItAndReadsThen) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 3, 0, 3),
+       Records().Add(FillAt(0)).Add(Branch(wire::GraphTest::Equal, 0, 3)).Add(FillAt(8)).bytes());
+  Do([this](ScriptChannel&) { backend_.HoldAll(true); });
+  Post(wire::GraphLaunch(0, 1, 0, 3));
+  Check([this] { EXPECT_EQ(backend_.InFlight(1), 1u); });
+  SetWord(1);
+  Check([this] { EXPECT_EQ(backend_.InFlight(1), 1u) << "before its turn"; });
+  Complete(1, 1);
+  Check([this, at = sequence_] {
+    // The node behind the branch, and what completes the launch.
+    EXPECT_EQ(backend_.InFlight(1), 2u);
+    EXPECT_EQ(channel_.completed(1), at - 1);
+  });
+  Complete(1, 2);
+  Check([this, at = sequence_] { EXPECT_EQ(channel_.completed(1), at); });
+  // Not taken, then taken: only what completes the launch is left.
+  SetWord(0);
+  Post(wire::GraphLaunch(0, 1, 0, 3));
+  Complete(1, 1);
+  Check([this] { EXPECT_EQ(backend_.InFlight(1), 1u); });
+  Complete(1, 1);
+  Check([this, at = sequence_] { EXPECT_EQ(channel_.completed(1), at); });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+TEST_F(SessionBranchTest, ALoopOfAnyLengthLetsOthersRun) {
+  OpenWithMemory();
+  DefineLoop(0);
+  SetWord(7);
+  Post(wire::GraphLaunch(0, 1, 0, 3));
+  const std::uint64_t launch = sequence_;
+  for (int i = 0; i < 5; ++i) {
+    Post(FillAt(64));
+    Check([this, at = sequence_] { EXPECT_EQ(channel_.completed(0), at); });
+  }
+  Check([this, launch] { EXPECT_EQ(channel_.completed(1), launch - 1); });
+  SetWord(0);
+  Check([] {});
+  Check([this, launch] { EXPECT_EQ(channel_.completed(1), launch); });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+// The definition, the stream and the module's right to be there end while the launch is under way.
+TEST_F(SessionBranchTest, ALaunchGoesOnWithWhatItBeganWith) {
+  OpenWithMemory();
+  DefineLoop(0);
+  SetWord(1);
+  Do([this](ScriptChannel&) { backend_.HoldAll(true); });
+  Post(wire::GraphLaunch(0, 1, 0, 3));
+  const std::uint64_t launch = sequence_;
+  Post(wire::Fill(kBase, 0, 0, 8, 1, 1, 1, 1, 1, 0));
+  Post(wire::GraphDefine(0, 3, 1, 1), Records().Add(UpAt(8)).bytes());
+  Post(wire::GraphDestroy(0, 0));
+  Post(wire::StreamDestroy(1, 0));
+  for (int i = 0; i < 4; ++i) {
+    Check([this] { EXPECT_EQ(backend_.InFlight(1), 1u) << "a round at a time, and nothing from behind"; });
+    Complete(1, 1);
+  }
+  SetWord(0);
+  Complete(1, 1);
+  // The end of the stream completes what is in it: the launch, and the fill behind it.
+  Check([this, launch] { EXPECT_EQ(channel_.completed(1), launch + 1); });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+TEST_F(SessionBranchTest, ANodeThatIsRefusedEndsTheLaunch) {
+  OpenWithMemory();
+  DefineLoop(0, FillAt(limits::kGiB / 2));
+  SetWord(1);
+  Post(wire::GraphLaunch(0, 1, 0, 3));
+  Check([this] {
+    EXPECT_EQ(channel_.error(), 1u);
+    EXPECT_EQ(channel_.completed(1), sequence_);
+  });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+TEST_F(SessionBranchTest, AConditionThatIsNoMemoryEndsTheLaunch) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 1, 0, 1),
+       Records().Add(wire::GraphBranch(kBase + 8192, 0, wire::GraphTest::NotEqual, 1, 0)).bytes());
+  Post(wire::GraphLaunch(0, 1, 0, 1));
+  Check([this] {
+    EXPECT_EQ(channel_.error(), 1u);
+    EXPECT_EQ(channel_.completed(1), sequence_);
+  });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+// The client counts on the bytes of its copies whether or not the launch came to them.
+TEST_F(SessionBranchTest, CopiesOfALaunchThatFailedTakeTheirBodies) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 4, 0, 4), Records()
+                                          .Add(FillAt(limits::kGiB / 2))
+                                          .Add(Branch(wire::GraphTest::NotEqual, 5, 4))
+                                          .Add(UpAt(0))
+                                          .Add(FillAt(0))
+                                          .bytes());
+  Do([](ScriptChannel& c) { c.PushBody(9, Bytes(10, 1)); });
+  Post(wire::GraphLaunch(0, 1, 0, 4), Patches({{2, 0, 9}}));
+  Check([this] { EXPECT_EQ(channel_.completed(1), sequence_); });
+  Check([this] { EXPECT_FALSE(channel_.TakeBulk(9).ok()) << "the body stays for ever"; });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+TEST_F(SessionBranchTest, ATightLoopYields) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 1, 0, 1), Records().Add(Branch(wire::GraphTest::Always, 0, 0)).bytes());
+  Post(wire::GraphLaunch(0, 1, 0, 1));
+  Post(FillAt(0));
+  Check([this] { EXPECT_EQ(channel_.completed(0), sequence_); });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+TEST_F(SessionBranchTest, ATargetPastTheLaunch) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 2, 0, 2), Records().Add(Branch(wire::GraphTest::Always, 0, 2)).Add(FillAt(0)).bytes());
+  Post(wire::GraphLaunch(0, 1, 0, 1));
+  ExpectsBadFrame();
+}
+TEST_F(SessionBranchTest, ATargetBeforeTheLaunch) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 2, 0, 2), Records().Add(FillAt(0)).Add(Branch(wire::GraphTest::Always, 0, 0)).bytes());
+  Post(wire::GraphLaunch(0, 1, 1, 1));
+  ExpectsBadFrame();
+}
+TEST_F(SessionBranchTest, AConditionThatIsNoWord) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 1, 0, 1),
+       Records().Add(wire::GraphBranch(kBase + 2, 0, wire::GraphTest::Equal, 1, 0)).bytes());
+  ExpectsBadFrame();
+}
+TEST_F(SessionBranchTest, NoSuchTest) {
+  OpenWithMemory();
+  Post(wire::GraphDefine(0, 1, 0, 1),
+       Records().Add(wire::GraphBranch(kBase, 0, static_cast<wire::GraphTest>(3), 1, 0)).bytes());
+  ExpectsBadFrame();
+}
+TEST_F(SessionBranchTest, OutsideOfAGraph) {
+  OpenWithMemory();
+  Post(Branch(wire::GraphTest::Always, 0, 0));
+  ExpectsBadFrame();
+}
+
 }  // namespace
 }  // namespace accelmesh

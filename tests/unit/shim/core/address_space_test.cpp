@@ -27,6 +27,20 @@ std::uint64_t Take(AddressSpace& space, std::uint64_t bytes) {
   return address.ok() ? *address : 0;
 }
 
+TEST(AddressSpaceTest, ListsWhatIsLive) {
+  AddressSpace space(kBase, limits::kGiB, limits::kGiB);
+  const std::uint64_t first = Take(space, 3 * kUnit);
+  const std::uint64_t second = Take(space, 1);
+  const std::uint64_t third = Take(space, kLarge);
+  ASSERT_TRUE(space.Free(second, 7, false).ok());
+  const std::vector<AddressSpace::Range> live = space.Live();
+  ASSERT_EQ(live.size(), 2u);
+  EXPECT_EQ(live[0].address, first);
+  EXPECT_EQ(live[0].bytes, 3 * kUnit);
+  EXPECT_EQ(live[1].address, third);
+  EXPECT_EQ(live[1].bytes, kLarge);
+}
+
 // Quota ---------------------------------------------------------------------------------------------------------------
 
 TEST(AddressSpaceTest, TheQuotaIsExact) {

@@ -258,6 +258,35 @@ TEST(PoolSetTest, ADestroyedPoolLivesUntilItsLastBlockIsFreed) {
   EXPECT_EQ(pools.Find(block), nullptr);
 }
 
+TEST(PoolSetTest, AResetLeavesTheDefaultPoolOnlyAndNothingInIt) {
+  FakeOrder order;
+  PoolSet pools;
+  pools.AddDevice();
+  pools.AddDevice();
+  MemoryPool* made = pools.Create(0, 0);
+  MemoryPool* destroyed = pools.Create(0, 0);
+  MemoryPool* other = pools.Create(1, 0);
+  ASSERT_TRUE(pools.SetCurrent(0, made));
+  ASSERT_TRUE(pools.SetCurrent(1, other));
+  std::uint64_t at = kBase;
+  for (MemoryPool* pool : {pools.Default(0), made, destroyed, other}) {
+    pools.AddSegment(*pool, at, 2 * kMiB);
+    EXPECT_EQ(pool->Take(512, kA, order), at);
+    at += 2 * kMiB;
+  }
+  pools.Default(0)->policy().release_threshold = kMiB;
+  ASSERT_TRUE(pools.Destroy(destroyed));
+  pools.Reset(0);
+  EXPECT_FALSE(pools.IsPool(made));
+  EXPECT_EQ(pools.Current(0), pools.Default(0));
+  EXPECT_EQ(pools.Default(0)->reserved_bytes(), 0u);
+  EXPECT_EQ(pools.Default(0)->policy().release_threshold, 0u);
+  for (at = kBase; at < kBase + 6 * kMiB; at += 2 * kMiB) EXPECT_EQ(pools.Find(at), nullptr);
+  EXPECT_EQ(pools.IdleBytes(0), 0u);
+  EXPECT_EQ(pools.Current(1), other);
+  EXPECT_EQ(pools.Find(kBase + 6 * kMiB), other);
+}
+
 TEST(PoolSetTest, ASynchroniseLeavesTheThresholdAndPressureNothing) {
   PoolSet pools;
   FakeOrder order;

@@ -56,7 +56,7 @@ class Sink final : public CompletionSink {
 };
 
 // Kernels, by their place in the module. The third is the barrier of cooperative groups' grid.sync().
-enum Kernel : std::uint32_t { kWait, kSpin, kMeet, kUnknown, kTrap };
+enum Kernel : std::uint32_t { kWait, kSpin, kMeet, kUnknown, kTrap, kFixed };
 constexpr const char* kText = R"(.version 8.0
 .target sm_80
 .address_size 64
@@ -76,6 +76,8 @@ ld.volatile.global.u32 %r7, [%rd1]; mov.u32 %r2, %nctaid.x; mov.u32 %r3, %ntid.x
 setp.ne.u32 %p1, %r7, %r2; @%p1 red.global.add.u32 [%rd1+4], 1; ret; }
 .visible .entry unknown(.param .u64 p) { frobnicate; ret; }
 .visible .entry trap(.param .u64 p) { trap; }
+.visible .entry fixed(.param .u64 p) .reqntid 32
+{ .reg .b64 %rd<2>; ld.param.u64 %rd1, [p]; red.global.add.u32 [%rd1], 1; ret; }
 )";
 
 class Grids : public testing::TestWithParam<std::uint32_t> {
@@ -171,6 +173,20 @@ TEST_P(Grids, CooperativeGrids) {
   std::memset(reinterpret_cast<void*>(base_), 0, 8);
   Launch(1, ++sequence, kMeet, 2, 32, true);
   ASSERT_TRUE(sink_.Wait(1, sequence));
+  EXPECT_EQ(Word(0), 64u);
+}
+
+// .reqntid: a launch with any other block does nothing, and the context lives.
+TEST_P(Grids, RequiredBlocks) {
+  Launch(1, 1, kFixed, 2, 64);
+  ASSERT_TRUE(sink_.Wait(1, 1));
+  ASSERT_EQ(sink_.faults().size(), 1u);
+  EXPECT_EQ(sink_.faults()[0].status, kDeviceInvalidValue);
+  EXPECT_FALSE(sink_.faults()[0].sticky);
+  EXPECT_NE(sink_.faults()[0].text.find("kernel fixed"), std::string::npos) << sink_.faults()[0].text;
+  Launch(1, 2, kFixed, 2, 32);
+  ASSERT_TRUE(sink_.Wait(1, 2));
+  EXPECT_EQ(sink_.faults().size(), 1u);
   EXPECT_EQ(Word(0), 64u);
 }
 

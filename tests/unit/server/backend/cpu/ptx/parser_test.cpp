@@ -1,7 +1,9 @@
 // ParseModule: what it reads, what it says about what it cannot read, and that hostile text is bounded.
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <string>
+#include <vector>
 
 #include "server/backend/cpu/ptx/module.h"
 
@@ -13,6 +15,7 @@ constexpr const char* kHeader = ".version 8.7\n.target sm_90a, debug\n.address_s
 std::shared_ptr<const Module> Parse(const std::string& text) {
   auto module = ParseModule(kHeader + text);
   EXPECT_TRUE(module.ok()) << module.status().ToString();
+  if (module.ok()) ReadBodies(**module);
   return module.ok() ? *module : std::make_shared<Module>();
 }
 // A kernel around a body that starts on line 6.
@@ -263,6 +266,12 @@ TEST(Parser, ModulesFailWithTheLine) {
                                                      {".global .u32 x = {1, 2};", "more initialisers"},
                                                      {".global .u32 x[3] = {1, 2, 3, 4};", "more initialisers"},
                                                      {".global .u32 x = y;", "needs 64 bits"},
+                                                     {".global .u8 x[9] = {0xFF(y)};", "lacks bytes"},
+                                                     {".global .u8 x[9] = {0xFF(y), 1};", "lacks bytes"},
+                                                     {".global .u8 x[9] = {0xFF(y), 0xFF(y)};", "not in order"},
+                                                     {".global .u8 x[9] = {0xFF(y), 0xFF00(z)};", "not in order"},
+                                                     {".global .u8 x[7] = {0xFF(y)};", "more initialisers"},
+                                                     {".global .u16 x[9] = {0xFF(y)};", "variable of bytes"},
                                                      {".global .b8 x[500000000] = {1};", "past the limit"},
                                                      {".global .align 0 .u32 x;", "bad .align"},
                                                      {".entry k(.param .u32 a .param .u32 b) { }", "expected ','"},
@@ -289,6 +298,7 @@ TEST(Parser, EveryPrefixIsBounded) {
                            "setp.lt.and.f32 %p0|%p1, %r1, 1.5e-3, !%p0; /* c */ ret; // d\n}\n";
   for (std::size_t cut = 0; cut <= text.size(); ++cut) {
     const auto module = ParseModule(text.substr(0, cut));
+    if (module.ok()) ReadBodies(**module);
     if (module.ok() && cut == text.size()) {
       EXPECT_TRUE((*module)->kernels.at(0).unsupported.ok()) << (*module)->kernels[0].unsupported.ToString();
     }
@@ -301,7 +311,7 @@ TEST(Parser, DepthAndRepetitionAreBounded) {
     std::string text;
     for (int i = 0; i < 20000; ++i) text += unit;
     (void)ParseModule(kHeader + text);
-    (void)ParseModule(kHeader + Around(text));
+    if (const auto module = ParseModule(kHeader + Around(text)); module.ok()) ReadBodies(**module);
     (void)ParseModule(std::string(kHeader) + ".global .u64 x[9] = " + text);
   }
   // Many families of registers must not make every operand a search.
@@ -310,7 +320,48 @@ TEST(Parser, DepthAndRepetitionAreBounded) {
   for (int i = 0; i < 20000; ++i) families += "mov.b32 r" + std::to_string(i) + "_1, r7_0;";
   const auto module = ParseModule(kHeader + families + "}");
   ASSERT_TRUE(module.ok());
+  ReadBodies(**module);
   EXPECT_EQ((*module)->kernels[0].instructions.size(), 20000u);
+}
+
+// As compilers write a pointer in a packed structure.
+TEST(Parser, AddressesByteByByte) {
+  std::string bytes;
+  for (int i = 0; i < 8; ++i) bytes += ", 0xFF" + std::string(2 * static_cast<std::size_t>(i), '0') + "(generic(y)+8)";
+  const auto module = Parse(".global .u32 y;\n.global .align 1 .u8 x[10] = {7" + bytes + ", 9};\n");
+  const Variable& x = module->variables.at(1);
+  ASSERT_EQ(x.relocations.size(), 1u);
+  EXPECT_EQ(x.relocations[0].offset, 1u);
+  EXPECT_EQ(x.relocations[0].symbol, "y");
+  EXPECT_EQ(x.relocations[0].addend, 8);
+  EXPECT_EQ(x.initial[0], 7);
+  EXPECT_EQ(x.initial[9], 9);
+}
+
+TEST(Parser, WhatStandsBetweenParametersAndBody) {
+  const auto module = Parse(
+      ".entry k() .reqntid 8, 4 .minnctapersm 2 .maxnreg 40 .pragma \"nounroll\"; { ret; }\n"
+      ".entry clusters() .explicitcluster .reqnctapercluster 2, 1, 1 { ret; }\n.entry next() { ret; }\n");
+  ASSERT_EQ(module->kernels.size(), 3u);
+  EXPECT_EQ(module->kernels[0].max_threads, 32u);
+  const std::uint32_t required[] = {8, 4, 1};
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(module->kernels[0].required_threads[i], required[i]);
+  EXPECT_NE(module->kernels[1].unsupported.text().find("clusters"), std::string::npos);
+  EXPECT_TRUE(module->kernels[2].unsupported.ok());
+}
+
+TEST(Parser, TablesOfCallTargetsAndAliases) {
+  const auto module = Parse(
+      ".func (.param .b32 r) f(.param .b64 a, .param .b32 b) { ret; }\n.alias g, f;\n"
+      ".entry k() { .reg .b64 p; .param .b32 x; .param .b64 a; .param .b32 b; T: .calltargets g, f;\n"
+      "mov.u64 p, f; call (x), p, (a, b), T; call (x), g, (a, b); ret; }\n");
+  const Kernel& kernel = module->kernels.at(0);
+  ASSERT_TRUE(kernel.unsupported.ok()) << kernel.unsupported.ToString();
+  ASSERT_EQ(kernel.prototypes.size(), 1u);
+  EXPECT_TRUE(kernel.prototypes[0].unsupported.ok()) << kernel.prototypes[0].unsupported.ToString();
+  EXPECT_EQ(kernel.prototypes[0].parameters.size(), 2u);
+  EXPECT_EQ(module->function.at("g"), module->function.at("f"));
+  EXPECT_EQ(module->addressed.size(), 1u);
 }
 
 }  // namespace

@@ -369,7 +369,7 @@ TEST(Arithmetic, ConstantsOfEachNotation) {
 // What is not known is refused by line and text, not run as something else.
 TEST(Arithmetic, RefusesWhatItDoesNotKnow) {
   for (const char* instruction :
-       {"add.f16x2 %d, %a, %b", "min.xorsign.abs.f32 %d, %a, %b", "fma.rn.relu.f16 %d, %a, %b, %c", "frob.u32 %d, %a",
+       {"add.rn.f32x2 %d, %a, %b", "min.xorsign.f32 %d, %a, %b", "fma.rn.relu.f32 %d, %a, %b, %c", "frob.u32 %d, %a",
         "add.u32 %d, %a", "mad.lo.sat.s32 %d, %a, %b, %c", "madc.wide.u32 %d, %a, %b, %c", "mul24.lo.u16 %d, %a, %b"}) {
     Machine machine;
     const std::string text = KernelText(std::string(".reg .b32 %d, %a, %b, %c;\n") + instruction + ";");
@@ -378,6 +378,38 @@ TEST(Arithmetic, RefusesWhatItDoesNotKnow) {
     EXPECT_EQ(loaded.code(), Code::kUnsupported);
     EXPECT_NE(loaded.ToString().find(instruction), std::string::npos) << loaded.ToString();
     EXPECT_NE(loaded.ToString().find("ptx line 10"), std::string::npos) << loaded.ToString();
+  }
+}
+
+TEST(Arithmetic, SaturatedMad24) {
+  const auto rows = Rows(Kind::kInteger, 32, Kind::kInteger, 32, Kind::kInteger, 32);
+  ExpectRows("mad24.hi.sat.s32 %d, %a, %b, %c;", {}, rows, [](auto& v) {
+    const auto narrow = [](std::uint64_t x) { return (static_cast<std::int64_t>(x) << 40) >> 40; };
+    const std::int64_t sum =
+        static_cast<std::int32_t>(narrow(v.a) * narrow(v.b) >> 16) + std::int64_t{static_cast<std::int32_t>(v.c)};
+    return static_cast<std::uint64_t>(std::clamp<std::int64_t>(sum, INT32_MIN, INT32_MAX));
+  });
+}
+// The lesser or greater magnitude with the product's sign.
+TEST(Arithmetic, ExtremesOfMagnitudes) {
+  const auto rows = Rows(Kind::kF32, 32, Kind::kF32, 32);
+  for (const bool least : {true, false}) {
+    for (const bool nan : {false, true}) {
+      for (const bool ftz : {false, true}) {
+        const std::string form =
+            std::string(least ? "min" : "max") + (ftz ? ".ftz" : "") + (nan ? ".NaN" : "") + ".xorsign.abs.f32";
+        ExpectRows(form + " %d, %a, %b;", {}, rows, [&](auto& v) {
+          float a = FromBits<float>(v.a), b = FromBits<float>(v.b);
+          const float sign = std::signbit(a) != std::signbit(b) ? -1.0f : 1.0f;
+          if (ftz) a = Ftz(a), b = Ftz(b);
+          const bool a_nan = std::isnan(a), b_nan = std::isnan(b);
+          if ((a_nan && b_nan) || (nan && (a_nan || b_nan))) return std::uint64_t{0x7fffffff};
+          const float x = std::fabs(a), y = std::fabs(b);
+          const float d = a_nan ? y : b_nan ? x : (x < y) == least ? x : y;
+          return std::uint64_t{ToBits<float>(std::copysign(d, sign))};
+        });
+      }
+    }
   }
 }
 

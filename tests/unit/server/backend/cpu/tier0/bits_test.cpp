@@ -126,6 +126,55 @@ TEST(Bits, Masks) {
   ExpectRows("bmsk.wrap.b32 %d, %a, %b;", {}, rows, [&](auto& v) { return mask(v.a & 31, v.b & 31); });
 }
 
+TEST(Bits, ExtendedFields) {
+  const auto rows = Rows(Kind::kInteger, 32, Kind::kShift, 32);
+  for (const bool wrap : {true, false}) {
+    for (const bool is_signed : {true, false}) {
+      const std::string form = std::string("szext.") + (wrap ? "wrap" : "clamp") + (is_signed ? ".s32" : ".u32");
+      ExpectRows(form + " %d, %a, %b;", {}, rows, [&](auto& v) {
+        const int n = static_cast<int>(wrap ? v.b & 31 : std::min<std::uint64_t>(v.b, 32));
+        std::uint64_t d = 0;
+        for (int i = 0; i < 32; ++i)
+          d |= std::uint64_t{i < n ? Bit(v.a, i) : is_signed && n != 0 && Bit(v.a, n - 1)} << i;
+        return d;
+      });
+    }
+  }
+}
+
+// The offset-th bit that is set, from base on.
+TEST(Bits, NthSetBit) {
+  std::vector<Values> rows;
+  for (const std::uint64_t mask : {0x0ull, 0x1ull, 0x80000000ull, 0xf0f0ull, 0xffffffffull, 0x80010010ull}) {
+    for (std::uint64_t base = 0; base < 32; ++base) {
+      for (const std::int64_t offset : {0, 1, 2, 5, 32, 33, -1, -2, -7, -33})
+        rows.push_back({mask, base, static_cast<std::uint32_t>(offset)});
+    }
+  }
+  ExpectRows("fns.b32 %d, %a, %b, %c;", {}, rows, [](auto& v) -> std::uint64_t {
+    const auto offset = static_cast<std::int32_t>(v.c);
+    if (offset == 0) return Bit(v.a, static_cast<int>(v.b)) ? v.b : 0xffffffffu;
+    int count = 0;
+    for (int at = static_cast<int>(v.b); at >= 0 && at < 32; at += offset > 0 ? 1 : -1) {
+      if (Bit(v.a, at) && ++count == std::abs(offset)) return static_cast<std::uint64_t>(at);
+    }
+    return 0xffffffffu;
+  });
+}
+
+TEST(Bits, ThreeWayLogicWithAPredicate) {
+  const auto rows = Rows(Kind::kInteger, 32, Kind::kInteger, 32);
+  for (const std::string how : {"or", "and"}) {
+    ExpectRows("and.b32 %t1, %b, 1; setp.ne.u32 %q, %t1, 0; lop3." + how +
+                   ".b32 %t2|%p, %a, %b, %a, 0x80, !%q; selp.u32 %d, 1, 0, %p; @%q xor.b32 %d, %d, %t2;",
+               {}, rows, [&](auto& v) {
+                 const bool odd = (v.b & 1) != 0, set = (v.a & v.b) != 0;
+                 const bool p = how == "or" ? set || !odd : set && !odd;
+                 return std::uint64_t{p} ^ (odd ? v.a & v.b : 0);
+               });
+  }
+}
+
 TEST(Bits, ThreeWayLogic) {
   const auto rows = Rows(Kind::kInteger, 32, Kind::kInteger, 32, Kind::kInteger, 32);
   for (const int table : {0x00, 0x01, 0x1a, 0x3c, 0x80, 0x96, 0xc6, 0xe8, 0xf0, 0xfe, 0xff}) {

@@ -255,7 +255,7 @@ TEST_F(Calls, RefusesCallsThatItCannotMake) {
   refused("", "call malloc, (v);", "the parameters are off");
   refused("", "call %rd1, ();", "needs a prototype");
   refused("", "proto: .callprototype _ (.reg .b32 _); call %rd1, (v), proto;", "prototype cannot be read");
-  refused("", "proto: .calltargets k; call %rd1, (v), proto;", "tables of call targets");
+  refused("", "proto: .calltargets k; call %rd1, (v), proto;", "no function that can be called");
   refused("", "proto: .callprototype _ (); call %rd1, (v), proto;", "number of parameters");
   refused("", "proto: .callprototype _ (.param .b32 _); call %rd1, (%r1), proto;", "only .param variables");
   refused("", "call 7, (v);", "an operand is not one of a call");

@@ -193,5 +193,44 @@ TEST(Compare, Properties) {
   CheckProperties<double>("f64", Kind::kF64);
 }
 
+TEST(Compare, IsZero) {
+  for (const int bits : {16, 32, 64}) {
+    ExpectRows("cnot.b" + std::to_string(bits) + " %d, %a;", {bits, bits}, Rows(Kind::kInteger, bits),
+               [&](auto& v) { return v.a == 0; });
+  }
+}
+
+TEST(Compare, SetsToHalves) {
+  const auto rows = Rows(Kind::kF32, 32, Kind::kF32, 32);
+  for (const auto& [type, one] : {std::pair{"f16", 0x3c00u}, {"bf16", 0x3f80u}}) {
+    ExpectRows("set.le." + std::string(type) + ".f32 %d, %a, %b;", {16, 32, 32}, rows, [&, truth = one](auto& v) {
+      return std::bit_cast<float>(static_cast<std::uint32_t>(v.a)) <=
+                     std::bit_cast<float>(static_cast<std::uint32_t>(v.b))
+                 ? truth
+                 : 0u;
+    });
+    ExpectRows("set.gt." + std::string(type) + ".s32 %d, %a, %b;", {16, 32, 32},
+               Rows(Kind::kInteger, 32, Kind::kInteger, 32), [&, truth = one](auto& v) {
+                 return static_cast<std::int32_t>(v.a) > static_cast<std::int32_t>(v.b) ? truth : 0u;
+               });
+  }
+}
+
+// Registers that say the same for every thread here: no clusters, no counters.
+TEST(Compare, SpecialRegisters) {
+  for (const auto& [name, value] : {std::pair{"%cluster_ctaid.x", 0u},
+                                    {"%cluster_nctaid.y", 1u},
+                                    {"%cluster_ctarank", 0u},
+                                    {"%cluster_nctarank", 1u},
+                                    {"%pm3", 0u},
+                                    {"%envreg7", 0u},
+                                    {"%nwarpid", 2u},
+                                    {"%reserved_smem_offset_begin", 0u}}) {
+    ExpectRows("mov.u32 %d, " + std::string(name) + ";", {}, {{1}, {2}}, [&, v = value](auto&) { return v; });
+  }
+  ExpectRows("mov.u32 %t1, %clusterid.x; mov.u32 %t2, %ctaid.x; sub.u32 %d, %t1, %t2;", {}, {{1}},
+             [](auto&) { return 0; });
+}
+
 }  // namespace
 }  // namespace accelmesh::tier0

@@ -240,8 +240,8 @@ TEST(Convert, ToHalfPrecision) {
 
 TEST(Convert, RefusesOtherForms) {
   for (const char* instruction :
-       {"cvt.rn.relu.f16.f32 %rs1, %f1;", "cvt.rna.tf32.f32 %r1, %f1;", "cvt.rn.bf16.s64 %rs1, %rd1;",
-        "cvt.rn.satfinite.e4m3x2.f32 %rs1, %f1, %f2;", "cvt.u32 %r1, %r2;"}) {
+       {"cvt.rn.relu.f32.f64 %f1, %fd1;", "cvt.rn.satfinite.f32.f32 %f1, %f2;", "cvt.rn.e4m3x2.f32 %rs1, %f1, %f2;",
+        "cvt.rs.f16x2.f32 %r1, %f1, %f2, %r2;", "cvt.u32 %r1, %r2;"}) {
     Machine machine;
     const Status loaded = machine.Load(KernelText(instruction));
     EXPECT_EQ(loaded.code(), Code::kUnsupported) << instruction;

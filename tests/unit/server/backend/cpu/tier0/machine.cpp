@@ -3,11 +3,118 @@
 #include <sys/mman.h>
 
 #include <cinttypes>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <random>
 
+#include "server/backend/cpu/jit.h"
+
+#include "server/backend/cpu/tier0/decoder.h"
+
 namespace accelmesh::tier0 {
+namespace {
+
+// With this variable, the path of tier 1's shared object, every kernel is compiled before it runs.
+Jit* CompilerOfTests() {
+  static const char* path = std::getenv("ACCELMESH_TEST_TIER1");
+  static Jit jit({JitMode::kAlways, path == nullptr ? std::string() : path, "off"});
+  return path == nullptr ? nullptr : &jit;
+}
+
+}  // namespace
+
+// Perturbation -------------------------------------------------------------------------------------------------------
+
+Mutations& GetMutations() {
+  static Mutations mutations;
+  return mutations;
+}
+namespace {
+
+std::string FormOf(const ptx::Instruction& instruction) {
+  std::string form;
+  for (const std::string_view part : instruction.opcode) form.append(form.empty() ? "" : ".").append(part);
+  return form;
+}
+// Whether an instruction of the form is in the text of a body.
+bool HasForm(const std::string& body, const std::string& form) {
+  for (std::size_t at = body.find(form); at != std::string::npos; at = body.find(form, at + 1)) {
+    const char behind = at + form.size() < body.size() ? body[at + form.size()] : ';';
+    const char before = at == 0 ? ' ' : body[at - 1];
+    if ((behind == ' ' || behind == ';') && (before == ' ' || before == ';' || before == '\n')) return true;
+  }
+  return false;
+}
+
+// What the wrong instruction did before.
+std::map<const Op*, Handler>& Originals() {
+  static std::map<const Op*, Handler> originals;
+  return originals;
+}
+// A bit that a test must see: the last, or of an approximation one that no error bound allows.
+std::uint64_t WrongBit(const ptx::Instruction& instruction) {
+  if (!Decoder::Has(instruction, "approx") && !Decoder::Has(instruction, "full")) return 1;
+  switch (Decoder::LastType(instruction)) {
+    case ptx::Type::kF64: return 1ull << 51;
+    case ptx::Type::kF32: return 1u << 22;
+    case ptx::Type::kBf16:
+    case ptx::Type::kBf16x2: return 1u << 6;
+    default: return 1u << 9;
+  }
+}
+// Runs the handler, and spoils every result: whatever it has changed of registers and predicates.
+void Spoiled(Warp& warp, const Op& op, std::uint32_t mask) {
+  const Program& program = *warp.block->program;
+  const std::vector<Row> rows(warp.r, warp.r + program.rows);
+  const std::vector<std::uint32_t> predicates(warp.p, warp.p + program.predicates);
+  Originals().at (&op)(warp, op, mask);
+  const std::uint64_t wrong = WrongBit(*op.source);
+  for (std::uint32_t row = 0; row < program.rows; ++row) {
+    for (std::uint32_t l = 0; l < kLanes; ++l) {
+      if (warp.r[row].lane[l] != rows[row].lane[l]) warp.r[row].lane[l] ^= wrong;
+    }
+  }
+  for (std::uint32_t p = 0; p < program.predicates; ++p) warp.p[p] = predicates[p];
+}
+void Skipped(Warp& /*warp*/, const Op& /*op*/, std::uint32_t /*mask*/) {}
+
+// What changes memory, or where lanes go on, is left out; of all else the results are spoiled.
+void Spoil(Program& program, const std::string& form) {
+  Originals().clear();
+  for (Op& op : program.ops) {
+    if (op.source == nullptr || op.source->opcode.empty() || FormOf(*op.source) != form) continue;
+    const bool computes = op.control == Control::kNone || op.control == Control::kLaneSync;
+    const std::vector<ptx::Operand>& operands = op.source->operands;
+    const bool writes = operands.empty() || operands[0].is_address || operands[0].kind == ptx::Operand::Kind::kSink;
+    if (computes && !writes && op.source->opcode[0] != "call") {
+      Originals()[&op] = op.handler;
+      op.handler = Spoiled;
+    } else {
+      op.handler = Skipped;
+      op.control = Control::kNone;
+    }
+    op.extras = computes && !writes ? op.extras : std::uint8_t{0};
+  }
+}
+// Set by RunRows: the part of the kernel that the test itself wrote.
+const std::string* direct_body = nullptr;
+
+void NoteForms(const ptx::Module& module) {
+  const Mutations& mutations = GetMutations();
+  if (!mutations.seen) return;
+  for (const std::vector<ptx::Kernel>* bodies : {&module.kernels, &module.functions}) {
+    for (const ptx::Kernel& body : *bodies) {
+      for (const ptx::Instruction& instruction : body.instructions) {
+        const std::string form = FormOf(instruction);
+        mutations.seen(form, direct_body != nullptr && HasForm(*direct_body, form));
+      }
+    }
+  }
+}
+
+}  // namespace
 
 Machine::Machine() {
   void* got = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -32,6 +139,14 @@ Status Machine::Load(std::string_view text, std::size_t kernel) {
                                const auto found = symbols.find(std::string(name));
                                return found == symbols.end() ? std::uint64_t{0} : found->second;
                              }));
+  NoteForms(*module_);
+  const std::string& form = GetMutations().form;
+  if (!form.empty()) Spoil(const_cast<Program&>(kernel_->program()), form);
+  Jit* compiler = compiler_ != nullptr ? compiler_ : CompilerOfTests();
+  if (compiler == nullptr) return Status::Ok();
+  const Status compiled = compiler->Compile(*kernel_);
+  // What is too large to be worth it stays on tier 0.
+  if (!compiled.ok() && compiled.text().find(" operations") == std::string::npos) return compiled;
   return Status::Ok();
 }
 
@@ -42,6 +157,7 @@ std::uint64_t Machine::Allocate(std::uint64_t bytes) {
   std::memset(At<void>(address), 0, bytes);
   return address;
 }
+const tier1::Compiled* Machine::compiled() const { return kernel_->program().compiled.load(); }
 void Machine::Reset() {
   used_ = 0;
   printed_.clear();
@@ -60,6 +176,7 @@ GridLaunch Machine::LaunchOf(Dim3 grid, Dim3 block, ByteView arguments) {
   launch.complain = &complain_;
   launch.stack_bytes = stack_bytes_;
   launch.heap = heap_.get();
+  launch.textures = textures_;
   return launch;
 }
 
@@ -137,7 +254,9 @@ std::vector<std::uint64_t> RunRows(const std::string& body, const Widths& widths
   text += body + "\nst.global.b" + std::to_string(widths.d) + " [%x2], %d;\nDONE: ret;\n}\n";
 
   Machine machine;
+  direct_body = &body;
   const Status loaded = machine.Load(text);
+  direct_body = nullptr;
   if (!loaded.ok()) {
     ADD_FAILURE() << loaded.ToString();
     return {};
@@ -260,6 +379,7 @@ std::vector<Values> Rows(Kind a, int a_bits, Kind b, int b_bits, Kind c, int c_b
 
 void ExpectRows(const std::string& body, const Widths& widths, const std::vector<Values>& rows,
                 const Reference& reference) {
+  if (const std::string& form = GetMutations().form; !form.empty() && !HasForm(body, form)) return;
   const std::vector<std::uint64_t> got = RunRows(body, widths, rows);
   const auto cut = [](std::uint64_t v, int bits) -> std::uint64_t { return bits == 64 ? v : v & ((1ull << bits) - 1); };
   int shown = 0;

@@ -11,6 +11,10 @@
 #include "server/backend/cpu/tier0/heap.h"
 #include "server/backend/cpu/tier0/tier0.h"
 
+namespace accelmesh {
+class Jit;
+}
+
 namespace accelmesh::tier0 {
 
 class Machine {
@@ -41,7 +45,13 @@ class Machine {
   const std::string& printed() const { return printed_; }
   const std::string& complained() const { return complained_; }
   std::atomic<bool>& cancel() { return cancel_; }
+  // Kernels that are loaded from now on are compiled before they run.
+  void set_compiler(Jit* compiler) { compiler_ = compiler; }
+  const DecodedKernel& kernel() const { return *kernel_; }
+  const tier1::Compiled* compiled() const;
   void set_stack_bytes(std::uint32_t bytes) { stack_bytes_ = bytes; }
+  // Objects that kernels may name; they stay the caller's.
+  void set_textures(const TextureTable* textures) { textures_ = textures; }
   // Beyond what is allocated: a kernel may not touch it.
   std::uint64_t forbidden() const { return base_ + kBytes / 2; }
 
@@ -57,11 +67,13 @@ class Machine {
   std::unique_ptr<DecodedKernel> kernel_;
   BlockContext context_;
   std::unique_ptr<Heap> heap_;
+  Jit* compiler_ = nullptr;
   std::string printed_;
   std::string complained_;
   std::function<void(std::string_view)> print_ = [this](std::string_view text) { printed_ += text; };
   std::function<void(std::string_view)> complain_ = [this](std::string_view text) { complained_ += text; };
   std::uint32_t stack_bytes_ = kStackBytesDefault;
+  const TextureTable* textures_ = nullptr;
   std::atomic<bool> cancel_{false};
 };
 
@@ -87,6 +99,15 @@ enum class Kind { kNone, kInteger, kShift, kF32, kF64, kF16, kBf16 };
 std::vector<std::uint64_t> Interesting(Kind kind, int bits);
 std::vector<Values> Rows(Kind a, int a_bits, Kind b = Kind::kNone, int b_bits = 0, Kind c = Kind::kNone,
                          int c_bits = 0);
+
+// For the mutation run (mutation_main.cpp): what tests execute, and one instruction made wrong on purpose.
+struct Mutations {
+  // An opcode with all its modifiers, "add.rn.f32". Empty: nothing is made wrong.
+  std::string form;
+  // Called with each form that a kernel of a test has; `direct` if it stands in the body that a test hands to RunRows.
+  std::function<void(const std::string& form, bool direct)> seen;
+};
+Mutations& GetMutations();
 
 using Reference = std::function<std::uint64_t(const Values&)>;
 // Compares the low Widths::d bits of each result with the reference's.

@@ -406,5 +406,14 @@ TEST_F(Printf, HostileFormatsAreText) {
   EXPECT_EQ(Print("%Lf %q", {1}), "%Lf %q");
 }
 
+// Whoever returns early writes nothing more; ldu reads as ld does.
+TEST_F(Memory, UniformLoadsAndEarlyReturns) {
+  LoadBody("ldu.global.b32 %r2, [%rd2]; setp.lt.u32 %p1, %r1, 20; @%p1 ret; st.global.u32 [%rd5], %r2;");
+  const std::uint64_t data = machine_.Allocate(32 * 32), one = machine_.Allocate(4);
+  *machine_.At<std::uint32_t>(one) = 41;
+  Run({data, one});
+  for (std::uint32_t t = 0; t < 32; ++t) EXPECT_EQ(machine_.At<std::uint32_t>(data)[8 * t], t < 20 ? 0u : 41u);
+}
+
 }  // namespace
 }  // namespace accelmesh::tier0

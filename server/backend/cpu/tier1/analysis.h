@@ -1,0 +1,85 @@
+// What compiled code is made from: the basic blocks of a program, what is live between them, and how wide and how
+// uniform rows are. Private to this folder.
+#pragma once
+
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "server/backend/cpu/tier1/shape.h"
+
+namespace accelmesh::tier1 {
+
+// A set of rows or predicates.
+class Bits64 {
+ public:
+  explicit Bits64(std::size_t size = 0) : words_((size + 63) / 64) {}
+  bool Has(std::size_t i) const { return (words_[i / 64] >> (i % 64) & 1) != 0; }
+  void Add(std::size_t i) { words_[i / 64] |= std::uint64_t{1} << (i % 64); }
+  void Remove(std::size_t i) { words_[i / 64] &= ~(std::uint64_t{1} << (i % 64)); }
+  void AddAll() {
+    for (std::uint64_t& word : words_) word = ~std::uint64_t{0};
+  }
+  // Whether anything came with it.
+  bool AddAll(const Bits64& other) {
+    std::uint64_t fresh = 0;
+    for (std::size_t i = 0; i < words_.size(); ++i) {
+      fresh |= other.words_[i] & ~words_[i];
+      words_[i] |= other.words_[i];
+    }
+    return fresh != 0;
+  }
+
+ private:
+  std::vector<std::uint64_t> words_;
+};
+
+struct Live {
+  Bits64 rows;
+  Bits64 predicates;
+};
+
+// Operations [first, end). Lanes may stand at `first`, and between blocks, but nowhere else.
+struct Block {
+  std::uint32_t first = 0;
+  std::uint32_t end = 0;
+  std::vector<std::uint32_t> successors;  // blocks
+  Live in;
+  Live out;
+  Live dirty;  // at its beginning, what code may have changed since it was loaded from the warp's files
+  bool reached = false;
+};
+
+enum class RowKind : std::uint8_t {
+  kVarying,   // a vector
+  kUniform,   // the same in all lanes, at every time
+  kConstant,  // and known now
+  kFixed,     // the same in all lanes, and there before the kernel begins: a large constant, %ctaid and the like
+  kLanes      // there before the kernel begins: %tid and the like
+};
+struct RowFacts {
+  RowKind kind = RowKind::kVarying;
+  std::uint32_t bits = 32;  // of its container: 32 or 64
+  std::uint64_t constant = 0;
+  bool assigned = false;  // by some operation
+  // Only written by arithmetic of single precision, and so may hold any NaN until somebody looks at its bits.
+  bool any_nan = false;
+};
+
+struct Plan {
+  std::vector<Shape> shapes;            // of each op
+  std::vector<Block> blocks;            // in the order of their ops
+  std::vector<std::uint32_t> block_at;  // of each pc; kNoBlock if none begins there
+  std::vector<RowFacts> rows;
+  std::vector<bool> predicates_assigned;
+};
+inline constexpr std::uint32_t kNoBlock = 0xffffffffu;
+
+// False if the program is too large to be worth it, or empty.
+bool MakePlan(const tier0::Program& program, Plan* plan, std::string* why);
+// What of the rows and predicates before operation `pc` of a block is not in the warp's files.
+Live DirtyBefore(const Plan& plan, const Block& block, std::uint32_t pc);
+// What is live before operation `pc` of a block.
+Live LiveBefore(const tier0::Program& program, const Plan& plan, const Block& block, std::uint32_t pc);
+
+}  // namespace accelmesh::tier1

@@ -1,0 +1,114 @@
+// A session's seat in its lease: the file with its device memory and its table, and what it has opened of other
+// members.
+//
+// Threads: none, the executor's; a LeasedEvent may be completed from any thread. Ownership: descriptors and mappings
+// are this object's, and an event keeps the table that it lies in. Units: bytes; offsets from the start of a window.
+// Errors: kNotFound for a name that means nothing (any more), kInvalidArgument if it means something else than the
+// client says, kFull if a table has no room.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <unordered_map>
+
+#include "protocol/base/result.h"
+#include "server/session/lease_table.h"
+
+namespace accelmesh {
+
+// What one member calls another's memory or event. A generation is never used again in a lease.
+struct LeaseName {
+  std::uint64_t session = 0;
+  std::uint64_t generation = 0;
+  std::uint32_t slot = 0;
+};
+
+// A member's file, mapped as far as its table goes.
+class LeaseFile {
+ public:
+  // The descriptor becomes the object's.
+  static Result<std::shared_ptr<LeaseFile>> Open(int fd);
+  explicit LeaseFile(int fd) : fd_(fd) {}
+  LeaseFile(const LeaseFile&) = delete;
+  LeaseFile& operator=(const LeaseFile&) = delete;
+  ~LeaseFile();
+  int fd() const { return fd_; }
+  LeaseTable& table() const { return *table_; }
+
+ private:
+  int fd_;
+  LeaseTable* table_ = nullptr;
+};
+
+// An event that the lease's sessions share.
+class LeasedEvent {
+ public:
+  LeasedEvent(std::shared_ptr<LeaseFile> file, const LeaseName& name, std::uint32_t member, bool is_own)
+      : file_(std::move(file)), name_(name), member_(member), is_own_(is_own) {}
+  LeasedEvent(const LeasedEvent&) = delete;
+  LeasedEvent& operator=(const LeasedEvent&) = delete;
+  ~LeasedEvent();
+  // The number of a record that is being made.
+  std::uint64_t Record();
+  void Complete(std::uint64_t ticket);
+  std::uint64_t recorded() const { return entry().recorded.load(std::memory_order_acquire); }
+  // Of an event that is gone everything has completed.
+  bool Passed(std::uint64_t ticket) const;
+
+ private:
+  LeaseTable::Event& entry() const { return file_->table().events[name_.slot]; }
+  bool is_there() const;
+
+  std::shared_ptr<LeaseFile> file_;
+  LeaseName name_;
+  std::uint32_t member_;
+  bool is_own_;
+};
+
+class Lease {
+ public:
+  // Gives the file of another member, as a descriptor; asks the supervisor and waits for its answer, which does not
+  // depend on any client or device.
+  using FindMember = std::function<Result<int>(std::uint64_t session)>;
+
+  static Result<std::unique_ptr<Lease>> Take(int fd, std::uint32_t member, std::uint64_t session, FindMember find);
+
+  int fd() const { return own_->fd(); }
+  std::uint64_t session() const { return session_; }
+
+  // An allocation has one name until its export ends.
+  Result<LeaseName> ExportMemory(std::uint32_t device, std::uint64_t offset, std::uint64_t bytes);
+  // From now on nobody can open it. True while somebody has it open: asked again later, it tells when it no longer is.
+  bool EndExport(std::uint64_t offset);
+
+  struct OpenedMemory {
+    std::shared_ptr<LeaseFile> file;
+    std::uint64_t offset = 0;
+  };
+  Result<OpenedMemory> OpenMemory(const LeaseName& name, std::uint32_t device, std::uint64_t bytes);
+  void CloseMemory(const LeaseFile& file, const LeaseName& name);
+
+  Result<std::shared_ptr<LeasedEvent>> MakeEvent(LeaseName* name);
+  Result<std::shared_ptr<LeasedEvent>> OpenEvent(const LeaseName& name);
+
+ private:
+  Lease(std::shared_ptr<LeaseFile> own, std::uint32_t member, std::uint64_t session, std::uint64_t generation,
+        FindMember find)
+      : own_(std::move(own)),
+        member_(member),
+        session_(session),
+        next_generation_(generation),
+        find_(std::move(find)) {}
+  Result<std::shared_ptr<LeaseFile>> FileOf(std::uint64_t session);
+
+  std::shared_ptr<LeaseFile> own_;
+  std::uint32_t member_;
+  std::uint64_t session_;
+  std::uint64_t next_generation_;
+  FindMember find_;
+  std::map<std::uint64_t, std::uint32_t> exports_;                     // offset -> slot
+  std::unordered_map<std::uint64_t, std::weak_ptr<LeaseFile>> files_;  // of others, by session
+};
+
+}  // namespace accelmesh
