@@ -361,7 +361,7 @@ void RunWarpIn(Warp& warp) {
   const tier1::Compiled* compiled = warp.block->compiled;
   [[maybe_unused]] tier1::Frame frame;
   if constexpr (kCompiled) FillFrame(warp, frame);
-  const auto begins_code = [compiled](std::uint32_t pc) {
+  const auto begins_code = [&](std::uint32_t pc) {
     if constexpr (kCompiled) {
       return compiled->entries[pc] != tier1::kNoEntry;
     } else {
