@@ -405,7 +405,8 @@ cudaError_t cudaGraphMemAllocNodeGetParams(cudaGraphNode_t node, cudaMemAllocNod
   }
   *params = {};
   params->poolProps.allocType = cudaMemAllocationTypePinned;
-  params->poolProps.location = {cudaMemLocationTypeDevice, {static_cast<int>(memory.device)}};
+  params->poolProps.location.type = cudaMemLocationTypeDevice;
+  params->poolProps.location.id = static_cast<int>(memory.device);
   params->bytesize = memory.bytes;
   params->dptr = reinterpret_cast<void*>(memory.address);
   return cudaSuccess;

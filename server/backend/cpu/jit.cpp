@@ -58,22 +58,23 @@ std::string Jit::CacheFolder() {
   return home == nullptr || home[0] != '/' ? std::string() : std::string(home) + "/.cache/accelmesh/tier1";
 }
 
+Status Jit::Fail(const std::string& why) {
+  failed_ = Status(Code::kUnsupported, "Jit::Open", why);
+  log::Warning("jit", "the software GPU runs all kernels on tier 0: " + why);
+  return failed_;
+}
+
 Result<std::shared_ptr<Jit::Library>> Jit::Open() {
   const MutexLock lock(library_mu_);
   if (library_ != nullptr) return library_;
   ACCELMESH_RETURN_IF_ERROR(failed_);
   const std::string path =
       options_.library.empty() ? FolderOfThisObject() + "/" + tier1::kLibraryName : options_.library;
-  const auto fail = [&](const std::string& why) {
-    failed_ = Status(Code::kUnsupported, "Jit::Open", why);
-    log::Warning("jit", "the software GPU runs all kernels on tier 0: " + why);
-    return failed_;
-  };
   void* object = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (object == nullptr) return fail(std::string("its compiler cannot be opened: ") + ::dlerror());
+  if (object == nullptr) return Fail(std::string("its compiler cannot be opened: ") + ::dlerror());
   const auto get = reinterpret_cast<tier1::GetInterface>(::dlsym(object, tier1::kSymbol));
   const tier1::Interface* interface = get == nullptr ? nullptr : get();
-  if (interface == nullptr || interface->abi != tier1::kAbi) return fail(path + " is of another version");
+  if (interface == nullptr || interface->abi != tier1::kAbi) return Fail(path + " is of another version");
   auto library = std::make_shared<Library>();
   const std::string folder = options_.cache_folder.empty()    ? CacheFolder()
                              : options_.cache_folder == "off" ? std::string()
@@ -83,7 +84,7 @@ Result<std::shared_ptr<Jit::Library>> Jit::Open() {
   options.cache_bytes_max = kCacheBytesMax;
   library->interface = interface;
   library->compiler = interface->create(options);
-  if (library->compiler == nullptr) return fail("its compiler does not know this processor");
+  if (library->compiler == nullptr) return Fail("its compiler does not know this processor");
   library_ = library;
   return library;
 }

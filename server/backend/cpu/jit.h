@@ -40,6 +40,7 @@ class Jit {
  private:
   struct Library;
   Result<std::shared_ptr<Library>> Open();
+  Status Fail(const std::string& why) ACCELMESH_REQUIRES(library_mu_);  // said once, and the same ever after
   void Main();
 
   const Options options_;

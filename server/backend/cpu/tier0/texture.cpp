@@ -76,7 +76,6 @@ constexpr std::uint8_t kIntegers = 0x08;   // the coordinates are
 constexpr std::uint8_t kLevel = 0x10;      // Op::c is the row of the level
 constexpr std::uint8_t kGradients = 0x20;  // Op::targets begins with the rows of both
 constexpr std::uint8_t kOffset = 0x40;     // ... and ends with the rows of the offset
-[[maybe_unused]] constexpr std::size_t kGradientRows = 6;
 
 TextureQuery ReadQuery(const Warp& warp, const Op& op, std::uint32_t lane) {
   TextureQuery query;
