@@ -324,7 +324,8 @@ CONTRACT_API CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandl
     const std::lock_guard lock(state().mu);
     made->bytes = static_cast<std::uint64_t>(bytes);
     made->properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
-    made->properties.location = {CU_MEM_LOCATION_TYPE_DEVICE, {0}};
+    made->properties.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+    made->properties.location.id = 0;
     made->properties.requestedHandleTypes = type;
     state().devices[0]->used_bytes += made->bytes;
     *handle = made->handle = state().allocations.Add(made);

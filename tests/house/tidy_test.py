@@ -195,7 +195,8 @@ class TidyTest(unittest.TestCase):
         for path in ("/wo" + "rk/main", "/ho" + "me/ada/src", "/ro" + "ot/.cache", "/Use" + "rs/ada"):
             with self.subTest(path):
                 self.assert_broken({"docs/guide.md": f"\n\nrun `{path}`\n"}, "docs/guide.md:3", "a path of one machine")
-        self.assert_good({"scripts/a.sh": 'cd "$HOME/work/x" "$(dirname "$0")/work"; ls /usr/local/cuda /tmp/a build/work/a ~/work/a\n'})
+        own = "wo" + "rk"  # as part of another path
+        self.assert_good({"scripts/a.sh": f'cd "$HOME/{own}/x" "$(dirname "$0")/{own}"; ls /usr/local/cuda /tmp/a build/{own}/a ~/{own}/a\n'})
 
     def test_unit_tests_mirror_sources(self):
         self.assert_broken({"tests/unit/scheduler/rank_test.cpp": "int a;\n"}, "tests/unit/scheduler/rank_test.cpp:1",

@@ -169,7 +169,8 @@ Status CudaBackend::MakeDevice(CUdevice handle) {
   ACCELMESH_CUDA_CALL(StreamCreateWithPriority, &made.idle, CU_STREAM_NON_BLOCKING, made.priority_lowest);
   CUmemAllocationProp properties{};
   properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
-  properties.location = {CU_MEM_LOCATION_TYPE_DEVICE, {handle}};
+  properties.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+  properties.location.id = handle;
   std::size_t granularity = 0;
   ACCELMESH_CUDA_CALL(MemGetAllocationGranularity, &granularity, &properties, CU_MEM_ALLOC_GRANULARITY_RECOMMENDED);
   if (granularity == 0 || ChunkTable::kCellBytes % granularity != 0) {

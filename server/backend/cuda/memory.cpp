@@ -40,7 +40,8 @@ CUresult DeviceMemory::Back(const ChunkTable::Run& run, std::uint64_t* handle) {
   }
   std::vector<CUmemAccessDesc> access(device_.reached_by.size());
   for (std::size_t i = 0; i < access.size(); ++i) {
-    access[i].location = {CU_MEM_LOCATION_TYPE_DEVICE, {device_.reached_by[i]}};
+    access[i].location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+    access[i].location.id = device_.reached_by[i];
     access[i].flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
   }
   result = driver_.MemSetAccess(run.address, run.bytes, access.data(), access.size());

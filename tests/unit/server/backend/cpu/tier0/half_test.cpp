@@ -98,23 +98,25 @@ TEST(Half, AddSubMulFma) {
   const Form forms[] = {
       {"", {}}, {".rn", {}}, {".ftz", {true}}, {".rn.ftz.sat", {true, true}}, {".sat", {false, true}}};
   for (const SmallFormat& format : {kF16Format, kBf16Format}) {
-    for (const auto& [modifiers, o] : forms) {
+    for (const Form& form : forms) {
+      const Options& o = form.options;
       if (format.bias != 15 && (o.ftz || o.sat)) continue;
-      Check("add" + std::string(modifiers), format, "%a, %b",
-            [&, o = o](auto a, auto b, auto) { return AddOf(format, a, b, o); });
-      Check("sub" + std::string(modifiers), format, "%a, %b",
-            [&, o = o](auto a, auto b, auto) { return AddOf(format, a, b ^ 0x8000, o); });
-      Check("mul" + std::string(modifiers), format, "%a, %b",
-            [&, o = o](auto a, auto b, auto) { return MulOf(format, a, b, o); });
+      Check("add" + std::string(form.modifiers), format, "%a, %b",
+            [&](auto a, auto b, auto) { return AddOf(format, a, b, o); });
+      Check("sub" + std::string(form.modifiers), format, "%a, %b",
+            [&](auto a, auto b, auto) { return AddOf(format, a, b ^ 0x8000, o); });
+      Check("mul" + std::string(form.modifiers), format, "%a, %b",
+            [&](auto a, auto b, auto) { return MulOf(format, a, b, o); });
     }
-    for (const auto& [modifiers, o] : {Form{".rn", {}},
-                                       {".rn.ftz", {true}},
-                                       {".rn.sat", {false, true}},
-                                       {".rn.ftz.sat", {true, true}},
-                                       {".rn.relu", {false, false, true}},
-                                       {".rn.ftz.relu", {true, false, true}}}) {
+    for (const Form& form : {Form{".rn", {}},
+                             {".rn.ftz", {true}},
+                             {".rn.sat", {false, true}},
+                             {".rn.ftz.sat", {true, true}},
+                             {".rn.relu", {false, false, true}},
+                             {".rn.ftz.relu", {true, false, true}}}) {
+      const Options& o = form.options;
       if (format.bias != 15 && (o.ftz || o.sat)) continue;
-      Check("fma" + std::string(modifiers), format, "%a, %b, %c", [&, o = o](auto a, auto b, auto c) {
+      Check("fma" + std::string(form.modifiers), format, "%a, %b, %c", [&](auto a, auto b, auto c) {
         const std::uint64_t d = FmaOf(format, a, b, c, o);
         return o.relu && d == 0x8000 ? 0 : d;
       });
