@@ -67,13 +67,11 @@ int Main(int argc, char** argv) {
                  "runs nothing)")
       ->check(CLI::IsMember({"cpu", "cuda", "null"}));
   app.add_option("--cpu-threads", options.device.cpu_threads, "threads of the cpu backend's pool; 0 = one per core");
-  const std::map<std::string, JitMode> modes{
-      {"auto", JitMode::kAuto}, {"off", JitMode::kOff}, {"always", JitMode::kAlways}};
   app.add_option(
-         "--jit", options.device.cpu_jit,
-         "when the cpu backend compiles kernels: auto (hot ones, in the background), off, or always (each before "
-         "its first launch, for tests)")
-      ->transform(CLI::CheckedTransformer(modes, CLI::ignore_case));
+         "--jit", options.jit,
+         "when the cpu backend compiles kernels: auto (hot ones, in the background; the default), off, or always (each "
+         "before its first launch, for tests)")
+      ->check(CLI::IsMember({"auto", "off", "always"}));
   app.add_option("--jit-cache", options.device.cpu_jit_cache,
                  "the folder of compiled kernels; off: none is kept (default: the user's cache)");
   app.add_option("--devices", options.device.cpu_devices,
@@ -108,6 +106,9 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "gpu-server: --compute-capability %s is not of the form 8.0\n", capability.c_str());
     return 2;
   }
+  options.device.cpu_jit = options.jit == "off"      ? JitMode::kOff
+                           : options.jit == "always" ? JitMode::kAlways
+                                                     : JitMode::kAuto;
   options.device.compute_capability = worker_capability != 0 ? worker_capability : major * 10 + minor;
   if (control >= 0) return WorkerMain(options, control);
   if (check_backend) return CheckBackend(options);

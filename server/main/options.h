@@ -12,6 +12,7 @@ namespace accelmesh {
 struct ServerOptions {
   std::vector<std::string> listen;
   std::string backend = "cpu";
+  std::string jit = "auto";  // device.cpu_jit as it was said
   BackendOptions device;
   std::uint32_t warm_workers = 1;
   std::uint16_t port_first = 0;

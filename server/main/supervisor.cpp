@@ -86,7 +86,7 @@ Status Supervisor::StartWorker() {
                                  options_.backend, "--cpu-threads",       threads,    "--memory",
                                  memory,           "--worker-capability", capability, "--devices",
                                  devices};
-  words.insert(words.end(), {"--jit", std::to_string(static_cast<int>(options_.device.cpu_jit))});
+  words.insert(words.end(), {"--jit", options_.jit});
   if (!options_.device.cpu_jit_cache.empty()) words.insert(words.end(), {"--jit-cache", options_.device.cpu_jit_cache});
   if (log::Enabled(log::Level::kInfo)) words.emplace_back("--verbose");
   std::vector<char*> argv;
