@@ -7,10 +7,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <unordered_set>
 
 #include "protocol/transport/copy.h"
-#include "server/module/image.h"
 
 namespace accelmesh {
 namespace {
@@ -163,7 +161,7 @@ Result<std::vector<DeviceDescription>> CpuBackend::Open(std::uint64_t window_bas
     return Status(Code::kFull, "CpuBackend::Open", "the window is taken in the worker");
   }
   window_bytes_ = window_bytes;
-  globals_top_ = window_base + window_bytes - kGlobalsBytes;
+  globals_.Reset(window_base + window_bytes - kGlobalsBytes, kGlobalsBytes);
   memory_.Reset(window_base, window_bytes);
   sink_ = sink;
   for (std::uint32_t i = 0; i < options_.cpu_threads; ++i) pool_.emplace_back([this] { PoolMain(); });
@@ -233,11 +231,6 @@ Status CpuBackend::UnmapHost(std::uint64_t address) {
   return Status::Ok();
 }
 
-void CpuBackend::PlaceVariable(std::uint32_t module, std::string name, MutableByteView memory, bool keep) {
-  const MutexLock lock(modules_mu_);
-  placed_[module][std::move(name)] = {memory, keep};
-}
-
 Status CpuBackend::SetLimit(std::uint32_t device, std::uint32_t limit, std::uint64_t value) {
   constexpr std::uint32_t kStackSize = 0x00;
   constexpr std::uint32_t kMallocHeapSize = 0x02;
@@ -246,113 +239,6 @@ Status CpuBackend::SetLimit(std::uint32_t device, std::uint32_t limit, std::uint
                                std::memory_order_relaxed);
   // A heap lives as long as the session: what comes later than the first kernel that has one is too late, as natively.
   if (limit == kMallocHeapSize) heap_bytes_.store(std::min(value, kGlobalsBytes / 2), std::memory_order_relaxed);
-  return Status::Ok();
-}
-
-// Modules ------------------------------------------------------------------------------------------------------------
-
-Result<std::uint64_t> CpuBackend::AllocateGlobal(const ptx::Variable& variable) {
-  const std::uint64_t address = AlignUp(globals_top_, std::max<std::uint64_t>(variable.alignment, 256));
-  const std::uint64_t end = window_base_ + window_bytes_;
-  if (address < globals_top_ || address > end || variable.bytes > end - address) {
-    return Status(Code::kOutOfMemory, "CpuBackend::ModuleLoad", "no room for variable " + variable.name);
-  }
-  globals_top_ = address + variable.bytes;
-  memory_.Allow(address, variable.bytes);
-  return address;
-}
-
-// What kernels get from malloc(); there once a module calls it.
-Status CpuBackend::MakeHeap(const ptx::Module& module) {
-  const auto calls_malloc = [](const std::vector<ptx::Kernel>& bodies) {
-    return std::any_of(bodies.begin(), bodies.end(), [](const ptx::Kernel& body) {
-      return std::find(body.called.begin(), body.called.end(), "malloc") != body.called.end();
-    });
-  };
-  if (!calls_malloc(module.kernels) && !calls_malloc(module.functions)) return Status::Ok();
-  const MutexLock lock(modules_mu_);
-  if (heap_ != nullptr) return Status::Ok();
-  ptx::Variable place;
-  place.name = "(the heap)";
-  place.bytes = heap_bytes_.load(std::memory_order_relaxed);
-  ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t address, AllocateGlobal(place));
-  heap_ = std::make_unique<tier0::Heap>(address, place.bytes);
-  return Status::Ok();
-}
-
-Result<ModuleDescription> CpuBackend::ModuleLoad(std::uint32_t /*device*/, std::uint32_t id, Bytes image) {
-  ACCELMESH_ASSIGN_OR_RETURN(std::vector<std::string> texts, ExtractTexts(image, options_.compute_capability));
-  auto module = std::make_shared<Module>();
-  ACCELMESH_ASSIGN_OR_RETURN(module->source, ptx::LinkModules(std::move(texts)));
-  ACCELMESH_RETURN_IF_ERROR(ptx::CheckTarget(*module->source, options_.compute_capability));
-  ACCELMESH_RETURN_IF_ERROR(MakeHeap(*module->source));
-  ModuleDescription description;
-  std::unordered_map<std::string, Placed> placed;
-  {
-    const MutexLock lock(modules_mu_);
-    if (const auto found = placed_.find(id); found != placed_.end()) {
-      placed = std::move(found->second);
-      placed_.erase(found);
-    }
-  }
-  std::unordered_set<std::string> kept;
-  for (const ptx::Variable& variable : module->source->variables) {
-    if (variable.is_extern) continue;
-    std::uint64_t address = 0;
-    if (const auto found = placed.find(variable.name); found != placed.end()) {
-      const Placed& place = found->second;
-      address = reinterpret_cast<std::uint64_t>(place.memory.data());
-      if (variable.bytes > place.memory.size() || address % std::max<std::uint64_t>(variable.alignment, 1) != 0) {
-        return Status(Code::kInvalidArgument, "CpuBackend::ModuleLoad",
-                      "variable " + variable.name + " does not fit where the client placed it");
-      }
-      if (place.keep) kept.insert(variable.name);
-    } else {
-      ACCELMESH_ASSIGN_OR_RETURN(address, AllocateGlobal(variable));
-    }
-    if (!kept.contains(variable.name)) {
-      std::memset(reinterpret_cast<void*>(address), 0, variable.bytes);
-      if (!variable.initial.empty())
-        std::memcpy(reinterpret_cast<void*>(address), variable.initial.data(), variable.initial.size());
-    }
-    module->symbols[variable.name] = address;
-    description.globals.push_back({variable.name, address, variable.bytes, variable.space == ptx::Space::kConst});
-  }
-  for (const ptx::Variable& variable : module->source->variables) {
-    if (variable.is_extern || kept.contains(variable.name)) continue;
-    for (const ptx::Variable::Relocation& relocation : variable.relocations) {
-      const auto target = module->symbols.find(relocation.symbol);
-      if (target == module->symbols.end()) {
-        return Status(Code::kInvalidArgument, "CpuBackend::ModuleLoad", "no symbol is named " + relocation.symbol);
-      }
-      const std::uint64_t value = target->second + static_cast<std::uint64_t>(relocation.addend);
-      std::memcpy(reinterpret_cast<void*>(module->symbols[variable.name] + relocation.offset), &value, sizeof(value));
-    }
-  }
-  for (const ptx::Kernel& kernel : module->source->kernels) {
-    auto made = std::make_unique<Kernel>();
-    made->source = &kernel;
-    module->kernels.push_back(std::move(made));
-    KernelDescription out;
-    out.name = kernel.name;
-    for (const ptx::Parameter& parameter : kernel.parameters)
-      out.parameters.emplace_back(parameter.offset, parameter.bytes);
-    out.max_threads_per_block = kernel.max_threads;
-    out.static_shared_bytes = kernel.static_shared_bytes;
-    out.local_bytes = kernel.local_bytes;
-    out.registers = std::min(255u, kernel.registers);
-    out.ptx_version = module->source->target;
-    out.binary_version = options_.compute_capability;
-    description.kernels.push_back(std::move(out));
-  }
-  const MutexLock lock(modules_mu_);
-  modules_[id] = std::move(module);
-  return description;
-}
-
-Status CpuBackend::ModuleUnload(std::uint32_t module) {
-  const MutexLock lock(modules_mu_);
-  modules_.erase(module);  // Launches in flight hold it.
   return Status::Ok();
 }
 
@@ -406,12 +292,15 @@ void CpuBackend::Enqueue(std::uint32_t stream, Task task) {
   work_.NotifyOne();
 }
 
-bool CpuBackend::Ready(const Task& task) const {
-  if (task.host_call.has_value() && host_calls_.contains(*task.host_call)) return false;
-  for (const auto& [stream, ticket] : task.after) {
+bool CpuBackend::Passed(const Tickets& tickets) const {
+  for (const auto& [stream, ticket] : tickets) {
     if (streams_[stream].completed < ticket) return false;
   }
   return true;
+}
+
+bool CpuBackend::Ready(const Task& task) const {
+  return (!task.host_call.has_value() || !host_calls_.contains(*task.host_call)) && Passed(task.after);
 }
 
 void CpuBackend::FinishTask(std::uint32_t stream, std::uint64_t sequence) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "protocol/base/mutex.h"
+#include "server/backend/cpu/global_space.h"
 #include "server/backend/cpu/jit.h"
 #include "server/backend/cpu/ptx/module.h"
 #include "server/backend/cpu/recycler.h"
@@ -77,6 +78,14 @@ class CpuBackend final : public Backend {
     std::atomic<bool> hot{false};          // and so tier 1 was asked
   };
   struct Module {
+    explicit Module(GlobalSpace& space) : globals_in(space) {}
+    Module(const Module&) = delete;
+    Module& operator=(const Module&) = delete;
+    ~Module() {
+      for (const auto& [address, bytes] : globals) globals_in.Give(address, bytes);
+    }
+    GlobalSpace& globals_in;
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> globals;  // address, bytes of what it has there
     std::shared_ptr<const ptx::Module> source;
     std::vector<std::unique_ptr<Kernel>> kernels;
     std::unordered_map<std::string, std::uint64_t> symbols;
@@ -105,9 +114,10 @@ class CpuBackend final : public Backend {
     std::atomic<std::size_t> aside_count{0};
   };
   struct Contexts;
+  using Tickets = std::vector<std::pair<std::uint32_t, std::uint64_t>>;  // of streams
   struct Task {
     std::uint64_t sequence = 0;
-    std::vector<std::pair<std::uint32_t, std::uint64_t>> after;  // stream, ticket
+    Tickets after;
     std::function<void()> run;
     std::shared_ptr<Grid> grid;
     std::optional<std::uint64_t> host_call;  // waits for its end
@@ -133,6 +143,7 @@ class CpuBackend final : public Backend {
   void* MapWindow(std::uint64_t address, std::uint64_t bytes, int flags) const;
   void Enqueue(std::uint32_t stream, Task task);
   void PoolMain();
+  bool Passed(const Tickets& tickets) const ACCELMESH_REQUIRES(mu_);
   bool Ready(const Task& task) const ACCELMESH_REQUIRES(mu_);
   void FinishTask(std::uint32_t stream, std::uint64_t sequence);
   // grid.cpp
@@ -145,6 +156,8 @@ class CpuBackend final : public Backend {
   void RunCopy(std::uint32_t stream, std::uint64_t sequence, const CopyJob& job);
   Result<std::uint64_t> AllocateGlobal(const ptx::Variable& variable);
   Status MakeHeap(const ptx::Module& module);
+  // Lets go of unloaded modules whose variables nothing under way can mean any more.
+  void ForgetModules();
 
   // Asks tier 1 for a kernel that has run for long.
   void CountTime(Grid& grid, Clock::duration time);
@@ -155,7 +168,7 @@ class CpuBackend final : public Backend {
   std::uint64_t window_bytes_ = 0;
   int file_ = -1;  // that the window's memory lies in, if others may map it
   std::uint64_t file_offset_ = 0;
-  std::uint64_t globals_top_ = 0;  // module globals lie at the end of the window
+  GlobalSpace globals_;  // before whatever holds modules
   tier0::MemoryMap memory_;
   std::atomic<bool> cancel_{false};
   std::array<std::atomic<std::uint32_t>, limits::kDevicesMax> stack_bytes_;
@@ -190,6 +203,11 @@ class CpuBackend final : public Backend {
   std::unordered_map<std::uint32_t, Event> events_ ACCELMESH_GUARDED_BY(mu_);
   std::unordered_set<std::uint64_t> host_calls_ ACCELMESH_GUARDED_BY(mu_);  // that streams wait for
   std::vector<std::shared_ptr<Grid>> grids_ ACCELMESH_GUARDED_BY(mu_);      // with blocks left to give out
+  struct PastModule {
+    std::shared_ptr<Module> module;
+    Tickets after;  // work that was under way when it was unloaded
+  };
+  std::vector<PastModule> past_modules_ ACCELMESH_GUARDED_BY(mu_);
   bool stop_ ACCELMESH_GUARDED_BY(mu_) = false;
   std::vector<std::thread> pool_;
 };
