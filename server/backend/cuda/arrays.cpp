@@ -60,11 +60,12 @@ std::shared_ptr<RealArray> PlanArray(const Device& device, const TextureJob& job
   for (const TextureJob::Level& from : job.levels) {
     RealArray::Level level;
     level.address = from.address;
-    level.pitch = from.pitch;
-    level.slice = from.slice;
     level.row_bytes = from.width * ElementBytes(job);
     level.rows = std::max(from.height, 1u);
     level.slices = std::max(from.depth, 1u);
+    // One row or one slice may come without its distance to the next.
+    level.pitch = std::max(from.pitch, level.row_bytes);
+    level.slice = std::max(from.slice, level.pitch * (level.rows - 1) + level.row_bytes);
     array->levels.push_back(level);
   }
   return array;

@@ -106,7 +106,7 @@ class CudaBackend final : public Backend {
     bool is_surface = false;
     Mutex mu;
     std::optional<Result<std::uint64_t>> handle ACCELMESH_GUARDED_BY(mu);
-    std::function<void(Result<std::uint64_t>)> asked ACCELMESH_GUARDED_BY(mu);  // who waits for it
+    std::vector<std::function<void(Result<std::uint64_t>)>> asked ACCELMESH_GUARDED_BY(mu);  // who waits for it
 
     void Finish(Result<std::uint64_t> made);
     void Ask(std::function<void(Result<std::uint64_t>)> answer);

@@ -29,11 +29,14 @@ Status CudaBackend::TextureCreate(std::uint64_t id, const TextureJob& job) {
   const auto step = [parts = parts_.get(), texture, job, array, points, is_new] {
     // What came before may write into the window still.
     if (!cuda::AllPassed(points)) return false;
+    // Another object's step may still be waiting to make it.
+    if (array != nullptr && !is_new && !array->is_settled.load()) return false;
     CUresult result = cuda::Enter(parts->driver, *texture->device);
     if (result == CUDA_SUCCESS && is_new) result = cuda::MakeReal(parts->driver, array.get());
     if (is_new) array->is_settled.store(true);
     std::uint64_t handle = 0;
-    if (result == CUDA_SUCCESS && array != nullptr && array->levels.front().handle == nullptr)
+    if (result == CUDA_SUCCESS && array != nullptr &&
+        (array->levels.front().handle == nullptr || array->levels.size() != job.levels.size()))
       result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS) result = cuda::MakeTextureObject(parts->driver, job, array.get(), &handle);
     if (result == CUDA_SUCCESS) {
@@ -74,19 +77,19 @@ Status CudaBackend::TextureDestroy(std::uint64_t id) {
 }
 
 void CudaBackend::Texture::Finish(Result<std::uint64_t> made) {
-  std::function<void(Result<std::uint64_t>)> answer;
+  std::vector<std::function<void(Result<std::uint64_t>)>> answers;
   {
     const MutexLock lock(mu);
     handle = made;
-    answer = std::move(asked);
+    answers = std::move(asked);
   }
-  if (answer) answer(std::move(made));
+  for (const auto& answer : answers) answer(made);
 }
 
 void CudaBackend::Texture::Ask(std::function<void(Result<std::uint64_t>)> answer) {
   MutexLock lock(mu);
   if (!handle.has_value()) {
-    asked = std::move(answer);
+    asked.push_back(std::move(answer));
     return;
   }
   const Result<std::uint64_t> made = *handle;

@@ -9,6 +9,7 @@
 
 #include <condition_variable>
 #include <cstdlib>
+#include <future>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -212,6 +213,24 @@ class CudaBackendTest : public ::testing::Test {
   bool Finishes(std::uint32_t stream, std::uint64_t sequence, int ms = 10000) {
     Drain();
     return sink_.Await(stream, sequence, std::chrono::milliseconds(ms));
+  }
+  // An array of 32 words in one row.
+  static TextureJob Line(std::uint64_t address) {
+    TextureJob job;
+    job.source = TextureJob::Source::kArray;
+    job.format = 0x20;  // CU_AD_FORMAT_FLOAT
+    job.channels = 1;
+    job.levels = {{address, 0, 128, 32, 0, 0}};
+    return job;
+  }
+  // Whether it has a handle in the end; false as well if nobody says so.
+  std::future<bool> HasHandle(std::uint64_t texture) {
+    auto has = std::make_shared<std::promise<bool>>();
+    backend_->TextureHandle(texture, [has](const Result<std::uint64_t>& handle) { has->set_value(handle.ok()); });
+    return has->get_future();
+  }
+  static bool Get(std::future<bool> has) {
+    return has.wait_for(std::chrono::seconds(10)) == std::future_status::ready && has.get();
   }
   // Whether the executor would park a command of the stream, after at most `ms` if it is to change.
   bool IsFull(std::uint32_t stream) const { return backend_->InFlight(stream) >= limits::kStreamInFlightMax; }
@@ -437,6 +456,48 @@ TEST_F(CudaBackendTest, PitchedCopiesTakeTheSameWaysAsLinearOnes) {
 }
 
 // The end ------------------------------------------------------------------------------------------------------------
+
+TEST_F(CudaBackendTest, TwoObjectsOfAnArrayThatWorkUnderWayMayWrite) {
+  const std::uint64_t gate = Gate();
+  const std::uint64_t line = kWindow + 4096;
+  ASSERT_TRUE(backend_->MemAlloc(0, line, 4096).ok());
+  const std::uint64_t waits = Launch(a_, "wait_gate", gate);
+  Drain();
+  for (const std::uint64_t id : {1, 2}) ASSERT_TRUE(backend_->TextureCreate(id, Line(line)).ok());
+  std::future<bool> first = HasHandle(1);
+  std::future<bool> again = HasHandle(1);
+  std::future<bool> second = HasHandle(2);
+  EXPECT_EQ(second.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  Launch(b_, "open_gate", gate);
+  ASSERT_TRUE(Finishes(a_, waits));
+  EXPECT_TRUE(Get(std::move(first)));
+  EXPECT_TRUE(Get(std::move(again)));
+  EXPECT_TRUE(Get(std::move(second)));
+}
+
+TEST_F(CudaBackendTest, ARowByItselfNeedsNoPitch) {
+  ASSERT_TRUE(backend_->MemAlloc(0, kWindow, 4096).ok());
+  ASSERT_TRUE(backend_->TextureCreate(1, Line(kWindow)).ok());
+  ASSERT_TRUE(Get(HasHandle(1)));
+  const Bytes bytes = Pattern(64);
+  ASSERT_TRUE(Finishes(a_, Upload(a_, kWindow + 8, bytes)));
+  ASSERT_TRUE(Finishes(a_, Download(a_, kWindow + 8, bytes.size(), 5)));
+  EXPECT_EQ(sink_.received(5), bytes);
+}
+
+TEST_F(CudaBackendTest, AnObjectOfMoreLevelsThanTheArrayHas) {
+  ASSERT_TRUE(backend_->MemAlloc(0, kWindow, 4096).ok());
+  TextureJob job = Line(kWindow);
+  job.levels.push_back({kWindow + 128, 0, 64, 16, 0, 0});
+  job.source = TextureJob::Source::kMipmapped;
+  ASSERT_TRUE(backend_->TextureCreate(1, job).ok());
+  EXPECT_TRUE(Get(HasHandle(1)));
+  job.levels.resize(12, job.levels.back());
+  job.source = TextureJob::Source::kArray;
+  job.view = TextureJob::View{11, 11, 0, 0, 0};
+  ASSERT_TRUE(backend_->TextureCreate(2, job).ok());
+  EXPECT_FALSE(Get(HasHandle(2)));
+}
 
 // In a process of its own: the kernel runs on until that ends.
 TEST_F(CudaBackendTest, ARunawayKernelDoesNotHoldUpTheEnd) {
