@@ -1,5 +1,6 @@
 #include "server/main/group.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -48,9 +49,11 @@ Result<Groups::Seat> Groups::Join(const std::string& secret, std::uint64_t sessi
   if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < LeaseTable::kBytes + kWindowBytesMax)
     return Status(Code::kSystem, kWhere, "the size of files is limited; run with `ulimit -f unlimited`");
   // Sparse: a page is there once it has been written.
-  member.file = ::memfd_create("accelmesh-session", MFD_CLOEXEC);
+  member.file = ::memfd_create("accelmesh-session", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (member.file < 0) return Status::System(errno, kWhere, "no file for the session's memory");
-  if (::ftruncate(member.file, static_cast<off_t>(LeaseTable::kBytes + kWindowBytesMax)) != 0) {
+  // Sealed at its size: workers have it for writing, and whoever maps a file that shrinks ends by a signal.
+  if (::ftruncate(member.file, static_cast<off_t>(LeaseTable::kBytes + kWindowBytesMax)) != 0 ||
+      ::fcntl(member.file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
     const int error = errno;
     ::close(member.file);
     return Status::System(error, kWhere, "no file of the size of a window");

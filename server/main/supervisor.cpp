@@ -210,7 +210,7 @@ bool Supervisor::AnswerFileRequest(const Worker& worker) {
   if (fd >= 0) ::close(fd);
   if (!heard.ok()) return false;
   const Result<int> file = groups_.FileOf(worker.session_id, request.session_id);
-  const FileAnswer answer{file.ok() ? 1u : 0u};
+  const FileAnswer answer{request.session_id, file.ok() ? 1u : 0u, 0};
   return SendMessage(worker.control, AsBytes(answer), file.ok() ? *file : -1).ok();
 }
 
@@ -224,6 +224,7 @@ void Supervisor::HearWorker(Worker& worker) {
   TicketAnswer answer;
   int fd = -1;
   const Status heard = ReceiveMessage(worker.control, {reinterpret_cast<std::uint8_t*>(&answer), sizeof(answer)}, &fd);
+  if (fd >= 0) ::close(fd);
   if (!heard.ok()) {
     ::close(worker.control);
     worker.control = -1;

@@ -24,7 +24,7 @@ Status SendMessage(int socket, ByteView message, int fd) {
     item->cmsg_len = CMSG_LEN(sizeof(int));
     std::memcpy(CMSG_DATA(item), &fd, sizeof(int));
   }
-  if (::sendmsg(socket, &header, MSG_NOSIGNAL) < 0)
+  if (::sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
     return Status::System(errno, "SendMessage", "cannot reach the other process");
   return Status::Ok();
 }

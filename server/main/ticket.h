@@ -36,10 +36,12 @@ struct FileRequest {
   std::uint64_t session_id = 0;
 };
 struct FileAnswer {
+  std::uint64_t session_id = 0;  // of the request: one may come after its asker has given up
   std::uint32_t ok = 0;
+  std::uint32_t reserved = 0;
 };
 
-// Sends a message with an optional descriptor (-1: none).
+// Sends a message with an optional descriptor (-1: none). Does not wait: whoever leaves so many unread is ill.
 Status SendMessage(int socket, ByteView message, int fd);
 // Receives exactly sizeof(T) bytes; `fd` gets the descriptor or -1. kClosed at the peer's end.
 Status ReceiveMessage(int socket, MutableByteView message, int* fd);

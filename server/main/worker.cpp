@@ -31,18 +31,22 @@ Result<std::unique_ptr<Backend>> LoadBackend(const ServerOptions& options) {
 }
 
 // What the supervisor needs to look into a table.
-constexpr int kSupervisorPatienceMs = 5000;
+constexpr std::chrono::seconds kSupervisorPatience{5};
 
 Result<int> AskForFile(int control, std::uint64_t session) {
   constexpr const char* kWhere = "AskForFile";
   ACCELMESH_RETURN_IF_ERROR(SendMessage(control, AsBytes(FileRequest{session}), -1));
-  pollfd answers{control, POLLIN, 0};
-  if (::poll(&answers, 1, kSupervisorPatienceMs) != 1) return Status(Code::kUnavailable, kWhere, "no answer");
-  FileAnswer answer;
-  int fd = -1;
-  ACCELMESH_RETURN_IF_ERROR(ReceiveMessage(control, {reinterpret_cast<std::uint8_t*>(&answer), sizeof(answer)}, &fd));
-  if (answer.ok == 0 || fd < 0) return Status(Code::kNotFound, kWhere, "no session of this lease");
-  return fd;
+  const Deadline deadline = Deadline::After(kSupervisorPatience);
+  while (true) {
+    pollfd answers{control, POLLIN, 0};
+    if (::poll(&answers, 1, deadline.left_ms()) != 1) return Status(Code::kUnavailable, kWhere, "no answer");
+    FileAnswer answer;
+    int fd = -1;
+    ACCELMESH_RETURN_IF_ERROR(ReceiveMessage(control, {reinterpret_cast<std::uint8_t*>(&answer), sizeof(answer)}, &fd));
+    if (answer.session_id == session && answer.ok != 0 && fd >= 0) return fd;
+    if (fd >= 0) ::close(fd);
+    if (answer.session_id == session) return Status(Code::kNotFound, kWhere, "no session of this lease");
+  }
 }
 
 // The session's seat in its lease; null if it has none.

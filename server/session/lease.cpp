@@ -16,6 +16,7 @@ Result<std::shared_ptr<LeaseFile>> LeaseFile::Open(int fd) {
   if (::fstat(fd, &facts) != 0) return Status::System(errno, "LeaseFile::Open", "not a file");
   if (static_cast<std::uint64_t>(facts.st_size) < LeaseTable::kBytes)
     return Status(Code::kInvalidArgument, "LeaseFile::Open", "too small for a table");
+  file->bytes_ = static_cast<std::uint64_t>(facts.st_size);
   void* const table = ::mmap(nullptr, LeaseTable::kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (table == MAP_FAILED) return Status::System(errno, "LeaseFile::Open", "the table cannot be mapped");
   file->table_ = static_cast<LeaseTable*>(table);
@@ -123,8 +124,10 @@ Result<Lease::OpenedMemory> Lease::OpenMemory(const LeaseName& name, std::uint32
     entry.LetGo(member_);
     return Status(Code::kNotFound, kWhere, "the memory was freed");
   }
+  // Its worker may have written anything there.
   opened.offset = entry.offset.load(std::memory_order_relaxed);
-  if (entry.bytes.load(std::memory_order_relaxed) == bytes && entry.device.load(std::memory_order_relaxed) == device)
+  if (entry.bytes.load(std::memory_order_relaxed) == bytes && entry.device.load(std::memory_order_relaxed) == device &&
+      opened.file->Covers(opened.offset, bytes))
     return opened;
   entry.LetGo(member_);
   return Status(Code::kInvalidArgument, kWhere, "the export is of another size, or on another device");

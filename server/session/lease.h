@@ -34,10 +34,15 @@ class LeaseFile {
   LeaseFile& operator=(const LeaseFile&) = delete;
   ~LeaseFile();
   int fd() const { return fd_; }
+  // Whether [offset, offset + bytes) is device memory.
+  bool Covers(std::uint64_t offset, std::uint64_t bytes) const {
+    return offset >= LeaseTable::kBytes && offset <= bytes_ && bytes <= bytes_ - offset;
+  }
   LeaseTable& table() const { return *table_; }
 
  private:
   int fd_;
+  std::uint64_t bytes_ = 0;
   LeaseTable* table_ = nullptr;
 };
 

@@ -62,6 +62,28 @@ TEST_F(LeaseTest, WhatTheClientSaysOfAnExportIsChecked) {
   EXPECT_FALSE(a->EndExport(kOffset));
 }
 
+TEST_F(LeaseTest, WhatAnotherWorkerWroteIntoItsTableIsChecked) {
+  const auto a = Join("one", 1);
+  const auto b = Join("one", 2);
+  const std::uint64_t file_bytes = static_cast<std::uint64_t>(::lseek(a->fd(), 0, SEEK_END));
+  for (const std::uint64_t offset : {std::uint64_t{0}, LeaseTable::kBytes - 1, file_bytes - kBytes + 1, file_bytes + 1,
+                                     ~std::uint64_t{0} - kBytes + 1, ~std::uint64_t{0}}) {
+    const Result<LeaseName> name = a->ExportMemory(0, offset, kBytes);
+    ASSERT_TRUE(name.ok());
+    EXPECT_EQ(b->OpenMemory(*name, 0, kBytes).code(), Code::kInvalidArgument) << offset;
+  }
+  const LeaseName last = *a->ExportMemory(0, file_bytes - kBytes, kBytes);
+  EXPECT_TRUE(b->OpenMemory(last, 0, kBytes).ok());
+}
+
+TEST_F(LeaseTest, NobodyCutsAFileThatOthersMap) {
+  const auto a = Join("one", 1);
+  const off_t bytes = ::lseek(a->fd(), 0, SEEK_END);
+  EXPECT_NE(::ftruncate(a->fd(), 0), 0);
+  EXPECT_NE(::ftruncate(a->fd(), bytes + 4096), 0);
+  EXPECT_EQ(::lseek(a->fd(), 0, SEEK_END), bytes);
+}
+
 TEST_F(LeaseTest, OneNameAnAllocationAndANewOneForTheNext) {
   const auto a = Join("one", 1);
   const auto b = Join("one", 2);
