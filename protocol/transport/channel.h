@@ -143,10 +143,11 @@ class ServerChannel {
 
   virtual const ChannelTraits& traits() const = 0;
 
-  // Waits for the next frame, bulk body or interrupt. The side lane goes first; while `accept_commands` is false the
-  // command lane is left unread, so that the client feels it. kDeadlineExceeded, or kClosed when the client is gone.
-  // A frame past the limits, or anything else malformed at the transport's own level: kBadFrame; the session ends.
-  // One thread, the executor's.
+  // Waits for the next frame, bulk body or interrupt. The side lane goes first, and an interrupt comes when nothing
+  // else is there, so that many of them keep no frame waiting. While `accept_commands` is false the command lane is
+  // left unread, so that the client feels it. kDeadlineExceeded, or kClosed when the client is gone. A frame past the
+  // limits, or anything else malformed at the transport's own level: kBadFrame; the session ends. One thread, the
+  // executor's.
   virtual Result<ReceivedFrame> Receive(bool accept_commands, Deadline deadline) = 0;
 
   // The body of `token` if it has arrived: kNotFound while it has not. Each body is taken once. Executor's thread.

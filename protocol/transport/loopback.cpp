@@ -190,14 +190,14 @@ class LoopbackServer final : public ServerChannel {
     const Status waited = link_->WaitUntil(lock, deadline, ready);
     if (!waited.ok() && !ready()) return waited;
     ReceivedFrame received;
-    if (link_->server_interrupted) {
-      link_->server_interrupted = false;
-      received.kind = ReceivedFrame::Kind::kInterrupted;
-      return received;
-    }
     if (side.frames.empty() && link_->bulk_arrived) {
       link_->bulk_arrived = false;
       received.kind = ReceivedFrame::Kind::kBulk;
+      return received;
+    }
+    if (side.frames.empty() && (!accept_commands || commands.frames.empty())) {
+      link_->server_interrupted = false;
+      received.kind = ReceivedFrame::Kind::kInterrupted;
       return received;
     }
     received.kind = ReceivedFrame::Kind::kFrame;

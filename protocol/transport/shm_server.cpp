@@ -205,11 +205,6 @@ Result<ReceivedFrame> ShmServer::Receive(bool accept_commands, Deadline deadline
     case Waited::kGone: return end_.ClosedStatus();
   }
   ReceivedFrame received;
-  if (interrupted_.load(std::memory_order_relaxed)) {
-    interrupted_.exchange(false, std::memory_order_seq_cst);
-    received.kind = ReceivedFrame::Kind::kInterrupted;
-    return received;
-  }
   RingConsumer* ring = side_.Available() ? &side_ : nullptr;
   if (ring == nullptr && (bulk_unreported_ || bulk_.Available())) {
     ACCELMESH_RETURN_IF_ERROR(TakeAnnouncements());
@@ -218,7 +213,12 @@ Result<ReceivedFrame> ShmServer::Receive(bool accept_commands, Deadline deadline
     return received;
   }
   received.lane = ring != nullptr ? UpLane::kSide : UpLane::kCommand;
-  if (ring == nullptr) ring = &commands_;
+  if (ring == nullptr && accept_commands && commands_.Available()) ring = &commands_;
+  if (ring == nullptr) {
+    interrupted_.exchange(false, std::memory_order_seq_cst);
+    received.kind = ReceivedFrame::Kind::kInterrupted;
+    return received;
+  }
   std::size_t size = 0;
   if (ring->Pop(frame_.get(), limits::kFrameBytesMax, size) != RingStatus::kOk) {
     return Corrupt("the client wrote a frame that is none into the ring");

@@ -89,9 +89,9 @@ Result<std::string> ZmqServer::Bind(const WorkerEndpoints& where) {
 
 Result<ReceivedFrame> ZmqServer::Receive(bool accept_commands, Deadline deadline) {
   if (!IsExecutor()) executor_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+  bool looked = false;
   for (;;) {
     ReceivedFrame received;
-    if (interrupted_.load(std::memory_order_relaxed) && interrupted_.exchange(false)) return received;
     if (!failure_.ok()) return failure_;
     QueueProgress(/*will_sleep=*/false);
     bool blocked = Flush();
@@ -118,6 +118,13 @@ Result<ReceivedFrame> ZmqServer::Receive(bool accept_commands, Deadline deadline
       Close();
       Leave();
       return ClosedStatus();
+    }
+    if (interrupted_.load(std::memory_order_relaxed)) {
+      if (looked && interrupted_.exchange(false)) return received;
+      // What has arrived is known by a look at the sockets only.
+      looked = true;
+      Sleep(accept_commands, blocked, Deadline::Poll());
+      continue;
     }
     if (deadline.passed()) return Status(Code::kDeadlineExceeded, "zmq::Receive", "nothing arrived by the deadline");
     QueueProgress(/*will_sleep=*/true);

@@ -37,6 +37,7 @@ Session::~Session() {
   if (service_.joinable()) service_.join();
   for (StreamState& stream : streams_) stream.parked.clear();
   events_.clear();
+  past_.clear();
   modules_.clear();
   backend_.Close();
   open_imports_.clear();
@@ -44,13 +45,12 @@ Session::~Session() {
 
 Status Session::Run() {
   Deadline slice = Deadline::After(kReceiveSlice);
-  bool was_interrupted = false;
   while (!goodbye_) {
     const bool accept = parked_commands_ < limits::kParkedCommandsMax;
     const bool looks_only = backend_.WantsInputDrained();
-    const bool goes_on = std::exchange(has_yielded_, false) || was_interrupted;
+    const bool goes_on = std::exchange(has_yielded_, false);
     ++round_;
-    Result<ReceivedFrame> received = channel_.Receive(accept, looks_only || was_interrupted ? Deadline::Poll()
+    Result<ReceivedFrame> received = channel_.Receive(accept, looks_only               ? Deadline::Poll()
                                                               : !leased_waits_.empty() ? Deadline::After(kLeaseSlice)
                                                               : goes_on                ? Deadline::After(kYield)
                                                                                        : slice);
@@ -62,18 +62,14 @@ Status Session::Run() {
         slice = Deadline::After(kReceiveSlice);
       }
       if (!goes_on && leased_waits_.empty()) continue;
-    } else if (received->kind == ReceivedFrame::Kind::kInterrupted && !was_interrupted) {
-      was_interrupted = true;  // it comes before frames, and the loop of a graph causes one after the other
-      continue;
     } else if (received->kind == ReceivedFrame::Kind::kFrame) {
       ACCELMESH_RETURN_IF_ERROR(
           HandleFrame(received->frame, received->lane == UpLane::kSide ? CommandLane::kSide : CommandLane::kCommand));
     }
-    was_interrupted = false;
     if (!leased_waits_.empty()) ACCELMESH_RETURN_IF_ERROR(EndLeasedWaits());
     if (!collecting_.empty()) ACCELMESH_RETURN_IF_ERROR(CollectImages());
     if (parked_commands_ != 0) ACCELMESH_RETURN_IF_ERROR(Unpark());
-    if (!ended_textures_.empty() && parked_commands_ == 0) ACCELMESH_RETURN_IF_ERROR(EndTextures());
+    if (!past_.empty()) ACCELMESH_RETURN_IF_ERROR(EndPast());
   }
   return Status::Ok();
 }

@@ -219,8 +219,8 @@ class Session final : private CompletionSink {
   Status RunLaunch(const wire::Launch& command, const RecordView& record, std::shared_ptr<BackendModule> module);
   // Completes `sequence` in its turn, as nothing: a wait on an event that is never recorded.
   Status RunNothing(std::uint32_t stream, std::uint64_t sequence, std::uint64_t token);
-  // Those that were destroyed while commands were parked; none is any more.
-  Status EndTextures();
+  // Ends what was destroyed behind commands that are not parked any more.
+  Status EndPast();
   Status CollectImages();
   void ServiceMain();
   void RunLoad(PendingLoad load);
@@ -285,7 +285,13 @@ class Session final : private CompletionSink {
   std::uint64_t round_ = 1;                           // of the executor's loop
   bool has_yielded_ = false;                          // a replay that nobody's completion goes on with
   std::unordered_map<std::uint64_t, bool> textures_;  // by id: whether the backend has it
-  std::vector<std::uint64_t> ended_textures_;
+  // What was destroyed while commands before it were parked that may mean it: in order.
+  struct Past {
+    std::uint64_t sequence = 0;
+    std::optional<std::uint64_t> texture;
+    std::shared_ptr<BackendModule> module;
+  };
+  std::deque<Past> past_;
   Status texture_error_;                                                 // why the last that failed did
   std::uint64_t replayed_sequence_ = 0;                                  // of the launch whose nodes are being run
   std::optional<std::uint32_t> nothing_;                                 // a backend event that is never recorded

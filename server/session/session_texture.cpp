@@ -1,5 +1,7 @@
 // Session: texture and surface objects. What they lie on is checked here once, as a copy's sides are; whether it is
 // still there when a kernel looks is the program's business and the backend's safety.
+#include <algorithm>
+
 #include "protocol/base/log.h"
 #include "server/session/session_inl.h"
 
@@ -95,9 +97,10 @@ Status Session::On(const wire::TextureCreate& command, const RecordView& record)
   const auto* levels = command.levels();
   if (command.device() >= devices_.size() || levels == nullptr || levels->size() == 0 ||
       levels->size() > limits::kTextureLevelsMax || textures_.contains(command.id()) ||
+      std::any_of(past_.begin(), past_.end(), [&command](const Past& past) { return past.texture == command.id(); }) ||
       static_cast<std::uint8_t>(command.source()) > static_cast<std::uint8_t>(wire::TextureSource::Mipmapped))
     return {Code::kBadFrame, "TextureCreate", "device, levels or id out of range"};
-  if (textures_.size() >= limits::kTexturesMax)
+  if (textures_.size() + past_.size() >= limits::kTexturesMax)
     return {Code::kLimitExceeded, "TextureCreate", "more textures than a session may hold"};
   TextureJob job = ReadJob(command);
   const std::uint32_t channel_bytes = ChannelBytes(job.format);
@@ -153,7 +156,7 @@ Status Session::On(const wire::TextureHandle& command, const RecordView& record)
   return Status::Ok();
 }
 
-Status Session::On(const wire::TextureDestroy& command, const RecordView& /*record*/) {
+Status Session::On(const wire::TextureDestroy& command, const RecordView& record) {
   const auto found = textures_.find(command.id());
   if (found == textures_.end()) return {Code::kBadFrame, "TextureDestroy.id", "no such texture"};
   const bool was_made = found->second;
@@ -161,13 +164,19 @@ Status Session::On(const wire::TextureDestroy& command, const RecordView& /*reco
   if (!was_made) return Status::Ok();
   // A parked launch may name it.
   if (parked_commands_ == 0) return backend_.TextureDestroy(command.id());
-  ended_textures_.push_back(command.id());
+  past_.push_back({record.sequence, command.id(), nullptr});
   return Status::Ok();
 }
 
-Status Session::EndTextures() {
-  for (const std::uint64_t id : ended_textures_) ACCELMESH_RETURN_IF_ERROR(backend_.TextureDestroy(id));
-  ended_textures_.clear();
+Status Session::EndPast() {
+  std::uint64_t oldest = ~std::uint64_t{0};
+  for (const std::uint32_t stream : parked_streams_) {
+    const std::list<Parked>& parked = streams_[stream].parked;
+    if (!parked.empty()) oldest = std::min(oldest, parked.front().sequence);
+  }
+  for (; !past_.empty() && past_.front().sequence < oldest; past_.pop_front()) {
+    if (past_.front().texture.has_value()) ACCELMESH_RETURN_IF_ERROR(backend_.TextureDestroy(*past_.front().texture));
+  }
   return Status::Ok();
 }
 

@@ -330,8 +330,8 @@ void Session::RunLoad(PendingLoad load) {
   Reply(load.sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
 }
 
-Status Session::On(const wire::ModuleUnload& command, const RecordView& /*record*/) {
-  // Unloads when it goes, unless a parked launch holds it; after the lock, for it may take long.
+Status Session::On(const wire::ModuleUnload& command, const RecordView& record) {
+  // Unloads when it goes, unless a parked command may mean it or its variables; after the lock, for it may take long.
   std::shared_ptr<BackendModule> gone;
   const std::lock_guard lock(modules_mu_);
   const auto found = modules_.find(command.module_id());
@@ -339,6 +339,8 @@ Status Session::On(const wire::ModuleUnload& command, const RecordView& /*record
     return {Code::kBadFrame, "ModuleUnload.module", "no such module"};
   }
   gone = std::move(found->second.module);
+  if (parked_commands_ != 0 && past_.size() < limits::kModulesMax)
+    past_.push_back({record.sequence, std::nullopt, gone});
   for (const std::uint64_t address : found->second.globals) globals_.erase(address);
   modules_.erase(found);
   return Status::Ok();

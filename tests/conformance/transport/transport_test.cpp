@@ -154,6 +154,25 @@ TEST_P(TransportTest, InterruptsWakeBothEnds) {
   waker2.join();
 }
 
+TEST_P(TransportTest, InterruptsKeepNoFrameWaiting) {
+  ASSERT_TRUE(SendText(UpLane::kCommand, "first").ok());
+  auto received = server().Receive(true, In(20000));
+  ASSERT_TRUE(received.ok() && received->kind == ReceivedFrame::Kind::kFrame);
+  ASSERT_TRUE(SendText(UpLane::kCommand, "second").ok());
+  const Instant begin = Clock::now();
+  do {
+    server().Interrupt();
+    received = server().Receive(true, In(20000));
+    ASSERT_TRUE(received.ok()) << received.status().ToString();
+  } while (received->kind == ReceivedFrame::Kind::kInterrupted && Clock::now() - begin < std::chrono::seconds(5));
+  EXPECT_EQ(received->kind, ReceivedFrame::Kind::kFrame);
+  EXPECT_EQ(AsText(received->frame), "second");
+  // It was not forgotten over the frame.
+  received = server().Receive(true, In(20000));
+  ASSERT_TRUE(received.ok()) << received.status().ToString();
+  EXPECT_EQ(received->kind, ReceivedFrame::Kind::kInterrupted);
+}
+
 TEST_P(TransportTest, AClosingClientIsHeardAfterWhatItSent) {
   Executor executor(server());
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(SendText(UpLane::kCommand, Numbered(i)).ok());

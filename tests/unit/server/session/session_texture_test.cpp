@@ -71,6 +71,37 @@ TEST_F(SessionTextureTest, StaysWhileACommandIsParked) {
   EXPECT_EQ(Run().code(), Code::kClosed);
 }
 
+TEST_F(SessionTextureTest, CommandsThatCameLaterDoNotHoldIt) {
+  const auto copy = [](std::uint32_t stream, std::uint64_t token) {
+    return wire::Copy(wire::Place(kBase, 0, wire::PlaceKind::Device), wire::Place(token, 0, wire::PlaceKind::Bulk), 10,
+                      stream, 0);
+  };
+  OpenWithMemory();
+  Create({});
+  Create({2});
+  Post(copy(1, 9));
+  Post(wire::TextureDestroy(1));
+  Post(wire::StreamCreate(2, 0, 0, wire::StreamKind::NonBlocking));
+  Post(copy(2, 10));
+  Post(wire::TextureDestroy(2));
+  Do([](ScriptChannel& c) { c.PushBody(9, Bytes(10, 1)); });
+  Do([](ScriptChannel&) {});
+  Check([this] { EXPECT_EQ(backend_.textures(), 1u) << "the second has a copy before it"; });
+  Do([](ScriptChannel& c) { c.PushBody(10, Bytes(10, 1)); });
+  Do([](ScriptChannel&) {});
+  Check([this] { EXPECT_EQ(backend_.textures(), 0u); });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+TEST_F(SessionTextureTest, AnIdThatParkedCommandsStillMean) {
+  OpenWithMemory();
+  Create({});
+  Post(wire::Copy(wire::Place(kBase, 0, wire::PlaceKind::Device), wire::Place(9, 0, wire::PlaceKind::Bulk), 10, 1, 0));
+  Post(wire::TextureDestroy(1));
+  Create({});
+  ExpectBadFrame();
+}
+
 TEST_F(SessionTextureTest, TheIdIsTheHandle) {
   OpenWithMemory();
   Create({7});
