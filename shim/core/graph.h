@@ -171,8 +171,11 @@ class Graph {
   // Conditions that were made for nodes of this graph or of graphs in it.
   const std::vector<std::shared_ptr<const GraphCondition>>& conditions() const { return conditions_; }
   void AddCondition(std::shared_ptr<const GraphCondition> condition) { conditions_.push_back(std::move(condition)); }
-  // Those of another graph in place of these.
-  void TakeConditions(const Graph& other) { conditions_ = other.conditions_; }
+  // Those of another graph in place of these, which become `past`'s.
+  void TakeConditions(const Graph& other, Graph* past) {
+    past->conditions_.insert(past->conditions_.end(), conditions_.begin(), conditions_.end());
+    conditions_ = other.conditions_;
+  }
   // Made for this graph or one that it is in, and of no node yet; null if there is none.
   std::shared_ptr<const GraphCondition> FreeCondition(std::uint64_t handle) const;
   // Whether each condition is that of a node.

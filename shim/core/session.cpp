@@ -233,19 +233,22 @@ DeviceResult ClientSession::DestroyStream(Stream* stream) {
     const auto found =
         std::find_if(streams_.begin(), streams_.end(), [stream](const auto& s) { return s.get() == stream; });
     if (found == streams_.end()) return kInvalidHandle;  // another thread was first
-    gone = std::move(*found);
-    handle_generation_.fetch_add(1, std::memory_order_acq_rel);
-    // Kept as a nameless stream while its work goes on, as it does natively: quarantine and device synchronise still
-    // see it, and nobody else counts on the slot's counter.
-    auto rest = std::make_unique<Stream>();
-    rest->slot = gone->slot;
-    rest->device = gone->device;
-    rest->kind = gone->kind;
-    rest->outlives_reset = true;
-    rest->last_sequence.store(gone->last_sequence.load(std::memory_order_acquire));
-    *found = std::move(rest);
+    gone = TakeStream(&*found);
+    handle_generation_.store(NextHandleGeneration(), std::memory_order_release);
   }
   return EndStream(gone->slot);
+}
+
+// Its work goes on, as it does natively: quarantine and device synchronise still see it, and nobody else counts on the
+// slot's counter.
+std::unique_ptr<Stream> ClientSession::TakeStream(std::unique_ptr<Stream>* place) {
+  auto rest = std::make_unique<Stream>();
+  rest->slot = (*place)->slot;
+  rest->device = (*place)->device;
+  rest->kind = (*place)->kind;
+  rest->outlives_reset = true;
+  rest->last_sequence.store((*place)->last_sequence.load(std::memory_order_acquire));
+  return std::exchange(*place, std::move(rest));
 }
 
 DeviceResult ClientSession::EndStream(std::uint32_t ended) {
@@ -263,7 +266,6 @@ DeviceResult ClientSession::EndStream(std::uint32_t ended) {
 
 // A handle that this thread has found valid stays so until any handle is destroyed.
 struct ClientSession::KnownHandle {
-  const ClientSession* session = nullptr;
   std::uint64_t generation = 0;
   const void* handle = nullptr;
 };
@@ -271,11 +273,11 @@ struct ClientSession::KnownHandle {
 bool ClientSession::IsStream(const Stream* stream) {
   thread_local KnownHandle known;
   const std::uint64_t generation = handle_generation_.load(std::memory_order_acquire);
-  if (known.handle == stream && known.session == this && known.generation == generation) return true;
+  if (known.handle == stream && known.generation == generation) return true;
   const MutexLock lock(stream_mu_);
   const bool found =
       std::any_of(streams_.begin(), streams_.end(), [stream](const auto& s) { return s.get() == stream; });
-  if (found) known = {this, generation, stream};
+  if (found) known = {generation, stream};
   return found;
 }
 
@@ -370,7 +372,7 @@ DeviceResult ClientSession::DestroyEvent(Event* event) {
     if (found == events_.end()) return kInvalidHandle;  // another thread was first
     gone = std::move(found->second);
     events_.erase(found);
-    handle_generation_.fetch_add(1, std::memory_order_acq_rel);
+    handle_generation_.store(NextHandleGeneration(), std::memory_order_release);
   }
   return EndEvent(gone->id);
 }
@@ -388,12 +390,12 @@ bool ClientSession::IsEvent(const Event* event) {
   thread_local KnownHandle known[2];
   const std::uint64_t generation = handle_generation_.load(std::memory_order_acquire);
   for (const KnownHandle& one : known) {
-    if (one.handle == event && one.session == this && one.generation == generation) return true;
+    if (one.handle == event && one.generation == generation) return true;
   }
   const MutexLock lock(stream_mu_);
   if (!events_.contains(event)) return false;
   known[1] = known[0];
-  known[0] = {this, generation, event};
+  known[0] = {generation, event};
   return true;
 }
 

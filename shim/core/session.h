@@ -1,8 +1,8 @@
 // A session as the client holds it: leased devices with their memory, streams, events, modules and copies, all over one
 // ordered command stream. The faces (runtime, later driver and libraries) are thin translations onto this class.
 //
-// Threads: everything may be called from any thread; bookkeeping is under short locks, none held across a wait.
-// Errors: DeviceResult carries a CUresult number for the application (0 = success); a lost connection is
+// Threads: everything may be called from any thread; bookkeeping is under short locks, none held across a wait unless
+// it says so. Errors: DeviceResult carries a CUresult number for the application (0 = success); a lost connection is
 // kDeviceUnknown (999) for every later call. Who decides on an error logs it.
 // Units: bytes; sequence numbers of the command stream.
 #pragma once
@@ -19,13 +19,17 @@
 #include <vector>
 
 #include "shim/core/address_space.h"
-#include "shim/core/advice.h"
 #include "shim/core/array.h"
 #include "shim/core/command_stream.h"
+#include "shim/core/device_result.h"
 #include "shim/core/host_calls.h"
+#include "shim/core/host_memory.h"
+#include "shim/core/lease.h"
+#include "shim/core/leased_device.h"
+#include "shim/core/module.h"
 #include "shim/core/pool_set.h"
+#include "shim/core/stream.h"
 #include "shim/core/texture.h"
-#include "shim/core/twin.h"
 #include "shim/core/window.h"
 
 namespace accelmesh {
@@ -40,122 +44,11 @@ struct GraphMemoryUse;
 struct GraphNode;
 struct GraphStep;
 
-// A CUresult number; the runtime's cudaError_t uses the same numbers for everything that the core returns.
-using DeviceResult = std::uint32_t;
-
-struct KernelLayout {
-  std::uint32_t module = 0;
-  std::uint64_t load = 0;  // of the module: no other has or had it
-  std::uint32_t index = 0;
-  std::string name;
-  std::vector<wire::KernelParameter> parameters;
-  std::uint32_t argument_bytes = 0;
-  std::uint32_t max_threads_per_block = 0;
-  std::uint32_t static_shared_bytes = 0;
-  std::uint32_t local_bytes = 0;
-  std::uint32_t constant_bytes = 0;
-  std::uint32_t registers = 0;
-  std::uint32_t ptx_version = 0;
-  std::uint32_t binary_version = 0;
-};
-struct GlobalVariable {
-  std::uint64_t address = 0;
-  std::uint64_t bytes = 0;
-};
-struct LoadedModule {
-  std::uint32_t id = 0;
-  DeviceResult error = 0;  // why it did not load; then the rest is empty
-  std::unordered_map<std::string, KernelLayout> kernels;
-  std::unordered_map<std::string, GlobalVariable> globals;
-};
-
-struct LeasedDevice {
-  std::string name;
-  std::array<std::uint8_t, 16> uuid{};
-  std::string pci_bus_id;
-  std::uint64_t memory_bytes = 0;
-  std::unordered_map<std::uint32_t, std::int32_t> attributes;
-  std::unordered_map<std::uint32_t, wire::PeerInfo> peers;  // devices whose memory its kernels reach
-  int Attribute(std::uint32_t id) const {
-    const auto found = attributes.find(id);
-    return found == attributes.end() ? 0 : found->second;
-  }
-};
-
-struct Stream {
-  static std::uint64_t TakeId() {
-    static std::atomic<std::uint64_t> last{0};
-    return last.fetch_add(1, std::memory_order_relaxed) + 1;
-  }
-
-  const std::uint64_t id = TakeId();  // no other stream of the process has or had it
-  std::uint32_t slot = 0;
-  std::uint32_t device = 0;
-  wire::StreamKind kind = wire::StreamKind::Legacy;
-  int priority = 0;
-  unsigned flags = 0;
-  bool outlives_reset = false;  // no handle of the program's: the session's own, the default one of a thread
-  std::atomic<std::uint64_t> last_sequence{0};
-};
-
-struct Event {
-  std::uint32_t id = 0;
-  std::uint32_t device = 0;
-  bool timing = true;
-  bool outlives_reset = false;  // the session's own
-  bool is_leased = false;       // other sessions of the lease may record it: the server is asked how it stands
-  bool is_opened = false;       // made by another session
-  wire::LeaseName name;         // if it is leased
-  // What the last record put it behind, in one word, so that asking takes no lock: the stream's slot in the upper bits,
-  // the sequence below. 0: never recorded.
-  std::atomic<std::uint64_t> record{0};
-
-  static constexpr unsigned kSequenceBits = 52;
-  static_assert(limits::kStreamsMax <= 1u << (64 - kSequenceBits));
-  static std::uint64_t SequenceOf(std::uint64_t record) { return record & ((std::uint64_t{1} << kSequenceBits) - 1); }
-  static std::uint32_t SlotOf(std::uint64_t record) { return static_cast<std::uint32_t>(record >> kSequenceBits); }
-  bool recorded() const { return record.load(std::memory_order_acquire) != 0; }
-};
-
-struct PinnedRange {
-  std::uint8_t* address = nullptr;
-  std::size_t bytes = 0;
-  std::uint32_t region = 0;  // valid if shared
-  bool shared = false;
-  unsigned flags = 0;
-};
-
-// Host memory that the device may reach: from cudaMallocHost, cudaHostRegister, cudaMallocManaged or __managed__.
-enum class HostKind : std::uint8_t { kPinned, kRegistered, kManaged };
-struct ReachableMemory {
-  HostKind kind = HostKind::kPinned;
-  std::uint8_t* memory = nullptr;
-  std::uint64_t bytes = 0;
-  std::uint64_t requested_bytes = 0;  // by the program; the rest of the last page is its own as well
-  std::uint64_t device_address = 0;   // 0: registered memory that no kernel was given
-  std::uint32_t device = 0;           // that it was made on; managed memory counts for its quota
-  unsigned flags = 0;
-};
-// Where a __managed__ variable of a module lies.
-struct ManagedPlacement {
-  std::string name;
-  std::uint64_t address = 0;
-  std::uint64_t bytes = 0;
-  bool keep = false;  // another device's load has put the initial value there
-};
-
 struct PitchedSide {
   std::uint64_t address = 0;  // host or device
   std::uint64_t pitch = 0;
   std::uint64_t slice = 0;
   bool is_device = false;
-};
-
-struct LaunchGeometry {
-  std::uint32_t grid[3];
-  std::uint32_t block[3];
-  std::uint32_t shared_bytes = 0;
-  std::uint32_t attributes = 0;
 };
 
 class ClientSession {
@@ -274,12 +167,6 @@ class ClientSession {
 
   // Sharing with the other sessions of the lease (session_ipc.cpp), where shares_memory(). An allocation that another
   // session has open stays when it is freed, in the quota as well, until that has closed it.
-  struct LeasedMemory {
-    wire::LeaseName name;
-    std::uint32_t device = 0;
-    std::uint64_t bytes = 0;
-    std::uint64_t page_offset = 0;  // where it begins in its page
-  };
   bool shares_memory() const { return shares_memory_; }
   // kInvalidValue unless `address` is what Malloc() gave.
   DeviceResult ExportMemory(std::uint64_t address, LeasedMemory* memory);
@@ -331,7 +218,7 @@ class ClientSession {
   // that take their places.
   using GraphNodePairs = std::vector<std::pair<GraphNode*, GraphNode*>>;
   DeviceResult UpdateGraph(GraphExec* exec, const Graph& update, const GraphNodePairs& pairs);
-  DeviceResult UpdateChild(GraphExec* exec, const GraphNodePairs& pairs);
+  DeviceResult UpdateChild(GraphExec* exec, const Graph& update, const GraphNodePairs& pairs);
   DeviceResult EnableGraphNode(GraphExec* exec, GraphNode* node, bool enabled);
   // kUnsupported where the server's backend has none.
   DeviceResult MakeGraphCondition(std::uint32_t device, std::uint32_t initial, bool assigns_initial,
@@ -433,6 +320,8 @@ class ClientSession {
   std::shared_ptr<Past> TakeObjects(std::uint32_t device);
   DeviceResult EndObjects(const Past& past);
   DeviceResult FreeAll(std::uint32_t device);
+  // A stream that is to end; its work goes on in a nameless one in its place.
+  std::unique_ptr<Stream> TakeStream(std::unique_ptr<Stream>* place) ACCELMESH_REQUIRES(stream_mu_);
   DeviceResult EndStream(std::uint32_t slot);
   DeviceResult EndEvent(std::uint32_t id);
   // kContextGone if the graph means something that a reset, or the unloading of a module, has ended.
@@ -450,7 +339,9 @@ class ClientSession {
   DeviceResult AddRecordsStep(GraphBatch* batch, std::uint32_t slot, const GraphExec& exec, const GraphStep& step,
                               bool late);
   bool AddHostStep(GraphBatch* batch, std::uint32_t slot, HostCalls::Function function, HostCalls::Function then);
-  // Lets go of ended executables whose last launch is through.
+  // Until the last launch of `exec` has passed.
+  void KeepUntilPassed(const GraphExec& exec, std::unique_ptr<Graph> graph) ACCELMESH_REQUIRES(stream_mu_);
+  // Lets go of what was kept until a launch had passed that has.
   void ReapGraphs();
   Result<std::uint64_t> PostOrdered(const Stream& stream, const GraphBatch& batch);
   DeviceResult PostGraphBatch(Stream* stream, GraphExec* exec, GraphBatch* batch);
@@ -465,45 +356,7 @@ class ClientSession {
   // A function of the program's with what has to go before and behind it.
   HostCalls::Function AroundHostCall(HostCalls::Function function);
 
-  // A range with its twin, if it has one. Fields after `kind` are twin_mu_'s.
-  struct ReachedTwin {
-    std::unique_ptr<Twin> twin;
-    std::uint64_t device_address = 0;
-    HostKind kind = HostKind::kPinned;
-    std::atomic<bool> is_added{false};     // to twins_
-    std::atomic<bool> by_argument{false};  // known only because a launch named it: of concern to those that do
-    bool is_named = false;                 // since it was last read back
-    bool is_attached = false;
-    bool is_gone = false;
-    std::uint64_t pushed = 0;  // the last command that wrote into it
-    std::uint64_t merged = 0;  // the last that read it back
-  };
   using Named = std::vector<std::shared_ptr<ReachedTwin>>;
-  struct HostRange {
-    HostKind kind = HostKind::kPinned;
-    std::uint8_t* memory = nullptr;
-    std::uint64_t bytes = 0;
-    std::uint64_t requested_bytes = 0;
-    std::uint64_t device_address = 0;  // in the host window; 0: none yet
-    std::uint32_t device = 0;
-    unsigned flags = 0;
-    std::uint32_t region = 0;  // valid if shared
-    bool is_shared = false;
-    bool is_mapped = false;   // the server knows it
-    bool is_reached = false;  // a kernel may use it
-    std::shared_ptr<ReachedTwin> twin;
-    AdviceMap advice = {};
-    std::uint64_t PageBytes() const;  // of the pages around device_address
-  };
-  struct Pull {
-    std::shared_ptr<ReachedTwin> twin;
-    std::uint64_t offset = 0;
-    std::uint64_t bytes = 0;
-    std::uint64_t token = 0;
-    std::uint32_t slot = 0;
-    std::uint64_t sequence = 0;
-    Bytes landed = {};
-  };
   HostRange* FindHostRange(std::uint64_t address) ACCELMESH_REQUIRES(pinned_mu_);
   DeviceResult MakeHostRange(std::size_t bytes, HostKind kind, HostRange* range);
   void AddHostRange(HostRange range) ACCELMESH_REQUIRES(pinned_mu_);
@@ -561,20 +414,11 @@ class ClientSession {
   std::map<std::uint64_t, std::pair<std::uint64_t, std::uint32_t>> globals_
       ACCELMESH_GUARDED_BY(memory_mu_);  // address -> bytes, device
   PoolSet pools_ ACCELMESH_GUARDED_BY(memory_mu_);
-  struct Import {
-    LeasedMemory memory;
-    std::uint64_t uses = 0;
-  };
-  std::vector<AddressSpace> import_space_ ACCELMESH_GUARDED_BY(memory_mu_);     // by device
-  std::map<std::uint64_t, Import> imports_ ACCELMESH_GUARDED_BY(memory_mu_);    // by address
-  std::unordered_set<std::uint64_t> exports_ ACCELMESH_GUARDED_BY(memory_mu_);  // addresses
-  // Freed, but others have it open, or are being asked about.
-  struct Held {
-    std::uint32_t device = 0;
-    bool is_open = false;
-  };
-  std::map<std::uint64_t, Held> held_ ACCELMESH_GUARDED_BY(memory_mu_);  // by address
-  std::atomic<bool> any_export_{false};                                  // from the first one on
+  std::vector<AddressSpace> import_space_ ACCELMESH_GUARDED_BY(memory_mu_);           // by device
+  std::map<std::uint64_t, ImportedMemory> imports_ ACCELMESH_GUARDED_BY(memory_mu_);  // by address
+  std::unordered_set<std::uint64_t> exports_ ACCELMESH_GUARDED_BY(memory_mu_);        // addresses
+  std::map<std::uint64_t, HeldMemory> held_ ACCELMESH_GUARDED_BY(memory_mu_);         // by address
+  std::atomic<bool> any_export_{false};                                               // from the first one on
   Mutex ipc_mu_;  // held across waits: memory is opened and closed by one thread at a time
   std::map<std::uint64_t, std::unique_ptr<GraphMemory>> graph_memory_ ACCELMESH_GUARDED_BY(memory_mu_);  // by address
   std::vector<std::unique_ptr<GraphMemory>> past_graph_memory_ ACCELMESH_GUARDED_BY(memory_mu_);  // that graphs hold
@@ -609,25 +453,14 @@ class ClientSession {
   std::unordered_map<std::uint32_t, std::uint64_t> pinned_writes_
       ACCELMESH_GUARDED_BY(pinned_mu_);  // stream slot -> its last
   std::atomic<bool> any_pinned_write_{false};
-  struct Landing {
-    std::uint64_t token;
-    std::uint32_t slot;
-    std::uint64_t sequence;
-  };
   std::vector<Landing> landing_ ACCELMESH_GUARDED_BY(pinned_mu_);  // asynchronous copies into host memory
   std::atomic<int> landing_count_{0};
 
-  // Held across waits, as reset_mu_ is and no other lock: for whoever needs a twin that is being made.
+  // Held across waits, as ipc_mu_ and reset_mu_ are and no other lock: for whoever needs a twin that is being made.
   Mutex reach_mu_;
   mutable Mutex twin_mu_;
   std::vector<std::shared_ptr<ReachedTwin>> twins_ ACCELMESH_GUARDED_BY(twin_mu_);
   std::atomic<bool> any_twin_{false};
-  // Commands of a stream by which the device may have written twins, as far as they were not read back since: none
-  // comes before the first, and the last is one.
-  struct TwinWork {
-    std::uint64_t first;
-    std::uint64_t last;
-  };
   std::unordered_map<std::uint32_t, TwinWork> twin_work_ ACCELMESH_GUARDED_BY(twin_mu_);  // by stream slot
   std::atomic<bool> any_twin_work_{false};
   // Threads between PushTwins() and NoteDeviceWork(): what they are about to post counts as under way.
@@ -637,7 +470,12 @@ class ClientSession {
   std::uint64_t twin_pushed_ ACCELMESH_GUARDED_BY(twin_mu_) = 0;
 
   struct KnownHandle;
-  std::atomic<std::uint64_t> handle_generation_{1};
+  // Anew whenever a handle ends. No two are equal, those of two sessions neither: one may lie where another has been.
+  static std::uint64_t NextHandleGeneration() {
+    static std::atomic<std::uint64_t> last{0};
+    return last.fetch_add(1, std::memory_order_relaxed) + 1;
+  }
+  std::atomic<std::uint64_t> handle_generation_{NextHandleGeneration()};
   mutable Mutex stream_mu_;
   std::vector<std::unique_ptr<Stream>> streams_ ACCELMESH_GUARDED_BY(stream_mu_);  // by slot; null where free
   std::vector<std::uint32_t> zombies_
@@ -652,7 +490,7 @@ class ClientSession {
   std::vector<std::uint32_t> free_graph_ids_ ACCELMESH_GUARDED_BY(stream_mu_);
   std::uint32_t next_graph_ ACCELMESH_GUARDED_BY(stream_mu_) = 0;
   std::uint64_t graph_bytes_ ACCELMESH_GUARDED_BY(stream_mu_) = 0;  // of all definitions
-  // What ended executables hold of the program's objects, until their last launch has passed.
+  // What executables have given up, the program's objects and conditions, until their last launch has passed.
   std::vector<std::pair<Point, std::unique_ptr<Graph>>> ended_graphs_ ACCELMESH_GUARDED_BY(stream_mu_);
   std::atomic<bool> any_ended_graph_{false};
 

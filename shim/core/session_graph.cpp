@@ -191,17 +191,18 @@ DeviceResult ClientSession::UpdateGraphNode(GraphExec* exec, GraphNode* node, co
 
 namespace {
 
-// `update` has the shape of `image`, at every depth. False if nothing is conditional there.
-bool TakeConditions(Graph* image, const Graph& update, const ClientSession::GraphNodePairs& pairs) {
+// `update` has the shape of `image`, at every depth; `past` gets what that has had. False if nothing is
+// conditional there.
+bool TakeConditions(Graph* image, const Graph& update, const ClientSession::GraphNodePairs& pairs, Graph* past) {
   bool has_any = !image->conditions().empty() || !update.conditions().empty();
-  image->TakeConditions(update);
+  image->TakeConditions(update, past);
   for (const auto& [now, next] : pairs) {
     auto* conditional = std::get_if<GraphConditional>(&now->payload);
     if (conditional == nullptr) continue;
     const auto& other = std::get<GraphConditional>(next->payload);
     conditional->condition = other.condition;
     for (std::size_t i = 0; i < conditional->bodies.size(); ++i)
-      conditional->bodies[i]->TakeConditions(*other.bodies[i]);
+      conditional->bodies[i]->TakeConditions(*other.bodies[i], past);
     has_any = true;
   }
   return has_any;
@@ -210,12 +211,19 @@ bool TakeConditions(Graph* image, const Graph& update, const ClientSession::Grap
 }  // namespace
 
 DeviceResult ClientSession::UpdateGraph(GraphExec* exec, const Graph& update, const GraphNodePairs& pairs) {
-  if (const DeviceResult past = CheckCurrent(update); past != 0) return past;
-  if (const DeviceResult result = UpdateChild(exec, pairs); result != 0) return result;
-  return TakeConditions(exec->image_.get(), update, pairs) ? RecompileGraph(exec) : 0;
+  if (const DeviceResult result = UpdateChild(exec, update, pairs); result != 0) return result;
+  auto past = std::make_unique<Graph>();
+  if (!TakeConditions(exec->image_.get(), update, pairs, past.get())) return 0;
+  if (exec->last_stream_ != nullptr) {
+    const MutexLock lock(stream_mu_);
+    KeepUntilPassed(*exec, std::move(past));
+  }
+  ReapGraphs();
+  return RecompileGraph(exec);
 }
 
-DeviceResult ClientSession::UpdateChild(GraphExec* exec, const GraphNodePairs& pairs) {
+DeviceResult ClientSession::UpdateChild(GraphExec* exec, const Graph& update, const GraphNodePairs& pairs) {
+  if (const DeviceResult past = CheckCurrent(update); past != 0) return past;
   for (const auto& [now, next] : pairs) {
     if (const DeviceResult result = UpdateGraphNode(exec, now, *next); result != 0) return result;
   }
@@ -243,13 +251,16 @@ DeviceResult ClientSession::EndGraph(std::unique_ptr<GraphExec> exec) {
     const MutexLock lock(stream_mu_);
     graph_bytes_ -= exec->cost_;
     free_graph_ids_.push_back(exec->id_);
-    if (exec->last_stream_ != nullptr && (exec->image_->HoldsObjects() || exec->image_->HasConditionalNodes())) {
-      ended_graphs_.emplace_back(Point{exec->last_slot_, exec->last_sequence_}, std::move(exec->image_));
-      any_ended_graph_.store(true, std::memory_order_release);
-    }
+    if (exec->last_stream_ != nullptr && (exec->image_->HoldsObjects() || exec->image_->HasConditionalNodes()))
+      KeepUntilPassed(*exec, std::move(exec->image_));
   }
   ReapGraphs();
   return 0;
+}
+
+void ClientSession::KeepUntilPassed(const GraphExec& exec, std::unique_ptr<Graph> graph) {
+  ended_graphs_.emplace_back(Point{exec.last_slot_, exec.last_sequence_}, std::move(graph));
+  any_ended_graph_.store(true, std::memory_order_release);
 }
 
 void ClientSession::ReapGraphs() {

@@ -165,10 +165,16 @@ DeviceResult ClientSession::MakeGraphCondition(std::uint32_t device, std::uint32
     free.pop_back();
     return true;
   };
+  const auto life = [this, device] {
+    const MutexLock lock(memory_mu_);
+    return lives_[device];
+  };
   while (!take()) {
+    const std::uint64_t before = life();
     std::uint64_t words = 0;
     if (const DeviceResult result = Malloc(device, limits::kPageBytes, &words); result != 0) return result;
     const MutexLock lock(memory_mu_);
+    if (lives_[device] != before) continue;  // a reset has freed them
     for (std::uint64_t i = kWords; i-- > 0;) free_conditions_[device].push_back(words + i * kWordBytes);
   }
   *condition = {made.release(), [this](const GraphCondition* gone) {

@@ -62,7 +62,7 @@ bool IsMapped(const std::uint8_t* memory, std::uint64_t bytes) {
 
 // Addresses ----------------------------------------------------------------------------------------------------------
 
-ClientSession::HostRange* ClientSession::FindHostRange(std::uint64_t address) {
+HostRange* ClientSession::FindHostRange(std::uint64_t address) {
   auto after = host_.upper_bound(address);
   if (after != host_.begin()) {
     HostRange& range = std::prev(after)->second;
@@ -324,7 +324,7 @@ DeviceResult ClientSession::UnregisterHost(void* memory) {
 
 // Reach --------------------------------------------------------------------------------------------------------------
 
-std::uint64_t ClientSession::HostRange::PageBytes() const {
+std::uint64_t HostRange::PageBytes() const {
   const std::uint64_t offset = device_address % limits::kPageBytes;
   return AlignUp(offset + bytes, limits::kPageBytes);
 }

@@ -230,9 +230,10 @@ DeviceResult ClientSession::OpenLeasedEvent(std::uint32_t device, const wire::Le
 
 void ClientSession::ForgetEvent(Event* event) {
   const MutexLock lock(stream_mu_);
-  free_event_ids_.push_back(event->id);
-  events_.erase(event);
-  handle_generation_.fetch_add(1, std::memory_order_acq_rel);
+  const std::uint32_t id = event->id;
+  if (events_.erase(event) == 0) return;  // a reset has taken it, and ends it
+  free_event_ids_.push_back(id);
+  handle_generation_.store(NextHandleGeneration(), std::memory_order_release);
 }
 
 DeviceResult ClientSession::CommitRecord() {

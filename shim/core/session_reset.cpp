@@ -45,18 +45,11 @@ std::shared_ptr<ClientSession::Past> ClientSession::TakeObjects(std::uint32_t de
         staying.push_back(stream.get());
         continue;
       }
-      // As DestroyStream() has it: its work goes on in a nameless one.
-      auto rest = std::make_unique<Stream>();
-      rest->slot = stream->slot;
-      rest->device = device;
-      rest->kind = stream->kind;
-      rest->outlives_reset = true;
-      rest->last_sequence.store(stream->last_sequence.load(std::memory_order_acquire));
-      past->streams.push_back(std::exchange(stream, std::move(rest)));
+      past->streams.push_back(TakeStream(&stream));
     }
     TakeOut(&events_, &past->events,
             [device](const Event& event) { return event.device == device && !event.outlives_reset; });
-    handle_generation_.fetch_add(1, std::memory_order_acq_rel);
+    handle_generation_.store(NextHandleGeneration(), std::memory_order_release);
   }
   for (const auto& stream : past->streams) captures_->ForgetStream(stream.get());
   for (const Stream* stream : staying) captures_->ForgetStream(stream);

@@ -88,7 +88,7 @@ namespace {
 // What may be set at any time is told to the server's device as well; its heap and what printf writes to are as the
 // first kernel that used them found them.
 constexpr cudaLimit kAnyTime[] = {cudaLimitStackSize, cudaLimitDevRuntimePendingLaunchCount,
-                                  cudaLimitMaxL2FetchGranularity};
+                                  cudaLimitMaxL2FetchGranularity, cudaLimitPersistingL2CacheSize};
 
 DeviceResult ResetSettings(ClientSession& session, std::uint32_t device) {
   const DeviceSettings fresh;
@@ -110,7 +110,9 @@ DeviceResult Reset(ClientSession& session, std::uint32_t device) {
   const std::shared_ptr<const Registry::Taken> modules = Registry::Get().TakeModules(device);
   const DeviceResult reset = session.ResetDevice(device, [&] {
     for (std::unique_ptr<GraphExec>& exec : execs) session.EndGraph(std::move(exec));
-    for (const auto& module : modules->modules) session.UnloadModule(*module);
+    for (const auto& module : modules->modules) {
+      if (module->error == 0) session.UnloadModule(*module);
+    }
     for (const std::uint64_t address : modules->variables) session.FreeVariables(address);
   });
   ForgetStreamAttributesOf(device);

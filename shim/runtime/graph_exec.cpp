@@ -265,7 +265,7 @@ cudaError_t cudaGraphExecChildGraphNodeSetParams(cudaGraphExec_t exec, cudaGraph
   if (found == nullptr || child == nullptr) return Fail(cudaErrorInvalidValue);
   const GraphUpdateCheck check = CheckGraphUpdate(*std::get<GraphChild>(found->payload).graph, *ToGraph(child));
   if (check.result != GraphUpdateResult::kSuccess) return Fail(cudaErrorInvalidValue);
-  return Done(session, session.UpdateChild(ours, check.pairs));
+  return Done(session, session.UpdateChild(ours, *ToGraph(child), check.pairs));
 }
 cudaError_t cudaGraphExecNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, cudaGraphNodeParams* params) {
   if (params == nullptr) return Fail(cudaErrorInvalidValue);

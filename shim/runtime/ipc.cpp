@@ -49,7 +49,7 @@ cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t* handle, void* pointer) {
   ACCELMESH_BEGIN_CALL();
   if (handle == nullptr || pointer == nullptr) return Fail(cudaErrorInvalidValue);
   if (!session.shares_memory()) return RefuseHere("cudaIpcGetMemHandle");
-  ClientSession::LeasedMemory memory;
+  LeasedMemory memory;
   if (const DeviceResult result = session.ExportMemory(Address(pointer), &memory); result != 0)
     return Done(session, result);
   WriteHandle({kMemoryMagic, memory.name.session(), memory.name.generation(), memory.bytes, memory.name.slot(),

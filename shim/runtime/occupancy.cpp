@@ -66,10 +66,12 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, 
   const DeviceKernel* kernel = FindOnDevice(session, func, &error);
   if (kernel == nullptr) return error;
   std::uint64_t fitting = 0;
-  const DeviceResult asked =
-      MaxActiveBlocks(session, *kernel, static_cast<std::uint64_t>(block_size), dynamic_shared_bytes, &fitting);
+  if (const DeviceResult asked =
+          MaxActiveBlocks(session, *kernel, static_cast<std::uint64_t>(block_size), dynamic_shared_bytes, &fitting);
+      asked != 0)
+    return Done(session, asked);
   *blocks = static_cast<int>(fitting);
-  return Done(session, asked);
+  return cudaSuccess;
 }
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* func, int block_size,
                                                           size_t dynamic_shared_bytes) {
@@ -128,10 +130,12 @@ cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void* func, cons
   if (DeviceAttribute(cudaDevAttrClusterLaunch) != 0) return RefuseClusters("cudaOccupancyMaxActiveClusters");
   if (size.x != 1 || size.y != 1 || size.z != 1) return Fail(cudaErrorInvalidClusterSize);
   std::uint64_t blocks = 0;
-  const DeviceResult asked =
-      MaxActiveBlocks(session, *kernel, Threads(config->blockDim), config->dynamicSmemBytes, &blocks);
+  if (const DeviceResult asked =
+          MaxActiveBlocks(session, *kernel, Threads(config->blockDim), config->dynamicSmemBytes, &blocks);
+      asked != 0)
+    return Done(session, asked);
   *clusters = static_cast<int>(blocks * DeviceAttribute(cudaDevAttrMultiProcessorCount));
-  return Done(session, asked);
+  return cudaSuccess;
 }
 
 }  // namespace face

@@ -247,7 +247,7 @@ std::shared_ptr<const Registry::Taken> Registry::TakeModules(std::uint32_t devic
     const MutexLock lock(fatbin->mu);
     const auto found = fatbin->loaded.find(device);
     if (found == fatbin->loaded.end()) continue;
-    if (found->second->error == 0) taken->modules.push_back(std::move(found->second));
+    taken->modules.push_back(std::move(found->second));
     fatbin->loaded.erase(found);
     const bool is_elsewhere = std::any_of(fatbin->loaded.begin(), fatbin->loaded.end(),
                                           [](const auto& entry) { return entry.second->error == 0; });

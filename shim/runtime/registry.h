@@ -114,8 +114,8 @@ class Registry {
   // The module on `device`, loaded if need be; its `error` says why it could not be. Stays valid until RemoveFatbin(),
   // and beyond TakeModules().
   const LoadedModule& Load(ClientSession& session, Fatbin& fatbin, std::uint32_t device);
-  // What a reset of the device ends: its modules, and the memory of managed variables that no other device has. The
-  // program's next use of a module loads it anew.
+  // What a reset of the device ends: its modules, also those that did not load, and the memory of managed variables
+  // that no other device has. The program's next use of a module loads it anew.
   struct Taken {
     std::vector<std::shared_ptr<const LoadedModule>> modules;
     std::vector<std::unique_ptr<DeviceKernel>> kernels;

@@ -5,17 +5,17 @@
 #include "shim/entry.h"
 #include "shim/gen_face.h"
 #include "shim/runtime/array.h"
+#include "shim/runtime/range.h"
 #include "shim/runtime/runtime.h"
 
 namespace accelmesh {
 namespace {
 
-// What the program described, word for word.
+// What the program described, word for word, as far as it did.
 struct Described {
-  cudaResourceDesc resource{};
-  cudaTextureDesc texture{};
-  cudaResourceViewDesc view{};
-  bool has_view = false;
+  std::optional<cudaResourceDesc> resource;
+  std::optional<cudaTextureDesc> texture;
+  std::optional<cudaResourceViewDesc> view;
 };
 
 TextureResource::Level LevelOf(const Array& array) { return {array.address, array.pitch, array.slice, array.shape}; }
@@ -46,9 +46,8 @@ bool IsInteger(ArrayFormat format) { return format < ArrayFormat::kHalf; }
 bool ReadMemory(ClientSession& session, const void* pointer, std::uint64_t bytes, TextureResource* resource,
                 std::uint64_t* address) {
   *address = Address(pointer);
-  ReachableMemory host;
-  if (session.FindHost(pointer, &host) && session.DeviceAddressOf(pointer, address) != 0) return false;
-  if (session.FindHost(pointer, &host)) {
+  if (ReachableMemory host; session.FindHost(pointer, &host)) {
+    if (session.DeviceAddressOf(pointer, address) != 0) return false;
     const std::uint64_t first = Address(pointer) - Address(host.memory);
     const std::uint64_t offset = first < host.bytes ? first : Address(pointer) - host.device_address;
     resource->device = CurrentDevice();
@@ -109,7 +108,7 @@ cudaError_t ReadPitched(ClientSession& session, const cudaResourceDesc& desc, Te
   const std::uint64_t row = rows.width * level.shape.element_bytes;
   std::uint64_t bytes = 0;
   if (row > level.pitch || __builtin_mul_overflow(level.pitch, rows.height, &level.slice) ||
-      __builtin_add_overflow(level.slice - level.pitch, row, &bytes) ||
+      !BoxExtent(level.pitch, level.slice, row, rows.height, 1, &bytes) ||
       !ReadMemory(session, rows.devPtr, bytes, resource, &level.address) ||
       !IsAligned(level.address, cudaDevAttrTextureAlignment))
     return cudaErrorInvalidValue;
@@ -231,8 +230,27 @@ cudaError_t ReadSampling(const cudaTextureDesc& desc, const TextureResource& res
   return cudaSuccess;
 }
 
-std::shared_ptr<const Described> Find(ClientSession& session, std::uint64_t handle, bool is_surface) {
-  return std::static_pointer_cast<const Described>(session.FindTexture(handle, is_surface));
+// The session makes the object and keeps what the program described.
+cudaError_t Create(ClientSession& session, bool is_surface, const TextureResource& resource,
+                   const TextureSampling& sampling, std::optional<TextureView> view, const Described& described,
+                   unsigned long long* object) {
+  OnlyLevel(resource, &view);
+  std::uint64_t handle = 0;
+  const DeviceResult result = session.CreateTexture(is_surface, resource, sampling, view,
+                                                    std::make_shared<const Described>(described), &handle);
+  if (result != 0) return Done(session, result);
+  *object = handle;
+  return cudaSuccess;
+}
+
+// One part of what the program described.
+template <typename Desc>
+cudaError_t Tell(ClientSession& session, unsigned long long object, bool is_surface,
+                 std::optional<Desc> Described::* part, Desc* desc) {
+  const auto described = std::static_pointer_cast<const Described>(session.FindTexture(object, is_surface));
+  if (desc == nullptr || described == nullptr || !((*described).*part).has_value()) return Fail(cudaErrorInvalidValue);
+  *desc = *((*described).*part);
+  return cudaSuccess;
 }
 
 }  // namespace
@@ -244,30 +262,21 @@ cudaError_t cudaCreateTextureObject(cudaTextureObject_t* object, const cudaResou
   ACCELMESH_BEGIN_CALL();
   if (object == nullptr || resource_desc == nullptr || texture_desc == nullptr || resource_desc->flags != 0)
     return Fail(cudaErrorInvalidValue);
-  auto described = std::make_shared<Described>();
-  described->resource = *resource_desc;
-  described->texture = *texture_desc;
+  Described described{*resource_desc, *texture_desc, {}};
   TextureResource resource;
   if (const cudaError_t error = ReadResource(session, *resource_desc, &resource); error != cudaSuccess)
     return Fail(error);
   ViewedFormat format{resource.shape.format, resource.shape.channels};
   std::optional<TextureView> view;
   if (view_desc != nullptr) {
-    described->view = *view_desc;
-    described->has_view = true;
+    described.view = *view_desc;
     if (const cudaError_t error = ReadView(*view_desc, resource, &view.emplace(), &format); error != cudaSuccess)
-      return error == cudaErrorNotSupported ? error : Fail(error);
+      return Fail(error);
   }
-  OnlyLevel(resource, &view);
   TextureSampling sampling;
   if (const cudaError_t error = ReadSampling(*texture_desc, resource, format, &sampling); error != cudaSuccess)
     return Fail(error);
-  std::uint64_t handle = 0;
-  if (const DeviceResult result = session.CreateTexture(false, resource, sampling, view, std::move(described), &handle);
-      result != 0)
-    return Done(session, result);
-  *object = handle;
-  return cudaSuccess;
+  return Create(session, false, resource, sampling, view, described, object);
 }
 cudaError_t cudaDestroyTextureObject(cudaTextureObject_t object) {
   ACCELMESH_BEGIN_CALL();
@@ -275,43 +284,25 @@ cudaError_t cudaDestroyTextureObject(cudaTextureObject_t object) {
 }
 cudaError_t cudaGetTextureObjectResourceDesc(cudaResourceDesc* desc, cudaTextureObject_t object) {
   ACCELMESH_BEGIN_CALL();
-  const auto described = Find(session, object, false);
-  if (desc == nullptr || described == nullptr) return Fail(cudaErrorInvalidValue);
-  *desc = described->resource;
-  return cudaSuccess;
+  return Tell(session, object, false, &Described::resource, desc);
 }
 cudaError_t cudaGetTextureObjectTextureDesc(cudaTextureDesc* desc, cudaTextureObject_t object) {
   ACCELMESH_BEGIN_CALL();
-  const auto described = Find(session, object, false);
-  if (desc == nullptr || described == nullptr) return Fail(cudaErrorInvalidValue);
-  *desc = described->texture;
-  return cudaSuccess;
+  return Tell(session, object, false, &Described::texture, desc);
 }
 cudaError_t cudaGetTextureObjectResourceViewDesc(cudaResourceViewDesc* desc, cudaTextureObject_t object) {
   ACCELMESH_BEGIN_CALL();
-  const auto described = Find(session, object, false);
-  if (desc == nullptr || described == nullptr || !described->has_view) return Fail(cudaErrorInvalidValue);
-  *desc = described->view;
-  return cudaSuccess;
+  return Tell(session, object, false, &Described::view, desc);
 }
 
 cudaError_t cudaCreateSurfaceObject(cudaSurfaceObject_t* object, const cudaResourceDesc* desc) {
   ACCELMESH_BEGIN_CALL();
   if (object == nullptr || desc == nullptr || desc->resType != cudaResourceTypeArray || desc->flags != 0)
     return Fail(cudaErrorInvalidValue);
-  auto described = std::make_shared<Described>();
-  described->resource = *desc;
   TextureResource resource;
   if (const cudaError_t error = ReadResource(session, *desc, &resource); error != cudaSuccess) return Fail(error);
   if (!resource.shape.has(ArrayShape::kSurface)) return Fail(cudaErrorInvalidValue);
-  std::optional<TextureView> view;
-  OnlyLevel(resource, &view);
-  std::uint64_t handle = 0;
-  if (const DeviceResult result = session.CreateTexture(true, resource, {}, view, std::move(described), &handle);
-      result != 0)
-    return Done(session, result);
-  *object = handle;
-  return cudaSuccess;
+  return Create(session, true, resource, {}, {}, {*desc, {}, {}}, object);
 }
 cudaError_t cudaDestroySurfaceObject(cudaSurfaceObject_t object) {
   ACCELMESH_BEGIN_CALL();
@@ -319,10 +310,7 @@ cudaError_t cudaDestroySurfaceObject(cudaSurfaceObject_t object) {
 }
 cudaError_t cudaGetSurfaceObjectResourceDesc(cudaResourceDesc* desc, cudaSurfaceObject_t object) {
   ACCELMESH_BEGIN_CALL();
-  const auto described = Find(session, object, true);
-  if (desc == nullptr || described == nullptr) return Fail(cudaErrorInvalidValue);
-  *desc = described->resource;
-  return cudaSuccess;
+  return Tell(session, object, true, &Described::resource, desc);
 }
 
 }  // namespace face

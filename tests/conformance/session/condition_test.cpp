@@ -2,60 +2,32 @@
 // client.
 #include "shim/core/capture.h"
 #include "shim/core/graph_exec.h"
+#include "tests/apps/condition_kernels.h"
 #include "tests/conformance/session/world.h"
 
 namespace accelmesh::conformance {
 namespace {
 
 constexpr DeviceResult kNotSupported = 801;
-constexpr const char kPtx[] = R"(
-.version 7.0
-.target sm_80
-.address_size 64
-.extern .func cudaGraphSetConditional(.param .b64 handle, .param .b32 value);
-
-// ++*count; the condition is whether it is below `limit`.
-.visible .entry count_to(.param .u64 handle, .param .u64 count, .param .u32 limit)
-{
-  .reg .pred %p<2>;
-  .reg .b32 %r<4>;
-  .reg .b64 %rd<3>;
-  ld.param.u64 %rd1, [handle];
-  ld.param.u64 %rd2, [count];
-  ld.param.u32 %r1, [limit];
-  ld.global.u32 %r2, [%rd2];
-  add.u32 %r2, %r2, 1;
-  st.global.u32 [%rd2], %r2;
-  setp.lt.u32 %p1, %r2, %r1;
-  selp.u32 %r3, 1, 0, %p1;
-  { // callseq
-  .param .b64 param0;
-  st.param.b64 [param0], %rd1;
-  .param .b32 param1;
-  st.param.b32 [param1], %r3;
-  call.uni cudaGraphSetConditional, (param0, param1);
-  }
-  ret;
-}
-)";
 
 class ConditionTest : public SessionTest {
  protected:
   // A loop whose condition is true at the start; `work` puts its body into a stream.
   template <typename Work>
-  std::unique_ptr<GraphExec> Loop(Work work) {
+  std::unique_ptr<Graph> LoopGraph(Work work) {
     std::shared_ptr<const GraphCondition> condition;
     EXPECT_EQ(session().MakeGraphCondition(0, 1, true, &condition), 0u);
-    Graph graph;
-    graph.AddCondition(condition);
+    auto graph = std::make_unique<Graph>();
+    graph->AddCondition(condition);
     GraphConditional loop{condition, GraphConditionalKind::kWhile, {}};
     loop.bodies.push_back(std::make_unique<Graph>());
     Graph* const body = loop.bodies[0].get();
     GraphNode* node = nullptr;
-    EXPECT_EQ(graph.Add(std::move(loop), {}, &node), 0u);
+    EXPECT_EQ(graph->Add(std::move(loop), {}, &node), 0u);
     module();
     if (conditions_ == nullptr)
-      conditions_ = session().LoadModule(0, {reinterpret_cast<const std::uint8_t*>(kPtx), sizeof(kPtx)});
+      conditions_ =
+          session().LoadModule(0, {reinterpret_cast<const std::uint8_t*>(kConditionPtx), sizeof(kConditionPtx)});
     EXPECT_EQ(conditions_->error, 0u);
     Stream* stream = NewStream(wire::StreamKind::NonBlocking);
     EXPECT_EQ(session().captures().Begin(stream, CaptureMode::kRelaxed, body, {}), 0u);
@@ -64,9 +36,13 @@ class ConditionTest : public SessionTest {
     EXPECT_EQ(session().captures().End(stream, &captured), 0u);
     EXPECT_EQ(captured, body);
     EXPECT_EQ(session().DestroyStream(stream), 0u);
+    return graph;
+  }
+  template <typename Work>
+  std::unique_ptr<GraphExec> Loop(Work work) {
     std::unique_ptr<GraphExec> exec;
     GraphNode* offending = nullptr;
-    EXPECT_EQ(session().InstantiateGraph(graph, 0, &exec, &offending), 0u);
+    EXPECT_EQ(session().InstantiateGraph(*LoopGraph(work), 0, &exec, &offending), 0u);
     return exec;
   }
   void CountTo(Stream* stream, std::uint64_t handle, std::uint64_t word, std::uint32_t limit) {
@@ -120,6 +96,39 @@ TEST_P(ConditionTest, ALongBodyKeepsTheOrderOfStreams) {
   EXPECT_EQ(Read32(word), 3 * kNodes + 1);
   EXPECT_GE(Read32(seen), 3 * kNodes);
   EXPECT_EQ(Read32(seen + 4), 3 * kNodes);
+}
+
+// Its graph is gone and the executable does something else, and still nobody is given the word.
+TEST_P(ConditionTest, ALaunchKeepsItsConditionThroughAnUpdate) {
+  const std::uint64_t count = Zeros(4);
+  std::uint64_t of_launch = 0;
+  auto exec = Loop([&](Stream* stream, std::uint64_t handle) {
+    of_launch = handle;
+    CountTo(stream, handle, count, 5);
+  });
+  const auto update = LoopGraph([&](Stream* stream, std::uint64_t handle) { CountTo(stream, handle, count, 3); });
+  const GraphUpdateCheck check = CheckGraphUpdate(exec->image(), *update);
+  ASSERT_EQ(check.result, GraphUpdateResult::kSuccess);
+  Stream* stream = NewStream(wire::StreamKind::NonBlocking);
+  std::atomic<bool> may_go{false};
+  ASSERT_EQ(session().CallHost(stream,
+                               [&may_go](std::uint32_t) {
+                                 while (!may_go) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                               }),
+            0u);
+  ASSERT_EQ(session().LaunchGraph(stream, exec.get()), 0u);
+  ASSERT_EQ(session().UpdateGraph(exec.get(), *update, check.pairs), 0u);
+  std::shared_ptr<const GraphCondition> other;
+  EXPECT_EQ(session().MakeGraphCondition(0, 1, false, &other), 0u);
+  EXPECT_NE(other->handle, of_launch) << "a launch under way has it";
+  may_go = true;
+  ASSERT_EQ(session().Synchronize(*stream), 0u);
+  EXPECT_EQ(Read32(count), 5u);
+  Write32(stream, count, 0);
+  ASSERT_EQ(session().LaunchGraph(stream, exec.get()), 0u);
+  ASSERT_EQ(session().Synchronize(*stream), 0u);
+  EXPECT_EQ(Read32(count), 3u);
+  EXPECT_EQ(session().EndGraph(std::move(exec)), 0u);
 }
 
 TEST_P(ConditionTest, AnErrorEndsALoopThatWouldGoOn) {

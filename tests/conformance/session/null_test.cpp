@@ -33,6 +33,21 @@ TEST_P(NullTest, EverythingCompletes) {
   EXPECT_EQ(session().SynchronizeDevice(0), 0u);
 }
 
+// Threads remember which handles they have found valid.
+TEST_P(NullTest, AHandleOfAnEarlierSessionIsNone) {
+  // Sessions one after the other mostly lie at one address, and so do what they make.
+  for (int round = 0; round < 8; ++round) {
+    Stream* stream = NewStream(wire::StreamKind::NonBlocking);
+    Event* event = NewEvent();
+    ASSERT_TRUE(session().IsStream(stream));
+    ASSERT_TRUE(session().IsEvent(event));
+    TearDown();
+    SetUp();
+    EXPECT_FALSE(session().IsEvent(event));
+    EXPECT_EQ(session().IsStream(stream), session().Legacy(0) == stream);
+  }
+}
+
 TEST_P(NullTest, MemoryComesAndGoesWhileALaunchIsHeld) {
   Stream* held = NewStream(wire::StreamKind::NonBlocking);
   const std::uint64_t first = Malloc(512);

@@ -145,6 +145,33 @@ TEST_P(ResetTest, GraphsOfBeforeAreNotInstantiated) {
   }
 }
 
+// Neither for the whole of it nor for a child graph of it.
+TEST_P(ResetTest, AnExecutableIsNotUpdatedToAGraphOfBefore) {
+  const auto capture = [this](const LoadedModule& loaded) {
+    Stream* stream = NewStream(wire::StreamKind::NonBlocking);
+    EXPECT_EQ(session().captures().Begin(stream, CaptureMode::kRelaxed, nullptr, {}), 0u);
+    std::uint64_t argument = Zeros(4);
+    void* arguments[] = {&argument};
+    EXPECT_EQ(session().Launch(stream, loaded.kernels.at("increment"), {{1, 1, 1}, {1, 1, 1}}, arguments), 0u);
+    Graph* captured = nullptr;
+    EXPECT_EQ(session().captures().End(stream, &captured), 0u);
+    return std::unique_ptr<Graph>(captured);
+  };
+  const std::shared_ptr<const LoadedModule> before = session().LoadModule(0, TestKernels());
+  const std::unique_ptr<Graph> old = capture(*before);
+  ASSERT_EQ(session().ResetDevice(0, [&] { session().UnloadModule(*before); }), 0u);
+  const std::shared_ptr<const LoadedModule> again = session().LoadModule(0, TestKernels());
+  const std::unique_ptr<Graph> graph = capture(*again);
+  std::unique_ptr<GraphExec> exec;
+  GraphNode* offending = nullptr;
+  ASSERT_EQ(session().InstantiateGraph(*graph, 0, &exec, &offending), 0u);
+  const GraphUpdateCheck check = CheckGraphUpdate(exec->image(), *old);
+  ASSERT_EQ(check.result, GraphUpdateResult::kSuccess);
+  EXPECT_EQ(session().UpdateGraph(exec.get(), *old, check.pairs), kContextGone);
+  EXPECT_EQ(session().UpdateChild(exec.get(), *old, check.pairs), kContextGone);
+  EXPECT_EQ(session().EndGraph(std::move(exec)), 0u);
+}
+
 // A kernel of before the reset has its memory until it ends.
 TEST_P(ResetTest, WorkUnderWayIsWaitedFor) {
   void* pinned = nullptr;
