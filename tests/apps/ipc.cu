@@ -1,11 +1,11 @@
 // Memory and events of one process in another: CUDA IPC between a program and a child that it starts, both ways.
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <vector>
 
 #include "check.h"
+#include "two_processes.h"
 
 static constexpr int kCount = 1 << 18;
 static constexpr int kOdd = 1000;  // a second allocation, which need not begin at a page
@@ -17,21 +17,6 @@ __global__ void Write(int* data, int count, int factor) {
 __global__ void Add(int* data, int count, int what) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i < count) data[i] += what;
-}
-
-// The two ends of the talk between the processes.
-static int in = -1;
-static int out = -1;
-
-template <typename T>
-static void Tell(const T& what) {
-  EXPECT(write(out, &what, sizeof(what)) == static_cast<ssize_t>(sizeof(what)), "the other process is gone");
-}
-template <typename T>
-static T Hear() {
-  T what{};
-  EXPECT(read(in, &what, sizeof(what)) == static_cast<ssize_t>(sizeof(what)), "the other process is gone");
-  return what;
 }
 
 static void Expect(const int* device, int count, int factor, int offset) {
@@ -138,29 +123,11 @@ static void Errors(int* data, cudaEvent_t event, const Offer& offer) {
 }
 
 int main(int argc, char** argv) {
-  if (argc == 4 && std::strcmp(argv[1], "child") == 0) {
-    in = std::atoi(argv[2]);
-    out = std::atoi(argv[3]);
+  if (argc == 5 && std::strcmp(argv[1], "child") == 0) {
+    Answer(argv);
     return Child();
   }
-  int to_child[2];
-  int from_child[2];
-  EXPECT(pipe(to_child) == 0 && pipe(from_child) == 0, "pipe");
-  const pid_t child = fork();
-  if (child == 0) {
-    close(to_child[1]);
-    close(from_child[0]);
-    char reads[16];
-    char writes[16];
-    std::snprintf(reads, sizeof(reads), "%d", to_child[0]);
-    std::snprintf(writes, sizeof(writes), "%d", from_child[1]);
-    execl("/proc/self/exe", argv[0], "child", reads, writes, static_cast<char*>(nullptr));
-    _exit(127);
-  }
-  close(to_child[0]);
-  close(from_child[1]);
-  in = from_child[0];
-  out = to_child[1];
+  const pid_t child = Start(argv[0], "child", "", &out, &in);
 
   int support = 0;
   CHECK(cudaDeviceGetAttribute(&support, cudaDevAttrIpcEventSupport, 0));

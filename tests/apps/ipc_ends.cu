@@ -1,6 +1,5 @@
 // What CUDA leaves undefined of memory between processes, and AccelMesh does not: memory that is freed while another
 // process has it open, processes that end without closing anything, handles that mean nothing any more.
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,22 +8,10 @@
 #include <vector>
 
 #include "check.h"
+#include "two_processes.h"
 
 static constexpr int kBytes = 1 << 20;
 
-static int in = -1;
-static int out = -1;
-
-template <typename T>
-static void Tell(const T& what) {
-  EXPECT(write(out, &what, sizeof(what)) == static_cast<ssize_t>(sizeof(what)), "the other process is gone");
-}
-template <typename T>
-static T Hear() {
-  T what{};
-  EXPECT(read(in, &what, sizeof(what)) == static_cast<ssize_t>(sizeof(what)), "the other process is gone");
-  return what;
-}
 static void ExpectAll(const void* device, unsigned char value) {
   std::vector<unsigned char> got(kBytes);
   CHECK(cudaMemcpy(got.data(), device, kBytes, cudaMemcpyDeviceToHost));
@@ -89,26 +76,6 @@ static int Child(const char* how) {
   return 0;
 }
 
-static pid_t Start(const char* program, const char* mode, const char* how, int* to, int* from) {
-  int to_child[2];
-  int from_child[2];
-  EXPECT(pipe2(to_child, O_CLOEXEC) == 0 && pipe2(from_child, O_CLOEXEC) == 0, "pipe");
-  const pid_t child = fork();
-  if (child == 0) {
-    char reads[16];
-    char writes[16];
-    std::snprintf(reads, sizeof(reads), "%d", dup(to_child[0]));
-    std::snprintf(writes, sizeof(writes), "%d", dup(from_child[1]));
-    execl("/proc/self/exe", program, mode, how, reads, writes, static_cast<char*>(nullptr));
-    _exit(127);
-  }
-  close(to_child[0]);
-  close(from_child[1]);
-  *to = to_child[1];
-  *from = from_child[0];
-  return child;
-}
-
 static Offer Make(void** memory, cudaEvent_t* event) {
   Offer offer{};
   CHECK(cudaMalloc(memory, kBytes));
@@ -162,8 +129,7 @@ static void Free(const char* program, const char* how, bool by_killing) {
 
 int main(int argc, char** argv) {
   if (argc == 5) {
-    in = std::atoi(argv[3]);
-    out = std::atoi(argv[4]);
+    Answer(argv);
     if (std::strcmp(argv[1], "child") == 0) return Child(argv[2]);
     // In between: exports to a child of its own and is killed.
     const int down = out;

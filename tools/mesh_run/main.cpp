@@ -25,7 +25,8 @@ constexpr const char* kFooter =
 It needs no change and no GPU here.
 
 Exit status: the program's own; 125 if it could not be started, 2 if the command line is wrong.
-Environment of the program: ACCELMESH_SERVER, ACCELMESH_GROUP, LD_PRELOAD and LD_LIBRARY_PATH are set; with --stats ACCELMESH_STATS as well.
+Environment of the program: ACCELMESH_SERVER, LD_PRELOAD and LD_LIBRARY_PATH are set, with --stats ACCELMESH_STATS as well; and
+ACCELMESH_GROUP, a random secret: the program and the processes that it starts may share device memory (cudaIpc*), others may not.
 
 Example: mesh-run --server tcp://127.0.0.1:7700 -- ./vector_add)";
 
@@ -71,7 +72,8 @@ std::string FindLibraries() {
   return ::realpath(relative.c_str(), resolved) != nullptr ? resolved : relative;
 }
 
-// What the program and its children share a lease by; no other program may guess it. False if there is no randomness.
+// The secret by which the program and its children are one lease; no other program may guess it. False, with errno, if
+// there is no randomness or no memory.
 bool SetGroup() {
   unsigned char secret[16];
   if (::getrandom(secret, sizeof(secret), 0) != static_cast<ssize_t>(sizeof(secret))) return false;
@@ -128,7 +130,7 @@ int Main(int argc, char** argv) {
       return Say("%s", fault.text.c_str());
   }
   ::setenv("ACCELMESH_SERVER", server.c_str(), 1);
-  if (!SetGroup()) return Say("no random bytes for the lease: %s", std::strerror(errno));
+  if (!SetGroup()) return Say("cannot make the secret of ACCELMESH_GROUP: %s", std::strerror(errno));
   if (stats) {
     ::setenv("ACCELMESH_STATS", "1", 1);
   } else {
