@@ -21,7 +21,17 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kMagic = "accelmesh tier 1 object 1\n";
 constexpr std::size_t kHashChars = 64;
+constexpr std::string_view kEnding = ".object";
 constexpr std::uint64_t kObjectBytesMax = 64ull << 20;
+
+// What somebody else may have written is not run.
+bool IsOwn(const std::string& path) {
+  struct stat facts{};
+  return ::stat(path.c_str(), &facts) == 0 && facts.st_uid == ::geteuid() && (facts.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+// Of an object, or of one that is being written; the folder may be the user's, with other files in it.
+bool IsOfObject(const fs::path& path) { return path.filename().string().find(kEnding) == kHashChars; }
 
 }  // namespace
 
@@ -32,10 +42,13 @@ std::string HashOf(std::string_view bytes) {
   return llvm::toHex(llvm::ArrayRef<std::uint8_t>(digest.data(), digest.size()), true);
 }
 
+std::string Cache::PathOf(const std::string& key) const { return folder_ + "/" + key + std::string(kEnding); }
+
 // The file: the magic, the hash of what follows, the key, the object.
 std::optional<std::string> Cache::Find(const std::string& key) const {
   if (folder_.empty()) return std::nullopt;
   const std::string path = PathOf(key);
+  if (!IsOwn(path)) return std::nullopt;
   std::error_code error;
   const std::uint64_t size = fs::file_size(path, error);
   const std::size_t head = kMagic.size() + kHashChars;
@@ -57,7 +70,7 @@ std::optional<std::string> Cache::Find(const std::string& key) const {
 void Cache::Keep(const std::string& key, std::string_view object) const {
   if (folder_.empty() || object.size() > kObjectBytesMax / 2) return;
   std::error_code error;
-  fs::create_directories(folder_, error);
+  if (fs::create_directories(folder_, error)) ::chmod(folder_.c_str(), S_IRWXU);
   static std::atomic<std::uint32_t> serial{0};
   const std::string temporary =
       PathOf(key) + "." + std::to_string(::getpid()) + "." + std::to_string(serial.fetch_add(1));
@@ -88,6 +101,7 @@ void Cache::Shrink() const {
   std::uint64_t total = 0;
   std::error_code error;
   for (fs::directory_iterator at(folder_, error), end; !error && at != end; at.increment(error)) {
+    if (!IsOfObject(at->path())) continue;
     std::error_code gone;
     File file{fs::last_write_time(at->path(), gone), 0, at->path()};
     if (!gone) file.bytes = fs::file_size(at->path(), gone);

@@ -210,6 +210,18 @@ TEST_F(CacheTest, AnotherKeysObjectIsNotTaken) {
   EXPECT_FALSE(FromCache(other));
 }
 
+TEST_F(CacheTest, WhatOthersMayWriteIsNotRun) {
+  EXPECT_FALSE(FromCache(kFortyTwo));
+  fs::permissions(OnlyFile(), fs::perms::group_write, fs::perm_options::add);
+  EXPECT_FALSE(FromCache(kFortyTwo));
+  EXPECT_TRUE(FromCache(kFortyTwo));
+}
+TEST_F(CacheTest, ItsFolderIsOfTheUserOnly) {
+  folder_ += "/new";
+  EXPECT_FALSE(FromCache(kFortyTwo));
+  EXPECT_EQ(fs::status(folder_).permissions(), fs::perms::owner_all);
+}
+
 TEST(Jit, WithoutTheCompilerKernelsStayOnTierZero) {
   Jit jit({JitMode::kAlways, "/nowhere/libaccelmesh_tier1.so", "off"});
   Machine machine;
