@@ -4,8 +4,8 @@
 #   scripts/test.sh [--preset dev|release|asan|ubsan|tsan|gpu] [--full] [--no-setup]
 #
 #   --preset P   which build (default dev). Fuzzing (two minutes shared by all fuzzers) belongs to dev only.
-#   --full       also clang-tidy over everything, the PTX of real compilers (scripts/ptx-corpus) and 10 million executions of
-#                each fuzzer; results go to docs/results
+#   --full       also clang-tidy over everything, random PTX (scripts/differential.py), the PTX of real compilers
+#                (scripts/ptx-corpus) and 10 million executions of each fuzzer; results go to docs/results
 #   --no-setup   do not look for missing packages
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -75,6 +75,10 @@ if [ "$preset" = dev ] || [ -n "$full" ]; then
   fi
 fi
 if [ -n "$full" ]; then
+  step "random PTX on the tiers and on the reference"
+  cmake --preset dev >/dev/null
+  scripts/differential.py --programs 100000 --on tier0 --jobs "$jobs" --results docs/results
+  scripts/differential.py --programs 2000 --on tier1 --statements 8 --jobs "$jobs" --results docs/results
   step "PTX of real compilers"
   cmake --build build/dev -j "$jobs" --target ptx-check
   scripts/ptx-corpus --results docs/results

@@ -288,8 +288,13 @@ void TestProperty(Warp& warp, const Op& op, std::uint32_t mask) {
   std::uint32_t holds = 0;
   ForLanes(mask, [&](std::uint32_t l) {
     const T v = Get<T>(warp.r[op.a].lane[l]);
-    const bool yes[] = {std::isfinite(v), std::isinf(v),    !std::isnan(v),
-                        std::isnan(v),    std::isnormal(v), std::fpclassify(v) == FP_SUBNORMAL};
+    // Zeros count as normal.
+    const bool yes[] = {std::isfinite(v),
+                        std::isinf(v),
+                        !std::isnan(v),
+                        std::isnan(v),
+                        std::isnormal(v) || v == 0,
+                        std::fpclassify(v) == FP_SUBNORMAL};
     holds |= yes[op.mode] ? 1u << l : 0;
   });
   warp.p[op.d] = (warp.p[op.d] & ~mask) | holds;

@@ -185,7 +185,8 @@ void CheckProperties(const std::string& type, Kind kind) {
   check("infinite", [](T v) { return std::isinf(v); });
   check("number", [](T v) { return v == v; });
   check("notanumber", [](T v) { return v != v; });
-  check("normal", [](T v) { return std::isnormal(v); });
+  // "As a special case, positive and negative zero are considered normal numbers."
+  check("normal", [](T v) { return v == 0 || std::isnormal(v); });
   check("subnormal", [](T v) { return v != 0 && std::fabs(v) < std::numeric_limits<T>::min(); });
 }
 TEST(Compare, Properties) {
