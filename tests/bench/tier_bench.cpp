@@ -1,6 +1,8 @@
 // How fast the software GPU runs kernels on one core: both tiers, next to the same in plain C++, in one run.
 //
 //   tier_bench [--benchmark_filter=...]      names: kernel/size/how; items are elements, flops or interactions
+//
+// Of tier 0 also the instructions that its lanes run in a second, which another run counts.
 #include <benchmark/benchmark.h>
 #include <sys/mman.h>
 
@@ -55,15 +57,30 @@ class Device {
     launch.grid = grid;
     launch.block = block;
     launch.arguments = arguments;
-    for (std::uint64_t i = 0; i < grid.count(); ++i) {
-      if (const auto fault = tier0::RunBlock(launch, i, context_); fault.has_value()) {
+    last_ = launch;
+    Run(launch);
+  }
+  // That the lanes of the last launch run.
+  std::uint64_t CountInstructions() {
+    std::uint64_t count = 0;
+    last_.instructions = &count;
+    Run(last_);
+    return count;
+  }
+
+ private:
+  void Run(const tier0::GridLaunch& launch) {
+    const Dim3& grid = launch.grid;
+    // As the backend takes them.
+    const std::uint64_t at_once = tier0::BlocksAtOnce(launch);
+    for (std::uint64_t i = 0; i < grid.count(); i += at_once) {
+      const std::uint64_t count = std::min(at_once, grid.count() - i);
+      if (const auto fault = tier0::RunBlocks(launch, i, count, context_); fault.has_value()) {
         std::fprintf(stderr, "%s\n", fault->text.c_str());
         std::exit(1);
       }
     }
   }
-
- private:
   [[noreturn]] static void Die(const Status& status) {
     std::fprintf(stderr, "%s\n", status.ToString().c_str());
     std::exit(1);
@@ -77,7 +94,9 @@ class Device {
       if (!decoded.ok()) Die(decoded.status());
       kernel = *std::move(decoded);
       if (tier == 1) {
-        if (const Status compiled = jit_.Compile(*kernel); !compiled.ok()) Die(compiled);
+        for (const bool linear : {false, true}) {
+          if (const Status compiled = jit_.Compile(*kernel, linear); !compiled.ok()) Die(compiled);
+        }
       }
     }
     if (kernel == nullptr) std::abort();
@@ -91,6 +110,7 @@ class Device {
   std::shared_ptr<const ptx::Module> module_;
   std::map<std::pair<std::string, int>, std::unique_ptr<tier0::DecodedKernel>> kernels_;
   tier0::BlockContext context_;
+  tier0::GridLaunch last_;
 };
 
 Device& GetDevice() {
@@ -119,8 +139,12 @@ void Fill(float* values, std::size_t count) {
   std::mt19937 random(1);
   for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<float>(random() % 1000) * 0.001f;
 }
-void Count(benchmark::State& state, double per_run) {
-  state.SetItemsProcessed(static_cast<std::int64_t>(per_run * static_cast<double>(state.iterations())));
+void Count(benchmark::State& state, double per_run, Device& device, int how) {
+  const auto runs = static_cast<double>(state.iterations());
+  state.SetItemsProcessed(static_cast<std::int64_t>(per_run * runs));
+  if (how != 0) return;
+  state.counters["thread_instructions"] =
+      benchmark::Counter(runs * static_cast<double>(device.CountInstructions()), benchmark::Counter::kIsRate);
 }
 
 // how: 0 and 1 the tiers, 2 plain C++.
@@ -142,7 +166,7 @@ void Saxpy(benchmark::State& state, int how) {
     }
     benchmark::ClobberMemory();
   }
-  Count(state, n);
+  Count(state, n, device, how);
 }
 
 void Reduce(benchmark::State& state, int how) {
@@ -162,7 +186,7 @@ void Reduce(benchmark::State& state, int how) {
       benchmark::DoNotOptimize(reference::Reduce(sums, kCount / 256));
     }
   }
-  Count(state, kCount);
+  Count(state, kCount, device, how);
 }
 
 void MatMul(benchmark::State& state, int how) {
@@ -184,7 +208,7 @@ void MatMul(benchmark::State& state, int how) {
     }
     benchmark::ClobberMemory();
   }
-  Count(state, 2.0 * kSize * kSize * kSize);
+  Count(state, 2.0 * kSize * kSize * kSize, device, how);
 }
 
 void NBody(benchmark::State& state, int how) {
@@ -204,7 +228,7 @@ void NBody(benchmark::State& state, int how) {
     }
     benchmark::ClobberMemory();
   }
-  Count(state, 1.0 * kCount * kCount);
+  Count(state, 1.0 * kCount * kCount, device, how);
 }
 
 void Histogram(benchmark::State& state, int how) {
@@ -225,7 +249,7 @@ void Histogram(benchmark::State& state, int how) {
     }
     benchmark::ClobberMemory();
   }
-  Count(state, kCount);
+  Count(state, kCount, device, how);
 }
 
 void Register() {

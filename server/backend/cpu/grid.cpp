@@ -19,7 +19,8 @@ constexpr std::chrono::milliseconds kGridSlice{20};
 // As cudaOccupancyMaxActiveBlocksPerMultiprocessor says of a multiprocessor: blocks, and threads.
 constexpr std::uint64_t kBlocksPerProcessor = 16;
 constexpr std::uint64_t kThreadsPerProcessor = 1024;
-constexpr std::size_t kSpareContexts = 16;  // that a thread keeps
+constexpr std::size_t kSpareContexts = 16;   // that a thread keeps
+constexpr std::uint64_t kTurnsOfThread = 4;  // of a grid, at least: so that threads end at about the same time
 // On tier 0, after which a kernel is hot.
 constexpr std::chrono::milliseconds kHotAfter{5};
 
@@ -179,8 +180,9 @@ void CpuBackend::PrepareGrid(Grid& grid) {
   }
   if (kernel.decoded.ok()) {
     grid.launch.kernel = kernel.decoded->get();
-    if (jit_.mode() == JitMode::kAlways && !kernel.hot.exchange(true)) {
-      if (const Status compiled = jit_.Compile(**kernel.decoded); !compiled.ok())
+    const bool linear = tier0::IsLinear(grid.launch.block);
+    if (jit_.mode() == JitMode::kAlways && !kernel.hot[linear ? 1 : 0].exchange(true)) {
+      if (const Status compiled = jit_.Compile(**kernel.decoded, linear); !compiled.ok())
         log::Info("jit", "a kernel stays on tier 0: " + compiled.ToString());
     }
   } else {
@@ -189,18 +191,21 @@ void CpuBackend::PrepareGrid(Grid& grid) {
   }
 }
 
-// A block to run: a fresh one, with its number and a context for it, or one that was put aside. Null if there is none.
+// Blocks to run: fresh ones, and a context for them, or some that were put aside. Null if there are none.
 // Fresh ones come in increasing order (look-back relies on it) until as many wait as fit on the device.
-std::unique_ptr<tier0::BlockContext> CpuBackend::TakeBlock(Grid& grid, Contexts& contexts,
-                                                           std::optional<std::uint64_t>* fresh) {
+std::unique_ptr<tier0::BlockContext> CpuBackend::TakeBlocks(Grid& grid, Contexts& contexts, FreshBlocks* fresh) {
   if (grid.aside_count.load() < grid.resident) {
-    const std::uint64_t block = grid.next.fetch_add(1);
+    // So many that each thread comes back some times before the end.
+    const std::uint64_t wanted = grid.launch.kernel == nullptr ? 1 : tier0::BlocksAtOnce(grid.launch);
+    const std::uint64_t left = grid.blocks - std::min(grid.next.load(std::memory_order_relaxed), grid.blocks);
+    const std::uint64_t count = std::clamp<std::uint64_t>(left / (kTurnsOfThread * options_.cpu_threads), 1, wanted);
+    const std::uint64_t block = grid.next.fetch_add(count);
     if (block < grid.blocks) {
-      *fresh = block;
+      *fresh = {block, std::min(count, grid.blocks - block)};
       return contexts.Take();
     }
   }
-  fresh->reset();
+  *fresh = {};
   const MutexLock lock(grid.mu);
   if (grid.aside.empty()) return nullptr;
   std::unique_ptr<tier0::BlockContext> taken = std::move(grid.aside.front());
@@ -211,12 +216,14 @@ std::unique_ptr<tier0::BlockContext> CpuBackend::TakeBlock(Grid& grid, Contexts&
 
 void CpuBackend::CountTime(Grid& grid, Clock::duration time) {
   Kernel& kernel = *grid.kernel;
-  if (jit_.mode() != JitMode::kAuto || !kernel.decoded.ok() || kernel.hot.load(std::memory_order_relaxed)) return;
+  const bool linear = tier0::IsLinear(grid.launch.block);
+  std::atomic<bool>& hot = kernel.hot[linear ? 1 : 0];
+  if (jit_.mode() != JitMode::kAuto || !kernel.decoded.ok() || hot.load(std::memory_order_relaxed)) return;
   const std::int64_t ns = std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
   if (kernel.busy_ns.fetch_add(ns, std::memory_order_relaxed) + ns < std::chrono::nanoseconds(kHotAfter).count() ||
-      kernel.hot.exchange(true))
+      hot.exchange(true))
     return;
-  jit_.CompileLater(kernel.decoded->get(), grid.module);
+  jit_.CompileLater(kernel.decoded->get(), linear, grid.module);
 }
 
 bool CpuBackend::RunGrid(const std::shared_ptr<Grid>& grid, Contexts& contexts) {
@@ -224,17 +231,17 @@ bool CpuBackend::RunGrid(const std::shared_ptr<Grid>& grid, Contexts& contexts) 
   const Clock::time_point begin = Clock::now();
   Clock::time_point last = begin;
   while (true) {
-    std::optional<std::uint64_t> fresh;
-    std::unique_ptr<tier0::BlockContext> context = TakeBlock(*grid, contexts, &fresh);
+    FreshBlocks fresh;
+    std::unique_ptr<tier0::BlockContext> context = TakeBlocks(*grid, contexts, &fresh);
     if (context == nullptr) return false;
     tier0::Slice slice{true, std::nullopt};
-    std::uint64_t ended = 1;
+    std::uint64_t ended = fresh.count != 0 ? fresh.count : context->blocks();
     const Clock::time_point now = Clock::now();
     CountTime(*grid, now - last);
     last = now;
     // After a fault the context is lost, with everything that still runs in it, as on a GPU.
     if (!grid->failed.load(std::memory_order_relaxed) && !cancel_.load(std::memory_order_relaxed)) {
-      if (fresh.has_value()) slice.fault = tier0::BeginBlock(grid->launch, *fresh, *context);
+      if (fresh.count != 0) slice.fault = tier0::BeginBlocks(grid->launch, fresh.first, fresh.count, *context);
       if (!slice.fault.has_value())
         slice = tier0::RunSlice(*context, grid->launch.cooperative ? now : now + kBlockSlice);
     } else {
@@ -252,7 +259,8 @@ bool CpuBackend::RunGrid(const std::shared_ptr<Grid>& grid, Contexts& contexts) 
         cancel_.store(true);
       }
       if (grid->done.fetch_add(ended, std::memory_order_acq_rel) + ended == grid->blocks) {
-        if (!grid->kernel->hot.load(std::memory_order_relaxed)) CountTime(*grid, Clock::now() - last);
+        if (!grid->kernel->hot[tier0::IsLinear(grid->launch.block) ? 1 : 0].load(std::memory_order_relaxed))
+          CountTime(*grid, Clock::now() - last);
         FinishTask(grid->stream, grid->sequence);
         return false;
       }

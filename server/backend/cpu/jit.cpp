@@ -89,30 +89,33 @@ Result<std::shared_ptr<Jit::Library>> Jit::Open() {
   return library;
 }
 
-Status Jit::Compile(const tier0::DecodedKernel& kernel) {
+Status Jit::Compile(const tier0::DecodedKernel& kernel, bool linear) {
   ACCELMESH_ASSIGN_OR_RETURN(const std::shared_ptr<Library> library, Open());
   char why[200] = "";
   const tier1::Compiled* compiled = nullptr;
   {
     const MutexLock lock(library->mu);
-    if (kernel.program().compiled.load(std::memory_order_relaxed) != nullptr) return Status::Ok();
-    compiled = library->interface->compile(library->compiler, kernel.program(), why, sizeof(why));
+    const tier0::Program& program = kernel.program();
+    if (program.compiled[linear ? 1 : 0].load(std::memory_order_relaxed) != nullptr) return Status::Ok();
+    compiled = library->interface->compile(library->compiler, program, linear, why, sizeof(why));
     if (compiled != nullptr) {
-      kernel.Install(std::shared_ptr<const tier1::Compiled>(compiled, [library](const tier1::Compiled* gone) {
-        const MutexLock release(library->mu);
-        library->interface->release(library->compiler, gone);
-      }));
+      kernel.Install(std::shared_ptr<const tier1::Compiled>(compiled,
+                                                            [library](const tier1::Compiled* gone) {
+                                                              const MutexLock release(library->mu);
+                                                              library->interface->release(library->compiler, gone);
+                                                            }),
+                     linear);
       return Status::Ok();
     }
   }
   return {Code::kUnsupported, "kernel " + kernel.program().kernel->name, why};
 }
 
-void Jit::CompileLater(const tier0::DecodedKernel* kernel, std::shared_ptr<const void> keeps) {
+void Jit::CompileLater(const tier0::DecodedKernel* kernel, bool linear, std::shared_ptr<const void> keeps) {
   {
     const MutexLock lock(mu_);
     if (stop_) return;
-    queue_.push_back({kernel, std::move(keeps)});
+    queue_.push_back({kernel, linear, std::move(keeps)});
     if (!thread_.joinable()) thread_ = std::thread([this] { Main(); });
   }
   work_.NotifyOne();
@@ -130,7 +133,7 @@ void Jit::Main() {
     Work work = std::move(queue_.front());
     queue_.pop_front();
     lock.Unlock();
-    if (const Status status = Compile(*work.kernel); !status.ok())
+    if (const Status status = Compile(*work.kernel, work.linear); !status.ok())
       log::Info("jit", "a kernel stays on tier 0: " + status.ToString());
     work = {};
     lock.Lock();

@@ -32,10 +32,11 @@ class Jit {
   // What ACCELMESH_TIER1_CACHE says ("off": no folder, nothing is kept), else a folder of the user's cache.
   static std::string CacheFolder();
 
-  // Compiles and installs, on this thread. kUnsupported: the kernel stays on tier 0.
-  Status Compile(const tier0::DecodedKernel& kernel);
+  // Compiles and installs, on this thread, for blocks of a size that is linear (tier0::IsLinear) or not. kUnsupported:
+  // the kernel stays on tier 0.
+  Status Compile(const tier0::DecodedKernel& kernel, bool linear);
   // The same on the thread of the compiler, some time later. `keeps` holds the kernel until then.
-  void CompileLater(const tier0::DecodedKernel* kernel, std::shared_ptr<const void> keeps);
+  void CompileLater(const tier0::DecodedKernel* kernel, bool linear, std::shared_ptr<const void> keeps);
 
  private:
   struct Library;
@@ -50,6 +51,7 @@ class Jit {
 
   struct Work {
     const tier0::DecodedKernel* kernel = nullptr;
+    bool linear = false;
     std::shared_ptr<const void> keeps;
   };
   Mutex mu_;

@@ -5,7 +5,7 @@
 #include <new>
 
 #include "protocol/base/limits.h"
-#include "server/backend/cpu/tier0/warp.h"
+#include "server/backend/cpu/tier0/compiled.h"
 
 namespace accelmesh::tier0 {
 namespace {
@@ -25,6 +25,7 @@ constexpr std::uint64_t kStackBytesMax = 512 * limits::kKiB;  // of a lane
 bool UniformSpecial(const BlockContext::State& s, Special special, std::uint64_t* value) {
   const Dim3& n = s.launch->block;
   const Dim3& g = s.launch->grid;
+  const Dim3& c = s.launch->cluster;
   switch (special) {
     case Special::kNtidX: *value = n.x; return true;
     case Special::kNtidY: *value = n.y; return true;
@@ -44,6 +45,22 @@ bool UniformSpecial(const BlockContext::State& s, Special special, std::uint64_t
     case Special::kWorkspaceHigh:
       *value = reinterpret_cast<std::uint64_t>(s.launch->workspace.data()) >> 32;
       return true;
+    case Special::kClusteridX: *value = s.block_id.x / c.x; return true;
+    case Special::kClusteridY: *value = s.block_id.y / c.y; return true;
+    case Special::kClusteridZ: *value = s.block_id.z / c.z; return true;
+    case Special::kNclusteridX: *value = g.x / c.x; return true;
+    case Special::kNclusteridY: *value = g.y / c.y; return true;
+    case Special::kNclusteridZ: *value = g.z / c.z; return true;
+    case Special::kClusterCtaidX: *value = s.block_id.x % c.x; return true;
+    case Special::kClusterCtaidY: *value = s.block_id.y % c.y; return true;
+    case Special::kClusterCtaidZ: *value = s.block_id.z % c.z; return true;
+    case Special::kClusterNctaidX: *value = c.x; return true;
+    case Special::kClusterNctaidY: *value = c.y; return true;
+    case Special::kClusterNctaidZ: *value = c.z; return true;
+    case Special::kClusterCtarank:
+      *value = s.block_id.x % c.x + c.x * (s.block_id.y % c.y + c.y * (s.block_id.z % c.z));
+      return true;
+    case Special::kClusterNctarank: *value = c.count(); return true;
     case Special::kNsmid: *value = 1; return true;
     case Special::kSmid:
     case Special::kGridid: *value = 0; return true;
@@ -72,6 +89,8 @@ void GrowTo(std::vector<T>& storage, std::size_t size) {
   if (storage.size() < size) storage.resize(size);
 }
 
+}  // namespace
+
 void FillConstants(BlockContext::State& s, std::uint32_t warps) {
   const Program& program = *s.program;
   const Dim3& n = s.launch->block;
@@ -96,6 +115,8 @@ void FillConstants(BlockContext::State& s, std::uint32_t warps) {
   s.constants_block = n;
   if (constants) s.constants_warps = warps;
 }
+
+namespace {
 
 std::uint32_t LocalStride(const GridLaunch& launch, const Program& program) {
   std::uint64_t bytes = program.local_bytes;
@@ -147,6 +168,10 @@ bool Prepare(BlockContext::State& s) {
   return true;
 }
 
+Fault NoStacks(const BlockContext::State& s) {
+  return {kDeviceLaunchOutOfResources, "no memory for the stacks of kernel " + s.program->kernel->name};
+}
+
 bool AnyReady(const Warp& warp) {
   return std::any_of(warp.groups.begin(), warp.groups.end(),
                      [](const Group& group) { return group.state == Group::State::kReady; });
@@ -176,43 +201,78 @@ void RaiseFault(Warp& warp, const Op& op, std::uint32_t lane, DeviceStatus statu
 BlockContext::BlockContext() : state_(std::make_unique<State>()) {}
 BlockContext::~BlockContext() = default;
 
+std::uint64_t BlockContext::blocks() const { return state_->count; }
+
 std::optional<Fault> RunBlock(const GridLaunch& launch, std::uint64_t block_index, BlockContext& context) {
-  if (std::optional<Fault> fault = BeginBlock(launch, block_index, context)) return fault;
+  return RunBlocks(launch, block_index, 1, context);
+}
+
+std::optional<Fault> RunBlocks(const GridLaunch& launch, std::uint64_t first, std::uint64_t count,
+                               BlockContext& context) {
+  if (std::optional<Fault> fault = BeginBlocks(launch, first, count, context)) return fault;
   Slice slice;
   while (!slice.done) slice = RunSlice(context, Clock::time_point::max());
   return slice.fault;
 }
 
-std::optional<Fault> BeginBlock(const GridLaunch& launch, std::uint64_t block_index, BlockContext& context) {
+std::uint64_t BlocksAtOnce(const GridLaunch& launch) {
+  constexpr std::uint64_t kBlocksMax = 64;
+  const tier1::Compiled* compiled =
+      launch.kernel->program().compiled[IsLinear(launch.block) ? 1 : 0].load(std::memory_order_acquire);
+  return compiled != nullptr && compiled->batches && !launch.cooperative ? kBlocksMax : 1;
+}
+
+std::optional<Fault> BeginBlocks(const GridLaunch& launch, std::uint64_t first, std::uint64_t count,
+                                 BlockContext& context) {
   BlockContext::State& s = context.state();
   s.launch = &launch;
   s.program = &launch.kernel->program();
-  s.compiled = s.program->compiled.load(std::memory_order_acquire);
-  s.block_index = block_index;
+  s.compiled = s.program->compiled[IsLinear(launch.block) ? 1 : 0].load(std::memory_order_acquire);
+  if (launch.instructions != nullptr) s.compiled = nullptr;
+  if (s.compiled != nullptr && s.compiled->argument_bytes > launch.arguments.size()) s.compiled = nullptr;
+  s.block_index = first;
+  s.count = count;
+  s.more = count - 1;
   s.fault.reset();
   s.rounds = 0;
+  s.turn_of = 0;
   const std::uint64_t threads = launch.block.count();
-  if (threads == 0 || threads > kThreadsMax || block_index >= launch.grid.count() ||
+  if (threads == 0 || threads > kThreadsMax || first + count > launch.grid.count() ||
       std::uint64_t{s.program->dynamic_shared_at} + launch.dynamic_shared_bytes > kSharedBytesMax) {
     return Fault{kDeviceLaunchOutOfResources,
                  "a block of kernel " + s.program->kernel->name + " is larger than the device allows"};
   }
   s.threads = static_cast<std::uint32_t>(threads);
   if (Prepare(s)) return std::nullopt;
-  return Fault{kDeviceLaunchOutOfResources, "no memory for the stacks of kernel " + s.program->kernel->name};
+  return NoStacks(s);
 }
 
 Slice RunSlice(BlockContext& context, Clock::time_point until) {
   BlockContext::State& s = context.state();
   const std::uint32_t warps = (s.threads + kLanes - 1) / kLanes;
-  while (s.alive_lanes != 0) {
+  while (s.alive_lanes != 0 || s.more != 0) {
+    if (s.alive_lanes == 0) {
+      --s.more;
+      ++s.block_index;
+      if (!Prepare(s)) return {true, NoStacks(s)};
+    }
     bool progress = false;
-    for (std::uint32_t w = 0; w < warps; ++w) {
-      Warp& warp = s.warps[w];
-      if (!AnyReady(warp)) continue;
+    Together end = Together::kApart;
+    if (s.compiled != nullptr && CanRunTogether(s)) {
+      end = RunTogether(s);
+      if (end == Together::kFaulted) return {true, s.fault};
       progress = true;
-      RunWarp(warp);
-      if (warp.faulted) return {true, s.fault};
+    }
+    if (end == Together::kApart) {
+      for (std::uint32_t w = s.turn_of; w < warps; ++w) {
+        Warp& warp = s.warps[w];
+        if (!AnyReady(warp)) continue;
+        progress = true;
+        RunWarp(warp);
+        if (warp.faulted) return {true, s.fault};
+      }
+      progress = progress || s.turn_of != 0;
+      s.turn_of = 0;
     }
     for (std::uint32_t w = 0; w < warps && !progress; ++w) {
       progress = ReleaseStuckLanes(s.warps[w]);
@@ -226,7 +286,7 @@ Slice RunSlice(BlockContext& context, Clock::time_point until) {
     if (s.launch->cancel != nullptr && s.launch->cancel->load(std::memory_order_relaxed)) return {true, std::nullopt};
     ++s.rounds;
     const bool look = s.launch->cooperative || (s.rounds & (kRoundsBetweenLooks - 1)) == 0;
-    if (look && Clock::now() >= until) return {s.alive_lanes == 0, std::nullopt};
+    if (look && Clock::now() >= until) return {s.alive_lanes == 0 && s.more == 0, std::nullopt};
     // A block that needs many rounds may be spinning on what another thread of ours has yet to write.
     if (s.rounds % kRoundsBeforeYield == 0) ::sched_yield();
   }
@@ -261,9 +321,10 @@ void MemoryMap::Around(std::uint64_t address, std::uint64_t* begin, std::uint64_
   *bytes = std::min(end << kChunkShift, bytes_) - (first << kChunkShift);
 }
 
-void DecodedKernel::Install(std::shared_ptr<const tier1::Compiled> compiled) const {
-  compiled_ = std::move(compiled);
-  program_->compiled.store(compiled_.get(), std::memory_order_release);
+void DecodedKernel::Install(std::shared_ptr<const tier1::Compiled> compiled, bool linear) const {
+  const std::size_t i = linear ? 1 : 0;
+  compiled_[i] = std::move(compiled);
+  program_->compiled[i].store(compiled_[i].get(), std::memory_order_release);
 }
 
 }  // namespace accelmesh::tier0

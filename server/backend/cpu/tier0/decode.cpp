@@ -159,20 +159,26 @@ Result<std::uint32_t> Decoder::Source(const Operand& operand, Type type, Part pa
                                                                        {"%dynamic_smem_size", Special::kDynamicShared},
                                                                        {"%total_smem_size", Special::kTotalShared},
                                                                        {"%aggr_smem_size", Special::kTotalShared},
-                                                                       {"%clusterid.x", Special::kCtaidX},
-                                                                       {"%clusterid.y", Special::kCtaidY},
-                                                                       {"%clusterid.z", Special::kCtaidZ},
-                                                                       {"%nclusterid.x", Special::kNctaidX},
-                                                                       {"%nclusterid.y", Special::kNctaidY},
-                                                                       {"%nclusterid.z", Special::kNctaidZ},
+                                                                       {"%clusterid.x", Special::kClusteridX},
+                                                                       {"%clusterid.y", Special::kClusteridY},
+                                                                       {"%clusterid.z", Special::kClusteridZ},
+                                                                       {"%nclusterid.x", Special::kNclusteridX},
+                                                                       {"%nclusterid.y", Special::kNclusteridY},
+                                                                       {"%nclusterid.z", Special::kNclusteridZ},
+                                                                       {"%cluster_ctaid.x", Special::kClusterCtaidX},
+                                                                       {"%cluster_ctaid.y", Special::kClusterCtaidY},
+                                                                       {"%cluster_ctaid.z", Special::kClusterCtaidZ},
+                                                                       {"%cluster_nctaid.x", Special::kClusterNctaidX},
+                                                                       {"%cluster_nctaid.y", Special::kClusterNctaidY},
+                                                                       {"%cluster_nctaid.z", Special::kClusterNctaidZ},
+                                                                       {"%cluster_ctarank", Special::kClusterCtarank},
+                                                                       {"%cluster_nctarank", Special::kClusterNctarank},
                                                                        {"%envreg1", Special::kWorkspaceHigh},
                                                                        {"%envreg2", Special::kWorkspaceLow}};
-  // A block is a cluster of its own.
-  static const std::unordered_map<std::string_view, std::uint64_t> kConstantSpecials{
-      {"%cluster_ctaid.x", 0},          {"%cluster_ctaid.y", 0},          {"%cluster_ctaid.z", 0},
-      {"%cluster_nctaid.x", 1},         {"%cluster_nctaid.y", 1},         {"%cluster_nctaid.z", 1},
-      {"%cluster_ctarank", 0},          {"%cluster_nctarank", 1},         {"%reserved_smem_offset_begin", 0},
-      {"%reserved_smem_offset_end", 0}, {"%reserved_smem_offset_cap", 0}, {"%current_graph_exec", 0}};
+  static const std::unordered_map<std::string_view, std::uint64_t> kConstantSpecials{{"%reserved_smem_offset_begin", 0},
+                                                                                     {"%reserved_smem_offset_end", 0},
+                                                                                     {"%reserved_smem_offset_cap", 0},
+                                                                                     {"%current_graph_exec", 0}};
   if (operand.kind == Operand::Kind::kRegister && part == Part::kRefused &&
       (operand.negated || !operand.selector.empty()))
     return Status(Code::kUnsupported, "kernel " + kernel_.name, "a part or the negative of a register");

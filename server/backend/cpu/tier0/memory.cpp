@@ -104,8 +104,30 @@ ACCELMESH_RACES bool StoreWide(Warp& warp, const Op& op) {
   return true;
 }
 
+// Words of shared memory, wherever they lie: all addresses are looked at before the first is read.
+ACCELMESH_RACES bool LoadSharedWords(Warp& warp, const Op& op) {
+  BlockContext::State& s = *warp.block;
+  if (s.shared_bytes < sizeof(std::uint32_t)) return false;
+  const std::uint64_t* a = warp.r[op.a].lane;
+  const auto offset = static_cast<std::uint32_t>(op.immediate);
+  std::uint32_t places[kLanes];
+  std::uint32_t highest = 0;
+  std::uint32_t low_bits = 0;
+  for (std::uint32_t l = 0; l < kLanes; ++l) {
+    places[l] = static_cast<std::uint32_t>(a[l]) + offset;
+    highest = std::max(highest, places[l]);
+    low_bits |= places[l];
+  }
+  if (highest > s.shared_bytes - sizeof(std::uint32_t) || low_bits % sizeof(std::uint32_t) != 0) return false;
+  const std::uint8_t* base = s.shared_base();
+  std::uint64_t* d = warp.r[op.rows[0]].lane;
+  for (std::uint32_t l = 0; l < kLanes; ++l) d[l] = *reinterpret_cast<const std::uint32_t*>(base + places[l]);
+  return true;
+}
+
 void Load(Warp& warp, const Op& op, std::uint32_t mask) {
   if (mask == kAllLanes && op.mode == 0) {
+    if (op.space == Space::kShared && op.bytes == 4 && op.count == 1 && LoadSharedWords(warp, op)) return;
     if (op.bytes == 4 && LoadWide<std::uint32_t>(warp, op)) return;
     if (op.bytes == 8 && LoadWide<std::uint64_t>(warp, op)) return;
   }

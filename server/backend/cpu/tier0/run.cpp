@@ -4,19 +4,13 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "server/backend/cpu/tier0/warp.h"
-#include "server/backend/cpu/tier1.h"
+#include "server/backend/cpu/tier0/compiled.h"
 
 namespace accelmesh::tier0 {
 namespace {
 
 // A lane group may jump back this often while others of its warp wait; then they get a turn (intra-warp spin locks).
 constexpr std::uint32_t kGroupBackEdges = 1024;
-// A warp may, until another warp of the block gets a turn (spinning on what that one writes), or another block. A call
-// counts as a jump back.
-constexpr std::uint32_t kWarpBackEdges = 4096;
-// The same where blocks wait for one another.
-constexpr std::uint32_t kCooperativeBackEdges = 64;
 // The same of compiled code, between looks at the cancel flag.
 constexpr std::uint32_t kCompiledBackEdges = 1024;
 // Back edges between looks at the cancel flag and the limits above. A power of two.
@@ -30,37 +24,6 @@ std::uint32_t GuardMask(const Warp& warp, const Op& op, std::uint32_t mask) {
 bool Cancelled(const Warp& warp) {
   const std::atomic<bool>* cancel = warp.block->launch->cancel;
   return cancel != nullptr && cancel->load(std::memory_order_relaxed);
-}
-
-// Operations
-// -----------------------------------------------------------------------------------------------------------
-
-template <typename T>
-void Saturate(Warp& warp, const Op& op, std::uint32_t mask) {
-  std::uint64_t* d = warp.r[op.d].lane;
-  ForLanes(mask, [d](std::uint32_t l) {
-    const T v = Get<T>(d[l]);
-    d[l] = Put<T>(v > 0 ? std::min(v, T{1}) : T{0});  // NaN becomes 0
-  });
-}
-__attribute__((noinline)) void ExecuteWithExtras(Warp& warp, const Op& op, std::uint32_t mask) {
-  if ((op.extras & kRounding) != 0) {
-    const unsigned before = _mm_getcsr();
-    _mm_setcsr(op.mxcsr);
-    op.handler(warp, op, mask);
-    _mm_setcsr(before);
-  } else {
-    op.handler(warp, op, mask);
-  }
-  if ((op.extras & kSaturateF32) != 0) Saturate<float>(warp, op, mask);
-  if ((op.extras & kSaturateF64) != 0) Saturate<double>(warp, op, mask);
-}
-inline void Execute(Warp& warp, const Op& op, std::uint32_t mask) {
-  if (op.extras == 0) [[likely]] {
-    op.handler(warp, op, mask);
-  } else {
-    ExecuteWithExtras(warp, op, mask);
-  }
 }
 
 // Barriers of the block
@@ -319,48 +282,13 @@ std::uint32_t MeetingPoint(const Warp& warp, std::size_t g) {
   return limit;
 }
 
-// What compiled code calls.
-bool ExecuteFor(tier1::Frame& frame, std::uint32_t pc, std::uint32_t mask) {
-  Warp& warp = *frame.warp;
-  Execute(warp, warp.block->program->ops[pc], mask);
-  return warp.faulted;
-}
-bool AllowFor(tier1::Frame& frame, std::uint64_t address, std::uint64_t bytes) {
-  std::uint64_t begin = 0;
-  std::uint64_t size = 0;
-  frame.warp->block->launch->memory->Around(address, &begin, &size);
-  if (address - begin >= size || bytes > size - (address - begin)) return false;
-  BlockContext::State& s = *frame.warp->block;
-  s.window_of = s.launch->memory;
-  s.window_base = frame.window_base = begin;
-  s.window_bytes = frame.window_bytes = size;
-  return true;
-}
-// Field by field and in place: a copy of what was just written would wait for it.
-inline void FillFrame(Warp& warp, tier1::Frame& frame) {
-  BlockContext::State& s = *warp.block;
-  frame.rows = warp.r;
-  frame.predicates = warp.p;
-  frame.shared = s.shared_base();
-  frame.arguments = s.launch->arguments.data();
-  frame.argument_bytes = s.launch->arguments.size();
-  frame.warp = &warp;
-  frame.execute = ExecuteFor;
-  frame.allow = AllowFor;
-  frame.shared_bytes = s.shared_bytes;
-  if (s.window_of == s.launch->memory) {
-    frame.window_base = s.window_base;
-    frame.window_bytes = s.window_bytes;
-  }
-}
-
-// kCompiled: wherever compiled code can go on, it does.
-template <bool kCompiled>
+// kCompiled: wherever compiled code can go on, it does. kCounts: what lanes run is counted.
+template <bool kCompiled, bool kCounts = false>
 void RunWarpIn(Warp& warp) {
   const Op* ops = warp.block->program->ops.data();
   const tier1::Compiled* compiled = warp.block->compiled;
   [[maybe_unused]] tier1::Frame frame;
-  if constexpr (kCompiled) FillFrame(warp, frame);
+  if constexpr (kCompiled) FillFrame(*warp.block, frame);
   const auto begins_code = [&](std::uint32_t pc) {
     if constexpr (kCompiled) {
       return compiled->entries[pc] != tier1::kNoEntry;
@@ -383,9 +311,9 @@ void RunWarpIn(Warp& warp) {
     const int picked = warp.groups.empty() ? -1 : PickGroup(warp);
     if (picked < 0) return;
     const auto g = static_cast<std::size_t>(picked);
-    const bool alone = warp.groups.size() == 1;
-    const std::uint32_t limit = alone ? 0xffffffffu : MeetingPoint(warp, g);
-    const std::uint32_t group_mask = warp.groups[g].mask;
+    bool alone = warp.groups.size() == 1;
+    std::uint32_t limit = alone ? 0xffffffffu : MeetingPoint(warp, g);
+    std::uint32_t group_mask = warp.groups[g].mask;
     std::uint32_t pc = warp.groups[g].pc;
     if constexpr (kCompiled) {
       if (begins_code(pc)) {
@@ -397,6 +325,7 @@ void RunWarpIn(Warp& warp) {
         frame.budget = budget;
         frame.limit = limit;
         frame.alive = warp.alive;
+        frame.warp = warp.index;
         const std::uint64_t at = compiled->code(&frame, compiled->entries[pc], group_mask);
         if (warp.faulted) return;
         const std::uint32_t used = budget - frame.budget;
@@ -404,13 +333,17 @@ void RunWarpIn(Warp& warp) {
         warp.turn += used;
         check = used != 0;
         pc = static_cast<std::uint32_t>(at);
-        warp.groups[g].pc = pc;
+        TakeGroups(warp, g, pc, frame);
         if ((at & tier1::kInterpret) == 0) continue;
+        alone = warp.groups.size() == 1;
+        limit = alone ? 0xffffffffu : MeetingPoint(warp, g);
+        group_mask = warp.groups[g].mask;
       }
     }
     while (true) {
       const Op& op = ops[pc];
       const std::uint32_t mask = GuardMask(warp, op, group_mask);
+      if constexpr (kCounts) *warp.block->launch->instructions += CountLanes(group_mask);
       if (op.control == Control::kNone) [[likely]] {
         if (mask != 0) {
           Execute(warp, op, mask);
@@ -458,12 +391,34 @@ void RunWarpIn(Warp& warp) {
   }
 }
 
+template <typename T>
+void Saturate(Warp& warp, const Op& op, std::uint32_t mask) {
+  std::uint64_t* d = warp.r[op.d].lane;
+  ForLanes(mask, [d](std::uint32_t l) {
+    const T v = Get<T>(d[l]);
+    d[l] = Put<T>(v > 0 ? std::min(v, T{1}) : T{0});  // NaN becomes 0
+  });
+}
 }  // namespace
 
+void ExecuteWithExtras(Warp& warp, const Op& op, std::uint32_t mask) {
+  if ((op.extras & kRounding) != 0) {
+    const unsigned before = _mm_getcsr();
+    _mm_setcsr(op.mxcsr);
+    op.handler(warp, op, mask);
+    _mm_setcsr(before);
+  } else {
+    op.handler(warp, op, mask);
+  }
+  if ((op.extras & kSaturateF32) != 0) Saturate<float>(warp, op, mask);
+  if ((op.extras & kSaturateF64) != 0) Saturate<double>(warp, op, mask);
+}
 bool ReleaseStuckLanes(Warp& warp) { return ReleaseLanes(warp, true); }
 
 void RunWarp(Warp& warp) {
-  if (warp.block->compiled != nullptr) {
+  if (warp.block->launch->instructions != nullptr) [[unlikely]] {
+    RunWarpIn<false, true>(warp);
+  } else if (warp.block->compiled != nullptr) {
     RunWarpIn<true>(warp);
   } else {
     RunWarpIn<false>(warp);

@@ -67,12 +67,12 @@ class DecodedKernel {
   DecodedKernel(std::unique_ptr<Program> program);
   ~DecodedKernel();
   const Program& program() const { return *program_; }
-  // Blocks that begin from now on run this code. Once.
-  void Install(std::shared_ptr<const tier1::Compiled> compiled) const;
+  // Blocks that begin from now on, and whose size is linear or not, run this code. Once each.
+  void Install(std::shared_ptr<const tier1::Compiled> compiled, bool linear) const;
 
  private:
   std::unique_ptr<Program> program_;
-  mutable std::shared_ptr<const tier1::Compiled> compiled_;
+  mutable std::shared_ptr<const tier1::Compiled> compiled_[2];
 };
 
 // Looks up the address of a module's variable; 0 if there is none.
@@ -86,11 +86,16 @@ class Heap;
 // CUDA's limit of a thread's stack, unless the program sets it (cudaLimitStackSize).
 inline constexpr std::uint32_t kStackBytesDefault = 1024;
 
+// Whether in all warps of such a block %tid.x counts up by one from lane to lane, and %tid.y and %tid.z do not change:
+// compiled code knows (tier1.h).
+inline bool IsLinear(const Dim3& block) { return block.x % 32 == 0 || (block.y == 1 && block.z == 1); }
+
 struct GridLaunch {
   const DecodedKernel* kernel = nullptr;
   const MemoryMap* memory = nullptr;
   Dim3 grid;
   Dim3 block;
+  Dim3 cluster;  // what special registers say of it; a block here is a cluster of its own
   std::uint32_t dynamic_shared_bytes = 0;
   ByteView arguments;
   std::atomic<bool>* cancel = nullptr;                        // polled; true ends the block quietly
@@ -103,6 +108,7 @@ struct GridLaunch {
   // it.
   bool cooperative = false;
   MutableByteView workspace;
+  std::uint64_t* instructions = nullptr;  // what lanes run is counted there, on tier 0, by one thread
 };
 
 // Scratch that a thread keeps between blocks.
@@ -112,6 +118,7 @@ class BlockContext {
   ~BlockContext();
   struct State;
   State& state() { return *state_; }
+  std::uint64_t blocks() const;  // that were begun together
 
  private:
   std::unique_ptr<State> state_;
@@ -120,11 +127,22 @@ class BlockContext {
 // Runs one block to completion on this thread. The fault, if the kernel committed one.
 std::optional<Fault> RunBlock(const GridLaunch& launch, std::uint64_t block_index, BlockContext& context);
 
+// The same of blocks with consecutive numbers, one after the other.
+std::optional<Fault> RunBlocks(const GridLaunch& launch, std::uint64_t first, std::uint64_t count,
+                               BlockContext& context);
+// How many it is of use to run so, because compiled code does without coming back for each; and none of them waits for
+// another.
+std::uint64_t BlocksAtOnce(const GridLaunch& launch);
+
 // The same in slices, so that blocks which wait for one another make progress on any number of threads. `launch` must
 // live until the block is done; any thread may run the next slice.
-std::optional<Fault> BeginBlock(const GridLaunch& launch, std::uint64_t block_index, BlockContext& context);
+std::optional<Fault> BeginBlocks(const GridLaunch& launch, std::uint64_t first, std::uint64_t count,
+                                 BlockContext& context);
+inline std::optional<Fault> BeginBlock(const GridLaunch& launch, std::uint64_t block_index, BlockContext& context) {
+  return BeginBlocks(launch, block_index, 1, context);
+}
 struct Slice {
-  bool done = false;
+  bool done = false;           // with all blocks that were begun
   std::optional<Fault> fault;  // then done, too
 };
 // At least one round over the warps, and more until `until`.

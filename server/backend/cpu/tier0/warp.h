@@ -88,7 +88,21 @@ enum class Special : std::uint8_t {
   kDynamicShared,
   kTotalShared,
   kWorkspaceLow,  // the address of GridLaunch::workspace
-  kWorkspaceHigh
+  kWorkspaceHigh,
+  kClusteridX,
+  kClusteridY,
+  kClusteridZ,
+  kNclusteridX,
+  kNclusteridY,
+  kNclusteridZ,
+  kClusterCtaidX,
+  kClusterCtaidY,
+  kClusterCtaidZ,
+  kClusterNctaidX,
+  kClusterNctaidY,
+  kClusterNctaidZ,
+  kClusterCtarank,
+  kClusterNctarank
 };
 
 // A function that a pointer may lead to.
@@ -100,7 +114,8 @@ struct Entry {
 };
 
 struct Program {
-  mutable std::atomic<const tier1::Compiled*> compiled{nullptr};  // blocks that begin use it
+  // Blocks that begin use it, by IsLinear() of their size.
+  mutable std::atomic<const tier1::Compiled*> compiled[2] = {nullptr, nullptr};
   const ptx::Kernel* kernel = nullptr;
   std::uint64_t id = 0;     // of this decoding, never used again
   std::vector<Op> ops;      // functions, what they call before them, and then the kernel
@@ -179,8 +194,11 @@ struct tier0::BlockContext::State {
   std::uint32_t threads = 0;
   std::uint32_t alive_lanes = 0;
   std::uint64_t block_index = 0;
+  std::uint64_t count = 0;  // of blocks that were begun together
+  std::uint64_t more = 0;   // of them that follow this one
   Dim3 block_id;
-  std::uint32_t rounds = 0;  // over the warps
+  std::uint32_t rounds = 0;   // over the warps
+  std::uint32_t turn_of = 0;  // the warp at which this round goes on
   std::optional<Fault> fault;
 
   std::uint8_t* shared_base() { return shared.empty() ? nullptr : shared.front().bytes; }
@@ -235,6 +253,16 @@ inline __attribute__((always_inline)) void ForLanes(std::uint32_t mask, Body bod
 }
 inline std::uint32_t FirstLane(std::uint32_t mask) { return static_cast<std::uint32_t>(std::countr_zero(mask)); }
 inline std::uint32_t CountLanes(std::uint32_t mask) { return static_cast<std::uint32_t>(std::popcount(mask)); }
+
+// run.cpp: what surrounds a handler.
+void ExecuteWithExtras(Warp& warp, const Op& op, std::uint32_t mask);
+inline void Execute(Warp& warp, const Op& op, std::uint32_t mask) {
+  if (op.extras == 0) [[likely]] {
+    op.handler(warp, op, mask);
+  } else {
+    ExecuteWithExtras(warp, op, mask);
+  }
+}
 
 // The index in its block of a lane's thread.
 Dim3 ThreadOf(const Warp& warp, std::uint32_t lane);

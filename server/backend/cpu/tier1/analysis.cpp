@@ -81,6 +81,53 @@ void FindSuccessors(const Program& program, Plan* plan) {
   }
 }
 
+// Compiled code knows one barrier of the block: where there are more, all are tier 0's.
+void FindBarrier(const Program& program, Plan* plan) {
+  bool simple = true;
+  for (std::size_t pc = 0; pc < program.ops.size(); ++pc) {
+    const Op& op = program.ops[pc];
+    if (op.control != Control::kBarrier) continue;
+    std::uint64_t id = kNoBarrier;
+    for (const auto& [row, value] : program.constants) {
+      if (row == op.a) id = value & 15;
+    }
+    if (plan->barrier == kNoBarrier) plan->barrier = static_cast<std::uint32_t>(id);
+    simple = simple && plan->shapes[pc].kind == Kind::kBarrier && id == plan->barrier;
+  }
+  if (simple) return;
+  plan->barrier = kNoBarrier;
+  for (Shape& shape : plan->shapes) {
+    if (shape.kind == Kind::kBarrier) shape.kind = Kind::kControl;
+  }
+}
+
+void FindLimits(const Program& program, Plan* plan) {
+  for (std::uint32_t i = 0; i < plan->blocks.size(); ++i) {
+    for (const std::uint32_t next : plan->blocks[i].successors) plan->loops = plan->loops || next <= i;
+  }
+  for (std::size_t pc = 0; pc < plan->shapes.size(); ++pc) {
+    if (plan->shapes[pc].kind != Kind::kLoadParameter) continue;
+    const Op& op = program.ops[pc];
+    std::uint64_t end = op.immediate + std::uint64_t{op.bytes} * op.count;
+    for (const auto& [row, value] : program.constants) end += row == op.a ? value : 0;
+    plan->argument_bytes = std::max(plan->argument_bytes, end);
+  }
+}
+
+// Whether no block can wait for another one, or know that it has a thread to itself.
+bool Batches(const Program& program) {
+  if (program.frame_row != tier0::kNoRow) return false;
+  for (const auto& [row, special] : program.specials) {
+    if (special > tier0::Special::kWorkspaceHigh) return false;  // of clusters
+  }
+  return std::none_of(program.ops.begin(), program.ops.end(), [](const Op& op) {
+    static constexpr std::string_view kWords = " atom volatile relaxed acquire release mmio nanosleep ";
+    return std::any_of(op.source->opcode.begin(), op.source->opcode.end(), [](std::string_view part) {
+      return kWords.find(" " + std::string(part) + " ") != std::string_view::npos;
+    });
+  });
+}
+
 void Backwards(const Op& op, const Shape& shape, Live* live) {
   if (op.guard < 0) {
     for (const RowUse& def : shape.defs) live->rows.Remove(def.row);
@@ -115,53 +162,33 @@ void FindLive(const Program& program, Plan* plan) {
   }
 }
 
-void FindRows(const Program& program, Plan* plan) {
-  plan->rows.assign(program.rows, {});
-  plan->predicates_assigned.assign(program.predicates, false);
-  std::vector<std::uint32_t> definitions(program.rows, 0);
-  std::vector<std::uint32_t> definition(program.rows, 0);
-  for (std::uint32_t pc = 0; pc < plan->shapes.size(); ++pc) {
-    const Shape& shape = plan->shapes[pc];
-    for (const RowUse& use : shape.uses) {
-      if (use.bits > 32) plan->rows[use.row].bits = 64;
+// Loops are taken to lie between their first block and the last that jumps back to it.
+void FindEarly(const Program& program, Plan* plan) {
+  for (std::uint32_t first = 0; first < plan->blocks.size(); ++first) {
+    std::uint32_t last = first;
+    bool loops = false;
+    for (std::uint32_t i = first; i < plan->blocks.size(); ++i) {
+      const std::vector<std::uint32_t>& next = plan->blocks[i].successors;
+      if (!plan->blocks[i].reached || std::find(next.begin(), next.end(), first) == next.end()) continue;
+      loops = true;
+      last = i;
     }
-    for (const RowUse& def : shape.defs) {
-      RowFacts& row = plan->rows[def.row];
-      if (def.bits > 32) row.bits = 64;
-      row.assigned = true;
-      ++definitions[def.row];
-      definition[def.row] = pc;
+    bool barrier = false;
+    Live early = plan->blocks[first].in;
+    for (std::uint32_t i = first; i <= last; ++i) {
+      barrier = barrier || plan->shapes[plan->blocks[i].end - 1].kind == Kind::kBarrier;
+      for (std::uint32_t pc = plan->blocks[i].first; pc < plan->blocks[i].end; ++pc) {
+        for (const RowUse& def : plan->shapes[pc].defs) early.rows.Remove(def.row);
+        for (const std::uint32_t p : plan->shapes[pc].predicate_defs) early.predicates.Remove(p);
+      }
     }
-    for (const std::uint32_t p : shape.predicate_defs) plan->predicates_assigned[p] = true;
-  }
-  for (const auto& [row, value] : program.constants) {
-    if (plan->rows[row].assigned) continue;  // a guess about some operation's rows
-    plan->rows[row].constant = value;
-    // What may be an address is not in the code, which other processes use, too.
-    const bool address = value >> 32 != 0 && value >> 47 == 0;
-    plan->rows[row].kind = address ? RowKind::kFixed : RowKind::kConstant;
-  }
-  for (const auto& [row, special] : program.specials) {
-    if (plan->rows[row].assigned) continue;
-    const bool lanes = special <= tier0::Special::kTidZ || special == tier0::Special::kLaneid ||
-                       (special >= tier0::Special::kMaskEq && special <= tier0::Special::kMaskGe);
-    plan->rows[row].kind = lanes ? RowKind::kLanes : RowKind::kFixed;
-  }
-  // A row with one definition, which makes the same of the same, is uniform if its operands are.
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (std::uint32_t i = 0; i < program.rows; ++i) {
-      RowFacts& row = plan->rows[i];
-      if (row.kind != RowKind::kVarying || definitions[i] != 1) continue;
-      const Shape& shape = plan->shapes[definition[i]];
-      if (!shape.pure || program.ops[definition[i]].guard >= 0) continue;
-      const bool uniform = std::all_of(shape.uses.begin(), shape.uses.end(), [&](const RowUse& use) {
-        const RowKind kind = plan->rows[use.row].kind;
-        return kind == RowKind::kUniform || kind == RowKind::kConstant || kind == RowKind::kFixed;
-      });
-      if (!uniform) continue;
-      row.kind = RowKind::kUniform;
-      changed = true;
+    if (!loops || !barrier) continue;
+    for (std::uint32_t i = 0; i < first; ++i) {
+      // Not where lanes may wait for their way there.
+      const std::vector<std::uint32_t>& next = plan->blocks[i].successors;
+      if (plan->blocks[i].parts || std::find(next.begin(), next.end(), first) == next.end()) continue;
+      const tier0::Op& end = program.ops[plan->blocks[i].end - 1];
+      if (end.control == Control::kNone || end.control == Control::kBranch) plan->blocks[i].early[first] = early;
     }
   }
 }
@@ -172,10 +199,18 @@ void FindDirty(const Program& program, Plan* plan) {
     changed = false;
     for (const Block& block : plan->blocks) {
       if (!block.reached) continue;
+      // Behind these, lanes find everything in the files.
+      const Kind last = plan->shapes[block.end - 1].kind;
+      if (last == Kind::kControl || last == Kind::kBarrier) continue;
       const Live out = DirtyBefore(*plan, block, block.end);
       for (const std::uint32_t next : block.successors) {
-        const bool rows = plan->blocks[next].dirty.rows.AddAll(out.rows);
-        const bool predicates = plan->blocks[next].dirty.predicates.AddAll(out.predicates);
+        Live left = out;
+        if (const auto early = block.early.find(next); early != block.early.end()) {
+          left.rows.RemoveAll(early->second.rows);
+          left.predicates.RemoveAll(early->second.predicates);
+        }
+        const bool rows = plan->blocks[next].dirty.rows.AddAll(left.rows);
+        const bool predicates = plan->blocks[next].dirty.predicates.AddAll(left.predicates);
         changed = changed || rows || predicates;
       }
     }
@@ -227,20 +262,30 @@ Live LiveBefore(const Program& program, const Plan& plan, const Block& block, st
   return live;
 }
 
-bool MakePlan(const Program& program, Plan* plan, std::string* why) {
+const Block& BlockOf(const Plan& plan, std::uint32_t pc) {
+  while (plan.block_at[pc] == kNoBlock) --pc;
+  return plan.blocks[plan.block_at[pc]];
+}
+
+bool MakePlan(const Program& program, bool linear, Plan* plan, std::string* why) {
   if (program.ops.empty() || program.ops.size() > kOpsMax) {
     *why = "it has " + std::to_string(program.ops.size()) + " operations";
     return false;
   }
+  plan->linear = linear;
   for (const Op& op : program.ops) plan->shapes.push_back(ShapeOf(program, op));
+  FindBarrier(program, plan);
+  plan->batches = Batches(program);
   FindBlocks(program, plan);
   if (plan->blocks.size() * (program.rows + program.predicates) > kLiveBitsMax) {
     *why = "its flow is too intricate";
     return false;
   }
   FindSuccessors(program, plan);
+  FindLimits(program, plan);
   FindLive(program, plan);
-  FindRows(program, plan);
+  FindCommon(program, plan);
+  FindEarly(program, plan);
   FindDirty(program, plan);
   FindNans(program, plan);
   return true;

@@ -1,11 +1,13 @@
-// What compiled code is made from: the basic blocks of a program, what is live between them, and how wide and how
-// uniform rows are. Private to this folder.
+// What compiled code is made from: the basic blocks of a program, what is live between them, where lanes part and wait
+// for one another, and what the lanes of rows have in common. Private to this folder.
 #pragma once
 
+#include <map>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "server/backend/cpu/tier1.h"
 #include "server/backend/cpu/tier1/shape.h"
 
 namespace accelmesh::tier1 {
@@ -19,6 +21,9 @@ class Bits64 {
   void Remove(std::size_t i) { words_[i / 64] &= ~(std::uint64_t{1} << (i % 64)); }
   void AddAll() {
     for (std::uint64_t& word : words_) word = ~std::uint64_t{0};
+  }
+  void RemoveAll(const Bits64& other) {
+    for (std::size_t i = 0; i < words_.size(); ++i) words_[i] &= ~other.words_[i];
   }
   // Whether anything came with it.
   bool AddAll(const Bits64& other) {
@@ -48,11 +53,20 @@ struct Block {
   Live out;
   Live dirty;  // at its beginning, what code may have changed since it was loaded from the warp's files
   bool reached = false;
+  bool parts = false;  // at its end lanes may go different ways
+  // Blocks at whose beginning a group of lanes may wait while another runs this one.
+  Bits64 waiting;
+  // What goes into the files on the way to the next block in their order, or the target of the branch, because a loop
+  // with a barrier begins there: it would be stored at each turn. By the number of the successor.
+  std::map<std::uint32_t, Live> early;
+  // Of those that may wait when lanes come here, the ones that lie before this block, and so run first.
+  std::vector<std::uint32_t> behind;
 };
 
 enum class RowKind : std::uint8_t {
   kVarying,   // a vector
-  kUniform,   // the same in all lanes, at every time
+  kUniform,   // the same in all lanes that stand at one pc
+  kAffine,    // there, what lane 0 has, or would have, and a multiple of the lane's number
   kConstant,  // and known now
   kFixed,     // the same in all lanes, and there before the kernel begins: a large constant, %ctaid and the like
   kLanes      // there before the kernel begins: %tid and the like
@@ -61,7 +75,8 @@ struct RowFacts {
   RowKind kind = RowKind::kVarying;
   std::uint32_t bits = 32;  // of its container: 32 or 64
   std::uint64_t constant = 0;
-  bool assigned = false;  // by some operation
+  std::int64_t stride = 0;  // of kAffine, from lane to lane
+  bool assigned = false;    // by some operation
   // Only written by arithmetic of single precision, and so may hold any NaN until somebody looks at its bits.
   bool any_nan = false;
 };
@@ -72,11 +87,21 @@ struct Plan {
   std::vector<std::uint32_t> block_at;  // of each pc; kNoBlock if none begins there
   std::vector<RowFacts> rows;
   std::vector<bool> predicates_assigned;
+  std::vector<bool> predicates_uniform;  // the same in all lanes that stand at one pc
+  std::uint32_t barrier = kNoBarrier;    // the id of those that became code
+  bool linear = false;                   // see Interface::compile
+  bool batches = false;                  // see Compiled::batches
+  bool loops = false;                    // there are jumps back
+  std::uint64_t argument_bytes = 0;      // see Compiled::argument_bytes
 };
 inline constexpr std::uint32_t kNoBlock = 0xffffffffu;
 
 // False if the program is too large to be worth it, or empty.
-bool MakePlan(const tier0::Program& program, Plan* plan, std::string* why);
+bool MakePlan(const tier0::Program& program, bool linear, Plan* plan, std::string* why);
+// uniform.cpp, for MakePlan(): rows, predicates and where lanes wait, from blocks and what is live.
+void FindCommon(const tier0::Program& program, Plan* plan);
+// The block that an operation is in.
+const Block& BlockOf(const Plan& plan, std::uint32_t pc);
 // What of the rows and predicates before operation `pc` of a block is not in the warp's files.
 Live DirtyBefore(const Plan& plan, const Block& block, std::uint32_t pc);
 // What is live before operation `pc` of a block.

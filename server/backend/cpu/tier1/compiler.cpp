@@ -88,6 +88,7 @@ class Key {
 std::string KeyOf(const Program& program, const Plan& plan, std::string_view where) {
   Key key;
   key.AddText(where);
+  key.Add(plan.linear);
   key.Add(program.entry);
   key.Add(program.rows);
   key.Add(program.predicates);
@@ -149,6 +150,8 @@ void Optimise(llvm::Module& module, llvm::TargetMachine& machine) {
 
 struct Loaded : Compiled {
   std::vector<std::uint32_t> entry_list;
+  std::vector<std::uint32_t> place_list;
+  std::vector<std::uint32_t> pc_list;
   llvm::orc::JITDylib* library = nullptr;
 };
 
@@ -260,7 +263,7 @@ void Unload(Compiler& compiler, const Loaded* loaded) {
   delete loaded;
 }
 
-const Compiled* Compile(Compiler* compiler, const Program& program, char* why, std::size_t bytes) {
+const Compiled* Compile(Compiler* compiler, const Program& program, bool linear, char* why, std::size_t bytes) {
   Plan plan;
   std::string reason;
   auto* loaded = new Loaded;
@@ -269,7 +272,7 @@ const Compiled* Compile(Compiler* compiler, const Program& program, char* why, s
     Unload(*compiler, loaded);
     return nullptr;
   };
-  if (!MakePlan(program, &plan, &reason)) return fail();
+  if (!MakePlan(program, linear, &plan, &reason)) return fail();
   const std::string key = KeyOf(program, plan, compiler->where);
   std::optional<std::string> object = compiler->cache.Find(key);
   loaded->from_cache = object.has_value();
@@ -280,13 +283,24 @@ const Compiled* Compile(Compiler* compiler, const Program& program, char* why, s
   }
   if (!Load(*compiler, *object, loaded, &reason)) return fail();
   loaded->entry_list.assign(program.ops.size(), kNoEntry);
+  loaded->place_list.assign(program.ops.size(), kNoEntry);
+  loaded->pc_list.resize(2 * plan.blocks.size());
   for (std::size_t i = 0; i < plan.blocks.size(); ++i) {
     const Block& block = plan.blocks[i];
+    const Kind kind = plan.shapes[block.first].kind;
+    loaded->pc_list[i] = loaded->pc_list[plan.blocks.size() + i] = block.first;
+    if (!block.reached) continue;
+    loaded->place_list[block.first] = static_cast<std::uint32_t>(i);
     // There is no use in coming for what tier 0 does.
-    if (block.reached && plan.shapes[block.first].kind != Kind::kControl)
+    if (kind != Kind::kControl && kind != Kind::kExit && kind != Kind::kBarrier)
       loaded->entry_list[block.first] = static_cast<std::uint32_t>(i);
   }
   loaded->entries = loaded->entry_list.data();
+  loaded->places = loaded->place_list.data();
+  loaded->pcs = loaded->pc_list.data();
+  loaded->barrier = plan.barrier;
+  loaded->batches = plan.batches;
+  loaded->argument_bytes = plan.argument_bytes;
   for (const Shape& shape : plan.shapes) {
     loaded->native += shape.kind != Kind::kCalled && shape.kind != Kind::kControl ? 1 : 0;
     loaded->called += shape.kind == Kind::kCalled ? 1 : 0;

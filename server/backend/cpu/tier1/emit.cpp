@@ -1,175 +1,27 @@
+// Operations in their order, and the slots of rows and predicates.
 #include "server/backend/cpu/tier1/emit.h"
 
 #include <llvm/IR/Intrinsics.h>
-#include <llvm/IR/MDBuilder.h>
 
 #include <cstddef>
 
 namespace accelmesh::tier1 {
 
 using llvm::BasicBlock;
-using tier0::Control;
 using tier0::kLanes;
 using tier0::Op;
 
-Emitter::Emitter(llvm::Module& module, const tier0::Program& program, const Plan& plan, bool wide)
-    : module_(module),
-      context_(module.getContext()),
-      program_(program),
-      plan_(plan),
-      b_(module.getContext()),
-      wide_(wide) {}
-
-void Emitter::Run() {
-  llvm::Type* pointer = b_.getPtrTy();
-  auto* type = llvm::FunctionType::get(b_.getInt64Ty(), {pointer, b_.getInt32Ty(), b_.getInt32Ty()}, false);
-  function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, kFunctionName, module_);
-  function_->addFnAttr(llvm::Attribute::NoUnwind);
-  function_->addFnAttr("min-legal-vector-width", "512");
-  function_->addFnAttr("prefer-vector-width", "512");
-  frame_ = function_->getArg(0);
-  mask_ = function_->getArg(2);
-  Prologue();
-  const std::size_t count = plan_.blocks.size();
-  body_.resize(count);
-  arrive_.resize(count);
-  behind_.resize(count);
-  leave_.resize(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (plan_.blocks[i].reached) body_[i] = NewBlock("body");
-  }
-  BasicBlock* nowhere = NewBlock("nowhere");
-  b_.SetInsertPoint(prologue_);
-  llvm::SwitchInst* entries = b_.CreateSwitch(function_->getArg(1), nowhere, static_cast<unsigned>(count));
-  b_.SetInsertPoint(nowhere);
-  b_.CreateUnreachable();
-  fault_ = NewBlock("fault");
-  b_.SetInsertPoint(fault_);
-  Return(0);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (body_[i] == nullptr) continue;
-    BasicBlock* enter = NewBlock("enter");
-    entries->addCase(b_.getInt32(static_cast<std::uint32_t>(i)), enter);
-    b_.SetInsertPoint(enter);
-    LoadLive(plan_.blocks[i].in);
-    b_.CreateBr(body_[i]);
-    b_.SetInsertPoint(body_[i]);
-    EmitBlock(static_cast<std::uint32_t>(i));
-  }
-}
-
-BasicBlock* Emitter::NewBlock(const char* name) { return BasicBlock::Create(context_, name, function_); }
-
-llvm::Value* Emitter::FrameField(std::size_t offset, llvm::Type* type) {
-  return b_.CreateLoad(type, b_.CreateConstGEP1_64(b_.getInt8Ty(), frame_, offset));
-}
-
-void Emitter::Prologue() {
-  prologue_ = NewBlock("prologue");
-  b_.SetInsertPoint(prologue_);
-  llvm::Type* pointer = b_.getPtrTy();
-  llvm::Type* word = b_.getInt32Ty();
-  rows_ = FrameField(offsetof(Frame, rows), pointer);
-  predicates_ = FrameField(offsetof(Frame, predicates), pointer);
-  shared_ = FrameField(offsetof(Frame, shared), pointer);
-  shared_bytes_ = FrameField(offsetof(Frame, shared_bytes), word);
-  arguments_ = FrameField(offsetof(Frame, arguments), pointer);
-  argument_bytes_ = FrameField(offsetof(Frame, argument_bytes), b_.getInt64Ty());
-  alive_ = FrameField(offsetof(Frame, alive), word);
-  limit_ = FrameField(offsetof(Frame, limit), word);
-  budget_ = b_.CreateAlloca(word);
-  b_.CreateStore(FrameField(offsetof(Frame, budget), word), budget_);
-  mask_lanes_ = Lanes(mask_);
-  first_lane_ = b_.CreateIntrinsic(llvm::Intrinsic::cttz, {word}, {mask_, b_.getTrue()});
-  row_slots_.assign(plan_.rows.size(), nullptr);
-  fixed_.assign(plan_.rows.size(), nullptr);
-  for (std::uint32_t i = 0; i < plan_.rows.size(); ++i) {
-    const RowFacts& row = plan_.rows[i];
-    llvm::Type* element = b_.getIntNTy(row.bits);
-    if (row.kind == RowKind::kConstant) continue;
-    if (row.kind == RowKind::kFixed) {
-      fixed_[i] = b_.CreateLoad(b_.getInt64Ty(), RowAddress(i));
-      continue;
-    }
-    llvm::Type* type = row.kind == RowKind::kUniform ? element : llvm::FixedVectorType::get(element, kLanes);
-    row_slots_[i] = b_.CreateAlloca(type);
-    // What no operation of this run has written may be read by lanes that do not count.
-    b_.CreateStore(llvm::Constant::getNullValue(type), row_slots_[i]);
-  }
-  for (std::size_t i = 0; i < program_.predicates; ++i) {
-    predicate_slots_.push_back(b_.CreateAlloca(word));
-    b_.CreateStore(Bits32(0), predicate_slots_.back());
-  }
-}
-
-// Flow ---------------------------------------------------------------------------------------------------------------
-
-void Emitter::Branch(Value* condition, BasicBlock* yes, BasicBlock* no, bool likely) {
-  llvm::MDBuilder weights(context_);
-  b_.CreateCondBr(condition, yes, no, likely ? weights.createBranchWeights(2000, 1) : nullptr);
-}
-
-void Emitter::Return(std::uint64_t value) {
-  b_.CreateStore(b_.CreateLoad(b_.getInt32Ty(), budget_),
-                 b_.CreateConstGEP1_64(b_.getInt8Ty(), frame_, offsetof(Frame, budget)));
-  b_.CreateRet(b_.getInt64(value));
-}
-
-BasicBlock* Emitter::Leave(std::uint32_t block) {
-  if (leave_[block] == nullptr) {
-    const llvm::IRBuilderBase::InsertPointGuard guard(b_);
-    leave_[block] = NewBlock("leave");
-    b_.SetInsertPoint(leave_[block]);
-    StoreLive(plan_.blocks[block].in, plan_.blocks[block].dirty);
-    Return(plan_.blocks[block].first);
-  }
-  return leave_[block];
-}
-
-BasicBlock* Emitter::Arrive(std::uint32_t block) {
-  if (arrive_[block] == nullptr) {
-    BasicBlock* leave = Leave(block);
-    const llvm::IRBuilderBase::InsertPointGuard guard(b_);
-    arrive_[block] = NewBlock("arrive");
-    b_.SetInsertPoint(arrive_[block]);
-    Branch(b_.CreateICmpULT(Bits32(plan_.blocks[block].first), limit_), body_[block], leave);
-  }
-  return arrive_[block];
-}
-
-BasicBlock* Emitter::ArriveFromBehind(std::uint32_t block) {
-  if (behind_[block] == nullptr) {
-    BasicBlock* arrive = Arrive(block);
-    BasicBlock* leave = Leave(block);
-    const llvm::IRBuilderBase::InsertPointGuard guard(b_);
-    behind_[block] = NewBlock("behind");
-    b_.SetInsertPoint(behind_[block]);
-    Value* left = b_.CreateSub(b_.CreateLoad(b_.getInt32Ty(), budget_), Bits32(1));
-    b_.CreateStore(left, budget_);
-    Branch(b_.CreateICmpNE(left, Bits32(0)), arrive, leave);
-  }
-  return behind_[block];
-}
-
-BasicBlock* Emitter::Edge(std::uint32_t from_pc, std::uint64_t target_pc) {
-  const std::uint32_t block = plan_.block_at[target_pc];
-  return target_pc <= from_pc ? ArriveFromBehind(block) : Arrive(block);
-}
-
-BasicBlock* Emitter::Interpret(std::uint32_t pc) {
-  const llvm::IRBuilderBase::InsertPointGuard guard(b_);
-  BasicBlock* out = NewBlock("interpret");
-  b_.SetInsertPoint(out);
-  const Block& block = BlockOf(pc);
-  StoreLive(LiveBefore(program_, plan_, block, pc), DirtyBefore(plan_, block, pc));
-  Return(pc | kInterpret);
-  return out;
-}
-
 void Emitter::EmitBlock(std::uint32_t index) {
+  const Block& block = plan_.blocks[index];
   windows_.clear();
   uses_windows_ = wide_;
-  EmitFrom(plan_.blocks[index], plan_.blocks[index].first);
+  needed_ = {Bits64(program_.rows), Bits64(program_.predicates)};
+  for (std::uint32_t i = 0; i < plan_.blocks.size(); ++i) {
+    if (!block.waiting.Has(i)) continue;
+    needed_.rows.AddAll(plan_.blocks[i].in.rows);
+    needed_.predicates.AddAll(plan_.blocks[i].in.predicates);
+  }
+  EmitFrom(block, block.first);
 }
 
 bool Emitter::WorthTwoVersions(const Block& block, std::uint32_t pc) const {
@@ -208,6 +60,8 @@ void Emitter::EmitFrom(const Block& block, std::uint32_t first) {
     }
     const Kind kind = plan_.shapes[pc].kind;
     if (kind == Kind::kBranch) return EmitBranch(pc);
+    if (kind == Kind::kExit) return EmitExit(pc);
+    if (kind == Kind::kBarrier) return EmitBarrier(pc);
     if (kind == Kind::kControl) {
       // Lanes that a guard keeps from it go on behind it: tier 0 knows.
       b_.CreateBr(Interpret(pc));
@@ -219,50 +73,15 @@ void Emitter::EmitFrom(const Block& block, std::uint32_t first) {
     b_.CreateUnreachable();
     return;
   }
-  b_.CreateBr(Arrive(plan_.block_at[block.end]));
-}
-
-void Emitter::EmitBranch(std::uint32_t pc) {
-  const Op& op = program_.ops[pc];
-  BasicBlock* target = Edge(pc, op.immediate);
-  if (op.guard < 0) {
-    b_.CreateBr(target);
-    return;
-  }
-  Value* taken = b_.CreateAnd(ReadPredicate(static_cast<std::uint32_t>(op.guard), op.guard_negated), mask_);
-  BasicBlock* all = NewBlock("all");
-  BasicBlock* some = NewBlock("some");
-  Branch(b_.CreateICmpEQ(taken, mask_), target, some, false);
-  b_.SetInsertPoint(some);
-  Branch(b_.CreateICmpEQ(taken, Bits32(0)), all, Interpret(pc), false);
-  b_.SetInsertPoint(all);
-  b_.CreateBr(Edge(pc, pc + 1));
-}
-
-// Whether all lanes that the operation waits for are here; the others' case is tier 0's.
-void Emitter::EmitLaneSync(std::uint32_t pc) {
-  const Op& op = program_.ops[pc];
-  BasicBlock* go = NewBlock("together");
-  BasicBlock* out = Interpret(pc);
-  if (op.guard >= 0) {
-    BasicBlock* whole = NewBlock("whole");
-    Branch(b_.CreateICmpEQ(active_, mask_), whole, out);
-    b_.SetInsertPoint(whole);
-  }
-  const auto members = static_cast<std::uint32_t>(plan_.rows[op.members].constant);
-  Value* missing = b_.CreateAnd(b_.CreateAnd(Bits32(members), alive_), b_.CreateNot(mask_));
-  Branch(b_.CreateICmpEQ(missing, Bits32(0)), go, out);
-  b_.SetInsertPoint(go);
-  active_ = mask_;
-  guarded_ = false;
+  b_.CreateBr(Edge(block.end - 1, block.end));
 }
 
 void Emitter::EmitOp(std::uint32_t pc) {
   const Op& op = program_.ops[pc];
   const Shape& shape = plan_.shapes[pc];
   guarded_ = op.guard >= 0;
-  active_ = mask_;
-  if (guarded_) active_ = b_.CreateAnd(ReadPredicate(static_cast<std::uint32_t>(op.guard), op.guard_negated), mask_);
+  active_ = Mask();
+  if (guarded_) active_ = b_.CreateAnd(ReadPredicate(static_cast<std::uint32_t>(op.guard), op.guard_negated), active_);
   if (shape.lane_sync) EmitLaneSync(pc);
   switch (shape.kind) {
     case Kind::kNothing: return;
@@ -293,29 +112,44 @@ void Emitter::EmitOp(std::uint32_t pc) {
 // Rows and predicates ------------------------------------------------------------------------------------------------
 
 llvm::Value* Emitter::RowAddress(std::uint32_t row) {
-  return b_.CreateConstGEP1_64(b_.getInt8Ty(), rows_, std::uint64_t{row} * sizeof(tier0::Row));
+  return b_.CreateConstGEP1_64(b_.getInt8Ty(), Get(rows_), std::uint64_t{row} * sizeof(tier0::Row));
 }
 bool Emitter::HasSlot(std::uint32_t row) const { return row_slots_[row] != nullptr; }
+bool Emitter::IsScalar(std::uint32_t row) const {
+  return plan_.rows[row].kind == RowKind::kUniform || plan_.rows[row].kind == RowKind::kAffine;
+}
+llvm::Value* Emitter::FirstLane(Value* mask) {
+  return b_.CreateIntrinsic(llvm::Intrinsic::cttz, {b_.getInt32Ty()}, {mask, b_.getTrue()});
+}
+llvm::Value* Emitter::Expand(Value* base, std::int64_t stride) {
+  std::vector<llvm::Constant*> steps;
+  for (std::uint32_t l = 0; l < kLanes; ++l) {
+    steps.push_back(llvm::ConstantInt::get(base->getType(), static_cast<std::uint64_t>(std::int64_t{l} * stride)));
+  }
+  return b_.CreateAdd(Splat(base), llvm::ConstantVector::get(steps));
+}
 
-void Emitter::StoreRow(std::uint32_t row, bool all) {
+void Emitter::StoreRow(std::uint32_t row, Value* mask) {
   if (!HasSlot(row) || !plan_.rows[row].assigned) return;
-  Value* value = Resize(Slot(row, false), 64, false);
+  Value* value = Slot(row, false);
+  if (plan_.rows[row].kind == RowKind::kAffine) value = Expand(value, plan_.rows[row].stride);
+  value = Resize(value, 64, false);
   if (!IsVector(value)) value = Splat(value);
-  if (all) {
+  if (mask == nullptr) {
     b_.CreateAlignedStore(value, RowAddress(row), llvm::Align(64));
   } else {
-    b_.CreateMaskedStore(value, RowAddress(row), llvm::Align(64), mask_lanes_);
+    b_.CreateMaskedStore(value, RowAddress(row), llvm::Align(64), Lanes(mask));
   }
 }
-void Emitter::StoreRows(const std::vector<std::uint32_t>& rows) {
+void Emitter::StoreRows(const std::vector<std::uint32_t>& rows, Value* mask) {
   if (rows.empty()) return;
   BasicBlock* whole = NewBlock("whole");
   BasicBlock* part = NewBlock("part");
   BasicBlock* stored = NewBlock("stored");
-  b_.CreateCondBr(b_.CreateICmpEQ(mask_, Bits32(tier0::kAllLanes)), whole, part);
+  b_.CreateCondBr(b_.CreateICmpEQ(mask, Bits32(tier0::kAllLanes)), whole, part);
   for (const bool all : {true, false}) {
     b_.SetInsertPoint(all ? whole : part);
-    for (const std::uint32_t row : rows) StoreRow(row, all);
+    for (const std::uint32_t row : rows) StoreRow(row, all ? nullptr : mask);
     b_.CreateBr(stored);
   }
   b_.SetInsertPoint(stored);
@@ -325,84 +159,119 @@ void Emitter::LoadRow(std::uint32_t row, bool blend) {
   windows_.erase(row);
   const RowFacts& facts = plan_.rows[row];
   Value* value = nullptr;
-  if (facts.kind == RowKind::kUniform) {
-    value = b_.CreateLoad(b_.getInt64Ty(),
-                          b_.CreateGEP(b_.getInt64Ty(), RowAddress(row), b_.CreateZExt(first_lane_, b_.getInt64Ty())));
+  if (IsScalar(row) && !facts.assigned) {
+    // There for all lanes.
+    value = Resize(b_.CreateLoad(b_.getInt64Ty(), RowAddress(row)), facts.bits, false);
+  } else if (IsScalar(row)) {
+    Value* lane = b_.CreateZExt(FirstLane(Mask()), b_.getInt64Ty());
+    value =
+        Resize(b_.CreateLoad(b_.getInt64Ty(), b_.CreateGEP(b_.getInt64Ty(), RowAddress(row), lane)), facts.bits, false);
+    if (facts.kind == RowKind::kAffine)
+      value = b_.CreateSub(value, b_.CreateMul(Resize(lane, facts.bits, false),
+                                               Constant(value, static_cast<std::uint64_t>(facts.stride))));
   } else {
     value = b_.CreateAlignedLoad(llvm::FixedVectorType::get(b_.getInt64Ty(), kLanes), RowAddress(row), llvm::Align(64));
-  }
-  value = Resize(value, facts.bits, false);
-  if (blend && IsVector(value)) {
-    Value* old = b_.CreateLoad(value->getType(), row_slots_[row]);
-    value = b_.CreateSelect(Lanes(active_), value, old);
+    value = Resize(value, facts.bits, false);
+    if (blend) value = b_.CreateSelect(Lanes(active_), value, b_.CreateLoad(value->getType(), row_slots_[row]));
   }
   b_.CreateStore(value, row_slots_[row]);
 }
-void Emitter::StorePredicate(std::uint32_t predicate) {
+llvm::Value* Emitter::Differs(std::uint32_t row) {
+  const RowFacts& facts = plan_.rows[row];
+  Value* there =
+      b_.CreateAlignedLoad(llvm::FixedVectorType::get(b_.getInt64Ty(), kLanes), RowAddress(row), llvm::Align(64));
+  return MaskOf(b_.CreateICmpNE(Resize(there, facts.bits, false), Expand(Slot(row, false), facts.stride)));
+}
+void Emitter::StorePredicate(std::uint32_t predicate, Value* mask) {
   if (!plan_.predicates_assigned[predicate]) return;
-  Value* address = b_.CreateConstGEP1_64(b_.getInt32Ty(), predicates_, predicate);
-  Value* old = b_.CreateAnd(b_.CreateLoad(b_.getInt32Ty(), address), b_.CreateNot(mask_));
-  Value* value = b_.CreateAnd(b_.CreateLoad(b_.getInt32Ty(), predicate_slots_[predicate]), mask_);
+  Value* address = b_.CreateConstGEP1_64(b_.getInt32Ty(), Get(predicates_), predicate);
+  Value* old = b_.CreateAnd(b_.CreateLoad(b_.getInt32Ty(), address), b_.CreateNot(mask));
+  Value* value = b_.CreateAnd(b_.CreateLoad(b_.getInt32Ty(), predicate_slots_[predicate]), mask);
   b_.CreateStore(b_.CreateOr(old, value), address);
 }
 void Emitter::LoadPredicate(std::uint32_t predicate, bool blend) {
-  Value* value = b_.CreateLoad(b_.getInt32Ty(), b_.CreateConstGEP1_64(b_.getInt32Ty(), predicates_, predicate));
-  if (blend) {
+  Value* value = b_.CreateLoad(b_.getInt32Ty(), b_.CreateConstGEP1_64(b_.getInt32Ty(), Get(predicates_), predicate));
+  if (plan_.predicates_uniform[predicate]) {
+    value = MaskOf(b_.CreateICmpNE(b_.CreateAnd(value, Mask()), Bits32(0)));
+  } else if (blend) {
     Value* old = b_.CreateLoad(b_.getInt32Ty(), predicate_slots_[predicate]);
     value = b_.CreateOr(b_.CreateAnd(value, active_), b_.CreateAnd(old, b_.CreateNot(active_)));
   }
   b_.CreateStore(value, predicate_slots_[predicate]);
 }
-void Emitter::StoreLive(const Live& live, const Live& dirty) {
+void Emitter::StoreLive(const Live& live, const Live& dirty, Value* mask) {
   std::vector<std::uint32_t> rows;
   for (std::uint32_t i = 0; i < program_.rows; ++i) {
     if (live.rows.Has(i) && dirty.rows.Has(i)) rows.push_back(i);
   }
-  StoreRows(rows);
+  StoreRows(rows, mask);
   for (std::uint32_t i = 0; i < program_.predicates; ++i) {
-    if (live.predicates.Has(i) && dirty.predicates.Has(i)) StorePredicate(i);
+    if (live.predicates.Has(i) && dirty.predicates.Has(i)) StorePredicate(i, mask);
   }
 }
-const Block& Emitter::BlockOf(std::uint32_t pc) const {
-  while (plan_.block_at[pc] == kNoBlock) --pc;
-  return plan_.blocks[plan_.block_at[pc]];
-}
-void Emitter::LoadLive(const Live& live) {
+llvm::Value* Emitter::LoadLive(const Live& live, bool looks) {
+  Value* differ = nullptr;
+  const auto note = [&](Value* lanes) { differ = differ == nullptr ? lanes : b_.CreateOr(differ, lanes); };
   for (std::uint32_t i = 0; i < program_.rows; ++i) {
-    if (live.rows.Has(i)) LoadRow(i, false);
+    if (!live.rows.Has(i)) continue;
+    LoadRow(i, false);
+    if (looks && HasSlot(i) && IsScalar(i) && plan_.rows[i].assigned) note(Differs(i));
   }
   for (std::uint32_t i = 0; i < program_.predicates; ++i) {
-    if (live.predicates.Has(i)) LoadPredicate(i, false);
+    if (!live.predicates.Has(i)) continue;
+    LoadPredicate(i, false);
+    if (!looks || !plan_.predicates_uniform[i]) continue;
+    Value* there = b_.CreateLoad(b_.getInt32Ty(), b_.CreateConstGEP1_64(b_.getInt32Ty(), Get(predicates_), i));
+    note(b_.CreateXor(there, ReadPredicate(i, false)));
   }
+  return differ == nullptr ? nullptr : b_.CreateAnd(differ, Mask());
+}
+
+void Emitter::StoreWarp() {
+  b_.CreateStore(Get(alive_), b_.CreateConstGEP1_64(b_.getInt8Ty(), frame_, offsetof(Frame, alive)));
+  b_.CreateStore(Get(warp_), b_.CreateConstGEP1_64(b_.getInt8Ty(), frame_, offsetof(Frame, warp)));
 }
 
 void Emitter::CallHandler(std::uint32_t pc) {
   const Shape& shape = plan_.shapes[pc];
-  const Live dirty = DirtyBefore(plan_, BlockOf(pc), pc);
+  const Live dirty = DirtyBefore(plan_, BlockOf(plan_, pc), pc);
   std::vector<std::uint32_t> rows;
   for (const RowUse& use : shape.uses) {
     if (dirty.rows.Has(use.row)) rows.push_back(use.row);
   }
-  StoreRows(rows);
-  for (const std::uint32_t p : shape.predicate_uses) {
-    if (dirty.predicates.Has(p)) StorePredicate(p);
+  Value* mask = Mask();
+  for (const RowUse& use : shape.uses) {
+    // Blocks follow one another without tier 0.
+    const auto block = block_rows_.find(use.row);
+    if (block != block_rows_.end())
+      b_.CreateAlignedStore(Splat(b_.CreateZExt(Get(block->second), b_.getInt64Ty())), RowAddress(use.row),
+                            llvm::Align(64));
   }
+  StoreRows(rows, mask);
+  for (const std::uint32_t p : shape.predicate_uses) {
+    if (dirty.predicates.Has(p)) StorePredicate(p, mask);
+  }
+  StoreWarp();
   auto* type = llvm::FunctionType::get(b_.getInt8Ty(), {b_.getPtrTy(), b_.getInt32Ty(), b_.getInt32Ty()}, false);
   Value* callee = FrameField(offsetof(Frame, execute), b_.getPtrTy());
   Value* faulted = b_.CreateCall(type, callee, {frame_, Bits32(pc), active_});
   BasicBlock* go_on = NewBlock("called");
   Branch(b_.CreateICmpEQ(b_.CreateTrunc(faulted, b_.getInt1Ty()), b_.getFalse()), go_on, fault_);
   b_.SetInsertPoint(go_on);
-  for (const RowUse& def : shape.defs) LoadRow(def.row, guarded_);
-  for (const std::uint32_t p : shape.predicate_defs) LoadPredicate(p, guarded_);
+  for (const RowUse& def : shape.defs) LoadRow(def.row, guarded_ || needed_.rows.Has(def.row));
+  for (const std::uint32_t p : shape.predicate_defs) LoadPredicate(p, guarded_ || needed_.predicates.Has(p));
 }
 
 llvm::Value* Emitter::Read(std::uint32_t row, std::uint32_t bits) {
   const RowFacts& facts = plan_.rows[row];
   if (facts.kind == RowKind::kConstant)
     return b_.getIntN(bits, facts.constant & (bits == 64 ? ~0ull : (1ull << bits) - 1));
+  if (const auto block = block_rows_.find(row); block != block_rows_.end())
+    return Resize(Get(block->second), bits, false);
   if (facts.kind == RowKind::kFixed) return Resize(fixed_[row], bits, false);
-  return Resize(Slot(row, false), bits, false);
+  Value* value = Slot(row, false);
+  if (facts.kind == RowKind::kAffine && !bases_) value = Expand(value, facts.stride);
+  return Resize(value, bits, false);
 }
 // any_nan: whoever reads it makes no difference between NaNs.
 llvm::Value* Emitter::Slot(std::uint32_t row, bool any_nan) {
@@ -422,9 +291,15 @@ void Emitter::Write(std::uint32_t row, Value* value, bool extend_sign) {
   if (element->isFloatingPointTy())
     value = b_.CreateBitCast(value, Like(value, b_.getIntNTy(element->getPrimitiveSizeInBits())));
   value = Resize(value, facts.bits, extend_sign);
-  if (facts.kind != RowKind::kUniform) {
+  if (IsScalar(row)) {
+    if (guarded_) {
+      Value* old = b_.CreateLoad(value->getType(), row_slots_[row]);
+      value = b_.CreateSelect(b_.CreateICmpNE(active_, Bits32(0)), value, old);
+    }
+  } else {
     if (!IsVector(value)) value = Splat(value);
-    if (guarded_) value = b_.CreateSelect(Lanes(active_), value, b_.CreateLoad(value->getType(), row_slots_[row]));
+    if (guarded_ || needed_.rows.Has(row))
+      value = b_.CreateSelect(Lanes(active_), value, b_.CreateLoad(value->getType(), row_slots_[row]));
   }
   b_.CreateStore(value, row_slots_[row]);
 }
@@ -433,7 +308,10 @@ llvm::Value* Emitter::ReadPredicate(std::uint32_t predicate, bool negated) {
   return negated ? b_.CreateNot(value) : value;
 }
 void Emitter::WritePredicate(std::uint32_t predicate, Value* mask) {
-  if (guarded_) {
+  if (plan_.predicates_uniform[predicate]) {
+    Value* old = b_.CreateLoad(b_.getInt32Ty(), predicate_slots_[predicate]);
+    if (guarded_) mask = b_.CreateSelect(b_.CreateICmpNE(active_, Bits32(0)), mask, old);
+  } else if (guarded_ || needed_.predicates.Has(predicate)) {
     Value* old = b_.CreateLoad(b_.getInt32Ty(), predicate_slots_[predicate]);
     mask = b_.CreateOr(b_.CreateAnd(mask, active_), b_.CreateAnd(old, b_.CreateNot(active_)));
   }

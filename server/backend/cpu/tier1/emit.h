@@ -1,14 +1,17 @@
 // From a plan to LLVM's intermediate representation: one function, tier1::Code. Private to this folder.
 //
 // Rows and predicates are variables of the function (slots), which LLVM turns into registers: 32 lanes of 32 or 64
-// bits, one scalar where all lanes are the same, a mask for a predicate. A block of the plan has these pieces of code:
+// bits, one scalar where all lanes are the same or count up, a mask for a predicate. A block of the plan has these
+// pieces of code:
 //
 //     enter    loads what is live from the warp's files; tier 0 comes here
-//     arrive   jumps from within come here; lanes that must meet others leave
+//     resume   the same, for a warp whose turn it is again behind a barrier
+//     arrive   jumps from within come here; lanes that must meet others leave, or take them along
 //     body     the operations
 //     leave    stores what is live, and returns
 //
-// Lanes outside of the group's mask hold anything in the slots; stores to the files and to memory leave them out.
+// Lanes outside of the group's mask hold anything in the slots, unless they wait on the stack for their turn and need
+// it; stores to the files and to memory leave them out.
 #pragma once
 
 #include <llvm/IR/IRBuilder.h>
@@ -32,8 +35,9 @@ class Emitter {
  private:
   using Value = llvm::Value;
 
-  // emit.cpp: the function and its flow.
+  // emit_flow.cpp, and emit_lanes.cpp for the ends of blocks and their edges: the function and its flow.
   void Prologue();
+  void MakeSlots();
   void EmitBlock(std::uint32_t index);
   // The rest of a block. Where many loads go by one row's window, twice: as if it held, without further tests, and as
   // if not.
@@ -41,29 +45,57 @@ class Emitter {
   bool WorthTwoVersions(const Block& block, std::uint32_t pc) const;
   void EmitOp(std::uint32_t pc);
   void EmitBranch(std::uint32_t pc);
+  void EmitExit(std::uint32_t pc);
+  void EmitBarrier(std::uint32_t pc);
   void EmitLaneSync(std::uint32_t pc);
   llvm::BasicBlock* NewBlock(const char* name);
   llvm::BasicBlock* Arrive(std::uint32_t block);
   llvm::BasicBlock* ArriveFromBehind(std::uint32_t block);
+  llvm::BasicBlock* Meet(std::uint32_t block);
   llvm::BasicBlock* Leave(std::uint32_t block);
   llvm::BasicBlock* Edge(std::uint32_t from_pc, std::uint64_t target_pc);
   // Code that stores what is live before pc, for tier 0 to go on there.
   llvm::BasicBlock* Interpret(std::uint32_t pc);
-  void StoreLive(const Live& live, const Live& dirty);
-  void LoadLive(const Live& live);
-  void Return(std::uint64_t value);
+  void EmitEntries();
+  void EmitNextWarp();
+  void EmitNextBlock();
+  // After a warp has arrived at the barrier or has gone: whether no other is yet to arrive. If so all may run.
+  Value* Release();
+  void EmitFlush();
+  void EmitReturn();
+  // Ends the code here: with what lanes on the stack need in the files, if there can be any.
+  void Return(std::uint64_t value, bool may_wait);
   void Branch(Value* condition, llvm::BasicBlock* yes, llvm::BasicBlock* no, bool likely = true);
 
+  // emit_lanes.cpp: lanes that wait. The top of the stack is the group with the lowest pc, which is the limit.
+  Value* StackField(Value* index, std::size_t offset);
+  // Parts the group: the lanes of `waits` wait at a block, the others go on. Where that cannot be: `out`.
+  void Push(std::uint32_t block, Value* waits, llvm::BasicBlock* out);
+  Value* Pop();  // the lanes
+  bool MayWait(const Block& block) const;
+
+  // emit.cpp: variables of the flow.
+  Value* Get(llvm::AllocaInst* slot) { return b_.CreateLoad(slot->getAllocatedType(), slot); }
+  void Set(llvm::AllocaInst* slot, Value* value) { b_.CreateStore(value, slot); }
+  Value* Mask() { return Get(mask_); }
+
   // emit.cpp: slots.
-  void StoreRow(std::uint32_t row, bool all);
+  void StoreLive(const Live& live, const Live& dirty, Value* mask);
+  // looks: whether rows that should have something in common do not, in lanes of the mask.
+  Value* LoadLive(const Live& live, bool looks);
+  void StoreRow(std::uint32_t row, Value* mask);
   // Of a full warp with plain stores: masked ones are slow, and what reads them waits.
-  void StoreRows(const std::vector<std::uint32_t>& rows);
+  void StoreRows(const std::vector<std::uint32_t>& rows, Value* mask);
   void LoadRow(std::uint32_t row, bool blend);
-  void StorePredicate(std::uint32_t predicate);
+  void StorePredicate(std::uint32_t predicate, Value* mask);
   void LoadPredicate(std::uint32_t predicate, bool blend);
+  Value* Differs(std::uint32_t row);  // lanes whose value in the file is not what the slot says
+  Value* FirstLane(Value* mask);
+  bool IsScalar(std::uint32_t row) const;
+  Value* Expand(Value* base, std::int64_t stride);  // what all lanes have
   Value* RowAddress(std::uint32_t row);
   bool HasSlot(std::uint32_t row) const;
-  // The low bits of a row: a scalar if it is uniform, else a vector.
+  // The low bits of a row: a scalar if it is uniform, else a vector. Where `bases_` is set, an affine row is its base.
   Value* Read(std::uint32_t row, std::uint32_t bits);
   Value* Slot(std::uint32_t row, bool any_nan);
   Value* ReadFloat(std::uint32_t row, ptx::Type type);
@@ -72,7 +104,7 @@ class Emitter {
   Value* ReadPredicate(std::uint32_t predicate, bool negated);
   void WritePredicate(std::uint32_t predicate, Value* mask);
   void CallHandler(std::uint32_t pc);
-  const Block& BlockOf(std::uint32_t pc) const;
+  void StoreWarp();  // into the frame, for what is called: which one runs, and its lanes
   Value* FrameField(std::size_t offset, llvm::Type* type);
 
   // emit.cpp: values.
@@ -88,7 +120,10 @@ class Emitter {
   Value* Bits32(std::uint32_t value) { return b_.getInt32(value); }
 
   // emit_ops.cpp
+  // An affine row that is made wider: its lanes must not wrap. Tier 0 does it where they would.
+  void ExpectNoWrap(std::uint32_t pc, std::uint32_t row, bool sign);
   void EmitNative(std::uint32_t pc);
+  void EmitResult(std::uint32_t pc);
   Value* IntegerOp(const Shape& shape, Value* a, Value* b, Value* c);
   Value* FloatOp(const Shape& shape, Value* a, Value* b, Value* c);
   Value* Divide(const Shape& shape, Value* a, Value* b, bool remainder);
@@ -107,6 +142,13 @@ class Emitter {
 
   // emit_memory.cpp
   void EmitLoad(std::uint32_t pc);
+  // Lanes that are known to access memory one behind the other: one check, one vector.
+  bool CountsUp(const tier0::Op& op) const;
+  void EmitCountingLoad(std::uint32_t pc);
+  void EmitCountingStore(std::uint32_t pc);
+  // The elements of a vector access, lane by lane: one vector for each, of `lanes` lanes; and back.
+  std::vector<Value*> TakeApart(Value* all, std::uint32_t count, std::uint32_t lanes);
+  Value* PutTogether(const std::vector<Value*>& parts, std::uint32_t lanes);
   void EmitLoadFromWindow(std::uint32_t pc);
   void EmitStore(std::uint32_t pc);
   // Where the lanes of either half of the warp lie within 64 bytes of shared memory, wherever in them.
@@ -120,7 +162,7 @@ class Emitter {
   // Reads or writes lane by lane, but at once, if all addresses are allowed; then goes to `done`, else to `slow`.
   void GatherOrScatter(std::uint32_t pc, llvm::BasicBlock* slow, llvm::BasicBlock* done);
   void EmitLoadParameter(std::uint32_t pc);
-  void EmitAtomicAdd(std::uint32_t pc);
+  void EmitAtomicAdd(std::uint32_t pc);  // emit_atomic.cpp
   // Runs the handler in `slow`, for whatever lanes are active, and goes on in `done`.
   void HandleRest(std::uint32_t pc, llvm::BasicBlock* slow, llvm::BasicBlock* done);
   void FinishSlow(std::uint32_t pc, llvm::BasicBlock* slow, llvm::BasicBlock* done);
@@ -146,29 +188,42 @@ class Emitter {
   llvm::Function* function_ = nullptr;
   llvm::BasicBlock* prologue_ = nullptr;
   llvm::BasicBlock* fault_ = nullptr;
+  llvm::BasicBlock* dispatch_ = nullptr;  // to the place in place_
+  llvm::BasicBlock* next_ = nullptr;      // the next warp's turn
+  llvm::BasicBlock* done_ = nullptr;      // the next block, if one follows
+  llvm::BasicBlock* flush_ = nullptr;
+  llvm::BasicBlock* return_ = nullptr;
   Value* frame_ = nullptr;
-  Value* mask_ = nullptr;        // the group's lanes
-  Value* mask_lanes_ = nullptr;  // as truth values
-  Value* first_lane_ = nullptr;
-  Value* rows_ = nullptr;
-  Value* predicates_ = nullptr;
+  Value* together_ = nullptr;  // whether all warps of the block are in this
+  Value* base_limit_ = nullptr;
+  Value* full_budget_ = nullptr;
+  llvm::AllocaInst *blocks_ = nullptr, *block_[3] = {};
+  // Variables of the flow: of the warp, of its group, of all warps.
+  llvm::AllocaInst *rows_ = nullptr, *predicates_ = nullptr, *warp_ = nullptr, *alive_ = nullptr;
+  llvm::AllocaInst *mask_ = nullptr, *limit_ = nullptr, *depth_ = nullptr, *budget_ = nullptr;
+  llvm::AllocaInst *gone_ = nullptr, *arrived_ = nullptr, *turn_ = nullptr, *turns_ = nullptr;
+  llvm::AllocaInst *place_ = nullptr, *result_ = nullptr;
+  llvm::AllocaInst *window_base_ = nullptr, *window_bytes_ = nullptr;
   Value* shared_ = nullptr;
   Value* shared_bytes_ = nullptr;
   Value* arguments_ = nullptr;
   Value* argument_bytes_ = nullptr;
-  Value* alive_ = nullptr;
-  Value* limit_ = nullptr;
-  llvm::AllocaInst* budget_ = nullptr;
   std::vector<llvm::AllocaInst*> row_slots_;
   std::vector<llvm::AllocaInst*> predicate_slots_;
-  std::vector<Value*> fixed_;  // rows of RowKind::kFixed
-  std::vector<llvm::BasicBlock*> body_, arrive_, behind_, leave_;
+  std::vector<Value*> fixed_;                                             // rows of RowKind::kFixed
+  std::map<std::pair<std::uint64_t, std::uint32_t>, Value*> parameters_;  // by offset and bytes: loaded in the prologue
+  std::map<std::uint32_t, llvm::AllocaInst*> block_rows_;                 // those that are a coordinate of the block
+  std::vector<llvm::BasicBlock*> body_, arrive_, behind_, meet_, leave_;
+  bool parts_ = false;       // somewhere lanes may part
+  Live needed_;              // by lanes that may wait while the block that is being emitted runs
+  std::vector<bool> waits_;  // blocks at which lanes may wait
   bool wide_;
   bool uses_windows_ = true;
   std::map<std::uint32_t, Window> windows_;  // by row, of the block that is being emitted
   // Of the operation that is being emitted.
   Value* active_ = nullptr;
   bool guarded_ = false;
+  bool bases_ = false;
 };
 
 }  // namespace accelmesh::tier1

@@ -1,5 +1,5 @@
-// Code of loads, stores and atomic additions. Lanes whose addresses follow one another, or are all the same, in each
-// half of the warp, are read and written as vectors; every other case, and every fault, is the handler's.
+// Code of loads and stores. Lanes whose addresses follow one another, or are all the same, in each half of the warp,
+// are read and written as vectors, others are gathered; what is left, and every fault, is the handler's.
 #include <llvm/IR/Intrinsics.h>
 #include <llvm/IR/IntrinsicsX86.h>
 
@@ -57,13 +57,16 @@ llvm::Value* Emitter::Resolve(const Op& op, Value* address, Value* bytes, std::u
   BasicBlock* outside = NewBlock("outside");
   BasicBlock* aligned = NewBlock("aligned");
   Value* wide = b_.CreateZExt(bytes, b_.getInt64Ty());
-  Value* offset = b_.CreateSub(address, FrameField(offsetof(Frame, window_base), b_.getInt64Ty()));
-  Value* size = FrameField(offsetof(Frame, window_bytes), b_.getInt64Ty());
+  Value* offset = b_.CreateSub(address, Get(window_base_));
+  Value* size = Get(window_bytes_);
   Value* fits = b_.CreateAnd(b_.CreateICmpULT(offset, size), b_.CreateICmpUGE(b_.CreateSub(size, offset), wide));
   Branch(fits, inside, outside);
   b_.SetInsertPoint(outside);
+  StoreWarp();
   auto* type = llvm::FunctionType::get(b_.getInt8Ty(), {b_.getPtrTy(), b_.getInt64Ty(), b_.getInt64Ty()}, false);
   Value* allowed = b_.CreateCall(type, FrameField(offsetof(Frame, allow), b_.getPtrTy()), {frame_, address, wide});
+  Set(window_base_, FrameField(offsetof(Frame, window_base), b_.getInt64Ty()));
+  Set(window_bytes_, FrameField(offsetof(Frame, window_bytes), b_.getInt64Ty()));
   b_.CreateCondBr(b_.CreateTrunc(allowed, b_.getInt1Ty()), inside, slow);
   b_.SetInsertPoint(inside);
   Value* low = b_.CreateAnd(address, Constant(address, alignment - 1));
@@ -115,7 +118,7 @@ const Emitter::Window& Emitter::WindowOf(std::uint32_t pc) {
   std::int32_t low = 0;
   std::int32_t high = 0;
   bool first = true;
-  for (std::uint32_t i = pc; i < BlockOf(pc).end; ++i) {
+  for (std::uint32_t i = pc; i < BlockOf(plan_, pc).end; ++i) {
     const Op& other = program_.ops[i];
     const Shape& shape = plan_.shapes[i];
     if (shape.kind == Kind::kLoad && FitsWindow(other) && other.a == op.a) {
@@ -128,7 +131,7 @@ const Emitter::Window& Emitter::WindowOf(std::uint32_t pc) {
   }
   Window window;
   Value* addresses = Address(op, false);
-  Value* holds = b_.CreateICmpEQ(mask_, Bits32(kAllLanes));
+  Value* holds = b_.CreateICmpEQ(Mask(), Bits32(kAllLanes));
   llvm::Type* wide = b_.getInt64Ty();
   for (std::uint32_t h = 0; h < 2; ++h) {
     Value* base = b_.CreateExtractElement(addresses, std::uint64_t{h} * kHalf);
@@ -191,9 +194,9 @@ void Emitter::GatherOrScatter(std::uint32_t pc, BasicBlock* slow, BasicBlock* do
   llvm::Type* vector = llvm::FixedVectorType::get(b_.getIntNTy(8u * op.bytes), kLanes);
   Value* addresses = Address(op, true);
   if (!IsVector(addresses)) addresses = Splat(addresses);
-  Value* size = shared ? shared_bytes_ : FrameField(offsetof(Frame, window_bytes), b_.getInt64Ty());
+  Value* size = shared ? shared_bytes_ : Get(window_bytes_);
   Value* offsets = addresses;
-  if (!shared) offsets = b_.CreateSub(addresses, Splat(FrameField(offsetof(Frame, window_base), b_.getInt64Ty())));
+  if (!shared) offsets = b_.CreateSub(addresses, Splat(Get(window_base_)));
   Value* last = b_.CreateSub(size, Constant(size, op.bytes));
   Value* bad =
       b_.CreateOr(b_.CreateICmpUGT(offsets, Splat(last)),
@@ -215,8 +218,109 @@ void Emitter::GatherOrScatter(std::uint32_t pc, BasicBlock* slow, BasicBlock* do
   b_.CreateBr(done);
 }
 
+std::vector<llvm::Value*> Emitter::TakeApart(Value* all, std::uint32_t count, std::uint32_t lanes) {
+  if (count == 1) return {all};
+  std::vector<Value*> parts;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    std::vector<int> places;
+    for (std::uint32_t l = 0; l < lanes; ++l) places.push_back(static_cast<int>(l * count + i));
+    parts.push_back(b_.CreateShuffleVector(all, places));
+  }
+  return parts;
+}
+// Two at a time: a, b, c, d become a0 b0 c0 d0 a1 ...
+llvm::Value* Emitter::PutTogether(const std::vector<Value*>& values, std::uint32_t lanes) {
+  std::vector<Value*> parts = values;
+  while (parts.size() > 1) {
+    std::vector<Value*> pairs;
+    for (std::size_t i = 0; i < parts.size(); i += 2) {
+      const auto size = static_cast<int>(llvm::cast<llvm::FixedVectorType>(parts[i]->getType())->getNumElements());
+      std::vector<int> places(static_cast<std::size_t>(2 * size));
+      std::iota(places.begin(), places.end(), 0);
+      pairs.push_back(b_.CreateShuffleVector(parts[i], parts[i + 1], places));
+    }
+    parts = std::move(pairs);
+  }
+  if (values.size() == 1) return parts[0];
+  std::vector<int> places;
+  for (std::uint32_t l = 0; l < lanes; ++l) {
+    for (std::uint32_t i = 0; i < values.size(); ++i) places.push_back(static_cast<int>(i * lanes + l));
+  }
+  return b_.CreateShuffleVector(parts[0], places);
+}
+
+bool Emitter::CountsUp(const Op& op) const {
+  const RowFacts& facts = plan_.rows[op.a];
+  return facts.kind == RowKind::kAffine && facts.stride == std::int64_t{op.bytes} * op.count &&
+         facts.bits == (op.space == Space::kShared ? 32u : 64u);
+}
+
+void Emitter::EmitCountingLoad(std::uint32_t pc) {
+  const Op& op = program_.ops[pc];
+  const std::uint32_t stride = std::uint32_t{op.bytes} * op.count;
+  BasicBlock* fast = NewBlock("fast");
+  BasicBlock* part = NewBlock("part");
+  BasicBlock* slow = NewBlock("slow");
+  BasicBlock* done = NewBlock("done");
+  bases_ = true;
+  Value* base = Address(op, true);
+  bases_ = false;
+  Value* at = Resolve(op, base, Bits32(stride * kLanes), stride, slow);
+  llvm::Type* vector = llvm::FixedVectorType::get(b_.getIntNTy(8u * op.bytes), kLanes * op.count);
+  Branch(b_.CreateICmpEQ(active_, Bits32(kAllLanes)), fast, op.count == 1 ? part : slow);
+  b_.SetInsertPoint(fast);
+  const std::vector<Value*> parts = TakeApart(b_.CreateAlignedLoad(vector, at, llvm::Align(stride)), op.count, kLanes);
+  for (std::uint32_t i = 0; i < op.count; ++i) Write(op.rows[i], parts[i], op.mode == 1);
+  b_.CreateBr(done);
+  b_.SetInsertPoint(part);
+  if (op.count == 1) {
+    Write(op.rows[0], b_.CreateMaskedLoad(vector, at, llvm::Align(stride), Lanes(active_)), op.mode == 1);
+    b_.CreateBr(done);
+  } else {
+    b_.CreateUnreachable();
+  }
+  b_.SetInsertPoint(slow);
+  slow = NewBlock("slower");
+  GatherOrScatter(pc, slow, done);
+  HandleRest(pc, slow, done);
+}
+
+void Emitter::EmitCountingStore(std::uint32_t pc) {
+  const Op& op = program_.ops[pc];
+  const std::uint32_t stride = std::uint32_t{op.bytes} * op.count;
+  BasicBlock* fast = NewBlock("fast");
+  BasicBlock* part = NewBlock("part");
+  BasicBlock* slow = NewBlock("slow");
+  BasicBlock* done = NewBlock("done");
+  bases_ = true;
+  Value* base = Address(op, true);
+  bases_ = false;
+  Value* at = Resolve(op, base, Bits32(stride * kLanes), stride, slow);
+  std::vector<Value*> values;
+  for (std::uint32_t i = 0; i < op.count; ++i) {
+    Value* value = Read(op.rows[i], 8u * op.bytes);
+    values.push_back(IsVector(value) ? value : Splat(value));
+  }
+  Branch(b_.CreateICmpEQ(active_, Bits32(kAllLanes)), fast, op.count == 1 ? part : slow);
+  b_.SetInsertPoint(fast);
+  b_.CreateAlignedStore(PutTogether(values, kLanes), at, llvm::Align(stride));
+  b_.CreateBr(done);
+  b_.SetInsertPoint(part);
+  if (op.count == 1) {
+    b_.CreateMaskedStore(values[0], at, llvm::Align(stride), Lanes(active_));
+    b_.CreateBr(done);
+  } else {
+    b_.CreateUnreachable();
+  }
+  b_.SetInsertPoint(slow);
+  slow = NewBlock("slower");
+  GatherOrScatter(pc, slow, done);
+  HandleRest(pc, slow, done);
+}
+
 void Emitter::EmitLoad(std::uint32_t pc) {
   const Op& op = program_.ops[pc];
+  if (CountsUp(op)) return EmitCountingLoad(pc);
   if (uses_windows_ && FitsWindow(op) && IsVector(Address(op, false))) return EmitLoadFromWindow(pc);
   const std::uint32_t stride = std::uint32_t{op.bytes} * op.count;
   llvm::Type* element = b_.getIntNTy(8u * op.bytes);
@@ -255,13 +359,8 @@ void Emitter::EmitLoad(std::uint32_t pc) {
       BasicBlock* loaded = NewBlock("loaded");
       b_.CreateCondBr(halves[h].contiguous, vector, same);
       b_.SetInsertPoint(vector);
-      std::vector<Value*> wide;
       Value* all = b_.CreateAlignedLoad(llvm::FixedVectorType::get(element, kHalf * op.count), at[h], align);
-      for (std::uint32_t i = 0; i < op.count; ++i) {
-        std::vector<int> lanes;
-        for (std::uint32_t l = 0; l < kHalf; ++l) lanes.push_back(static_cast<int>(l * op.count + i));
-        wide.push_back(op.count == 1 ? all : b_.CreateShuffleVector(all, lanes));
-      }
+      const std::vector<Value*> wide = TakeApart(all, op.count, kHalf);
       b_.CreateBr(loaded);
       b_.SetInsertPoint(same);
       std::vector<Value*> splat;
@@ -287,6 +386,7 @@ void Emitter::EmitLoad(std::uint32_t pc) {
 
 void Emitter::EmitStore(std::uint32_t pc) {
   const Op& op = program_.ops[pc];
+  if (CountsUp(op)) return EmitCountingStore(pc);
   const std::uint32_t stride = std::uint32_t{op.bytes} * op.count;
   BasicBlock* slow = NewBlock("slow");
   BasicBlock* done = NewBlock("done");
@@ -307,29 +407,9 @@ void Emitter::EmitStore(std::uint32_t pc) {
       values.push_back(IsVector(value) ? value : Splat(value));
     }
     for (std::uint32_t h = 0; h < 2; ++h) {
-      Value* all = Part(values[0], h * kHalf, kHalf);
-      if (op.count > 1) {
-        // Interleaved, two at a time: a, b, c, d become a0 b0 c0 d0 a1 ...
-        std::vector<Value*> parts;
-        for (Value* value : values) parts.push_back(Part(value, h * kHalf, kHalf));
-        while (parts.size() > 1) {
-          std::vector<Value*> pairs;
-          for (std::size_t i = 0; i < parts.size(); i += 2) {
-            const auto size =
-                static_cast<int>(llvm::cast<llvm::FixedVectorType>(parts[i]->getType())->getNumElements());
-            std::vector<int> lanes(static_cast<std::size_t>(2 * size));
-            std::iota(lanes.begin(), lanes.end(), 0);
-            pairs.push_back(b_.CreateShuffleVector(parts[i], parts[i + 1], lanes));
-          }
-          parts = std::move(pairs);
-        }
-        std::vector<int> lanes;
-        for (std::uint32_t l = 0; l < kHalf; ++l) {
-          for (std::uint32_t i = 0; i < op.count; ++i) lanes.push_back(static_cast<int>(i * kHalf + l));
-        }
-        all = b_.CreateShuffleVector(parts[0], lanes);
-      }
-      b_.CreateAlignedStore(all, at[h], llvm::Align(stride));
+      std::vector<Value*> parts;
+      for (Value* value : values) parts.push_back(Part(value, h * kHalf, kHalf));
+      b_.CreateAlignedStore(PutTogether(parts, kHalf), at[h], llvm::Align(stride));
     }
     b_.CreateBr(done);
     b_.SetInsertPoint(slow);
@@ -342,79 +422,31 @@ void Emitter::EmitStore(std::uint32_t pc) {
   HandleRest(pc, slow, done);
 }
 
+// What runs the code has seen that a launch has so many.
 void Emitter::EmitLoadParameter(std::uint32_t pc) {
+  constexpr std::size_t kEarlyMax = 32;
   const Op& op = program_.ops[pc];
   const std::uint64_t offset = plan_.rows[op.a].constant + op.immediate;
-  const std::uint32_t total = std::uint32_t{op.bytes} * op.count;
-  BasicBlock* fast = NewBlock("fast");
-  BasicBlock* slow = NewBlock("slow");
-  BasicBlock* done = NewBlock("done");
-  Branch(b_.CreateICmpUGE(argument_bytes_, b_.getInt64(offset + total)), fast, slow);
-  b_.SetInsertPoint(fast);
-  Value* at = b_.CreateGEP(b_.getInt8Ty(), arguments_, b_.getInt64(offset));
   llvm::Type* element = b_.getIntNTy(8u * op.bytes);
+  std::vector<Value*> values;
   for (std::uint32_t i = 0; i < op.count; ++i) {
-    Value* value = b_.CreateAlignedLoad(element, b_.CreateConstGEP1_64(element, at, i), llvm::Align(1));
-    Write(op.rows[i], value, op.mode == 1);
+    const std::uint64_t at = offset + std::uint64_t{i} * op.bytes;
+    Value*& value = parameters_[{at, op.bytes}];
+    if (value == nullptr) {
+      // Once for all warps and blocks; of very many, each where it is used.
+      const llvm::IRBuilderBase::InsertPointGuard guard(b_);
+      const bool early = parameters_.size() <= kEarlyMax;
+      if (early) b_.SetInsertPoint(prologue_->getTerminator());
+      llvm::LoadInst* load =
+          b_.CreateAlignedLoad(element, b_.CreateGEP(b_.getInt8Ty(), arguments_, b_.getInt64(at)), llvm::Align(1));
+      load->setMetadata(llvm::LLVMContext::MD_invariant_load, llvm::MDNode::get(context_, {}));
+      values.push_back(load);
+      if (early) value = load;
+    } else {
+      values.push_back(value);
+    }
   }
-  FinishSlow(pc, slow, done);
-}
-
-// Shared memory belongs to the thread that runs the block, so an addition needs no lock: a lane after the other.
-void Emitter::EmitAtomicAdd(std::uint32_t pc) {
-  const Op& op = program_.ops[pc];
-  const Shape& shape = plan_.shapes[pc];
-  const std::uint32_t bytes = ptx::TypeBytes(shape.type);
-  const bool floating = IsFloat(shape.type);
-  llvm::Type* element = b_.getIntNTy(8 * bytes);
-  BasicBlock* fits = NewBlock("fits");
-  BasicBlock* loop = NewBlock("lane");
-  BasicBlock* added = NewBlock("added");
-  BasicBlock* slow = NewBlock("slow");
-  BasicBlock* done = NewBlock("done");
-  Value* offsets = Address(op, true);
-  if (!IsVector(offsets)) offsets = Splat(offsets);
-  Value* room = b_.CreateSub(shared_bytes_, Bits32(bytes));
-  Value* bad = b_.CreateOr(b_.CreateICmpUGT(offsets, Splat(room)),
-                           b_.CreateICmpNE(b_.CreateAnd(offsets, Constant(offsets, bytes - 1)), Constant(offsets, 0)));
-  Value* bad_lanes = b_.CreateAnd(MaskOf(bad), active_);
-  Value* fine = b_.CreateAnd(b_.CreateICmpEQ(bad_lanes, Bits32(0)), b_.CreateICmpUGE(shared_bytes_, Bits32(bytes)));
-  fine = b_.CreateAnd(fine, b_.CreateICmpNE(active_, Bits32(0)));
-  Branch(fine, fits, slow);
-  b_.SetInsertPoint(fits);
-  llvm::IRBuilder<> front(prologue_, prologue_->begin());
-  llvm::Value* offset_array = front.CreateAlloca(llvm::FixedVectorType::get(b_.getInt32Ty(), kLanes));
-  llvm::Type* vector = llvm::FixedVectorType::get(element, kLanes);
-  llvm::Value* value_array = front.CreateAlloca(vector);
-  Value* values = Read(op.b, 8 * bytes);
-  if (!IsVector(values)) values = Splat(values);
-  b_.CreateStore(offsets, offset_array);
-  b_.CreateStore(values, value_array);
-  b_.CreateBr(loop);
-  b_.SetInsertPoint(loop);
-  llvm::PHINode* left = b_.CreatePHI(b_.getInt32Ty(), 2);
-  left->addIncoming(active_, fits);
-  Value* lane = b_.CreateIntrinsic(llvm::Intrinsic::cttz, {b_.getInt32Ty()}, {left, b_.getTrue()});
-  Value* offset = b_.CreateLoad(b_.getInt32Ty(), b_.CreateGEP(b_.getInt32Ty(), offset_array, lane));
-  Value* at = b_.CreateGEP(b_.getInt8Ty(), shared_, b_.CreateZExt(offset, b_.getInt64Ty()));
-  Value* value_at = b_.CreateGEP(element, value_array, lane);
-  Value* old = b_.CreateAlignedLoad(element, at, llvm::Align(bytes));
-  Value* value = b_.CreateLoad(element, value_at);
-  Value* sum = nullptr;
-  if (floating) {
-    llvm::Type* number = bytes == 4 ? b_.getFloatTy() : b_.getDoubleTy();
-    sum = b_.CreateBitCast(b_.CreateFAdd(b_.CreateBitCast(old, number), b_.CreateBitCast(value, number)), element);
-  } else {
-    sum = b_.CreateAdd(old, value);
-  }
-  b_.CreateAlignedStore(sum, at, llvm::Align(bytes));
-  b_.CreateStore(old, value_at);
-  Value* rest = b_.CreateAnd(left, b_.CreateSub(left, Bits32(1)));
-  left->addIncoming(rest, loop);
-  b_.CreateCondBr(b_.CreateICmpEQ(rest, Bits32(0)), added, loop);
-  b_.SetInsertPoint(added);
-  Write(op.d, b_.CreateLoad(vector, value_array));
-  FinishSlow(pc, slow, done);
+  for (std::uint32_t i = 0; i < op.count; ++i) Write(op.rows[i], values[i], op.mode == 1);
 }
 
 }  // namespace accelmesh::tier1

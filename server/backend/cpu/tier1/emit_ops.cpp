@@ -23,7 +23,41 @@ bool IsTernary(Kind kind) {
 
 }  // namespace
 
+void Emitter::ExpectNoWrap(std::uint32_t pc, std::uint32_t row, bool sign) {
+  const RowFacts& facts = plan_.rows[row];
+  if (facts.kind != RowKind::kAffine) return;
+  const std::int64_t far = facts.stride * (kLanes - 1);
+  constexpr std::int64_t kMax = 0x7fffffff;
+  constexpr std::int64_t kWide = 0xffffffff;
+  Value* base = Slot(row, false);
+  Value* fits = nullptr;
+  if (far > 0) {
+    fits = sign ? b_.CreateICmpSLE(base, Bits32(static_cast<std::uint32_t>(kMax - far)))
+                : b_.CreateICmpULE(base, Bits32(static_cast<std::uint32_t>(kWide - far)));
+  } else {
+    fits = sign ? b_.CreateICmpSGE(base, Bits32(static_cast<std::uint32_t>(-kMax - 1 - far)))
+                : b_.CreateICmpUGE(base, Bits32(static_cast<std::uint32_t>(-far)));
+  }
+  llvm::BasicBlock* go = NewBlock("straight");
+  Branch(fits, go, Interpret(pc));
+  b_.SetInsertPoint(go);
+}
+
 void Emitter::EmitNative(std::uint32_t pc) {
+  const Op& op = program_.ops[pc];
+  const Shape& shape = plan_.shapes[pc];
+  bases_ = shape.defs.size() == 1 && plan_.rows[shape.defs[0].row].kind == RowKind::kAffine;
+  if (bases_ && Bits(shape.type) == 32 && (shape.kind == Kind::kMulWide || shape.kind == Kind::kMulAddWide)) {
+    ExpectNoWrap(pc, op.a, IsSigned(shape.type));
+    ExpectNoWrap(pc, op.b, IsSigned(shape.type));
+  }
+  if (bases_ && shape.kind == Kind::kConvert && Bits(shape.type) == 64 && Bits(shape.source) == 32)
+    ExpectNoWrap(pc, op.a, IsSigned(shape.source));
+  EmitResult(pc);
+  bases_ = false;
+}
+
+void Emitter::EmitResult(std::uint32_t pc) {
   const Op& op = program_.ops[pc];
   const Shape& shape = plan_.shapes[pc];
   switch (shape.kind) {
@@ -42,6 +76,10 @@ void Emitter::EmitNative(std::uint32_t pc) {
     case Kind::kSelect: {
       Value* a = Read(op.a, Bits(shape.type));
       Value* b = Read(op.b, Bits(shape.type));
+      if (IsScalar(op.d)) {
+        Value* takes = b_.CreateICmpNE(ReadPredicate(op.c, op.predicate_negated), Bits32(0));
+        return Write(op.d, b_.CreateSelect(takes, a, b));
+      }
       if (!IsVector(a)) a = Splat(a);
       if (!IsVector(b)) b = Splat(b);
       return Write(op.d, b_.CreateSelect(Lanes(ReadPredicate(op.c, op.predicate_negated)), a, b));
@@ -336,8 +374,7 @@ void Emitter::EmitShuffle(const Op& op) {
     inside |= in_range ? 1u << l : 0;
   }
   Value* a = Read(op.a, 32);
-  if (!IsVector(a)) a = Splat(a);
-  Write(op.d, b_.CreateShuffleVector(a, sources));
+  Write(op.d, IsVector(a) ? b_.CreateShuffleVector(a, sources) : a);
   if (op.predicate >= 0) WritePredicate(static_cast<std::uint32_t>(op.predicate), Bits32(inside));
 }
 

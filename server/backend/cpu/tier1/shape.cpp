@@ -331,7 +331,20 @@ void ControlShape(Shape& shape, const tier0::Program& program, const Op& op) {
   shape.kind = Kind::kControl;
   switch (op.control) {
     case Control::kBranch: shape.kind = Kind::kBranch; break;
-    case Control::kExit:
+    case Control::kExit: shape.kind = Kind::kExit; break;
+    case Control::kBarrier:
+      Guess(shape, program, op);
+      // Not barrier.arrive, none with a number of threads, and none with a vote.
+      if (op.guard < 0 && op.b == tier0::kNoRow && op.mode == 0 && op.bytes != 1 && IsConstant(program, op.a)) {
+        shape.uses.clear();
+        shape.defs.clear();
+        shape.predicate_uses.clear();
+        shape.predicate_defs.clear();
+        shape.kind = Kind::kBarrier;
+      } else {
+        shape.kind = Kind::kControl;
+      }
+      break;
     case Control::kYield: break;
     case Control::kBranchIndexed: shape.uses = {{op.a, 32}}; break;
     case Control::kCall:

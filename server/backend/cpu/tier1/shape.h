@@ -11,6 +11,8 @@ namespace accelmesh::tier1 {
 enum class Kind : std::uint8_t {
   kCalled,   // the handler is called
   kControl,  // tier 0 does it: the code ends there
+  kExit,
+  kBarrier,  // of all threads, without a result
   kNothing,
   kFence,
   kBranch,

@@ -135,6 +135,124 @@ TEST(Tier1, AddressesOfEveryPattern) {
         kStore);
   }
 }
+TEST(Tier1, LanesThatPartRunInTierZerosOrder) {
+  // An if and its else, a way out of both, and a loop in one of them; who runs together is seen by activemask, and what
+  // runs first by the order of additions.
+  ExpectSame(
+      std::string(kOwnWord) +
+      ".shared .b32 s[4]; mov.u32 %r6, s; setp.eq.u32 %p7, %r1, 0; @%p7 st.shared.u32 [%r6], 0; bar.sync 0;\n"
+      "and.b32 %r5, %r1, 7; setp.lt.u32 %p1, %r5, 3; setp.eq.u32 %p2, %r5, 1; mov.u32 %r4, 0;\n"
+      "@%p1 bra ELSE; atom.shared.add.u32 %r7, [%r6], 3; mad.lo.u32 %r4, %r7, 5, %r5; setp.eq.u32 %p3, %r5, 6;\n"
+      "@%p3 bra OUT; L: activemask.b32 %r8; mad.lo.u32 %r4, %r4, 3, %r8; sub.u32 %r5, %r5, 1;\n"
+      "setp.gt.s32 %p4, %r5, 2; @%p4 bra L; bra JOIN;\n"
+      "ELSE: atom.shared.add.u32 %r7, [%r6], 7; xor.b32 %r4, %r4, %r7; @%p2 bra OUT; add.u32 %r4, %r4, 9;\n"
+      "JOIN: activemask.b32 %r8; xor.b32 %r4, %r4, %r8; atom.shared.add.u32 %r7, [%r6], 1; add.u32 %r4, %r4, %r7;\n"
+      "OUT: activemask.b32 %r8; mad.lo.u32 %r4, %r4, 7, %r8; bar.sync 0;\n" +
+      kStore);
+}
+TEST(Tier1, WhatIsTheSameInALoopIsNotWhenLanesLeaveIt) {
+  // %r6 and %p6 are the same in all lanes that are in the loop; behind it they say when a lane left.
+  ExpectSame(
+      std::string(kOwnWord) +
+      "mov.u32 %r6, 0; and.b32 %r5, %r1, 11; mov.u32 %r4, 0;\n"
+      "L: add.u32 %r6, %r6, 1; and.b32 %r7, %r6, 1; setp.ne.u32 %p6, %r7, 0; setp.le.u32 %p1, %r6, %r5; @%p1 bra L;\n"
+      "selp.u32 %r8, 1000, 2000, %p6; add.u32 %r4, %r6, %r8;\n" +
+      kStore);
+  // And where they go round again after some waited.
+  ExpectSame(std::string(kOwnWord) +
+             "mov.u32 %r6, 0; mov.u32 %r4, 0;\n"
+             "L: and.b32 %r5, %r1, 3; setp.ne.u32 %p1, %r5, %r6; @%p1 bra N; mad.lo.u32 %r4, %r6, 100, %r1;\n"
+             "N: add.u32 %r6, %r6, 1; mad.lo.u32 %r4, %r4, 3, %r6; setp.lt.u32 %p2, %r6, 4; @%p2 bra L;\n" +
+             kStore);
+}
+TEST(Tier1, APredicateOfALoopSaysWhenLanesLeftIt) {
+  ExpectSame(std::string(kOwnWord) +
+             "mov.u32 %r6, 0; and.b32 %r5, %r1, 11; mov.u32 %r4, 0; setp.eq.u32 %p6, %r4, 0;\n"
+             "L: add.u32 %r6, %r6, 1; not.pred %p6, %p6; setp.le.u32 %p1, %r6, %r5; @%p1 bra L;\n"
+             "selp.u32 %r4, 1000, 2000, %p6;\n" +
+             kStore);
+}
+TEST(Tier1, LoopsThatBeginWithABarrier) {
+  // What was made before the loop is read behind its barrier, and made anew only there: by code, or by a handler.
+  for (const char* made : {"mad.lo.u32 %r4, %r4, 5, %r5", "brev.b32 %r4, %r4"}) {
+    ExpectSame(std::string(kOwnWord) +
+               "mul.lo.u32 %r4, %r1, 3; mov.u32 %r5, 0; mov.u32 %r7, 0; xor.b32 %r6, %r1, 0x1234;\n"
+               "L: bar.sync 0; " +
+               made +
+               "; mad.lo.u32 %r7, %r7, 7, %r4; add.u32 %r7, %r7, %r6; add.u32 %r5, %r5, 1; setp.lt.u32 %p1, %r5, 5;\n"
+               "@%p1 bra L; mov.u32 %r4, %r7;\n" +
+               kStore);
+  }
+}
+TEST(Tier1, LanesTakeTurns) {
+  // A lane of each warp waits for what another one writes when its loop is over: only turns between them end it.
+  ExpectSame(std::string(kOwnWord) +
+             ".shared .b32 s[4]; mov.u32 %r6, s; shr.u32 %r7, %r1, 5; shl.b32 %r7, %r7, 2; add.u32 %r6, %r6, %r7;\n"
+             "and.b32 %r5, %r1, 31; setp.eq.u32 %p1, %r5, 0; @%p1 st.shared.u32 [%r6], 0; bar.warp.sync -1;\n"
+             "mov.u32 %r4, 0; setp.eq.u32 %p2, %r5, 3; @!%p2 bra SET;\n"
+             "SPIN: ld.volatile.shared.u32 %r4, [%r6]; setp.eq.u32 %p3, %r4, 0; @%p3 bra SPIN; bra DONE;\n"
+             "SET: setp.ne.u32 %p4, %r5, 9; @%p4 bra DONE; st.volatile.shared.u32 [%r6], 77;\nDONE:\n" +
+             kStore);
+}
+TEST(Tier1, AddressesThatWrapAreMadeLaneByLane) {
+  // Counts up, but not in 64 bits: the sign changes, or 32 bits are full, in the middle of a warp.
+  for (const char* wide : {"cvt.s64.s32 %rd6, %r5", "cvt.u64.u32 %rd6, %r5", "mul.wide.s32 %rd6, %r5, 3",
+                           "mul.wide.u32 %rd6, %r5, 3", "mad.wide.s32 %rd6, %r5, -2, %rd1; sub.u64 %rd6, %rd6, %rd1"}) {
+    for (const char* base : {"0xfffffff0", "0x7ffffff0", "0", "0x80000000", "0xffffffe1", "0x7fffffe0"}) {
+      ExpectSame(
+          std::string(kOwnWord) + "add.u32 %r5, %r1, " + base + "; " + wide +
+          "; shr.u64 %rd7, %rd6, 32; cvt.u32.u64 %r4, %rd6; cvt.u32.u64 %r6, %rd7; mad.lo.u32 %r4, %r6, 17, %r4;\n" +
+          kStore);
+    }
+  }
+}
+TEST(Tier1, BarriersThatSomeWarpsComeToMoreOften) {
+  // Lanes exit before it, one warp leaves early, and the last that arrives goes on first.
+  ExpectSame(
+      std::string(kOwnWord) +
+      ".shared .b32 s[4]; mov.u32 %r6, s; setp.eq.u32 %p1, %r1, 0; @%p1 st.shared.u32 [%r6], 0; bar.sync 0;\n"
+      "mov.u32 %r4, 0; mov.u32 %r5, 0; setp.gt.u32 %p6, %r1, 90; @%p6 exit;\n"
+      "L: atom.shared.add.u32 %r7, [%r6], %r1; mad.lo.u32 %r4, %r4, 31, %r7; bar.sync 0;\n"
+      "add.u32 %r5, %r5, 1; setp.lt.u32 %p2, %r1, 32; setp.eq.u32 %p3, %r5, 3; and.pred %p3, %p2, %p3; @%p3 bra E;\n"
+      "setp.lt.u32 %p4, %r5, 6; @%p4 bra L;\nE: " +
+      std::string(kStore));
+}
+TEST(Tier1, BlocksFollowOneAnother) {
+  Machine machine;
+  Jit jit({JitMode::kAlways, ACCELMESH_TIER1_PATH, "off"});
+  machine.set_compiler(&jit);
+  // A handler reads %ctaid.y (brev is none that compiled code knows), and so does a block that part of its lanes leave.
+  ASSERT_TRUE(
+      machine
+          .Load(KernelText("mov.u32 %r2, %ctaid.x; mov.u32 %r3, %ctaid.y; mov.u32 %r4, %ctaid.z; brev.b32 %r5, "
+                           "%ctaid.y; mad.lo.u32 %r6, %r4, 2, %r3; mad.lo.u32 %r6, %r6, 3, %r2;\n"
+                           "mad.lo.u32 %r7, %r6, 40, %r1; mul.wide.u32 %rd5, %r7, 8; add.u64 %rd5, %rd1, %rd5;\n"
+                           "setp.gt.u32 %p1, %r1, %r6; @%p1 bra N; add.u32 %r6, %r6, 100;\n"
+                           "N: st.global.v2.u32 [%rd5], {%r6, %r5};"))
+          .ok());
+  constexpr std::uint32_t kBlocks = 3 * 2 * 4;
+  const std::uint64_t memory = machine.Allocate(kBlocks * 40 * 8);
+  EXPECT_FALSE(machine.Run({3, 2, 4}, {40, 1, 1}, {memory}).has_value());
+  EXPECT_TRUE(machine.compiled(true)->batches);
+  for (std::uint32_t i = 0; i < kBlocks * 40; ++i) {
+    const std::uint32_t block = i / 40;
+    EXPECT_EQ(machine.At<std::uint32_t>(memory)[2 * i], block + (i % 40 > block ? 0 : 100)) << i;
+    EXPECT_EQ(machine.At<std::uint32_t>(memory)[2 * i + 1], block / 3 % 2 << 31) << i;
+  }
+}
+TEST(Tier1, AFaultNamesTheBlockThatFollowedOthers) {
+  Machine machine;
+  Jit jit({JitMode::kAlways, ACCELMESH_TIER1_PATH, "off"});
+  machine.set_compiler(&jit);
+  ASSERT_TRUE(machine
+                  .Load(KernelText("mov.u32 %r2, %ctaid.x; setp.eq.u32 %p1, %r2, 5; setp.eq.u32 %p2, %r1, 33; and.pred "
+                                   "%p1, %p1, %p2; @%p1 ld.global.u32 %r4, [%rd2]; st.global.u32 [%rd1], %r4;"))
+                  .ok());
+  const std::uint64_t memory = machine.Allocate(256);
+  const auto fault = machine.Run({9, 1, 1}, {64, 1, 1}, {memory, machine.forbidden()});
+  ASSERT_TRUE(fault.has_value());
+  EXPECT_NE(fault->text.find("block (5,0,0), thread (33,0,0)"), std::string::npos) << fault->text;
+}
 TEST(Tier1, CancellationEndsALoop) {
   Machine machine;
   Jit jit({JitMode::kAlways, ACCELMESH_TIER1_PATH, "off"});
@@ -165,7 +283,7 @@ class CacheTest : public testing::Test {
     const std::uint64_t memory = machine.Allocate(256);
     EXPECT_FALSE(machine.Run({1, 1, 1}, {32, 1, 1}, {memory}).has_value());
     EXPECT_EQ(machine.At<std::uint32_t>(memory)[0], 42u);
-    return machine.compiled()->from_cache;
+    return machine.compiled(true)->from_cache;
   }
   fs::path OnlyFile() {
     std::vector<fs::path> files;
@@ -226,7 +344,7 @@ TEST(Jit, WithoutTheCompilerKernelsStayOnTierZero) {
   Jit jit({JitMode::kAlways, "/nowhere/libaccelmesh_tier1.so", "off"});
   Machine machine;
   ASSERT_TRUE(machine.Load(KernelText(kFortyTwo)).ok());
-  EXPECT_EQ(jit.Compile(machine.kernel()).code(), Code::kUnsupported);
+  EXPECT_EQ(jit.Compile(machine.kernel(), true).code(), Code::kUnsupported);
   const std::uint64_t memory = machine.Allocate(256);
   EXPECT_FALSE(machine.Run({1, 1, 1}, {32, 1, 1}, {memory}).has_value());
   EXPECT_EQ(machine.At<std::uint32_t>(memory)[0], 42u);

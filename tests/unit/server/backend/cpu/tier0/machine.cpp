@@ -142,12 +142,15 @@ Status Machine::Load(std::string_view text, std::size_t kernel) {
   NoteForms(*module_);
   const std::string& form = GetMutations().form;
   if (!form.empty()) Spoil(const_cast<Program&>(kernel_->program()), form);
-  Jit* compiler = compiler_ != nullptr ? compiler_ : CompilerOfTests();
-  if (compiler == nullptr) return Status::Ok();
-  const Status compiled = compiler->Compile(*kernel_);
-  // What is too large to be worth it stays on tier 0.
-  if (!compiled.ok() && compiled.text().find(" operations") == std::string::npos) return compiled;
   return Status::Ok();
+}
+
+void Machine::Compile(const Dim3& block) {
+  Jit* compiler = compiler_ != nullptr ? compiler_ : CompilerOfTests();
+  if (compiler == nullptr) return;
+  const Status compiled = compiler->Compile(*kernel_, IsLinear(block));
+  // What is too large to be worth it stays on tier 0.
+  EXPECT_TRUE(compiled.ok() || compiled.text().find(" operations") != std::string::npos) << compiled.ToString();
 }
 
 std::uint64_t Machine::Allocate(std::uint64_t bytes) {
@@ -157,7 +160,9 @@ std::uint64_t Machine::Allocate(std::uint64_t bytes) {
   std::memset(At<void>(address), 0, bytes);
   return address;
 }
-const tier1::Compiled* Machine::compiled() const { return kernel_->program().compiled.load(); }
+const tier1::Compiled* Machine::compiled(bool linear) const {
+  return kernel_->program().compiled[linear ? 1 : 0].load();
+}
 void Machine::Reset() {
   used_ = 0;
   printed_.clear();
@@ -165,6 +170,7 @@ void Machine::Reset() {
 }
 
 GridLaunch Machine::LaunchOf(Dim3 grid, Dim3 block, ByteView arguments) {
+  Compile(block);
   GridLaunch launch;
   launch.kernel = kernel_.get();
   launch.memory = &memory_;
@@ -183,10 +189,8 @@ GridLaunch Machine::LaunchOf(Dim3 grid, Dim3 block, ByteView arguments) {
 std::optional<Fault> Machine::Run(Dim3 grid, Dim3 block, ByteView arguments, std::uint32_t dynamic_shared_bytes) {
   GridLaunch launch = LaunchOf(grid, block, arguments);
   launch.dynamic_shared_bytes = dynamic_shared_bytes;
-  for (std::uint64_t i = 0; i < grid.count(); ++i) {
-    if (std::optional<Fault> fault = RunBlock(launch, i, context_)) return fault;
-  }
-  return std::nullopt;
+  if (grid.count() == 0) return std::nullopt;
+  return RunBlocks(launch, 0, grid.count(), context_);
 }
 std::optional<Fault> Machine::Run(Dim3 grid, Dim3 block, const std::vector<std::uint64_t>& arguments,
                                   std::uint32_t dynamic_shared_bytes) {

@@ -45,10 +45,10 @@ class Machine {
   const std::string& printed() const { return printed_; }
   const std::string& complained() const { return complained_; }
   std::atomic<bool>& cancel() { return cancel_; }
-  // Kernels that are loaded from now on are compiled before they run.
+  // Kernels are compiled before they run, for the size of block that they run with.
   void set_compiler(Jit* compiler) { compiler_ = compiler; }
   const DecodedKernel& kernel() const { return *kernel_; }
-  const tier1::Compiled* compiled() const;
+  const tier1::Compiled* compiled(bool linear) const;
   void set_stack_bytes(std::uint32_t bytes) { stack_bytes_ = bytes; }
   // Objects that kernels may name; they stay the caller's.
   void set_textures(const TextureTable* textures) { textures_ = textures; }
@@ -59,6 +59,7 @@ class Machine {
 
  private:
   static constexpr std::uint64_t kBytes = 64 << 20;
+  void Compile(const Dim3& block);
   GridLaunch LaunchOf(Dim3 grid, Dim3 block, ByteView arguments);
   std::uint64_t base_ = 0;
   std::uint64_t used_ = 0;
