@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "protocol/base/bytes.h"
+#include "protocol/base/limits.h"
 #include "protocol/base/result.h"
 #include "protocol/transport/channel.h"
 
@@ -74,6 +75,8 @@ struct DeviceDescription {
   std::uint64_t window_base = 0;
   std::uint64_t window_bytes = 0;
   std::uint64_t import_bytes = 0;  // behind that, where the session opens other sessions' memory; the session's to set
+  // The device's part and what is opened there are whole units of this size.
+  std::uint64_t import_unit_bytes = limits::kPageBytes;
   std::vector<std::pair<std::uint32_t, std::int32_t>> attributes;
   std::vector<PeerDescription> peers;  // the others that it reaches
 };
@@ -88,16 +91,24 @@ struct KernelDescription {
   std::uint32_t registers = 0;
   std::uint32_t ptx_version = 0;
   std::uint32_t binary_version = 0;
+  // Clusters, of a device that has them: compiled in, in blocks, 0 for none; whether a launch has to have one; and
+  // CUclusterSchedulingPolicy of launches that name none.
+  std::uint32_t cluster[3] = {0, 0, 0};
+  bool cluster_must_be_set = false;
+  std::uint8_t cluster_policy = 0;
 };
 struct GlobalDescription {
   std::string name;
   std::uint64_t address = 0;
   std::uint64_t bytes = 0;
   bool is_constant = false;
+  bool is_managed = false;  // if the backend does not place variables: a driver has, as managed memory
 };
 struct ModuleDescription {
   std::vector<KernelDescription> kernels;
   std::vector<GlobalDescription> globals;
+  // Its kernels may set conditions (Backend::has_conditions) in a way that is not ours: no graph with some runs them.
+  bool has_foreign_conditions = false;
 };
 
 // One side of a copy. Exactly one of: device memory; bytes that came with the command (`body`, owned); memory the
@@ -131,6 +142,13 @@ struct FillJob {
   std::uint32_t value = 0;
   std::uint32_t element_bytes = 1;
 };
+// How the blocks of a launch are put together.
+struct ClusterJob {
+  Dim3 size{0, 0, 0};         // blocks of one; 0: none is asked for
+  Dim3 preferred{0, 0, 0};    // in the place of several of those, where there is room; 0: none
+  std::uint8_t policy = 0;    // CUclusterSchedulingPolicy
+  bool may_be_large = false;  // more blocks than every device has in one
+};
 struct LaunchJob {
   std::uint32_t device = 0;
   std::uint32_t module = 0;
@@ -139,7 +157,24 @@ struct LaunchJob {
   Dim3 block;
   std::uint32_t shared_bytes = 0;
   bool cooperative = false;
+  ClusterJob cluster;
   ByteView arguments;  // valid during the call only
+};
+// What is asked about a launch: see wire::OccupancyOf.
+struct OccupancyJob {
+  enum class Of : std::uint8_t { kBlocks, kClusters, kClusterSize };
+  Of of = Of::kBlocks;
+  std::uint32_t module = 0;
+  std::uint32_t kernel = 0;
+  Dim3 grid;
+  Dim3 block;
+  std::uint32_t shared_bytes = 0;
+  ClusterJob cluster;
+};
+struct OccupancyAnswer {
+  DeviceStatus status = kDeviceOk;
+  std::uint32_t count = 0;
+  std::string text;  // of an error
 };
 
 // A texture or surface object. Numbers of formats, modes, flags and views are the CUDA driver's.
@@ -183,6 +218,38 @@ struct TextureJob {
   std::optional<View> view;
 };
 
+// What another session maps to reach an allocation: pieces of files, one behind the other, in whole units; the
+// allocation begins `lead` bytes behind their start.
+struct SharedPiece {
+  std::uint64_t id = 0;      // of the file, never that of another; 0: the file of UseFile()
+  std::uint64_t offset = 0;  // in the file
+  std::uint64_t bytes = 0;
+  int fd = -1;  // none of the file of UseFile() where it is exported
+};
+struct SharedMemory {
+  std::vector<SharedPiece> pieces;
+  std::uint64_t lead = 0;
+  std::uint64_t span() const {
+    std::uint64_t bytes = 0;
+    for (const SharedPiece& piece : pieces) bytes += piece.bytes;
+    return bytes;
+  }
+};
+
+// One call of a function of NVIDIA's libraries; see protocol/library. `library` and `function` are one that the backend
+// said it has, `arguments` have that function's shape.
+struct LibraryJob {
+  std::uint32_t device = 0;
+  std::uint32_t library = 0;
+  std::uint32_t function = 0;
+  std::shared_ptr<const Bytes> settings;
+  Bytes arguments;
+};
+struct LibraryAnswer {
+  std::uint32_t status = 0;  // the library's
+  Bytes results;
+};
+
 // Where a backend reports; safe from any thread.
 class CompletionSink {
  public:
@@ -223,9 +290,13 @@ class Backend {
   // The start of such memory; nothing uses it any more. Its pages are there until this returns.
   virtual Status UnmapHost(std::uint64_t address) = 0;
 
+  // Whether the session says where managed variables lie. Else a driver does, in memory that this process may read and
+  // write while the device works, and the module's globals tell where.
+  virtual bool places_variables() const { return true; }
   // The variable `name` of the image that is loaded next as `module` lies at `memory`, which MapHost() was told of; its
   // initial value is written there unless `keep`.
-  virtual void PlaceVariable(std::uint32_t module, std::string name, MutableByteView memory, bool keep) = 0;
+  virtual void PlaceVariable(std::uint32_t /*module*/, std::string /*name*/, MutableByteView /*memory*/,
+                             bool /*keep*/) {}
   // May take long; called on a service thread, one at a time, at the same time as other methods.
   virtual Result<ModuleDescription> ModuleLoad(std::uint32_t device, std::uint32_t module, Bytes image) = 0;
   virtual Status ModuleUnload(std::uint32_t module) = 0;
@@ -263,13 +334,20 @@ class Backend {
   virtual void TextureHandle(std::uint64_t id, std::function<void(Result<std::uint64_t>)> answer) { answer(id); }
   virtual Status TextureDestroy(std::uint64_t /*id*/) { return Status::Ok(); }
 
-  // Whether sessions of a lease can share memory of this backend. UseFile() comes before Open(): the window's memory
-  // lies in the file from `offset` on. ShareMemory() maps whole pages of another session's file at an address of the
-  // window that holds nothing, and [address, address + bytes) of them is as if allocated; UnshareMemory() ends that,
-  // and nothing reaches the pages any more when it returns. The descriptors stay the caller's.
+  // Whether sessions of a lease can share memory of this backend; known once it is open. UseFile() comes before that: a
+  // file in which the window's memory may lie from `offset` on. ExportMemory() of an allocation opens a descriptor for
+  // each piece that lies in another file, for the caller to close; kFull: its memory is being found, ask again.
+  // ShareMemory() maps what another session's backend exported, at `address - lead` of the window, where nothing is,
+  // and [address, address + bytes) is as if allocated; the descriptors stay the caller's. UnshareMemory() ends that,
+  // and nothing reaches the memory any more when it returns.
   virtual bool shares_memory() const { return false; }
   virtual void UseFile(int /*fd*/, std::uint64_t /*offset*/) {}
-  virtual Status ShareMemory(int /*fd*/, std::uint64_t /*offset*/, std::uint64_t /*address*/, std::uint64_t /*bytes*/) {
+  virtual Result<SharedMemory> ExportMemory(std::uint32_t /*device*/, std::uint64_t /*address*/,
+                                            std::uint64_t /*bytes*/) {
+    return Status(Code::kUnsupported, "Backend::ExportMemory", "the " + name() + " backend shares no memory");
+  }
+  virtual Status ShareMemory(std::uint32_t /*device*/, const SharedMemory& /*memory*/, std::uint64_t /*address*/,
+                             std::uint64_t /*bytes*/) {
     return {Code::kUnsupported, "Backend::ShareMemory", "the " + name() + " backend shares no memory"};
   }
   virtual Status UnshareMemory(std::uint64_t /*address*/, std::uint64_t /*bytes*/) { return Status::Ok(); }
@@ -283,17 +361,34 @@ class Backend {
   virtual void InputDrained() {}
 
   // Whether cudaGraphSetConditional(handle, value) of a kernel writes `value` to the four bytes at device address
-  // `handle`. ReadWord() reads them: allocated memory that nothing in flight writes.
+  // `handle`. FetchWord() is a command of the stream that brings them to where ReadWord() reads them: allocated memory
+  // that nothing in flight writes. A backend that reads the device's memory itself has nothing to bring. Between the
+  // two the stream has drained, and nothing else of it has come.
   virtual bool has_conditions() const { return false; }
-  virtual Result<std::uint32_t> ReadWord(std::uint64_t /*address*/) {
+  virtual Status FetchWord(std::uint32_t /*stream*/, std::uint64_t /*sequence*/, std::uint64_t /*address*/) {
+    return Status::Ok();
+  }
+  virtual Result<std::uint32_t> ReadWord(std::uint32_t /*stream*/, std::uint64_t /*address*/) {
     return Status(Code::kUnsupported, "Backend::ReadWord", "the " + name() + " backend has no conditions");
   }
 
-  // Blocks of a kernel that one multiprocessor holds at a time, where that depends on more than the client knows.
+  // How much of a launch the device runs at a time, where that depends on more than the client knows.
   virtual bool knows_occupancy() const { return false; }
-  virtual Result<std::uint32_t> Occupancy(std::uint32_t /*module*/, std::uint32_t /*kernel*/, std::uint32_t /*threads*/,
-                                          std::uint32_t /*shared_bytes*/) {
+  virtual Result<OccupancyAnswer> Occupancy(const OccupancyJob& /*job*/) {
     return Status(Code::kUnsupported, "Backend::Occupancy", "the client reckons it");
+  }
+
+  // The functions of a library that this backend runs, a bit for each by its number; answers from any thread, once. It
+  // comes before every call of the library.
+  virtual void LibraryOpen(std::uint32_t /*library*/, std::uint32_t /*device*/,
+                           std::function<void(Result<Bytes>)> answer) {
+    answer(Status(Code::kUnsupported, "Backend::LibraryOpen", "the " + name() + " backend has no such library"));
+  }
+  // A command of the stream. `answer` is null, or called from any thread before the command completes; what goes wrong
+  // without it goes to CompletionSink::Failed.
+  virtual Status LibraryCall(std::uint32_t /*stream*/, std::uint64_t /*sequence*/, LibraryJob /*job*/,
+                             std::function<void(LibraryAnswer)> /*answer*/) {
+    return {Code::kUnsupported, "Backend::LibraryCall", "the " + name() + " backend has no such library"};
   }
 
   // A CUlimit of the device, checked by the client as CUDA does; holds for what comes after it. A backend without that
@@ -325,7 +420,7 @@ struct BackendOptions {
 };
 
 // The symbol of a backend's shared object. Both sides are built together; the number is raised with every change here.
-inline constexpr std::uint32_t kBackendAbi = 5;
+inline constexpr std::uint32_t kBackendAbi = 7;
 using CreateBackendFunction = Backend* (*)(std::uint32_t abi, const BackendOptions& options);
 inline constexpr const char* kCreateBackendSymbol = "accelmesh_create_backend";
 

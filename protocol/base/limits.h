@@ -43,6 +43,9 @@ inline constexpr std::uint32_t kGraphLaunchNodesMax = 16384;
 // Texture and surface objects of a session at a time, and the mipmap levels of one.
 inline constexpr std::uint32_t kTexturesMax = 1u << 20;
 inline constexpr std::uint32_t kTextureLevelsMax = 32;
+// What handles of one library are set to, over a session's life, and the words of one such.
+inline constexpr std::uint32_t kLibrarySettingsMax = 16384;
+inline constexpr std::size_t kLibrarySettingsBytesMax = 512;
 inline constexpr std::uint32_t kKernelsPerModuleMax = 65536;
 inline constexpr std::uint32_t kKernelParametersMax = 4096;
 inline constexpr std::size_t kKernelArgumentBytesMax = 32764;
@@ -62,6 +65,10 @@ inline constexpr std::uint64_t kAllocationBytesMax = 4096 * kGiB;
 inline constexpr std::uint32_t kSharedRegionsMax = 4096;
 // Sessions a supervisor serves at a time.
 inline constexpr std::uint32_t kSessionsMax = 256;
+// Files of a session's memory that a supervisor keeps for the others of the lease, and the pieces of allocations in
+// them.
+inline constexpr std::size_t kSharedFilesMax = 1024;
+inline constexpr std::size_t kSharedPiecesMax = 16384;
 // What a client says that it shares a lease by.
 inline constexpr std::size_t kGroupSecretBytesMax = 64;
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -34,6 +35,14 @@ constexpr std::chrono::seconds kEndPatience{2};
 // What a worker gets to end by itself when its client has: it may still have something to say.
 constexpr std::chrono::seconds kOrphanPatience{1};
 
+// Sessions have several descriptors each, and leases some more.
+void RaiseFileLimit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 // A descriptor that becomes readable when the client ends; -1 if its pid means nothing here.
 int WatchClient(const wire::Hello& hello) {
   const bool same_host = hello.boot_id() != nullptr && hello.boot_id()->str() == BootId() &&
@@ -63,6 +72,7 @@ Supervisor::~Supervisor() {
 }
 
 Status Supervisor::Listen() {
+  RaiseFileLimit();
   for (const std::string& url : options_.listen) {
     ACCELMESH_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(url));
     Result<std::unique_ptr<Listener>> listener =
@@ -202,21 +212,53 @@ void Supervisor::Assign(Listener& listener, Arrival arrival) {
                               std::to_string(warm->pid));
 }
 
-bool Supervisor::AnswerFileRequest(const Worker& worker) {
-  FileRequest request;
+bool Supervisor::AnswerLeaseRequest(const Worker& worker) {
+  LeaseRequest request;
   int fd = -1;
   const Status heard =
       ReceiveMessage(worker.control, {reinterpret_cast<std::uint8_t*>(&request), sizeof(request)}, &fd);
-  if (fd >= 0) ::close(fd);
+  const bool is_offer = heard.ok() && request.kind == LeaseRequest::kOffer;
+  if (fd >= 0 && !is_offer) ::close(fd);
   if (!heard.ok()) return false;
-  const Result<int> file = groups_.FileOf(worker.session_id, request.session_id);
-  const FileAnswer answer{request.session_id, file.ok() ? 1u : 0u, 0};
-  return SendMessage(worker.control, AsBytes(answer), file.ok() ? *file : -1).ok();
+  LeaseName name{request.session_id, request.generation, request.slot};
+  LeaseAnswer answer;
+  answer.number = request.number;
+  int sent = -1;
+  Status status;
+  switch (request.kind) {
+    case LeaseRequest::kFileOf: {
+      const Result<int> file = groups_.FileOf(worker.session_id, request.session_id);
+      status = file.status();
+      if (file.ok()) sent = *file;
+      break;
+    }
+    case LeaseRequest::kOffer:
+      name.session = worker.session_id;
+      status = groups_.Offer(name, request.index, {request.piece_id, request.piece_offset, request.piece_bytes, fd});
+      break;
+    case LeaseRequest::kEndOffer:
+      name.session = worker.session_id;
+      groups_.EndOffer(name);
+      return true;
+    case LeaseRequest::kPieceOf: {
+      const Result<SharedPiece> piece = groups_.PieceOf(worker.session_id, name, request.index);
+      status = piece.status();
+      if (!piece.ok()) break;
+      sent = piece->fd;
+      answer.piece_id = piece->id;
+      answer.piece_offset = piece->offset;
+      answer.piece_bytes = piece->bytes;
+      break;
+    }
+    default: return false;
+  }
+  answer.code = static_cast<std::uint32_t>(status.code());
+  return SendMessage(worker.control, AsBytes(answer), sent).ok();
 }
 
 void Supervisor::HearWorker(Worker& worker) {
   if (worker.answered) {
-    if (AnswerFileRequest(worker)) return;
+    if (AnswerLeaseRequest(worker)) return;
     ::close(worker.control);
     worker.control = -1;
     return;

@@ -41,7 +41,7 @@ class Supervisor {
   void Refuse(Listener& listener, const Arrival& arrival, std::uint8_t refusal, const std::string& text);
   void HearWorker(Worker& worker);
   // From a worker that serves: whether it is still there.
-  bool AnswerFileRequest(const Worker& worker);
+  bool AnswerLeaseRequest(const Worker& worker);
   // The worker of a client that is gone ends. Its connection alone does not tell: a forked child may hold it.
   void NoteEndOfClient(Worker& worker);
   void EndOrphans();

@@ -1,6 +1,7 @@
 #include "server/main/ticket.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -42,7 +43,12 @@ Status ReceiveMessage(int socket, MutableByteView message, int* fd) {
   if (got == 0) return {Code::kClosed, "ReceiveMessage", "the other process has ended"};
   if (got < 0) return Status::System(errno, "ReceiveMessage", "cannot hear the other process");
   for (cmsghdr* item = CMSG_FIRSTHDR(&header); item != nullptr; item = CMSG_NXTHDR(&header, item)) {
-    if (item->cmsg_level == SOL_SOCKET && item->cmsg_type == SCM_RIGHTS) std::memcpy(fd, CMSG_DATA(item), sizeof(int));
+    if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
+    // There is room for more than one, because of the alignment; one is all that anybody sends.
+    for (std::size_t at = CMSG_LEN(0); at + sizeof(int) <= item->cmsg_len; at += sizeof(int)) {
+      if (*fd >= 0) ::close(*fd);
+      std::memcpy(fd, reinterpret_cast<const std::uint8_t*>(item) + at, sizeof(int));
+    }
   }
   if (static_cast<std::size_t>(got) != message.size())
     return {Code::kBadFrame, "ReceiveMessage", "a message of the wrong size"};

@@ -31,14 +31,28 @@ struct TicketAnswer {
   // The worker's endpoint, or why there is none. The longest: five ipc paths of 107 bytes with scheme and comma.
   char text[640] = {};
 };
-// A worker that serves asks for the file of another session of its lease; the answer brings the descriptor if it is ok.
-struct FileRequest {
-  std::uint64_t session_id = 0;
-};
-struct FileAnswer {
-  std::uint64_t session_id = 0;  // of the request: one may come after its asker has given up
-  std::uint32_t ok = 0;
+// What a worker that serves asks of its lease (server/session/lease.h); an offer brings a descriptor.
+struct LeaseRequest {
+  enum Kind : std::uint32_t { kFileOf, kOffer, kEndOffer, kPieceOf };
+  std::uint64_t number = 0;  // the answer has it too: one may come after its asker has given up
+  std::uint32_t kind = kFileOf;
+  std::uint32_t slot = 0;
+  std::uint64_t session_id = 0;  // whose file or piece it is; what is offered is the worker's own
+  std::uint64_t generation = 0;
+  std::uint32_t index = 0;
   std::uint32_t reserved = 0;
+  std::uint64_t piece_id = 0;
+  std::uint64_t piece_offset = 0;
+  std::uint64_t piece_bytes = 0;
+};
+// To all but kEndOffer; brings the descriptor that was asked for.
+struct LeaseAnswer {
+  std::uint64_t number = 0;
+  std::uint32_t code = 0;  // Code
+  std::uint32_t reserved = 0;
+  std::uint64_t piece_id = 0;
+  std::uint64_t piece_offset = 0;
+  std::uint64_t piece_bytes = 0;
 };
 
 // Sends a message with an optional descriptor (-1: none). Does not wait: whoever leaves so many unread is ill.

@@ -33,21 +33,73 @@ Result<std::unique_ptr<Backend>> LoadBackend(const ServerOptions& options) {
 // What the supervisor needs to look into a table.
 constexpr std::chrono::seconds kSupervisorPatience{5};
 
-Result<int> AskForFile(int control, std::uint64_t session) {
-  constexpr const char* kWhere = "AskForFile";
-  ACCELMESH_RETURN_IF_ERROR(SendMessage(control, AsBytes(FileRequest{session}), -1));
-  const Deadline deadline = Deadline::After(kSupervisorPatience);
-  while (true) {
-    pollfd answers{control, POLLIN, 0};
-    if (::poll(&answers, 1, deadline.left_ms()) != 1) return Status(Code::kUnavailable, kWhere, "no answer");
-    FileAnswer answer;
-    int fd = -1;
-    ACCELMESH_RETURN_IF_ERROR(ReceiveMessage(control, {reinterpret_cast<std::uint8_t*>(&answer), sizeof(answer)}, &fd));
-    if (answer.session_id == session && answer.ok != 0 && fd >= 0) return fd;
-    if (fd >= 0) ::close(fd);
-    if (answer.session_id == session) return Status(Code::kNotFound, kWhere, "no session of this lease");
+// Asks over the control socket. A descriptor that comes with an answer is the caller's.
+class Keeper final : public LeaseKeeper {
+ public:
+  explicit Keeper(int control) : control_(control) {}
+
+  Result<int> FileOf(std::uint64_t session) override {
+    LeaseRequest request;
+    request.session_id = session;
+    ACCELMESH_ASSIGN_OR_RETURN(const SharedPiece file, Ask(request, -1));
+    return file.fd;
   }
-}
+  Status Offer(const LeaseName& name, std::uint32_t index, const SharedPiece& piece) override {
+    LeaseRequest request = About(LeaseRequest::kOffer, name, index);
+    request.piece_id = piece.id;
+    request.piece_offset = piece.offset;
+    request.piece_bytes = piece.bytes;
+    return Ask(request, piece.fd).status();
+  }
+  void EndOffer(const LeaseName& name) override {
+    const LeaseRequest request = About(LeaseRequest::kEndOffer, name, 0);
+    if (const Status sent = SendMessage(control_, AsBytes(request), -1); !sent.ok())
+      log::Warning("worker", "memory stays offered until the session ends: " + sent.ToString());
+  }
+  Result<SharedPiece> PieceOf(const LeaseName& name, std::uint32_t index) override {
+    return Ask(About(LeaseRequest::kPieceOf, name, index), -1);
+  }
+
+ private:
+  static LeaseRequest About(LeaseRequest::Kind kind, const LeaseName& name, std::uint32_t index) {
+    LeaseRequest request;
+    request.kind = kind;
+    request.slot = name.slot;
+    request.session_id = name.session;
+    request.generation = name.generation;
+    request.index = index;
+    return request;
+  }
+
+  Result<SharedPiece> Ask(LeaseRequest request, int fd) {
+    constexpr const char* kWhere = "Keeper::Ask";
+    request.number = ++number_;
+    ACCELMESH_RETURN_IF_ERROR(SendMessage(control_, AsBytes(request), fd));
+    const Deadline deadline = Deadline::After(kSupervisorPatience);
+    while (true) {
+      pollfd answers{control_, POLLIN, 0};
+      if (::poll(&answers, 1, deadline.left_ms()) != 1) return Status(Code::kUnavailable, kWhere, "no answer");
+      LeaseAnswer answer;
+      int got = -1;
+      ACCELMESH_RETURN_IF_ERROR(
+          ReceiveMessage(control_, {reinterpret_cast<std::uint8_t*>(&answer), sizeof(answer)}, &got));
+      const bool is_ours = answer.number == request.number;
+      const bool brings_one = request.kind == LeaseRequest::kFileOf || request.kind == LeaseRequest::kPieceOf;
+      if (is_ours && answer.code == 0 && (got >= 0 || !brings_one))
+        return SharedPiece{answer.piece_id, answer.piece_offset, answer.piece_bytes, got};
+      if (got >= 0) ::close(got);
+      if (!is_ours) continue;
+      // The descriptor did not fit into this process's table.
+      if (answer.code == 0) return Status(Code::kSystem, kWhere, "the descriptor did not come");
+      return Status(static_cast<Code>(answer.code), kWhere,
+                    static_cast<Code>(answer.code) == Code::kNotFound ? "nothing of this lease"
+                                                                      : "the server keeps no more of it for others");
+    }
+  }
+
+  int control_;
+  std::uint64_t number_ = 0;
+};
 
 // The session's seat in its lease; null if it has none.
 Result<std::unique_ptr<Lease>> TakeSeat(const Ticket& ticket, int control) {
@@ -56,8 +108,7 @@ Result<std::unique_ptr<Lease>> TakeSeat(const Ticket& ticket, int control) {
   int fd = -1;
   ACCELMESH_RETURN_IF_ERROR(ReceiveMessage(control, {reinterpret_cast<std::uint8_t*>(&message), sizeof(message)}, &fd));
   if (fd < 0) return Status(Code::kBadFrame, "TakeSeat", "the file did not come");
-  return Lease::Take(fd, ticket.member, ticket.session_id,
-                     [control](std::uint64_t session) { return AskForFile(control, session); });
+  return Lease::Take(fd, ticket.member, ticket.session_id, std::make_unique<Keeper>(control));
 }
 
 }  // namespace

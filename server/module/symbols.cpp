@@ -23,6 +23,7 @@ class Collector {
   }
   ImageSymbols Take() { return std::move(symbols_); }
   void NotePrint() { symbols_.prints = true; }
+  void NoteCondition() { symbols_.sets_conditions = true; }
 
  private:
   ImageSymbols symbols_;
@@ -178,6 +179,7 @@ ImageSymbols ReadSymbols(const std::vector<ImagePart>& parts) {
   Collector collector;
   for (const ImagePart& part : parts) {
     if (part.bytes.find("vprintf") != std::string::npos) collector.NotePrint();
+    if (part.bytes.find("cudaGraphSetConditional") != std::string::npos) collector.NoteCondition();
     if (part.is_ptx) {
       ReadPtx(part.bytes, collector);
     } else {

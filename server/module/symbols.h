@@ -17,6 +17,7 @@ struct ImageVariable {
 struct ImageSymbols {
   std::vector<ImageVariable> variables;  // each name once
   bool prints = false;                   // a kernel of it may print
+  bool sets_conditions = false;          // of graphs: cudaGraphSetConditional
 };
 
 // Of all parts together. What a part does not let be read is not there: it is the driver that judges an image.

@@ -177,13 +177,15 @@ Status Session::On(const wire::HostUnmap& command, const RecordView& record) {
 }
 
 Status Session::On(const wire::HostWrite& command, const RecordView& record) {
-  if (record.payload.empty() || !host_.Covers(command.address(), record.payload.size()))
-    return {Code::kBadFrame, "HostWrite", "not inside mapped host memory"};
+  const std::size_t bytes = record.payload.size();
+  if (bytes == 0 || !(host_.Covers(command.address(), bytes) || IsGlobal(command.address(), bytes, true)))
+    return {Code::kBadFrame, "HostWrite", "not inside mapped host memory or a managed variable"};
   WriteWords(command.address(), record.payload);
   return Status::Ok();
 }
 
 Status Session::On(const wire::ManagedVariable& command, const RecordView& record) {
+  if (!backend_.places_variables()) return {Code::kBadFrame, "ManagedVariable", "the driver places managed variables"};
   if (command.module_id() >= limits::kModulesMax || record.payload.empty() ||
       record.payload.size() > limits::kNameBytesMax || placed_.size() >= limits::kManagedVariablesMax ||
       !host_.Covers(command.address(), command.bytes()))

@@ -3,7 +3,7 @@
 // behind a worker that has ended. Clients reach none of it.
 //
 // Threads and processes: every field that changes while others look is atomic; a generation is written last and
-// identifies what the fields around it mean. Units: bytes; offsets from the start of the window.
+// identifies what the fields around it mean. Units: bytes; offsets from the start of the file.
 #pragma once
 
 #include <array>
@@ -24,9 +24,12 @@ struct LeaseTable {
 
   struct Memory {
     std::atomic<std::uint64_t> generation;  // 0: nothing may open it
-    std::atomic<std::uint64_t> offset;
+    std::atomic<std::uint64_t> offset;      // of its span in this file
+    std::atomic<std::uint64_t> span;
+    std::atomic<std::uint64_t> lead;  // of the allocation in that
     std::atomic<std::uint64_t> bytes;
     std::atomic<std::uint32_t> device;
+    std::atomic<std::uint32_t> pieces;  // of other files, that the supervisor has; 0: it lies in this one
     std::array<std::atomic<std::uint64_t>, kHolderWords> holders;  // members that have it open
 
     bool is_held() const {

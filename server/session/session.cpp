@@ -50,10 +50,10 @@ Status Session::Run() {
     const bool looks_only = backend_.WantsInputDrained();
     const bool goes_on = std::exchange(has_yielded_, false);
     ++round_;
-    Result<ReceivedFrame> received = channel_.Receive(accept, looks_only               ? Deadline::Poll()
-                                                              : !leased_waits_.empty() ? Deadline::After(kLeaseSlice)
-                                                              : goes_on                ? Deadline::After(kYield)
-                                                                                       : slice);
+    Result<ReceivedFrame> received = channel_.Receive(accept, looks_only         ? Deadline::Poll()
+                                                              : has_lease_work() ? Deadline::After(kLeaseSlice)
+                                                              : goes_on          ? Deadline::After(kYield)
+                                                                                 : slice);
     if (!received.ok()) {
       if (received.code() != Code::kDeadlineExceeded) return received.status();
       if (looks_only) {
@@ -61,12 +61,12 @@ Status Session::Run() {
       } else {
         slice = Deadline::After(kReceiveSlice);
       }
-      if (!goes_on && leased_waits_.empty()) continue;
+      if (!goes_on && !has_lease_work()) continue;
     } else if (received->kind == ReceivedFrame::Kind::kFrame) {
       ACCELMESH_RETURN_IF_ERROR(
           HandleFrame(received->frame, received->lane == UpLane::kSide ? CommandLane::kSide : CommandLane::kCommand));
     }
-    if (!leased_waits_.empty()) ACCELMESH_RETURN_IF_ERROR(EndLeasedWaits());
+    if (has_lease_work()) ACCELMESH_RETURN_IF_ERROR(DoLeaseWork());
     if (!collecting_.empty()) ACCELMESH_RETURN_IF_ERROR(CollectImages());
     if (parked_commands_ != 0) ACCELMESH_RETURN_IF_ERROR(Unpark());
     if (!past_.empty()) ACCELMESH_RETURN_IF_ERROR(EndPast());
@@ -297,9 +297,7 @@ Status Session::On(const wire::OpenSession& command, const RecordView& record) {
     reserved = host_.Reserve(command.host_window_base(), command.host_window_bytes());
     if (reserved.code() == Code::kBadFrame) return reserved;
   }
-  shares_memory_ = lease_ != nullptr && backend_.shares_memory();
-  if (shares_memory_) backend_.UseFile(lease_->fd(), LeaseTable::kBytes);
-  file_base_ = command.window_base() - LeaseTable::kBytes;
+  if (lease_ != nullptr) backend_.UseFile(lease_->fd(), LeaseTable::kBytes);
   Result<std::vector<DeviceDescription>> devices =
       reserved.ok() ? backend_.Open(command.window_base(), command.window_bytes(), this) : reserved;
   if (!devices.ok()) {
@@ -324,7 +322,8 @@ Status Session::On(const wire::OpenSession& command, const RecordView& record) {
     infos.push_back(wire::CreateDeviceInfo(
         builder, builder.CreateString(device.name), builder.CreateVector(device.uuid.data(), device.uuid.size()),
         device.memory_bytes, device.window_base, device.window_bytes, builder.CreateVectorOfStructs(attributes),
-        builder.CreateString(device.pci_bus_id), builder.CreateVectorOfStructs(peers), device.import_bytes));
+        builder.CreateString(device.pci_bus_id), builder.CreateVectorOfStructs(peers), device.import_bytes,
+        device.import_unit_bytes));
     memory_.emplace_back(device.window_base, device.window_bytes, device.memory_bytes);
     host_.AllowTwins(device.memory_bytes);
     StreamState& legacy = streams_.emplace_back();
@@ -336,7 +335,8 @@ Status Session::On(const wire::OpenSession& command, const RecordView& record) {
   constexpr int kDriverVersion = 13000;  // The runtime this protocol version was made for.
   builder.Finish(wire::CreateSessionInfo(builder, builder.CreateVector(infos), builder.CreateString(backend_.name()),
                                          kDriverVersion, host_.client_is_here(), backend_.has_texture_handles(),
-                                         backend_.knows_occupancy(), backend_.has_conditions()));
+                                         backend_.knows_occupancy(), backend_.has_conditions(),
+                                         !backend_.places_variables()));
   Reply(record.sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
   return Status::Ok();
 }

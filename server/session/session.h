@@ -87,6 +87,10 @@ class Session final : private CompletionSink {
   Status On(const wire::TextureCreate& command, const RecordView& record);
   Status On(const wire::TextureDestroy& command, const RecordView& record);
   Status On(const wire::TextureHandle& command, const RecordView& record);
+  Status On(const wire::LibraryOpen& command, const RecordView& record);
+  Status On(const wire::LibrarySettings& command, const RecordView& record);
+  Status On(const wire::LibraryCall& command, const RecordView& record);
+  Status On(const wire::LibraryQuery& command, const RecordView& record);
   Status On(const wire::SharedRelease& command, const RecordView& record);
 
  private:
@@ -107,6 +111,7 @@ class Session final : private CompletionSink {
   struct BackendModule {
     Backend* backend;
     std::uint32_t backend_id;
+    bool has_foreign_conditions = false;
     ~BackendModule() { (void)backend->ModuleUnload(backend_id).ok(); }
   };
   // A command of a stream that could not go to the backend yet, with everything it owns.
@@ -135,7 +140,7 @@ class Session final : private CompletionSink {
   };
   // A command that launches of its graph repeat, private and verified as far as that does not depend on the launch.
   struct GraphNode {
-    std::variant<std::monostate, wire::Launch, wire::CopyPitched, wire::Fill, wire::GraphBranch>
+    std::variant<std::monostate, wire::Launch, wire::CopyPitched, wire::Fill, wire::GraphBranch, wire::LibraryCall>
         command;               // monostate: not defined yet
     std::uint8_t patches = 0;  // which of its places each launch names
     Bytes payload;
@@ -160,7 +165,8 @@ class Session final : private CompletionSink {
     std::uint32_t first = 0;
     std::uint32_t end = 0;
     std::uint32_t at = 0;
-    bool has_failed = false;  // only what the client waits for is still done
+    bool has_fetched = false;  // the word of the branch that it has come to
+    bool has_failed = false;   // only what the client waits for is still done
   };
   using Graphs = std::unordered_map<std::uint32_t, std::shared_ptr<Graph>>;
   struct PendingLoad {
@@ -184,6 +190,8 @@ class Session final : private CompletionSink {
   bool HasBody(std::uint64_t token);
   std::unique_ptr<BulkBody> TakeBody(std::uint64_t token);
   Result<CopySide> ResolvePlace(const wire::Place& place, std::uint64_t bytes, const RecordView& record, bool is_dst);
+  // Whether all of it lies in one variable of a loaded module; `managed`: in one that a driver has placed as managed.
+  bool IsGlobal(std::uint64_t address, std::uint64_t bytes, bool managed) const;
   Status CheckStream(std::uint32_t stream) const;
   Status EndHostCall(std::uint64_t call);
   // session_lease.cpp
@@ -193,8 +201,11 @@ class Session final : private CompletionSink {
   Status WaitLeased(std::uint32_t stream, std::uint64_t sequence, std::shared_ptr<LeasedEvent> event);
   // Of all records that the stream has passed; any thread.
   void CompleteLeased(std::uint32_t stream, std::uint64_t sequence);
-  // Ends the waits that others' records have ended.
-  Status EndLeasedWaits();
+  // Whether the time has come; then the client is answered.
+  bool TryExport(const wire::IpcExport& command, std::uint64_t sequence);
+  // Whether it has to look again soon, and looks: at others' records that end waits, at memory to export.
+  bool has_lease_work() const { return !leased_waits_.empty() || !pending_exports_.empty(); }
+  Status DoLeaseWork();
   Result<std::shared_ptr<EventState>> MakeEvent(bool timing);
   // Turns a caller's mistake into the session's asynchronous error; the command completes in its turn. `token` names a
   // body that comes with it, 0 if there is none.
@@ -214,7 +225,15 @@ class Session final : private CompletionSink {
   Status ContinueReplay(const std::shared_ptr<Replay>& replay);
   // Runs nodes up to a branch that has to wait.
   Status RunReplay(Replay& replay, bool* has_yielded);
+  // Whether the word that the branch tests is there to be read; else the replay has failed, and the client is told.
+  bool CheckCondition(Replay& replay, const wire::GraphBranch& branch);
   void TakeBranch(Replay& replay, const wire::GraphBranch& branch);
+  void FailReplay(Replay& replay, DeviceStatus status, std::string_view text);
+  // session_library.cpp. What is wrong with the call itself ends the session.
+  Result<LibraryJob> ReadLibraryCall(std::uint32_t library, std::uint32_t function, std::uint32_t stream,
+                                     std::uint32_t settings, ByteView arguments);
+  Status RunLibrary(std::uint32_t stream, std::uint64_t sequence, LibraryJob job,
+                    std::function<void(LibraryAnswer)> answer);
   Result<std::shared_ptr<BackendModule>> FindKernel(const wire::Launch& command, std::size_t argument_bytes);
   Status RunLaunch(const wire::Launch& command, const RecordView& record, std::shared_ptr<BackendModule> module);
   // Completes `sequence` in its turn, as nothing: a wait on an event that is never recorded.
@@ -244,14 +263,20 @@ class Session final : private CompletionSink {
   HostMemory host_;
   Lease* lease_;
   bool shares_memory_ = false;
-  std::uint64_t file_base_ = 0;      // the address whose memory would lie at the start of the session's file
-  std::vector<RangeTable> imports_;  // by device: what is open of other sessions' memory
+  std::vector<RangeTable> imports_;       // by device: what is open of other sessions' memory
+  std::vector<RangeTable> import_spans_;  // by device: what is mapped with it
   struct Import {
     std::shared_ptr<LeaseFile> file;
     LeaseName name;
+    std::uint64_t lead = 0;
     std::uint64_t bytes = 0;
   };
   std::map<std::uint64_t, Import> open_imports_;  // by address
+  struct PendingExport {
+    wire::IpcExport command;
+    std::uint64_t sequence = 0;
+  };
+  std::vector<PendingExport> pending_exports_;  // of memory that the backend still looks for
   struct LeasedRecord {
     std::uint32_t stream = 0;
     std::uint64_t sequence = 0;
@@ -298,9 +323,18 @@ class Session final : private CompletionSink {
   std::unordered_map<std::uint64_t, std::unique_ptr<BulkBody>> bodies_;  // arrived early, kept for a parked command
   std::atomic<std::uint64_t> images_bytes_{0};                           // of loads that have begun and not ended
 
+  // By library and device: the functions that the client was told of, once it has been.
+  std::mutex libraries_mu_;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, Bytes> libraries_;                   // under libraries_mu_
+  std::map<std::uint32_t, std::vector<std::shared_ptr<const Bytes>>> library_settings_;  // by library
+
   mutable std::mutex modules_mu_;  // the service thread fills modules_
   std::unordered_map<std::uint32_t, ModuleState> modules_;
-  std::map<std::uint64_t, std::uint64_t> globals_;  // address -> bytes
+  struct Global {
+    std::uint64_t bytes = 0;
+    bool is_managed = false;
+  };
+  std::map<std::uint64_t, Global> globals_;  // by address
   std::vector<PendingLoad> collecting_;
   // What the next load of a module id finds placed.
   struct PlacedVariable {

@@ -56,7 +56,7 @@ std::uint64_t TakePatch(ByteView* patches, std::uint32_t node, bool is_dst) {
 }
 
 // Branches that a launch takes before others have their turn.
-constexpr std::uint32_t kBranchesMax = 4096;
+constexpr std::uint32_t kBranchesMax = 64;
 
 class ReplayScope {
  public:
@@ -81,6 +81,10 @@ Result<Session::GraphNode> Session::ReadGraphNode(const RecordView& record) {
     }
     case CommandId::kFill: {
       ACCELMESH_ASSIGN_OR_RETURN(node.command, ReadBody<wire::Fill>(record, "GraphDefine.Fill"));
+      return node;
+    }
+    case CommandId::kLibraryCall: {
+      ACCELMESH_ASSIGN_OR_RETURN(node.command, ReadBody<wire::LibraryCall>(record, "GraphDefine.LibraryCall"));
       return node;
     }
     case CommandId::kGraphBranch: {
@@ -192,7 +196,8 @@ Status Session::RunGraphNode(const GraphNode& node, std::uint32_t at, std::uint3
   if (const auto* launch = std::get_if<wire::Launch>(&node.command)) {
     const wire::Launch here(launch->module_id(), launch->kernel(), stream, launch->shared_bytes(), launch->grid_x(),
                             launch->grid_y(), launch->grid_z(), launch->block_x(), launch->block_y(), launch->block_z(),
-                            launch->attributes(), launch->reserved());
+                            launch->attributes(), launch->cluster_policy(), launch->cluster(),
+                            launch->preferred_cluster());
     return module == nullptr ? On(here, part) : RunLaunch(here, part, std::move(module));
   }
   if (const auto* fill = std::get_if<wire::Fill>(&node.command)) {
@@ -200,6 +205,8 @@ Status Session::RunGraphNode(const GraphNode& node, std::uint32_t at, std::uint3
                           fill->value(), fill->element_bytes(), stream, fill->reserved());
     return On(here, part);
   }
+  if (const auto* call = std::get_if<wire::LibraryCall>(&node.command))
+    return On(wire::LibraryCall(call->library(), call->function(), stream, call->settings()), part);
   if (const auto* copy = std::get_if<wire::CopyPitched>(&node.command)) {
     std::uint64_t dst_token = 0;
     std::uint64_t src_token = 0;
@@ -262,6 +269,11 @@ Status Session::BeginReplay(const wire::GraphLaunch& command, const RecordView& 
     const GraphNode& node = replay->graph->nodes[command.first() + i];
     if (const auto* launch = std::get_if<wire::Launch>(&node.command)) {
       ACCELMESH_ASSIGN_OR_RETURN(replay->modules[i], FindKernel(*launch, node.payload.size()));
+      if (replay->modules[i]->has_foreign_conditions && !replay->has_failed) {
+        FailReplay(*replay, kDeviceNotSupported,
+                   "a graph with conditional nodes runs kernels of a module that sets conditions by machine code of "
+                   "NVIDIA's device library, which knows none but its driver's; build it with PTX for the device");
+      }
     } else if (const auto* branch = std::get_if<wire::GraphBranch>(&node.command)) {
       if (branch->target() < replay->first || branch->target() > replay->end)
         return {Code::kBadFrame, "GraphBranch.target", "outside of the launch"};
@@ -312,7 +324,22 @@ Status Session::RunReplay(Replay& replay, bool* has_yielded) {
     }
     if (const auto* branch = std::get_if<wire::GraphBranch>(&node.command)) {
       // A loop that only waited for its condition could park its nodes again and again.
-      const bool waits = branch->test() != wire::GraphTest::Always || branch->target() <= at;
+      const bool tests = branch->test() != wire::GraphTest::Always;
+      const bool waits = tests || branch->target() <= at;
+      // Nothing runs any more that could set the word.
+      if (tests && is_broken_.load(std::memory_order_relaxed)) {
+        replay.has_failed = true;
+        continue;
+      }
+      if (tests && !std::exchange(replay.has_fetched, true)) {
+        if (!CheckCondition(replay, *branch)) continue;
+        const std::uint32_t stream = replay.stream;
+        const std::uint64_t sequence = replay.sequence - 1;
+        ACCELMESH_RETURN_IF_ERROR(
+            RunOrPark(stream, sequence, 0, nullptr, [this, stream, sequence, condition = branch->condition()] {
+              return backend_.FetchWord(stream, sequence, condition);
+            }));
+      }
       if (waits && (!streams_[replay.stream].parked.empty() || backend_.InFlight(replay.stream) != 0))
         return Status::Ok();
       if (++branches > kBranchesMax) {
@@ -334,28 +361,29 @@ Status Session::RunReplay(Replay& replay, bool* has_yielded) {
 
 void Session::TakeBranch(Replay& replay, const wire::GraphBranch& branch) {
   bool is_taken = true;
+  replay.has_fetched = false;
   if (branch.test() != wire::GraphTest::Always) {
-    // Nothing runs any more that could set the word.
-    if (is_broken_.load(std::memory_order_relaxed)) {
-      replay.has_failed = true;
-      return;
-    }
-    const bool is_there = std::any_of(memory_.begin(), memory_.end(), [&branch](const RangeTable& table) {
-      return table.Covers(branch.condition(), sizeof(std::uint32_t));
-    });
-    const Result<std::uint32_t> word =
-        is_there ? backend_.ReadWord(branch.condition())
-                 : Result<std::uint32_t>(Status(Code::kInvalidArgument, "GraphBranch.condition", "no such memory"));
-    if (!word.ok()) {
-      const DeviceStatus status = is_there ? kDeviceNotSupported : kDeviceInvalidValue;
-      log::Warning("session", word.status().ToString());
-      Failed(replay.stream, replay.sequence, status, false, word.status().text());
-      replay.has_failed = true;
-      return;
-    }
+    // Memory that was there when the word was fetched may be gone.
+    if (!CheckCondition(replay, branch)) return;
+    const Result<std::uint32_t> word = backend_.ReadWord(replay.stream, branch.condition());
+    if (!word.ok()) return FailReplay(replay, kDeviceNotSupported, word.status().ToString());
     is_taken = (*word == branch.value()) == (branch.test() == wire::GraphTest::Equal);
   }
   replay.at = is_taken ? branch.target() : replay.at + 1;
+}
+
+bool Session::CheckCondition(Replay& replay, const wire::GraphBranch& branch) {
+  const bool is_there = std::any_of(memory_.begin(), memory_.end(), [&branch](const RangeTable& table) {
+    return table.Covers(branch.condition(), sizeof(std::uint32_t));
+  });
+  if (!is_there) FailReplay(replay, kDeviceInvalidValue, "the condition of a graph's branch lies in no memory");
+  return is_there;
+}
+
+void Session::FailReplay(Replay& replay, DeviceStatus status, std::string_view text) {
+  log::Warning("session", text);
+  Failed(replay.stream, replay.sequence, status, false, text);
+  replay.has_failed = true;
 }
 
 }  // namespace accelmesh

@@ -11,6 +11,7 @@ constexpr std::uint32_t kIpcEventSupport = 125;  // the CUdevice_attribute
 constexpr std::uint64_t kUnlimited = ~std::uint64_t{0};
 // The part of a device's window for what it opens of others.
 constexpr std::uint64_t kImportPart = 4;
+constexpr std::size_t kPendingExportsMax = 64;
 
 DeviceStatus StatusOf(const Status& status) {
   return status.code() == Code::kNotFound          ? kDeviceInvalidHandle
@@ -30,42 +31,65 @@ Bytes NameReply(const LeaseName& name) {
 }  // namespace
 
 void Session::PartImports() {
+  const auto part = [](const DeviceDescription& device) {
+    return device.window_bytes / kImportPart / device.import_unit_bytes * device.import_unit_bytes;
+  };
+  shares_memory_ =
+      lease_ != nullptr && backend_.shares_memory() &&
+      std::all_of(devices_.begin(), devices_.end(), [&part](const auto& device) { return part(device) != 0; });
   for (DeviceDescription& device : devices_) {
     for (auto& [id, value] : device.attributes) {
-      if (id == kIpcEventSupport && !shares_memory_) value = 0;
+      if (id == kIpcEventSupport) value = shares_memory_ ? 1 : 0;
     }
     if (!shares_memory_) continue;
-    device.import_bytes = device.window_bytes / kImportPart / limits::kPageBytes * limits::kPageBytes;
+    device.import_bytes = part(device);
     device.window_bytes -= device.import_bytes;
     device.memory_bytes = std::min(device.memory_bytes, device.window_bytes);
     imports_.emplace_back(device.window_base + device.window_bytes, device.import_bytes, kUnlimited);
+    import_spans_.push_back(imports_.back());
   }
 }
 
 // Memory -------------------------------------------------------------------------------------------------------------
 
+bool Session::TryExport(const wire::IpcExport& command, std::uint64_t sequence) {
+  const auto refuse = [this, sequence](DeviceStatus status, std::string_view text) {
+    Reply(sequence, status, Code::kOk, text, {});
+    return true;
+  };
+  const std::uint64_t bytes = memory_[command.device()].BytesAt(command.address());
+  if (bytes == 0) return refuse(kDeviceInvalidValue, "not the start of an allocation");
+  std::optional<Lease::Export> known = lease_->FindExport(command.address());
+  if (!known.has_value()) {
+    Result<SharedMemory> got = backend_.ExportMemory(command.device(), command.address(), bytes);
+    if (got.code() == Code::kFull) return false;
+    if (!got.ok()) return refuse(kDeviceOutOfMemory, got.status().text());
+    const OwnedMemory memory = Own(*std::move(got));
+    const Result<Lease::Export> made = lease_->ExportMemory(command.device(), command.address(), bytes, *memory);
+    if (!made.ok()) return refuse(StatusOf(made.status()), made.status().text());
+    known = *made;
+  }
+  flatbuffers::FlatBufferBuilder builder(128);
+  const wire::LeaseName name(known->name.session, known->name.generation, known->name.slot, 0);
+  builder.Finish(wire::CreateExportInfo(builder, &name, known->lead, known->span));
+  Reply(sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
+  return true;
+}
+
 Status Session::On(const wire::IpcExport& command, const RecordView& record) {
   if (command.device() >= memory_.size()) return {Code::kBadFrame, "IpcExport.device", "out of range"};
   if (!shares_memory_) {
     Reply(record.sequence, kDeviceNotSupported, Code::kOk, "the session shares no memory", {});
-    return Status::Ok();
-  }
-  const std::uint64_t bytes = memory_[command.device()].BytesAt(command.address());
-  if (bytes == 0) {
-    Reply(record.sequence, kDeviceInvalidValue, Code::kOk, "not the start of an allocation", {});
-    return Status::Ok();
-  }
-  const Result<LeaseName> name = lease_->ExportMemory(command.device(), command.address() - file_base_, bytes);
-  if (name.ok()) {
-    Reply(record.sequence, kDeviceOk, Code::kOk, "", NameReply(*name));
-  } else {
-    Reply(record.sequence, StatusOf(name.status()), Code::kOk, name.status().text(), {});
+  } else if (pending_exports_.size() >= kPendingExportsMax) {
+    Reply(record.sequence, kDeviceOutOfMemory, Code::kOk, "too many exports wait for their memory", {});
+  } else if (!TryExport(command, record.sequence)) {
+    pending_exports_.push_back({command, record.sequence});
   }
   return Status::Ok();
 }
 
 Status Session::On(const wire::IpcEndExport& command, const RecordView& record) {
-  const bool is_held = shares_memory_ && lease_->EndExport(command.address() - file_base_);
+  const bool is_held = shares_memory_ && lease_->EndExport(command.address());
   flatbuffers::FlatBufferBuilder builder(64);
   builder.Finish(wire::CreateExportState(builder, is_held));
   Reply(record.sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
@@ -87,20 +111,26 @@ Status Session::On(const wire::IpcOpen& command, const RecordView& record) {
       })) {
     return answer(kDeviceInvalidHandle, "it is open already");
   }
-  RangeTable& table = imports_[command.device()];
-  if (const Status added = table.Add(command.address(), command.bytes()); !added.ok())
-    return answer(kDeviceInvalidValue, added.text());
-  Result<Lease::OpenedMemory> opened = lease_->OpenMemory(name, command.device(), command.bytes());
+  const std::uint32_t device = command.device();
+  Status added = imports_[device].Add(command.address(), command.bytes());
+  if (!added.ok()) return answer(kDeviceInvalidValue, added.text());
+  Result<Lease::OpenedMemory> opened = lease_->OpenMemory(name, device, command.bytes());
   Status shared = opened.status();
   if (opened.ok()) {
-    shared = backend_.ShareMemory(opened->file->fd(), opened->offset, command.address(), command.bytes());
+    const SharedMemory& memory = *opened->memory;
+    const std::uint64_t start = command.address() - memory.lead;
+    shared = import_spans_[device].Add(start, memory.span());
+    if (shared.ok()) {
+      shared = backend_.ShareMemory(device, memory, command.address(), command.bytes());
+      if (!shared.ok()) (void)import_spans_[device].Remove(start).ok();
+    }
     if (!shared.ok()) lease_->CloseMemory(*opened->file, name);
   }
   if (!shared.ok()) {
-    (void)table.Remove(command.address()).ok();
+    (void)imports_[device].Remove(command.address()).ok();
     return answer(StatusOf(shared), shared.text());
   }
-  open_imports_[command.address()] = {std::move(opened->file), name, command.bytes()};
+  open_imports_[command.address()] = {std::move(opened->file), name, opened->memory->lead, command.bytes()};
   return answer(kDeviceOk, "");
 }
 
@@ -114,6 +144,7 @@ Status Session::On(const wire::IpcClose& command, const RecordView& record) {
   const Import import = std::move(found->second);
   open_imports_.erase(found);
   ACCELMESH_RETURN_IF_ERROR(backend_.UnshareMemory(command.address(), import.bytes));
+  ACCELMESH_RETURN_IF_ERROR(import_spans_[command.device()].Remove(command.address() - import.lead));
   lease_->CloseMemory(*import.file, import.name);
   Reply(record.sequence, kDeviceOk, Code::kOk, "", {});
   return Status::Ok();
@@ -215,7 +246,9 @@ Status Session::WaitLeased(std::uint32_t stream, std::uint64_t sequence, std::sh
   });
 }
 
-Status Session::EndLeasedWaits() {
+Status Session::DoLeaseWork() {
+  std::erase_if(pending_exports_,
+                [this](const PendingExport& pending) { return TryExport(pending.command, pending.sequence); });
   std::vector<std::uint64_t> ended;
   std::erase_if(leased_waits_, [&ended](const LeasedWait& wait) {
     if (!wait.event->Passed(wait.ticket)) return false;

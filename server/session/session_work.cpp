@@ -38,6 +38,18 @@ std::uint64_t Extent(std::uint64_t pitch, std::uint64_t slice, std::uint64_t wid
   return rows + slices + width;
 }
 
+// The client checked against the device's limits; what a hostile one sends is refused by these.
+bool IsGeometry(const Dim3& grid, const Dim3& block, std::uint32_t shared_bytes) {
+  return grid.count() != 0 && block.count() != 0 && block.x <= 1024 && block.y <= 1024 && block.z <= 64 &&
+         block.count() <= 1024 && grid.y <= 65535 && grid.z <= 65535 && grid.x <= 0x7fffffff &&
+         shared_bytes <= 1024 * limits::kKiB;
+}
+
+constexpr std::uint8_t kCooperative = 1;  // Launch.attributes
+constexpr std::uint8_t kLargeCluster = 2;
+
+Dim3 SizeOf(const wire::ClusterSize& size) { return {size.x(), size.y(), size.z()}; }
+
 }  // namespace
 
 Status Session::On(const wire::MemAlloc& command, const RecordView& record) {
@@ -58,12 +70,23 @@ Status Session::On(const wire::MemFree& command, const RecordView& record) {
     Failed(0, record.sequence, kDeviceInvalidValue, false, removed.ToString());
     return Status::Ok();
   }
+  // A client that is in order has ended it.
+  if (shares_memory_) (void)lease_->EndExport(command.address());
   return backend_.MemFree(command.device(), command.address());
 }
 
 Status Session::On(const wire::DeviceLimit& command, const RecordView& /*record*/) {
   if (command.device() >= memory_.size()) return {Code::kBadFrame, "DeviceLimit.device", "out of range"};
   return backend_.SetLimit(command.device(), command.limit(), command.value());
+}
+
+bool Session::IsGlobal(std::uint64_t address, std::uint64_t bytes, bool managed) const {
+  const std::lock_guard lock(modules_mu_);
+  const auto after = globals_.upper_bound(address);
+  if (after == globals_.begin()) return false;
+  const auto& [start, global] = *std::prev(after);
+  const std::uint64_t offset = address - start;
+  return offset <= global.bytes && bytes <= global.bytes - offset && (global.is_managed || !managed);
 }
 
 Result<CopySide> Session::ResolvePlace(const wire::Place& place, std::uint64_t bytes, const RecordView& record,
@@ -80,13 +103,7 @@ Result<CopySide> Session::ResolvePlace(const wire::Place& place, std::uint64_t b
         if (table.Covers(place.address(), bytes)) return side;
       }
       if (host_.Covers(place.address(), bytes)) return side;
-      const std::lock_guard lock(modules_mu_);
-      const auto after = globals_.upper_bound(place.address());
-      if (after != globals_.begin()) {
-        const auto& [start, size] = *std::prev(after);
-        const std::uint64_t offset = place.address() - start;
-        if (offset <= size && bytes <= size - offset) return side;
-      }
+      if (IsGlobal(place.address(), bytes, false)) return side;
       return Status(Code::kInvalidArgument, is_dst ? "Copy.dst" : "Copy.src",
                     std::to_string(bytes) + " bytes do not lie inside one allocation");
     }
@@ -291,7 +308,7 @@ void Session::RunLoad(PendingLoad load) {
   std::vector<flatbuffers::Offset<wire::KernelInfo>> kernels;
   std::vector<flatbuffers::Offset<wire::GlobalInfo>> globals;
   ModuleState state;
-  state.module = std::make_shared<BackendModule>(&backend_, load.backend_id);
+  state.module = std::make_shared<BackendModule>(&backend_, load.backend_id, module->has_foreign_conditions);
   for (const KernelDescription& kernel : module->kernels) {
     std::vector<wire::KernelParameter> parameters;
     std::uint32_t end = 0;
@@ -300,15 +317,16 @@ void Session::RunLoad(PendingLoad load) {
       end = std::max(end, offset + bytes);
     }
     state.argument_bytes.push_back(end);
-    kernels.push_back(wire::CreateKernelInfo(builder, builder.CreateString(kernel.name),
-                                             builder.CreateVectorOfStructs(parameters), kernel.max_threads_per_block,
-                                             kernel.static_shared_bytes, kernel.local_bytes, kernel.constant_bytes,
-                                             kernel.registers, kernel.ptx_version, kernel.binary_version));
+    kernels.push_back(wire::CreateKernelInfo(
+        builder, builder.CreateString(kernel.name), builder.CreateVectorOfStructs(parameters),
+        kernel.max_threads_per_block, kernel.static_shared_bytes, kernel.local_bytes, kernel.constant_bytes,
+        kernel.registers, kernel.ptx_version, kernel.binary_version, kernel.cluster[0], kernel.cluster[1],
+        kernel.cluster[2], kernel.cluster_must_be_set, kernel.cluster_policy));
   }
   for (const GlobalDescription& global : module->globals) {
     state.globals.push_back(global.address);
     globals.push_back(wire::CreateGlobalInfo(builder, builder.CreateString(global.name), global.address, global.bytes,
-                                             global.is_constant));
+                                             global.is_constant, global.is_managed));
   }
   builder.Finish(wire::CreateModuleInfo(builder, builder.CreateVector(kernels), builder.CreateVector(globals)));
   if (builder.GetSize() > limits::kReplyBytesMax) {
@@ -324,7 +342,8 @@ void Session::RunLoad(PendingLoad load) {
   }
   {
     const std::lock_guard lock(modules_mu_);
-    for (const GlobalDescription& global : module->globals) globals_[global.address] = global.bytes;
+    for (const GlobalDescription& global : module->globals)
+      globals_[global.address] = {global.bytes, global.is_managed};
     modules_[id] = std::move(state);
   }
   Reply(load.sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
@@ -347,6 +366,14 @@ Status Session::On(const wire::ModuleUnload& command, const RecordView& record) 
 }
 
 Status Session::On(const wire::Occupancy& command, const RecordView& record) {
+  OccupancyJob job;
+  job.of = static_cast<OccupancyJob::Of>(command.of());
+  job.kernel = command.kernel();
+  job.grid = {command.grid_x(), command.grid_y(), command.grid_z()};
+  job.block = {command.block_x(), command.block_y(), command.block_z()};
+  job.shared_bytes = command.shared_bytes();
+  job.cluster = {
+      SizeOf(command.cluster()), {0, 0, 0}, command.cluster_policy(), (command.attributes() & kLargeCluster) != 0};
   std::shared_ptr<BackendModule> module;
   {
     const std::lock_guard lock(modules_mu_);
@@ -355,14 +382,17 @@ Status Session::On(const wire::Occupancy& command, const RecordView& record) {
       return {Code::kBadFrame, "Occupancy.kernel", "no such module or kernel"};
     module = found->second.module;
   }
-  const Result<std::uint32_t> blocks =
-      backend_.Occupancy(module->backend_id, command.kernel(), command.threads(), command.shared_bytes());
-  if (!blocks.ok()) {
-    Reply(record.sequence, kDeviceInvalidValue, Code::kOk, blocks.status().text(), {});
+  if (!IsGeometry(job.grid, job.block, job.shared_bytes) || command.of() > wire::OccupancyOf::ClusterSize)
+    return {Code::kBadFrame, "Occupancy", "past the device's limits, or asked for what there is not"};
+  job.module = module->backend_id;
+  const Result<OccupancyAnswer> answer = backend_.Occupancy(job);
+  if (!answer.ok() || answer->status != kDeviceOk) {
+    Reply(record.sequence, answer.ok() ? answer->status : kDeviceInvalidValue, Code::kOk,
+          answer.ok() ? answer->text : answer.status().text(), {});
     return Status::Ok();
   }
   flatbuffers::FlatBufferBuilder builder(64);
-  builder.Finish(wire::CreateOccupancyInfo(builder, *blocks));
+  builder.Finish(wire::CreateOccupancyInfo(builder, answer->count));
   Reply(record.sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
   return Status::Ok();
 }
@@ -397,13 +427,11 @@ Status Session::RunLaunch(const wire::Launch& command, const RecordView& record,
   job.grid = {command.grid_x(), command.grid_y(), command.grid_z()};
   job.block = {command.block_x(), command.block_y(), command.block_z()};
   job.shared_bytes = command.shared_bytes();
-  job.cooperative = (command.attributes() & 1) != 0;
-  // The client checked against the device's limits; what a hostile one sends is refused here.
-  if (job.grid.count() == 0 || job.block.count() == 0 || job.block.x > 1024 || job.block.y > 1024 || job.block.z > 64 ||
-      job.block.count() > 1024 || job.grid.y > 65535 || job.grid.z > 65535 || job.grid.x > 0x7fffffff ||
-      job.shared_bytes > 1024 * limits::kKiB) {
+  job.cooperative = (command.attributes() & kCooperative) != 0;
+  job.cluster = {SizeOf(command.cluster()), SizeOf(command.preferred_cluster()), command.cluster_policy(),
+                 (command.attributes() & kLargeCluster) != 0};
+  if (!IsGeometry(job.grid, job.block, job.shared_bytes))
     return {Code::kBadFrame, "Launch.geometry", "past the device's limits"};
-  }
   if (const StreamState& state = streams_[stream];
       state.parked.empty() && MayRun(state, stream, sequence, 0, nullptr)) {
     job.arguments = record.payload;

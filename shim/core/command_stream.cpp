@@ -226,9 +226,9 @@ void CommandStream::ReleaseAcknowledged() {
   }
 }
 
-Result<std::uint64_t> CommandStream::BeginCallBytes(std::uint16_t command, ByteView body) {
+Result<std::uint64_t> CommandStream::BeginCallBytes(std::uint16_t command, ByteView body, ByteView payload) {
   statistics_.calls.fetch_add(1, std::memory_order_relaxed);
-  return Append(command, body, {}, /*urgent=*/true);
+  return Append(command, body, payload, /*urgent=*/true);
 }
 
 Result<Reply> CommandStream::CallBytes(std::uint16_t command, ByteView body, Deadline deadline) {

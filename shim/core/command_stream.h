@@ -93,8 +93,8 @@ class CommandStream final : private FrameSink {
   }
   // The two halves of Call(), for a command whose bodies are sent between it and the wait for its reply.
   template <typename T>
-  Result<std::uint64_t> BeginCall(const T& body) {
-    return BeginCallBytes(static_cast<std::uint16_t>(CommandTraits<T>::kId), AsBytes(body));
+  Result<std::uint64_t> BeginCall(const T& body, ByteView payload = {}) {
+    return BeginCallBytes(static_cast<std::uint16_t>(CommandTraits<T>::kId), AsBytes(body), payload);
   }
   Result<Reply> FinishCall(std::uint64_t sequence, Deadline deadline);
   // The same for a command whose body is a finished FlatBuffer.
@@ -163,7 +163,7 @@ class CommandStream final : private FrameSink {
       ACCELMESH_REQUIRES(append_mu_);
   Status LeaveToFlusher();
   Status AppendSide(std::uint16_t command, ByteView body);
-  Result<std::uint64_t> BeginCallBytes(std::uint16_t command, ByteView body);
+  Result<std::uint64_t> BeginCallBytes(std::uint16_t command, ByteView body, ByteView payload = {});
   Result<Reply> CallBytes(std::uint16_t command, ByteView body, Deadline deadline);
   Status FlushLocked() ACCELMESH_REQUIRES(append_mu_);
   // Receives, or waits for the thread that does; for a slice of time at most. `done` is what the caller waits for.

@@ -21,7 +21,7 @@ bool HasLink(const std::vector<GraphLink>& links, const GraphNode* node) {
 bool SameGeometry(const LaunchGeometry& a, const LaunchGeometry& b) {
   return std::equal(std::begin(a.grid), std::end(a.grid), std::begin(b.grid)) &&
          std::equal(std::begin(a.block), std::end(a.block), std::begin(b.block)) && a.shared_bytes == b.shared_bytes &&
-         a.attributes == b.attributes;
+         a.attributes == b.attributes && a.cluster == b.cluster;
 }
 bool SameSide(const PitchedSide& a, const PitchedSide& b) {
   return a.address == b.address && a.pitch == b.pitch && a.slice == b.slice && a.is_device == b.is_device;
@@ -370,7 +370,7 @@ GraphUpdateResult CheckNodeUpdate(const GraphPayload& now, const GraphPayload& u
   if (const auto* kernel = std::get_if<GraphKernel>(&now)) {
     const auto& other = std::get<GraphKernel>(update);
     if (kernel->device != other.device) return GraphUpdateResult::kUnsupportedFunctionChange;
-    if ((kernel->geometry.attributes & 1) != (other.geometry.attributes & 1))
+    if ((kernel->geometry.attributes & kCooperative) != (other.geometry.attributes & kCooperative))
       return GraphUpdateResult::kAttributesChanged;
   } else if (const auto* copy = std::get_if<GraphCopy>(&now)) {
     const auto& other = std::get<GraphCopy>(update);

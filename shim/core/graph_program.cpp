@@ -101,7 +101,8 @@ Encoded Encode(const GraphPayload& payload, const GraphCompileOptions& options) 
     const LaunchGeometry& g = kernel->geometry;
     AddRecord(&encoded,
               wire::Launch(kernel->module, kernel->index, 0, g.shared_bytes, g.grid[0], g.grid[1], g.grid[2],
-                           g.block[0], g.block[1], g.block[2], g.attributes, 0),
+                           g.block[0], g.block[1], g.block[2], g.attributes, g.cluster.policy, ToWire(g.cluster.size),
+                           ToWire(g.cluster.preferred)),
               kernel->arguments);
   } else if (const auto* fill = std::get_if<GraphFill>(&payload)) {
     AddRecord(&encoded, fill->fill);

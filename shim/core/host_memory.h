@@ -23,6 +23,8 @@ struct PinnedRange {
 
 // Host memory that the device may reach: from cudaMallocHost, cudaHostRegister, cudaMallocManaged or __managed__.
 enum class HostKind : std::uint8_t { kPinned, kRegistered, kManaged };
+// Flags of managed memory that holds variables: what cudaMallocManaged makes has always some.
+inline constexpr unsigned kVariables = 0;
 struct ReachableMemory {
   HostKind kind = HostKind::kPinned;
   std::uint8_t* memory = nullptr;
@@ -53,6 +55,7 @@ struct HostRange {
   std::uint64_t bytes = 0;
   std::uint64_t requested_bytes = 0;
   std::uint64_t device_address = 0;  // in the host window; 0: none yet
+  bool is_foreign = false;           // a variable that the driver has placed; both addresses are the driver's
   std::uint32_t device = 0;
   unsigned flags = 0;
   std::uint32_t region = 0;  // valid if shared
@@ -62,6 +65,8 @@ struct HostRange {
   std::shared_ptr<ReachedTwin> twin;
   AdviceMap advice = {};
   std::uint64_t PageBytes() const;  // of the pages around device_address
+  // False if there is no memory for it.
+  bool MakeTwin();
 };
 // A part of a twin that is on its way back.
 struct Pull {

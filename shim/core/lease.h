@@ -13,7 +13,8 @@ struct LeasedMemory {
   wire::LeaseName name;
   std::uint32_t device = 0;
   std::uint64_t bytes = 0;
-  std::uint64_t page_offset = 0;  // where it begins in its page
+  std::uint64_t lead = 0;  // what is opened with it: so many bytes before it,
+  std::uint64_t span = 0;  // and so many in all
 };
 
 // Another session's, opened here.

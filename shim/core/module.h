@@ -3,6 +3,7 @@
 // Threads: values. Units: bytes.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <unordered_map>
@@ -27,10 +28,16 @@ struct KernelLayout {
   std::uint32_t registers = 0;
   std::uint32_t ptx_version = 0;
   std::uint32_t binary_version = 0;
+  // The cluster that it was compiled for, in blocks of each dimension, 0 for none; whether a launch has to name one
+  // otherwise; CUclusterSchedulingPolicy of launches that name none.
+  std::uint32_t cluster[3] = {0, 0, 0};
+  bool cluster_must_be_set = false;
+  std::uint8_t cluster_policy = 0;
 };
 struct GlobalVariable {
   std::uint64_t address = 0;
   std::uint64_t bytes = 0;
+  bool is_managed = false;  // and the driver has placed it
 };
 struct LoadedModule {
   std::uint32_t id = 0;
@@ -39,11 +46,23 @@ struct LoadedModule {
   std::unordered_map<std::string, GlobalVariable> globals;
 };
 
+// As in a wire::Launch.
+inline constexpr std::uint8_t kCooperative = 1;
+inline constexpr std::uint8_t kLargeCluster = 2;
+struct LaunchCluster {
+  std::uint8_t policy = 0;
+  std::array<std::uint8_t, 3> size{};
+  std::array<std::uint8_t, 3> preferred{};
+  bool is_of_kernel = false;  // `size`: the launch names none
+  bool operator==(const LaunchCluster&) const = default;
+};
+inline wire::ClusterSize ToWire(const std::array<std::uint8_t, 3>& size) { return {size[0], size[1], size[2]}; }
 struct LaunchGeometry {
   std::uint32_t grid[3];
   std::uint32_t block[3];
   std::uint32_t shared_bytes = 0;
-  std::uint32_t attributes = 0;
+  std::uint8_t attributes = 0;
+  LaunchCluster cluster = {};
 };
 // Where a __managed__ variable of a module lies.
 struct ManagedPlacement {

@@ -1,6 +1,7 @@
 #include "shim/core/session.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "protocol/base/log.h"
 #include "protocol/base/tsan.h"
@@ -75,6 +76,7 @@ Status ClientSession::ReadInfo(const Reply& reply) {
   textures_have_handles_ = info.textures_have_handles();
   occupancy_is_asked_ = info.occupancy_is_asked();
   has_conditions_ = info.has_conditions();
+  driver_places_variables_ = info.driver_places_variables();
   for (const wire::DeviceInfo* from : *info.devices()) {
     LeasedDevice device;
     if (from->name() != nullptr) device.name = from->name()->str();
@@ -95,13 +97,15 @@ Status ClientSession::ReadInfo(const Reply& reply) {
     }
     const std::uint64_t import_base = from->window_base() + from->window_bytes();
     if (from->import_bytes() > window_.base() + window_.bytes() - import_base ||
-        import_base % limits::kPageBytes != 0) {
+        import_base % limits::kPageBytes != 0 ||
+        (from->import_bytes() != 0 && !std::has_single_bit(from->import_unit()))) {
       return {Code::kBadFrame, kWhere, "what a device opens lies outside the window"};
     }
     shares_memory_ = from->import_bytes() != 0;
     const MutexLock memory_lock(memory_mu_);
     const MutexLock stream_lock(stream_mu_);
     import_space_.emplace_back(import_base, from->import_bytes(), from->import_bytes());
+    import_unit_.push_back(from->import_unit());
     memory_.emplace_back(from->window_base(), from->window_bytes(), from->memory_bytes());
     pools_.AddDevice();
     graph_use_.emplace_back();

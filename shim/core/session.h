@@ -22,6 +22,7 @@
 #include "shim/core/array.h"
 #include "shim/core/command_stream.h"
 #include "shim/core/device_result.h"
+#include "shim/core/foreign_memory.h"
 #include "shim/core/host_calls.h"
 #include "shim/core/host_memory.h"
 #include "shim/core/lease.h"
@@ -122,12 +123,18 @@ class ClientSession {
   // What kernels name the memory by. `reach`: from now on they may use it even if no launch names it. kInvalidValue if
   // it is none of such memory.
   DeviceResult DeviceAddressOf(const void* host, std::uint64_t* device_address, bool reach = true);
-  bool InHostWindow(std::uint64_t address) const { return host_window_.Contains(reinterpret_cast<void*>(address)); }
+  // Whether it is one by which both sides may name host memory: of the host window, or of a variable where a driver has
+  // placed it.
+  bool IsCommonAddress(std::uint64_t address) const {
+    return host_window_.Contains(reinterpret_cast<void*>(address)) || foreign_.Contains(address);
+  }
   // Whether kernels may read and write memory of the program.
   bool ReachesHost() const { return any_reached_.load(std::memory_order_relaxed); }
   // Calls `visit` with what was advised of the managed memory that all of [address, address + bytes) lies in; false if
   // it lies in none.
   bool WithAdvice(const void* address, std::uint64_t bytes, const std::function<void(AdviceMap&)>& visit);
+  // Whether the server's driver says where managed variables lie. Then LoadModuleAround() loads modules that have some.
+  bool driver_places_variables() const { return driver_places_variables_; }
   // Managed memory for variables: FreeVariables() ends it, not Free().
   DeviceResult MallocVariables(std::uint32_t device, std::uint64_t bytes, std::uint64_t* address);
   void FreeVariables(std::uint64_t address);
@@ -159,11 +166,11 @@ class ClientSession {
   bool EventDone(const Event& event);
   DeviceResult SynchronizeEvent(const Event& event);
   DeviceResult EventElapsed(const Event& start, const Event& end, float* milliseconds);
-  // Blocks of `threads` threads that a multiprocessor of the kernel's device holds at a time; asked once for each case.
-  // Only if occupancy_is_asked(): else arithmetic tells.
+  // How much of such a launch runs at a time on the kernel's device; asked once for each case. Only if
+  // occupancy_is_asked(): else arithmetic tells.
   bool occupancy_is_asked() const { return occupancy_is_asked_; }
-  DeviceResult AskOccupancy(const KernelLayout& kernel, std::uint32_t threads, std::uint32_t shared_bytes,
-                            std::uint64_t* blocks);
+  DeviceResult AskOccupancy(const KernelLayout& kernel, wire::OccupancyOf of, const LaunchGeometry& geometry,
+                            std::uint64_t* count);
 
   // Sharing with the other sessions of the lease (session_ipc.cpp), where shares_memory(). An allocation that another
   // session has open stays when it is freed, in the quota as well, until that has closed it.
@@ -192,10 +199,25 @@ class ClientSession {
 
   std::shared_ptr<const LoadedModule> LoadModule(std::uint32_t device, ByteView image,
                                                  const std::vector<ManagedPlacement>& managed = {});
+  // As LoadModule(), where the driver places the variables: they come back with their addresses, where the program has
+  // them with their initial values until FreeVariables() of each, which comes before the module is unloaded.
+  std::shared_ptr<const LoadedModule> LoadModuleAround(std::uint32_t device, ByteView image,
+                                                       std::vector<ManagedPlacement>* variables);
   // Nothing may use the module any more: its launches have completed.
   void UnloadModule(const LoadedModule& module);
   DeviceResult Launch(Stream* stream, const KernelLayout& kernel, const LaunchGeometry& geometry,
                       void* const* arguments);
+
+  // Functions of NVIDIA's libraries (session_library.cpp). `functions` has a bit for each that the server runs for the
+  // device, by its number; asked once. kUnsupported, with a line in the log, if it has no such library.
+  DeviceResult OpenLibrary(std::uint32_t library, std::uint32_t device, std::shared_ptr<const Bytes>* functions);
+  // The number of what a handle is set to: the same for the same words.
+  DeviceResult LibrarySettings(std::uint32_t library, ByteView words, std::uint32_t* settings);
+  DeviceResult PostLibrary(Stream* stream, std::uint32_t library, std::uint32_t function, std::uint32_t settings,
+                           ByteView arguments);
+  // Waits for the function's results. `status` is the library's.
+  DeviceResult QueryLibrary(Stream* stream, std::uint32_t library, std::uint32_t function, std::uint32_t settings,
+                            ByteView arguments, std::uint32_t* status, Bytes* results);
 
   // What a capturing stream is given goes into its graph (capture.h). The operations above do that themselves; these do
   // it where there is more to say than they are told. `external`: as a node of the graph's own.
@@ -366,6 +388,8 @@ class ClientSession {
   DeviceResult ChargeManaged(std::uint32_t device, std::uint64_t bytes, bool may_wait);
   DeviceResult FreeManaged(std::uint64_t address);
   DeviceResult MapOnServer(HostRange* range);
+  // The program gets memory where the driver has placed the variable, and `variable` its address.
+  DeviceResult AdoptVariable(std::uint32_t device, const LoadedModule& module, ManagedPlacement* variable);
   DeviceResult NameOnDevice(HostRange* range) ACCELMESH_REQUIRES(pinned_mu_);
   // `twin` is set if the range has just got one; AddReached() is to be told of it, not under this lock.
   DeviceResult Reach(HostRange* range, std::shared_ptr<ReachedTwin>* twin) ACCELMESH_REQUIRES(pinned_mu_);
@@ -394,6 +418,7 @@ class ClientSession {
   HostCalls host_calls_;
   Window window_;
   Window host_window_;
+  ForeignMemory foreign_;
   std::vector<LeasedDevice> devices_;  // constant after Open(), as are the next three
   std::string backend_;
   int driver_version_ = 0;
@@ -401,11 +426,17 @@ class ClientSession {
   bool textures_have_handles_ = false;
   bool occupancy_is_asked_ = false;
   bool has_conditions_ = false;
+  bool driver_places_variables_ = false;
   bool shares_memory_ = false;
   Mutex occupancy_mu_;
-  // Module, kernel, threads, shared bytes -> blocks.
-  std::map<std::array<std::uint32_t, 4>, std::uint32_t> occupancy_ ACCELMESH_GUARDED_BY(occupancy_mu_);
-  std::vector<Stream*> legacy_;  // by device
+  // What was asked, by its bytes, by module; and the answer.
+  std::map<std::uint32_t, std::map<Bytes, std::uint32_t>> occupancy_ ACCELMESH_GUARDED_BY(occupancy_mu_);
+  Mutex library_mu_;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::shared_ptr<const Bytes>> libraries_
+      ACCELMESH_GUARDED_BY(library_mu_);  // by library, device: its functions
+  std::map<std::uint32_t, std::map<Bytes, std::uint32_t>> library_settings_
+      ACCELMESH_GUARDED_BY(library_mu_);  // by library, words: their number
+  std::vector<Stream*> legacy_;           // by device
   std::atomic<bool> error_taken_{false};
   std::atomic<bool> lost_{false};
 
@@ -414,7 +445,8 @@ class ClientSession {
   std::map<std::uint64_t, std::pair<std::uint64_t, std::uint32_t>> globals_
       ACCELMESH_GUARDED_BY(memory_mu_);  // address -> bytes, device
   PoolSet pools_ ACCELMESH_GUARDED_BY(memory_mu_);
-  std::vector<AddressSpace> import_space_ ACCELMESH_GUARDED_BY(memory_mu_);           // by device
+  std::vector<AddressSpace> import_space_ ACCELMESH_GUARDED_BY(memory_mu_);  // by device
+  std::vector<std::uint64_t> import_unit_;                                   // by device; constant after Open()
   std::map<std::uint64_t, ImportedMemory> imports_ ACCELMESH_GUARDED_BY(memory_mu_);  // by address
   std::unordered_set<std::uint64_t> exports_ ACCELMESH_GUARDED_BY(memory_mu_);        // addresses
   std::map<std::uint64_t, HeldMemory> held_ ACCELMESH_GUARDED_BY(memory_mu_);         // by address

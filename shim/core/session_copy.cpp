@@ -37,7 +37,7 @@ DeviceResult ClientSession::CopyToDevice(Stream* stream, std::uint64_t dst, cons
     const DeviceResult result = CopyOnDevice(stream, dst, twin, bytes);
     return result != 0 || !wait ? result : Synchronize(*stream);
   }
-  if (InHostWindow(dst)) return CopyToHostWindow(stream, dst, static_cast<const std::uint8_t*>(src), bytes, wait);
+  if (IsCommonAddress(dst)) return CopyToHostWindow(stream, dst, static_cast<const std::uint8_t*>(src), bytes, wait);
   return CopyUp(stream, dst, static_cast<const std::uint8_t*>(src), bytes, wait);
 }
 

@@ -15,7 +15,6 @@ namespace {
 
 constexpr DeviceResult kAlreadyRegistered = 712;
 constexpr DeviceResult kNotRegistered = 713;
-constexpr unsigned kVariables = 0;             // for flags of managed memory: cudaMallocManaged has always some
 constexpr std::uint32_t kNobody = 0xffffffff;  // HostMap.device: no device's quota
 
 std::uint8_t* Pointer(std::uint64_t address) { return reinterpret_cast<std::uint8_t*>(address); }
@@ -216,10 +215,6 @@ DeviceResult ClientSession::RegisterHost(void* memory, std::size_t bytes, unsign
   return 0;
 }
 
-DeviceResult ClientSession::MallocVariables(std::uint32_t device, std::uint64_t bytes, std::uint64_t* address) {
-  return MallocManaged(device, bytes, kVariables, address);
-}
-
 bool ClientSession::WithAdvice(const void* address, std::uint64_t bytes, const std::function<void(AdviceMap&)>& visit) {
   const MutexLock lock(pinned_mu_);
   HostRange* range = FindHostRange(Address(address));
@@ -252,6 +247,10 @@ DeviceResult ClientSession::RemoveHostRange(std::uint64_t address) {
   if (range.twin != nullptr) RemoveTwin(*range.twin);
   const std::uint64_t page = range.device_address / limits::kPageBytes * limits::kPageBytes;
   const std::uint64_t page_bytes = range.PageBytes();
+  if (range.is_foreign) {
+    foreign_.Remove(range.device_address);
+    return 0;
+  }
   DeviceResult result = 0;
   if (range.is_mapped) {
     const auto posted = commands_->Post(wire::HostUnmap(page));
@@ -308,10 +307,6 @@ DeviceResult ClientSession::FreeManaged(std::uint64_t address) {
   return RemoveHostRange(address);
 }
 
-void ClientSession::FreeVariables(std::uint64_t address) {
-  if (RemoveHostRange(address) != 0) log::Debug("session", "managed variables had ended before");
-}
-
 DeviceResult ClientSession::UnregisterHost(void* memory) {
   {
     const MutexLock lock(pinned_mu_);
@@ -329,19 +324,21 @@ std::uint64_t HostRange::PageBytes() const {
   return AlignUp(offset + bytes, limits::kPageBytes);
 }
 
+bool HostRange::MakeTwin() {
+  twin = std::make_shared<ReachedTwin>();
+  twin->twin = Twin::Make({memory, bytes});
+  twin->device_address = device_address;
+  twin->kind = kind;
+  return twin->twin != nullptr;
+}
+
 // The server knows the range from here on. `range` is in nobody else's hands, or pinned_mu_ is held.
 DeviceResult ClientSession::MapOnServer(HostRange* range) {
   const std::uint64_t page = range->device_address / limits::kPageBytes * limits::kPageBytes;
   const std::uint64_t bytes = range->PageBytes();
   const std::uint32_t device = range->kind == HostKind::kManaged ? range->device : kNobody;
   const bool is_same = range->is_shared || (client_is_here_ && range->kind != HostKind::kRegistered);
-  if (!is_same) {
-    range->twin = std::make_shared<ReachedTwin>();
-    range->twin->twin = Twin::Make({range->memory, range->bytes});
-    range->twin->device_address = range->device_address;
-    range->twin->kind = range->kind;
-    if (range->twin->twin == nullptr) return kOutOfMemory;
-  }
+  if (!is_same && !range->MakeTwin()) return kOutOfMemory;
   const auto kind = range->is_shared ? wire::HostMapKind::Region : wire::HostMapKind::Twin;
   const auto posted = commands_->Post(wire::HostMap(page, bytes, range->region, device, kind));
   if (!posted.ok()) return Lost(posted.status());
@@ -437,14 +434,14 @@ DeviceResult ClientSession::BeforeKernel(Stream* stream, ByteView arguments) {
   for (std::size_t at = 0; at + sizeof(std::uint64_t) <= arguments.size(); at += sizeof(std::uint64_t)) {
     std::uint64_t word = 0;
     std::memcpy(&word, arguments.data() + at, sizeof(word));
-    if (!InHostWindow(word)) continue;
+    if (!IsCommonAddress(word)) continue;
     if (const DeviceResult reached = ReachByArgument(word, &named); reached != 0) return reached;
   }
   return PushTwins(stream, named, true);
 }
 
 DeviceResult ClientSession::BeforeDeviceUse(Stream* stream, std::uint64_t address, bool writes) {
-  if (!InHostWindow(address)) return 0;
+  if (!IsCommonAddress(address)) return 0;
   Named named;
   if (const DeviceResult reached = ReachByArgument(address, &named); reached != 0) return reached;
   return PushTwins(stream, named, writes);

@@ -52,7 +52,7 @@ template <typename T>
 DeviceResult ClientSession::PostNoted(Stream* stream, const T& body, std::uint64_t dst) {
   std::uint64_t sequence = 0;
   const DeviceResult posted = PostOn(stream, body, {}, &sequence);
-  if (posted == 0 && InHostWindow(dst)) NoteDeviceWork(stream->slot, sequence);
+  if (posted == 0 && IsCommonAddress(dst)) NoteDeviceWork(stream->slot, sequence);
   return posted;
 }
 

@@ -63,8 +63,15 @@ DeviceResult ClientSession::ExportMemory(std::uint64_t address, LeasedMemory* me
     exports_.insert(address);
     any_export_.store(true, std::memory_order_release);
   }
-  memory->page_offset = address % limits::kPageBytes;
-  return AskName(wire::IpcExport(address, memory->device, 0), &memory->name);
+  Reply reply;
+  if (const DeviceResult asked = Ask(wire::IpcExport(address, memory->device, 0), &reply); asked != 0) return asked;
+  const auto* info = ReadBody<wire::ExportInfo>(reply);
+  if (info == nullptr || info->name() == nullptr)
+    return Lost(Status(Code::kBadFrame, "ClientSession::ExportMemory", "the reply does not verify"));
+  memory->name = *info->name();
+  memory->lead = info->lead();
+  memory->span = info->span();
+  return 0;
 }
 
 bool ClientSession::IsHeld(std::uint64_t address) const { return held_.contains(address); }
@@ -137,11 +144,12 @@ DeviceResult ClientSession::EndExports(std::uint32_t device) {
 
 DeviceResult ClientSession::OpenMemory(const LeasedMemory& memory, std::uint64_t* address) {
   if (!shares_memory_) return kUnsupported;
-  if (memory.device >= devices_.size() || memory.bytes == 0 || memory.bytes > limits::kAllocationBytesMax ||
-      memory.page_offset >= limits::kPageBytes)
+  // What a program hands us as a handle may be anything.
+  if (memory.device >= devices_.size() || memory.bytes == 0 || memory.span > limits::kAllocationBytesMax ||
+      memory.lead > memory.span || memory.bytes > memory.span - memory.lead)
     return kInvalidValue;
   const MutexLock ipc_lock(ipc_mu_);
-  std::uint64_t pages = 0;
+  std::uint64_t span = 0;
   {
     const MutexLock lock(memory_mu_);
     for (auto& [start, import] : imports_) {
@@ -150,20 +158,20 @@ DeviceResult ClientSession::OpenMemory(const LeasedMemory& memory, std::uint64_t
       *address = start;
       return 0;
     }
-    // Whole pages, so that no two have one in common.
+    // Whole units, so that the next one begins with one.
     const Result<std::uint64_t> got =
-        import_space_[memory.device].Allocate(AlignUp(memory.page_offset + memory.bytes, limits::kPageBytes));
+        import_space_[memory.device].Allocate(AlignUp(memory.span, import_unit_[memory.device]));
     if (!got.ok()) return kOutOfMemory;
-    pages = *got;
+    span = *got;
   }
-  *address = pages + memory.page_offset;
+  *address = span + memory.lead;
   Reply reply;
   const DeviceResult opened = Ask(wire::IpcOpen(memory.name, *address, memory.bytes, memory.device, 0), &reply);
   const MutexLock lock(memory_mu_);
   if (opened == 0) {
     imports_[*address] = {memory, 1};
   } else {
-    static_cast<void>(import_space_[memory.device].Free(pages, 0, true).ok());
+    static_cast<void>(import_space_[memory.device].Free(span, 0, true).ok());
   }
   return opened;
 }
@@ -186,7 +194,7 @@ DeviceResult ClientSession::CloseMemory(std::uint64_t address) {
   Reply reply;
   const DeviceResult closed = Ask(wire::IpcClose(address, memory.device, 0), &reply);
   const MutexLock lock(memory_mu_);
-  static_cast<void>(import_space_[memory.device].Free(address - memory.page_offset, 0, true).ok());
+  static_cast<void>(import_space_[memory.device].Free(address - memory.lead, 0, true).ok());
   return closed;
 }
 

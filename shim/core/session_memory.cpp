@@ -32,7 +32,7 @@ DeviceResult ClientSession::Malloc(std::uint32_t device, std::uint64_t bytes, st
 }
 
 DeviceResult ClientSession::Free(std::uint64_t address) {
-  if (InHostWindow(address)) return FreeManaged(address);
+  if (IsCommonAddress(address)) return FreeManaged(address);
   if (DeviceResult freed = 0; FreeGraphMemory(address, &freed)) return freed;
   if (any_export_.load(std::memory_order_acquire)) [[unlikely]] {
     bool is_held = false;
@@ -59,7 +59,7 @@ void ClientSession::MemoryInfo(std::uint32_t device, std::uint64_t* free_bytes, 
 }
 
 bool ClientSession::FindDeviceRange(std::uint64_t address, AddressSpace::Range* range, std::uint32_t* device) {
-  if (InHostWindow(address)) {
+  if (IsCommonAddress(address)) {
     // Pinned memory is the program's own as well, and counts as that.
     ReachableMemory host;
     if (!FindHost(reinterpret_cast<void*>(address), &host) || host.kind == HostKind::kPinned) return false;

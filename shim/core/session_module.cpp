@@ -29,6 +29,11 @@ void FillKernel(const wire::KernelInfo& from, KernelLayout* kernel) {
   kernel->registers = from.registers();
   kernel->ptx_version = from.ptx_version();
   kernel->binary_version = from.binary_version();
+  kernel->cluster[0] = from.cluster_width();
+  kernel->cluster[1] = from.cluster_height();
+  kernel->cluster[2] = from.cluster_depth();
+  kernel->cluster_must_be_set = from.cluster_must_be_set();
+  kernel->cluster_policy = from.cluster_policy();
 }
 
 }  // namespace
@@ -115,9 +120,9 @@ std::shared_ptr<const LoadedModule> ClientSession::LoadModule(std::uint32_t devi
     const MutexLock lock(memory_mu_);
     for (const wire::GlobalInfo* from : *info.globals()) {
       if (from->name() == nullptr) continue;
-      module->globals[from->name()->str()] = {from->address(), from->bytes()};
+      module->globals[from->name()->str()] = {from->address(), from->bytes(), from->is_managed()};
       // What lies in the host window is known there.
-      if (!InHostWindow(from->address())) globals_[from->address()] = {from->bytes(), device};
+      if (!IsCommonAddress(from->address())) globals_[from->address()] = {from->bytes(), device};
     }
   }
   for (const ManagedPlacement& one : managed) module->globals[one.name] = {one.address, one.bytes};
@@ -136,7 +141,7 @@ void ClientSession::UnloadModule(const LoadedModule& module) {
   }
   {
     const MutexLock lock(occupancy_mu_);
-    std::erase_if(occupancy_, [&module](const auto& known) { return known.first[0] == module.id; });
+    occupancy_.erase(module.id);
   }
   const auto posted = commands_->Post(wire::ModuleUnload(module.id, 0));
   if (!posted.ok()) {
@@ -149,27 +154,31 @@ void ClientSession::UnloadModule(const LoadedModule& module) {
   free_module_ids_.push_back(module.id);
 }
 
-DeviceResult ClientSession::AskOccupancy(const KernelLayout& kernel, std::uint32_t threads, std::uint32_t shared_bytes,
-                                         std::uint64_t* blocks) {
-  const std::array<std::uint32_t, 4> key{kernel.module, kernel.index, threads, shared_bytes};
+DeviceResult ClientSession::AskOccupancy(const KernelLayout& kernel, wire::OccupancyOf of,
+                                         const LaunchGeometry& geometry, std::uint64_t* count) {
+  const wire::Occupancy command(kernel.module, kernel.index, geometry.shared_bytes, geometry.grid[0], geometry.grid[1],
+                                geometry.grid[2], geometry.block[0], geometry.block[1], geometry.block[2], of,
+                                geometry.attributes, geometry.cluster.policy, ToWire(geometry.cluster.size), 0);
+  const ByteView asked = AsBytes(command);
+  const Bytes key(asked.begin(), asked.end());
   {
     const MutexLock lock(occupancy_mu_);
-    if (const auto known = occupancy_.find(key); known != occupancy_.end()) {
-      *blocks = known->second;
+    const std::map<Bytes, std::uint32_t>& answers = occupancy_[kernel.module];
+    if (const auto known = answers.find(key); known != answers.end()) {
+      *count = known->second;
       return 0;
     }
   }
-  const auto reply = commands_->Call(wire::Occupancy(kernel.module, kernel.index, threads, shared_bytes),
-                                     Deadline::After(kLoadPatience));
+  const auto reply = commands_->Call(command, Deadline::After(kLoadPatience));
   if (!reply.ok()) return Lost(reply.status());
   if (reply->device_status != 0) return reply->device_status;
   flatbuffers::Verifier verifier(reply->body.data(), reply->body.size());
   if (!verifier.VerifyBuffer<wire::OccupancyInfo>(nullptr))
     return Lost(Status(Code::kBadFrame, "ClientSession::AskOccupancy", "the reply does not verify"));
-  const std::uint32_t answer = flatbuffers::GetRoot<wire::OccupancyInfo>(reply->body.data())->blocks();
+  const std::uint32_t answer = flatbuffers::GetRoot<wire::OccupancyInfo>(reply->body.data())->count();
   const MutexLock lock(occupancy_mu_);
-  occupancy_.emplace(key, answer);
-  *blocks = answer;
+  occupancy_[kernel.module].emplace(key, answer);
+  *count = answer;
   return 0;
 }
 
@@ -198,7 +207,8 @@ DeviceResult ClientSession::Launch(Stream* stream, const KernelLayout& kernel, c
   if (const DeviceResult ready = BeforeKernel(stream, {block, kernel.argument_bytes}); ready != 0) return ready;
   const wire::Launch command(kernel.module, kernel.index, stream->slot, geometry.shared_bytes, geometry.grid[0],
                              geometry.grid[1], geometry.grid[2], geometry.block[0], geometry.block[1],
-                             geometry.block[2], geometry.attributes, 0);
+                             geometry.block[2], geometry.attributes, geometry.cluster.policy,
+                             ToWire(geometry.cluster.size), ToWire(geometry.cluster.preferred));
   std::uint64_t sequence = 0;
   const DeviceResult posted = PostOn(stream, command, {block, kernel.argument_bytes}, &sequence);
   if (posted == 0) NoteDeviceWork(stream->slot, sequence);

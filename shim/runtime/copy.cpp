@@ -14,7 +14,7 @@ namespace {
 // Whether a side of a copy is device memory, by what the kind says of it. With unified addressing pinned host memory
 // may stand where device memory is named; managed memory is copied by the device, whatever it is called.
 bool IsDeviceSide(ClientSession& session, const void* pointer, bool named_device) {
-  if (session.InHostWindow(Address(pointer)) && IsDeviceMemory(session, pointer, 1)) return true;
+  if (session.IsCommonAddress(Address(pointer)) && IsDeviceMemory(session, pointer, 1)) return true;
   PinnedRange pinned;
   return named_device && (session.IsDeviceAddress(pointer) || !session.FindPinned(pointer, &pinned));
 }
@@ -65,7 +65,7 @@ cudaError_t CopyLinear(ClientSession& session, Stream* stream, void* dst, const 
   if (to_device && from_device) {
     result = session.CopyOnDevice(stream, Address(dst), Address(src), count);
     // The program may read there when the call returns.
-    if (result == 0 && wait && session.InHostWindow(Address(dst))) result = session.Synchronize(*stream);
+    if (result == 0 && wait && session.IsCommonAddress(Address(dst))) result = session.Synchronize(*stream);
   } else if (to_device) {
     result = session.CopyToDevice(stream, Address(dst), src, count, wait);
   } else if (from_device) {
@@ -124,7 +124,7 @@ cudaError_t CopyBox(ClientSession& session, Stream* stream, BoxSide to, BoxSide 
   } else {
     result = session.CopyPitched(stream, dst, src, width, height, depth, wait);
     // The program may read there when the call returns.
-    if (result == 0 && wait && session.InHostWindow(dst.address)) result = session.Synchronize(*stream);
+    if (result == 0 && wait && session.IsCommonAddress(dst.address)) result = session.Synchronize(*stream);
     if (!dst.is_device && !wait) Runtime::Get().NoteHostWrite();
   }
   if (result != 0) return Done(session, result);

@@ -110,10 +110,10 @@ DeviceResult Reset(ClientSession& session, std::uint32_t device) {
   const std::shared_ptr<const Registry::Taken> modules = Registry::Get().TakeModules(device);
   const DeviceResult reset = session.ResetDevice(device, [&] {
     for (std::unique_ptr<GraphExec>& exec : execs) session.EndGraph(std::move(exec));
+    for (const std::uint64_t address : modules->variables) session.FreeVariables(address);
     for (const auto& module : modules->modules) {
       if (module->error == 0) session.UnloadModule(*module);
     }
-    for (const std::uint64_t address : modules->variables) session.FreeVariables(address);
   });
   ForgetStreamAttributesOf(device);
   return reset != 0 ? reset : ResetSettings(session, device);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "shim/core/graph_exec.h"
+#include "shim/runtime/kernel.h"
 #include "shim/runtime/runtime.h"
 
 namespace accelmesh {
@@ -44,7 +45,11 @@ struct NodeWork {
   GraphPayload payload;
   std::shared_ptr<const GraphFaceData> face;
 };
-cudaError_t MakeKernel(ClientSession& session, const cudaKernelNodeParams& params, bool is_cooperative, NodeWork* work);
+// `now` is the kernel whose attributes it keeps, null for a new node.
+cudaError_t MakeKernel(ClientSession& session, const cudaKernelNodeParams& params, const GraphKernel* now,
+                       NodeWork* work);
+// The node's clusters as attributes ask for them.
+cudaError_t SetCluster(ClientSession& session, GraphKernel* kernel, const ClusterRequest& asked);
 cudaError_t MakeCopy(ClientSession& session, const cudaMemcpy3DParms& params, NodeWork* work);
 cudaError_t MakeFill(ClientSession& session, const cudaMemsetParams& params, NodeWork* work);
 cudaError_t MakeHost(const cudaHostNodeParams& params, NodeWork* work);

@@ -44,8 +44,6 @@ std::vector<std::unique_ptr<GraphExec>> TakeExecsOf(ClientSession& session, std:
 namespace face {
 namespace {
 
-constexpr std::uint32_t kCooperative = 1;  // LaunchGeometry.attributes
-
 cudaError_t Instantiate(ClientSession& session, cudaGraphExec_t* handle, cudaGraph_t graph, std::uint64_t flags,
                         cudaGraphNode_t* offending, cudaGraphInstantiateResult* result) {
   *offending = nullptr;
@@ -201,9 +199,8 @@ cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t exec, cudaGraphNode
   GraphNode* found = Find(ours, node, GraphNodeKind::kKernel);
   NodeWork work;
   if (found == nullptr || params == nullptr) return Fail(cudaErrorInvalidValue);
-  const bool is_cooperative = (std::get<GraphKernel>(found->payload).geometry.attributes & kCooperative) != 0;
-  if (const cudaError_t error = MakeKernel(session, *params, is_cooperative, &work); error != cudaSuccess)
-    return Fail(error);
+  const auto& now = std::get<GraphKernel>(found->payload);
+  if (const cudaError_t error = MakeKernel(session, *params, &now, &work); error != cudaSuccess) return Fail(error);
   return Update(session, ours, found, std::move(work));
 }
 cudaError_t cudaGraphExecMemcpyNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node,

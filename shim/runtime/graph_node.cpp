@@ -6,8 +6,6 @@
 namespace accelmesh::face {
 namespace {
 
-constexpr std::uint32_t kCooperative = 1;  // LaunchGeometry.attributes
-
 cudaError_t AddNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
                     const cudaGraphEdgeData* data, std::size_t count, NodeWork work) {
   if (node == nullptr || graph == nullptr) return Fail(cudaErrorInvalidValue);
@@ -39,11 +37,26 @@ cudaError_t SetWork(GraphNode* node, NodeWork work) {
 // A kernel's new work keeps the node's attributes.
 cudaError_t SetKernel(ClientSession& session, GraphNode* node, const cudaKernelNodeParams& params) {
   NodeWork work;
-  const bool is_cooperative = (std::get<GraphKernel>(node->payload).geometry.attributes & kCooperative) != 0;
-  if (const cudaError_t error = MakeKernel(session, params, is_cooperative, &work); error != cudaSuccess)
-    return Fail(error);
+  const auto& now = std::get<GraphKernel>(node->payload);
+  if (const cudaError_t error = MakeKernel(session, params, &now, &work); error != cudaSuccess) return Fail(error);
   work.face = node->face;
   return SetWork(node, std::move(work));
+}
+
+// Whoever has a kernel node has a session.
+cudaError_t SetClusterAttribute(GraphNode& node, cudaLaunchAttributeID id, const cudaLaunchAttributeValue& value) {
+  auto& kernel = std::get<GraphKernel>(node.payload);
+  ClusterRequest asked = RequestOf(kernel.geometry.cluster);
+  // Also what was set before it could have an effect.
+  if (const auto* kept = dynamic_cast<const KernelFace*>(node.face.get())) {
+    for (const auto& [known, of_it] : kept->attributes) {
+      const auto before = static_cast<cudaLaunchAttributeID>(known);
+      if (IsClusterAttribute(before)) (void)ReadClusterAttribute(before, of_it, &asked);
+    }
+  }
+  if (const cudaError_t error = ReadClusterAttribute(id, value, &asked); error != cudaSuccess) return error;
+  ClientSession* session = Runtime::Get().SessionIfOpen();
+  return session == nullptr ? cudaErrorInvalidResourceHandle : SetCluster(*session, &kernel, asked);
 }
 
 cudaError_t AddChild(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
@@ -129,7 +142,7 @@ cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t* node, cudaGraph_t graph, con
   ACCELMESH_BEGIN_CALL();
   NodeWork work;
   if (params == nullptr) return Fail(cudaErrorInvalidValue);
-  if (const cudaError_t error = MakeKernel(session, *params, false, &work); error != cudaSuccess) return Fail(error);
+  if (const cudaError_t error = MakeKernel(session, *params, nullptr, &work); error != cudaSuccess) return Fail(error);
   return AddNode(node, graph, dependencies, nullptr, count, std::move(work));
 }
 cudaError_t cudaGraphKernelNodeGetParams(cudaGraphNode_t node, cudaKernelNodeParams* params) {
@@ -156,16 +169,20 @@ cudaError_t cudaGraphKernelNodeSetAttribute(cudaGraphNode_t node, cudaKernelNode
     case cudaLaunchAttributePreferredSharedMemoryCarveout: break;
     case cudaLaunchAttributeCooperative: {
       auto& attributes = std::get<GraphKernel>(ours->payload).geometry.attributes;
-      attributes = value->cooperative != 0 ? attributes | kCooperative : attributes & ~kCooperative;
+      attributes =
+          static_cast<std::uint8_t>(value->cooperative != 0 ? attributes | kCooperative : attributes & ~kCooperative);
       break;
     }
     case cudaLaunchAttributeClusterDimension:
-      if (value->clusterDim.x == 1 && value->clusterDim.y == 1 && value->clusterDim.z == 1) break;
-      [[fallthrough]];
+    case cudaLaunchAttributePreferredClusterDimension:
+    case cudaLaunchAttributeClusterSchedulingPolicyPreference:
+      if (const cudaError_t error = SetClusterAttribute(*ours, attribute, *value); error != cudaSuccess)
+        return Fail(error);
+      break;
     case cudaLaunchAttributeDeviceUpdatableKernelNode:
       log::Warning("cudaGraphKernelNodeSetAttribute",
-                   "clusters of blocks and nodes that kernels update are not supported by this release; the call "
-                   "returns cudaErrorNotSupported");
+                   "nodes that kernels update are not supported by this release; the call returns "
+                   "cudaErrorNotSupported");
       return Fail(cudaErrorNotSupported);
     default: return Fail(cudaErrorInvalidValue);
   }
@@ -184,7 +201,9 @@ cudaError_t cudaGraphKernelNodeGetAttribute(cudaGraphNode_t node, cudaKernelNode
     value->cooperative = (std::get<GraphKernel>(ours->payload).geometry.attributes & kCooperative) != 0 ? 1 : 0;
     return cudaSuccess;
   }
-  if (attribute == cudaLaunchAttributeClusterDimension) value->clusterDim = {1, 1, 1};
+  if (IsClusterAttribute(attribute) &&
+      WriteClusterAttribute(std::get<GraphKernel>(ours->payload).geometry.cluster, attribute, value))
+    return cudaSuccess;
   const auto* kept = dynamic_cast<const KernelFace*>(ours->face.get());
   if (kept == nullptr) return cudaSuccess;
   if (const auto found = kept->attributes.find(attribute); found != kept->attributes.end()) *value = found->second;
@@ -194,7 +213,14 @@ cudaError_t cudaGraphKernelNodeCopyAttributes(cudaGraphNode_t dst, cudaGraphNode
   GraphNode* to = NodeOf(dst, GraphNodeKind::kKernel);
   GraphNode* from = NodeOf(src, GraphNodeKind::kKernel);
   if (to == nullptr || from == nullptr) return Fail(cudaErrorInvalidValue);
-  std::get<GraphKernel>(to->payload).geometry.attributes = std::get<GraphKernel>(from->payload).geometry.attributes;
+  auto& kernel = std::get<GraphKernel>(to->payload);
+  const LaunchGeometry& given_geometry = std::get<GraphKernel>(from->payload).geometry;
+  ClientSession* session = Runtime::Get().SessionIfOpen();
+  if (session == nullptr) return Fail(cudaErrorInvalidResourceHandle);
+  if (const cudaError_t error = SetCluster(*session, &kernel, RequestOf(given_geometry.cluster)); error != cudaSuccess)
+    return Fail(error);
+  kernel.geometry.attributes = static_cast<std::uint8_t>((kernel.geometry.attributes & ~kCooperative) |
+                                                         (given_geometry.attributes & kCooperative));
   auto kept = std::make_shared<KernelFace>();
   if (const auto* given = dynamic_cast<const KernelFace*>(from->face.get())) kept->attributes = given->attributes;
   if (const auto* own = dynamic_cast<const KernelFace*>(to->face.get())) kept->arguments = own->arguments;

@@ -10,7 +10,6 @@
 namespace accelmesh {
 namespace {
 
-constexpr std::uint32_t kCooperative = 1;  // LaunchGeometry.attributes
 // The keys of cudaKernelNodeParams.extra (CU_LAUNCH_PARAM_*).
 void* const kExtraEnd = nullptr;
 void* const kExtraPointer = reinterpret_cast<void*>(1);
@@ -44,7 +43,7 @@ cudaPitchedPtr ToPitched(const PitchedSide& side, const GraphCopy& copy) {
 
 // To the core --------------------------------------------------------------------------------------------------------
 
-cudaError_t MakeKernel(ClientSession& session, const cudaKernelNodeParams& params, bool is_cooperative,
+cudaError_t MakeKernel(ClientSession& session, const cudaKernelNodeParams& params, const GraphKernel* now,
                        NodeWork* work) {
   // Errors of finding it are not the last error of a thread that only builds a graph: whoever calls sets that.
   RegisteredKernel* registered = Registry::Get().FindKernel(params.func);
@@ -54,20 +53,21 @@ cudaError_t MakeKernel(ClientSession& session, const cudaKernelNodeParams& param
   const DeviceKernel* kernel = registered->On(device);
   if (kernel == nullptr) kernel = Registry::Get().Prepare(session, *registered, device, &error);
   if (kernel == nullptr) return error;
-  error = CheckLaunch(session, *kernel, params.gridDim, params.blockDim, params.sharedMemBytes, is_cooperative);
+  LaunchRequest request{params.gridDim, params.blockDim, params.sharedMemBytes, false, {}};
+  if (now != nullptr) {
+    request.is_cooperative = (now->geometry.attributes & kCooperative) != 0;
+    request.cluster = RequestOf(now->geometry.cluster);
+  }
+  GraphKernel made;
+  error = CheckLaunch(session, *kernel, request, &made.geometry);
   if (error != cudaSuccess) return error;
   const KernelLayout& layout = *kernel->layout;
-  GraphKernel made;
   made.device = device;
   made.module = layout.module;
   made.index = layout.index;
   made.load = layout.load;
   made.function = params.func;
   made.parameters = layout.parameters;
-  made.geometry = {{params.gridDim.x, params.gridDim.y, params.gridDim.z},
-                   {params.blockDim.x, params.blockDim.y, params.blockDim.z},
-                   params.sharedMemBytes,
-                   is_cooperative ? kCooperative : 0};
   if (params.kernelParams != nullptr && params.extra != nullptr) return cudaErrorInvalidValue;
   if (params.extra != nullptr) {
     error = ReadExtra(params.extra, layout.argument_bytes, &made.arguments);
@@ -159,14 +159,25 @@ cudaError_t MakeEvent(ClientSession& session, cudaEvent_t event, bool is_record,
   return cudaSuccess;
 }
 
+cudaError_t SetCluster(ClientSession& session, GraphKernel* kernel, const ClusterRequest& asked) {
+  const void* function = kernel->function;
+  if (function == nullptr) function = Registry::Get().FindFunction(kernel->device, kernel->module, kernel->index);
+  const RegisteredKernel* registered = Registry::Get().FindKernel(function);
+  const DeviceKernel* there = registered == nullptr ? nullptr : registered->On(kernel->device);
+  if (there == nullptr) return cudaErrorInvalidResourceHandle;
+  LaunchGeometry geometry = kernel->geometry;
+  const cudaError_t error = SettleCluster(session, *there, asked, &geometry);
+  if (error == cudaSuccess) kernel->geometry = geometry;
+  return error;
+}
+
 cudaError_t MakeWork(ClientSession& session, const cudaGraphNodeParams& params, const GraphNode* now, NodeWork* work) {
   switch (params.type) {
     case cudaGraphNodeTypeKernel: {
       const cudaKernelNodeParamsV2& p = params.kernel;
       const auto* kernel = now == nullptr ? nullptr : std::get_if<GraphKernel>(&now->payload);
-      const bool is_cooperative = kernel != nullptr && (kernel->geometry.attributes & kCooperative) != 0;
-      return MakeKernel(session, {p.func, p.gridDim, p.blockDim, p.sharedMemBytes, p.kernelParams, p.extra},
-                        is_cooperative, work);
+      return MakeKernel(session, {p.func, p.gridDim, p.blockDim, p.sharedMemBytes, p.kernelParams, p.extra}, kernel,
+                        work);
     }
     case cudaGraphNodeTypeMemcpy:
       return params.memcpy.flags != 0 ? cudaErrorInvalidValue : MakeCopy(session, params.memcpy.copyParams, work);

@@ -20,7 +20,8 @@ struct HandleFields {
   std::uint64_t bytes = 0;
   std::uint32_t slot = 0;
   std::uint32_t device = 0;
-  std::uint64_t page_offset = 0;
+  std::uint64_t lead = 0;
+  std::uint64_t span = 0;
 };
 static_assert(sizeof(HandleFields) <= sizeof(cudaIpcMemHandle_t) &&
               sizeof(HandleFields) <= sizeof(cudaIpcEventHandle_t));
@@ -53,7 +54,7 @@ cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t* handle, void* pointer) {
   if (const DeviceResult result = session.ExportMemory(Address(pointer), &memory); result != 0)
     return Done(session, result);
   WriteHandle({kMemoryMagic, memory.name.session(), memory.name.generation(), memory.bytes, memory.name.slot(),
-               memory.device, memory.page_offset},
+               memory.device, memory.lead, memory.span},
               handle);
   return cudaSuccess;
 }
@@ -66,7 +67,7 @@ cudaError_t cudaIpcOpenMemHandle(void** pointer, cudaIpcMemHandle_t handle, unsi
   if (!session.shares_memory()) return RefuseHere("cudaIpcOpenMemHandle");
   std::uint64_t address = 0;
   const DeviceResult result = session.OpenMemory({wire::LeaseName(fields.session, fields.generation, fields.slot, 0),
-                                                  fields.device, fields.bytes, fields.page_offset},
+                                                  fields.device, fields.bytes, fields.lead, fields.span},
                                                  &address);
   if (result != 0) return Done(session, result);
   *pointer = reinterpret_cast<void*>(address);
@@ -83,7 +84,7 @@ cudaError_t cudaIpcGetEventHandle(cudaIpcEventHandle_t* handle, cudaEvent_t even
   if (handle == nullptr) return Fail(cudaErrorInvalidValue);
   const Event* ours = reinterpret_cast<const Event*>(event);
   if (!session.IsEvent(ours) || !ours->is_leased || ours->is_opened) return Fail(cudaErrorInvalidResourceHandle);
-  WriteHandle({kEventMagic, ours->name.session(), ours->name.generation(), 0, ours->name.slot(), ours->device, 0},
+  WriteHandle({kEventMagic, ours->name.session(), ours->name.generation(), 0, ours->name.slot(), ours->device, 0, 0},
               handle);
   return cudaSuccess;
 }

@@ -23,6 +23,7 @@ cudaError_t SetAttribute(DeviceKernel& kernel, cudaFuncAttribute attribute, int 
     case cudaFuncAttributeRequiredClusterHeight:
     case cudaFuncAttributeRequiredClusterDepth:
       if (value < 0) return cudaErrorInvalidValue;
+      if (kernel.layout->cluster[0] != 0) return cudaErrorNotPermitted;  // it was compiled for one
       kernel.required_cluster[attribute - cudaFuncAttributeRequiredClusterWidth].store(value,
                                                                                        std::memory_order_relaxed);
       return cudaSuccess;
@@ -81,6 +82,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
   attributes->maxDynamicSharedSizeBytes =
       static_cast<int>(kernel->dynamic_shared_bytes_max.load(std::memory_order_relaxed));
   attributes->preferredShmemCarveout = kernel->shared_carveout.load(std::memory_order_relaxed);
+  attributes->clusterDimMustBeSet = layout.cluster_must_be_set ? 1 : 0;
   attributes->requiredClusterWidth = kernel->required_cluster[0].load(std::memory_order_relaxed);
   attributes->requiredClusterHeight = kernel->required_cluster[1].load(std::memory_order_relaxed);
   attributes->requiredClusterDepth = kernel->required_cluster[2].load(std::memory_order_relaxed);

@@ -16,45 +16,52 @@ cudaError_t CheckGeometry(const DeviceKernel& kernel, dim3 grid, dim3 block, std
   if (block.x > limits.block[0] || block.y > limits.block[1] || block.z > limits.block[2] || threads > limits.threads)
     return cudaErrorInvalidValue;
   if (grid.x > limits.grid[0] || grid.y > limits.grid[1] || grid.z > limits.grid[2]) return cudaErrorInvalidValue;
-  // cudaFuncSetAttribute asked for clusters; no launch here has one.
-  for (const std::atomic<int>& required : kernel.required_cluster) {
-    if (required.load(std::memory_order_relaxed) > 1) return cudaErrorInvalidClusterSize;
-  }
   if (threads > kernel.layout->max_threads_per_block) return cudaErrorLaunchOutOfResources;
   if (shared_bytes > kernel.dynamic_shared_bytes_max.load(std::memory_order_relaxed)) return cudaErrorInvalidValue;
   return cudaSuccess;
 }
 
 // A launch with these numbers fills the device at most once: its blocks wait for one another.
-cudaError_t CheckCooperative(ClientSession& session, const DeviceKernel& kernel, dim3 grid, dim3 block,
-                             std::size_t shared_bytes) {
+cudaError_t CheckCooperative(ClientSession& session, const DeviceKernel& kernel, const LaunchGeometry& geometry) {
   const LeasedDevice& device = *Runtime::Get().device(CurrentDevice()).lease;
   if (device.Attribute(cudaDevAttrCooperativeLaunch) == 0) return cudaErrorNotSupported;
-  std::uint64_t per_processor = 0;
-  if (const DeviceResult asked =
-          MaxActiveBlocks(session, kernel, std::uint64_t{block.x} * block.y * block.z, shared_bytes, &per_processor);
-      asked != 0)
-    return static_cast<cudaError_t>(asked);
-  const auto processors = static_cast<std::uint64_t>(device.Attribute(cudaDevAttrMultiProcessorCount));
-  return std::uint64_t{grid.x} * grid.y * grid.z > per_processor * processors ? cudaErrorCooperativeLaunchTooLarge
-                                                                              : cudaSuccess;
+  const auto count = [](const auto& extents) { return std::uint64_t{extents[0]} * extents[1] * extents[2]; };
+  std::uint64_t fitting = 0;
+  DeviceResult asked = 0;
+  if (const std::uint64_t of_cluster = count(geometry.cluster.size); of_cluster != 0) {
+    asked = MaxActiveClusters(session, kernel, geometry, &fitting);
+    fitting *= of_cluster;
+  } else {
+    asked = MaxActiveBlocks(session, kernel, count(geometry.block), geometry.shared_bytes, &fitting);
+    fitting *= static_cast<std::uint64_t>(device.Attribute(cudaDevAttrMultiProcessorCount));
+  }
+  if (asked != 0) return static_cast<cudaError_t>(asked);
+  return count(geometry.grid) > fitting ? cudaErrorCooperativeLaunchTooLarge : cudaSuccess;
 }
 
 }  // namespace
 
-cudaError_t CheckLaunch(ClientSession& session, const DeviceKernel& kernel, dim3 grid, dim3 block,
-                        std::size_t shared_bytes, bool is_cooperative) {
-  const cudaError_t error = CheckGeometry(kernel, grid, block, shared_bytes);
-  return error == cudaSuccess && is_cooperative ? CheckCooperative(session, kernel, grid, block, shared_bytes) : error;
+cudaError_t CheckLaunch(ClientSession& session, const DeviceKernel& kernel, const LaunchRequest& request,
+                        LaunchGeometry* geometry) {
+  const dim3& grid = request.grid;
+  const dim3& block = request.block;
+  if (const cudaError_t error = CheckGeometry(kernel, grid, block, request.shared_bytes); error != cudaSuccess)
+    return error;
+  *geometry = {{grid.x, grid.y, grid.z},
+               {block.x, block.y, block.z},
+               static_cast<std::uint32_t>(request.shared_bytes),
+               request.is_cooperative ? kCooperative : std::uint8_t{0},
+               {}};
+  if (const cudaError_t error = SettleCluster(session, kernel, request.cluster, geometry); error != cudaSuccess)
+    return error;
+  return request.is_cooperative ? CheckCooperative(session, kernel, *geometry) : cudaSuccess;
 }
 
 namespace face {
 namespace {
 
-constexpr std::uint32_t kCooperative = 1;  // wire::Launch.attributes
-
-cudaError_t LaunchOn(ClientSession& session, Stream* stream, const void* function, dim3 grid, dim3 block,
-                     void** arguments, std::size_t shared_bytes, bool is_cooperative = false) {
+cudaError_t LaunchOn(ClientSession& session, Stream* stream, const void* function, const LaunchRequest& request,
+                     void** arguments) {
   cudaError_t error = cudaSuccess;
   RegisteredKernel* registered = FindKernel(function, &error);
   if (registered == nullptr) return error;
@@ -62,13 +69,10 @@ cudaError_t LaunchOn(ClientSession& session, Stream* stream, const void* functio
   if (stream->device != CurrentDevice()) return Fail(cudaErrorInvalidResourceHandle);
   const DeviceKernel* kernel = FindOnDevice(session, *registered, stream->device, &error);
   if (kernel == nullptr) return error;
-  error = CheckLaunch(session, *kernel, grid, block, shared_bytes, is_cooperative);
+  LaunchGeometry geometry;
+  error = CheckLaunch(session, *kernel, request, &geometry);
   if (error != cudaSuccess) return Fail(error);
   if (arguments == nullptr && !kernel->layout->parameters.empty()) return Fail(cudaErrorInvalidValue);
-  const LaunchGeometry geometry{{grid.x, grid.y, grid.z},
-                                {block.x, block.y, block.z},
-                                static_cast<std::uint32_t>(shared_bytes),
-                                is_cooperative ? kCooperative : 0};
   const DeviceResult launched = session.Launch(stream, *kernel->layout, geometry, arguments);
   if (session.ReachesHost()) Runtime::Get().NoteHostWrite();
   return Done(session, launched);
@@ -77,6 +81,7 @@ cudaError_t LaunchOn(ClientSession& session, Stream* stream, const void* functio
 // What the attributes of a launch ask for beyond hints.
 struct LaunchAttributes {
   bool is_cooperative = false;
+  ClusterRequest cluster;
   // Recorded behind the launch, which is not before what they wait for: its blocks' beginning, or a point in them.
   Event* events[2] = {};
 };
@@ -87,14 +92,6 @@ cudaError_t ReadEvent(ClientSession& session, cudaEvent_t event, Event** found) 
   if (ours->timing) return cudaErrorInvalidValue;
   *found = ours;
   return cudaSuccess;
-}
-
-cudaError_t ReadCluster(unsigned x, unsigned y, unsigned z) {
-  if (x == 1 && y == 1 && z == 1) return cudaSuccess;
-  if (x == 0 || y == 0 || z == 0) return cudaErrorInvalidClusterSize;
-  log::Warning("cudaLaunchKernelExC",
-               "clusters of blocks are not supported by this release; the launch returns cudaErrorNotSupported");
-  return cudaErrorNotSupported;
 }
 
 cudaError_t ReadAttribute(ClientSession& session, const cudaLaunchAttribute& attribute, LaunchAttributes* read) {
@@ -111,18 +108,12 @@ cudaError_t ReadAttribute(ClientSession& session, const cudaLaunchAttribute& att
     case cudaLaunchAttributeMemSyncDomain:
       return valid_if(value.memSyncDomain == cudaLaunchMemSyncDomainDefault ||
                       value.memSyncDomain == cudaLaunchMemSyncDomainRemote);
-    case cudaLaunchAttributeClusterSchedulingPolicyPreference:
-      return valid_if(value.clusterSchedulingPolicyPreference >= cudaClusterSchedulingPolicyDefault &&
-                      value.clusterSchedulingPolicyPreference <= cudaClusterSchedulingPolicyLoadBalancing);
     case cudaLaunchAttributeNvlinkUtilCentricScheduling: return valid_if(value.nvlinkUtilCentricScheduling <= 1);
-    case cudaLaunchAttributePreferredClusterDimension: {  // of a launch that has a required one
-      const auto& size = value.preferredClusterDim;
-      const bool is_none = size.x == 0 && size.y == 0 && size.z == 0;
-      return is_none || (size.x != 0 && size.y != 0 && size.z != 0) ? cudaSuccess : cudaErrorInvalidClusterSize;
-    }
     case cudaLaunchAttributeCooperative: read->is_cooperative = value.cooperative != 0; return cudaSuccess;
     case cudaLaunchAttributeClusterDimension:
-      return ReadCluster(value.clusterDim.x, value.clusterDim.y, value.clusterDim.z);
+    case cudaLaunchAttributePreferredClusterDimension:
+    case cudaLaunchAttributeClusterSchedulingPolicyPreference:
+      return ReadClusterAttribute(attribute.id, value, &read->cluster);
     case cudaLaunchAttributeProgrammaticEvent:
       return ReadEvent(session, value.programmaticEvent.event, &read->events[0]);
     case cudaLaunchAttributeLaunchCompletionEvent:
@@ -199,17 +190,17 @@ cudaError_t cudaGetKernel(cudaKernel_t* kernel, const void* host_function) {
 cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** arguments, size_t shared_bytes,
                                cudaStream_t stream) {
   ACCELMESH_BEGIN_STREAM_CALL(stream);
-  return LaunchOn(session, stream_object, kernel, grid, block, arguments, shared_bytes);
+  return LaunchOn(session, stream_object, kernel, {grid, block, shared_bytes, false, {}}, arguments);
 }
 cudaError_t cudaLaunchKernel(const void* func, dim3 grid, dim3 block, void** args, size_t shared_bytes,
                              cudaStream_t stream) {
   ACCELMESH_BEGIN_STREAM_CALL(stream);
-  return LaunchOn(session, stream_object, func, grid, block, args, shared_bytes);
+  return LaunchOn(session, stream_object, func, {grid, block, shared_bytes, false, {}}, args);
 }
 cudaError_t cudaLaunchCooperativeKernel(const void* func, dim3 grid, dim3 block, void** args, size_t shared_bytes,
                                         cudaStream_t stream) {
   ACCELMESH_BEGIN_STREAM_CALL(stream);
-  return LaunchOn(session, stream_object, func, grid, block, args, shared_bytes, true);
+  return LaunchOn(session, stream_object, func, {grid, block, shared_bytes, true, {}}, args);
 }
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* func, void** args) {
   if (config == nullptr || (config->numAttrs != 0 && config->attrs == nullptr)) return Fail(cudaErrorInvalidValue);
@@ -219,9 +210,9 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* fu
     if (const cudaError_t error = ReadAttribute(session, config->attrs[i], &read); error != cudaSuccess)
       return Fail(error);
   }
-  if (const cudaError_t error = LaunchOn(session, stream_object, func, config->gridDim, config->blockDim, args,
-                                         config->dynamicSmemBytes, read.is_cooperative);
-      error != cudaSuccess)
+  const LaunchRequest request{config->gridDim, config->blockDim, config->dynamicSmemBytes, read.is_cooperative,
+                              read.cluster};
+  if (const cudaError_t error = LaunchOn(session, stream_object, func, request, args); error != cudaSuccess)
     return error;
   for (Event* event : read.events) {
     if (event == nullptr) continue;

@@ -2,7 +2,6 @@
 // limits.
 #include <algorithm>
 
-#include "protocol/base/log.h"
 #include "shim/gen_face.h"
 #include "shim/runtime/kernel.h"
 
@@ -16,24 +15,6 @@ std::uint64_t DeviceAttribute(cudaDeviceAttr attribute) {
   return static_cast<std::uint64_t>(std::max(value, 0));
 }
 
-std::uint64_t Threads(dim3 block) { return std::uint64_t{block.x} * block.y * block.z; }
-
-// The cluster that a launch asks for, in blocks of each dimension; null if it asks for none.
-const cudaLaunchAttribute* FindCluster(const cudaLaunchConfig_t& config) {
-  for (unsigned i = 0; i < config.numAttrs; ++i) {
-    if (config.attrs[i].id == cudaLaunchAttributeClusterDimension) return &config.attrs[i];
-  }
-  return nullptr;
-}
-
-// How a cluster lies on a device that has them only its driver knows.
-cudaError_t RefuseClusters(const char* name) {
-  log::Warning(name,
-               "this release does not ask the server's device about clusters; the call returns "
-               "cudaErrorNotSupported");
-  return Fail(cudaErrorNotSupported);
-}
-
 }  // namespace
 
 DeviceResult MaxActiveBlocks(ClientSession& session, const DeviceKernel& kernel, std::uint64_t threads,
@@ -44,8 +25,12 @@ DeviceResult MaxActiveBlocks(ClientSession& session, const DeviceKernel& kernel,
       dynamic_shared_bytes + kernel.layout->static_shared_bytes > shared_max)
     return 0;  // No block of this kind fits.
   if (session.occupancy_is_asked()) {
-    return session.AskOccupancy(*kernel.layout, static_cast<std::uint32_t>(threads),
-                                static_cast<std::uint32_t>(dynamic_shared_bytes), blocks);
+    const LaunchGeometry geometry{{1, 1, 1},
+                                  {static_cast<std::uint32_t>(threads), 1, 1},
+                                  static_cast<std::uint32_t>(dynamic_shared_bytes),
+                                  0,
+                                  {}};
+    return session.AskOccupancy(*kernel.layout, wire::OccupancyOf::Blocks, geometry, blocks);
   }
   const std::uint64_t shared = dynamic_shared_bytes + kernel.layout->static_shared_bytes;
   std::uint64_t limit = std::min(DeviceAttribute(cudaDevAttrMaxThreadsPerMultiProcessor) / ((threads + 31) / 32 * 32),
@@ -97,44 +82,6 @@ cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(size_t* bytes, const void*
   const std::uint64_t of_block = std::min<std::uint64_t>(share, kernel->limits->shared_bytes_optin);
   *bytes = std::min<std::uint64_t>(of_block - std::min(of_block, static_bytes),
                                    kernel->dynamic_shared_bytes_max.load(std::memory_order_relaxed));
-  return cudaSuccess;
-}
-
-cudaError_t cudaOccupancyMaxPotentialClusterSize(int* cluster_size, const void* func,
-                                                 const cudaLaunchConfig_t* config) {
-  ACCELMESH_BEGIN_CALL();
-  if (cluster_size == nullptr || config == nullptr) return Fail(cudaErrorInvalidValue);
-  cudaError_t error = cudaSuccess;
-  if (FindOnDevice(session, func, &error) == nullptr) return error;
-  if (DeviceAttribute(cudaDevAttrClusterLaunch) != 0) return RefuseClusters("cudaOccupancyMaxPotentialClusterSize");
-  *cluster_size = 1;  // Every block is its own.
-  return cudaSuccess;
-}
-
-cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void* func, const cudaLaunchConfig_t* config) {
-  ACCELMESH_BEGIN_CALL();
-  if (clusters == nullptr || config == nullptr || (config->numAttrs != 0 && config->attrs == nullptr))
-    return Fail(cudaErrorInvalidValue);
-  cudaError_t error = cudaSuccess;
-  const DeviceKernel* kernel = FindOnDevice(session, func, &error);
-  if (kernel == nullptr) return error;
-  const cudaLaunchAttribute* cluster = FindCluster(*config);
-  if (cluster == nullptr) {
-    *clusters = 0;  // A launch without clusters has none.
-    return cudaSuccess;
-  }
-  const auto& size = cluster->val.clusterDim;
-  if (size.x == 0 || size.y == 0 || size.z == 0 || config->gridDim.x % size.x != 0 || config->gridDim.y % size.y != 0 ||
-      config->gridDim.z % size.z != 0)
-    return Fail(cudaErrorInvalidClusterSize);
-  if (DeviceAttribute(cudaDevAttrClusterLaunch) != 0) return RefuseClusters("cudaOccupancyMaxActiveClusters");
-  if (size.x != 1 || size.y != 1 || size.z != 1) return Fail(cudaErrorInvalidClusterSize);
-  std::uint64_t blocks = 0;
-  if (const DeviceResult asked =
-          MaxActiveBlocks(session, *kernel, Threads(config->blockDim), config->dynamicSmemBytes, &blocks);
-      asked != 0)
-    return Done(session, asked);
-  *clusters = static_cast<int>(blocks * DeviceAttribute(cudaDevAttrMultiProcessorCount));
   return cudaSuccess;
 }
 

@@ -81,6 +81,12 @@ Bytes JoinLinked(const Fatbin& fatbin) {
   return joined;
 }
 
+std::shared_ptr<const LoadedModule> Refused(DeviceResult error) {
+  auto refused = std::make_shared<LoadedModule>();
+  refused->error = error;
+  return refused;
+}
+
 }  // namespace
 
 RegisteredKernel::~RegisteredKernel() {
@@ -176,33 +182,60 @@ bool Registry::HasManaged(const Fatbin* fatbin) {
 }
 
 DeviceResult Registry::PlaceManaged(ClientSession& session, Fatbin& fatbin, std::uint32_t device,
-                                    std::vector<ManagedPlacement>* placements) {
-  const bool is_first = fatbin.managed_address == 0;
+                                    std::vector<ManagedPlacement>* variables) {
+  const bool is_first = fatbin.managed.empty();
   std::uint64_t bytes = 0;
-  for (const auto& variable : fatbin.variables) {
-    if (variable->managed == nullptr) continue;
-    placements->push_back({variable->name, bytes, variable->bytes, !is_first});
-    bytes += AlignUp(variable->bytes, kManagedAlignment);
+  for (ManagedPlacement& variable : *variables) {
+    variable.address = bytes;
+    variable.keep = !is_first;
+    bytes += AlignUp(variable.bytes, kManagedAlignment);
   }
-  if (placements->empty()) return 0;
   if (is_first) {
-    if (const DeviceResult result = session.MallocVariables(device, bytes, &fatbin.managed_address); result != 0)
-      return result;
+    std::uint64_t made = 0;
+    if (const DeviceResult result = session.MallocVariables(device, bytes, &made); result != 0) return result;
+    fatbin.managed.push_back(made);
   }
-  for (ManagedPlacement& placement : *placements) placement.address += fatbin.managed_address;
+  for (ManagedPlacement& variable : *variables) variable.address += fatbin.managed.front();
   return 0;
 }
 
-void Registry::ShowManaged(Fatbin& fatbin) {
+std::shared_ptr<const LoadedModule> Registry::LoadManaged(ClientSession& session, Fatbin& fatbin, std::uint32_t device,
+                                                          ByteView image, std::vector<ManagedPlacement> variables) {
+  std::shared_ptr<const LoadedModule> loaded;
+  const bool is_first = fatbin.managed.empty();
+  if (!session.driver_places_variables()) {
+    if (const DeviceResult error = PlaceManaged(session, fatbin, device, &variables); error != 0) return Refused(error);
+    loaded = session.LoadModule(device, image, variables);
+  } else if (is_first) {
+    loaded = session.LoadModuleAround(device, image, &variables);
+    if (loaded->error == 0) {
+      for (const ManagedPlacement& variable : variables) fatbin.managed.push_back(variable.address);
+    }
+  } else {
+    // Natively devices have such a variable in common. By driver calls each load has one of its own.
+    log::Error("managed variables", variables.front().name +
+                                        " is another device's already; on this server no module "
+                                        "with __managed__ variables is on two devices");
+    return Refused(cudaErrorNotSupported);
+  }
+  if (loaded->error == 0) {
+    ShowManaged(fatbin, variables);
+  } else if (is_first) {
+    // The next load begins anew, with the initial values.
+    for (const std::uint64_t address : std::exchange(fatbin.managed, {})) session.FreeVariables(address);
+  }
+  return loaded;
+}
+
+void Registry::ShowManaged(Fatbin& fatbin, const std::vector<ManagedPlacement>& placed) {
   const MutexLock lock(mu_);
-  std::uint64_t at = fatbin.managed_address;
+  auto place = placed.begin();
   for (const auto& variable : fatbin.variables) {
     if (variable->managed == nullptr) continue;
     // Its name in the program means the memory itself: that is what symbols are asked for by.
     if (variables_.Find(*variable->managed) == variable.get()) variables_.Erase(*variable->managed);
-    *variable->managed = reinterpret_cast<void*>(at);
+    *variable->managed = reinterpret_cast<void*>((place++)->address);
     variables_.Set(*variable->managed, variable.get());
-    at += AlignUp(variable->bytes, kManagedAlignment);
   }
 }
 
@@ -227,12 +260,12 @@ void Registry::RemoveFatbin(Fatbin* fatbin, ClientSession* session) {
   }
   if (session == nullptr) return;
   const MutexLock lock(gone->mu);
+  for (const std::uint64_t address : gone->managed) session->FreeVariables(address);
   for (const auto& [device, module] : gone->loaded) {
     // Launches on their way still need it.
     if (module->error == 0 && session->SynchronizeDevice(device) == 0) session->UnloadModule(*module);
   }
   gone->loaded.clear();
-  if (gone->managed_address != 0) session->FreeVariables(gone->managed_address);
 }
 
 std::shared_ptr<const Registry::Taken> Registry::TakeModules(std::uint32_t device) {
@@ -251,8 +284,11 @@ std::shared_ptr<const Registry::Taken> Registry::TakeModules(std::uint32_t devic
     fatbin->loaded.erase(found);
     const bool is_elsewhere = std::any_of(fatbin->loaded.begin(), fatbin->loaded.end(),
                                           [](const auto& entry) { return entry.second->error == 0; });
-    if (fatbin->managed_address != 0 && !is_elsewhere)
-      taken->variables.push_back(std::exchange(fatbin->managed_address, 0));
+    if (fatbin->managed.empty() || is_elsewhere) continue;
+    for (const std::uint64_t address : std::exchange(fatbin->managed, {})) taken->variables.push_back(address);
+    // Devices that were refused the module because this one had its variables may have it now.
+    for (auto& [other, refused] : fatbin->loaded) taken->modules.push_back(std::move(refused));
+    fatbin->loaded.clear();
   }
   const MutexLock lock(mu_);
   for (const auto& [handle, fatbin] : fatbins_) {
@@ -281,24 +317,17 @@ const void* Registry::FindFunction(std::uint32_t device, std::uint32_t module, s
 const LoadedModule& Registry::Load(ClientSession& session, Fatbin& fatbin, std::uint32_t device) {
   const MutexLock lock(fatbin.mu);
   std::shared_ptr<const LoadedModule>& loaded = fatbin.loaded[device];
-  if (loaded == nullptr && fatbin.refused != 0) {
-    auto refused = std::make_shared<LoadedModule>();
-    refused->error = fatbin.refused;
-    loaded = std::move(refused);
-  }
+  if (loaded == nullptr && fatbin.refused != 0) loaded = Refused(fatbin.refused);
   if (loaded == nullptr) {
-    std::vector<ManagedPlacement> managed;
-    if (const DeviceResult error = PlaceManaged(session, fatbin, device, &managed); error != 0) {
-      auto refused = std::make_shared<LoadedModule>();
-      refused->error = error;
-      loaded = std::move(refused);
-      return *loaded;
-    }
     ByteView image(static_cast<const std::uint8_t*>(fatbin.image), fatbin.image_bytes);
     Bytes joined;
     if (!fatbin.linked_from.empty()) image = joined = JoinLinked(fatbin);
-    loaded = session.LoadModule(device, image, managed);
-    if (loaded->error == 0 && !managed.empty()) ShowManaged(fatbin);
+    std::vector<ManagedPlacement> managed;
+    for (const auto& variable : fatbin.variables) {
+      if (variable->managed != nullptr) managed.push_back({variable->name, 0, variable->bytes});
+    }
+    loaded = managed.empty() ? session.LoadModule(device, image)
+                             : LoadManaged(session, fatbin, device, image, std::move(managed));
   }
   return *loaded;
 }
@@ -336,6 +365,9 @@ DeviceKernel* Registry::Prepare(ClientSession& session, RegisteredKernel& kernel
     made->dynamic_shared_bytes_max.store(
         made->limits->shared_bytes - std::min(made->limits->shared_bytes, made->layout->static_shared_bytes),
         std::memory_order_relaxed);
+    for (int d = 0; d < 3; ++d)
+      made->required_cluster[d].store(static_cast<int>(made->layout->cluster[d]), std::memory_order_relaxed);
+    made->cluster_policy.store(made->layout->cluster_policy, std::memory_order_relaxed);
     list[device].store(made, std::memory_order_release);
   }
   return made;

@@ -27,6 +27,7 @@ struct DeviceLimits {
   std::uint32_t grid[3] = {};
   std::uint32_t shared_bytes = 0;        // per block without asking
   std::uint32_t shared_bytes_optin = 0;  // with cudaFuncSetAttribute
+  bool has_clusters = false;
 };
 
 // A kernel on one device. Lives until its module is unregistered, or its device is reset.
@@ -35,7 +36,7 @@ struct DeviceKernel {
   const DeviceLimits* limits = nullptr;
   // What cudaFuncSetAttribute consented to.
   std::atomic<std::uint32_t> dynamic_shared_bytes_max{0};
-  // What else it set: hints, and the cluster that a launch must have, 0 for any.
+  // What else it set: hints, and the cluster of launches that name none, 0 for none.
   std::atomic<int> shared_carveout{-1};
   std::atomic<int> required_cluster[3] = {0, 0, 0};
   std::atomic<int> non_portable_cluster_allowed{0};
@@ -80,8 +81,8 @@ struct Fatbin {
   std::vector<std::unique_ptr<RegisteredVariable>> variables;
   Mutex mu;
   std::unordered_map<std::uint32_t, std::shared_ptr<const LoadedModule>> loaded ACCELMESH_GUARDED_BY(mu);  // by device
-  std::uint64_t managed_address ACCELMESH_GUARDED_BY(mu) =
-      0;  // of its managed variables' memory, from the first load on
+  // Memory of its managed variables, from the first load on: what FreeVariables() ends.
+  std::vector<std::uint64_t> managed ACCELMESH_GUARDED_BY(mu);
 };
 
 class Registry {
@@ -132,11 +133,15 @@ class Registry {
   void UnlockAfterFork() ACCELMESH_THREAD_ATTRIBUTE(release_capability(mu_)) { mu_.unlock(); }
 
  private:
-  // Where the managed variables of a module lie on its way to a device. 0, or why they cannot lie anywhere.
+  // Loads a module with its managed variables, all of them in order.
+  std::shared_ptr<const LoadedModule> LoadManaged(ClientSession& session, Fatbin& fatbin, std::uint32_t device,
+                                                  ByteView image, std::vector<ManagedPlacement> variables)
+      ACCELMESH_REQUIRES(fatbin.mu);
+  // Where they lie, if the client says it. 0, or why they cannot lie anywhere.
   DeviceResult PlaceManaged(ClientSession& session, Fatbin& fatbin, std::uint32_t device,
-                            std::vector<ManagedPlacement>* placements) ACCELMESH_REQUIRES(fatbin.mu);
+                            std::vector<ManagedPlacement>* variables) ACCELMESH_REQUIRES(fatbin.mu);
   // The module is loaded: the program finds them.
-  void ShowManaged(Fatbin& fatbin) ACCELMESH_REQUIRES(fatbin.mu);
+  void ShowManaged(Fatbin& fatbin, const std::vector<ManagedPlacement>& placed) ACCELMESH_REQUIRES(fatbin.mu);
 
   Mutex mu_;
   std::unordered_map<Fatbin*, std::shared_ptr<Fatbin>> fatbins_ ACCELMESH_GUARDED_BY(mu_);

@@ -48,6 +48,7 @@ DeviceFacts ReadFacts(ClientSession& session, std::uint32_t index) {
   facts.limits.grid[2] = at(cudaDevAttrMaxGridDimZ);
   facts.limits.shared_bytes = at(cudaDevAttrMaxSharedMemoryPerBlock);
   facts.limits.shared_bytes_optin = at(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  facts.limits.has_clusters = at(cudaDevAttrClusterLaunch) != 0;
   return facts;
 }
 

@@ -63,6 +63,33 @@ int main() {
   CHECK(cudaGetSymbolAddress(&address, table));
   CHECK(cudaGetSymbolSize(&bytes, table));
   EXPECT(address == table && bytes == sizeof(table), "the symbol is %zu bytes at %p", bytes, address);
+  // Copies, fills and graphs take its address as they take any.
+  const int other = 70;
+  CHECK(cudaMemcpy(&counter, &other, sizeof(other), cudaMemcpyDefault));
+  EXPECT(counter == 70, "behind a copy it is %d", counter);
+  CHECK(cudaMemset(letters, 'x', 4));
+  CHECK(cudaDeviceSynchronize());
+  EXPECT(std::strcmp(reinterpret_cast<char*>(letters), "xxxxo") == 0, "behind a fill the letters are %s", letters);
+  cudaStream_t stream = nullptr;
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t exec = nullptr;
+  CHECK(cudaStreamCreate(&stream));
+  CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+  Count<<<1, 8, 0, stream>>>(2);
+  CHECK(cudaMemcpyAsync(&table[3], &table[2], sizeof(double), cudaMemcpyDefault, stream));
+  CHECK(cudaStreamEndCapture(stream, &graph));
+  CHECK(cudaGraphInstantiate(&exec, graph, 0));
+  for (int round = 1; round <= 3; ++round) {
+    counter = 1000 * round;
+    table[2] = -round;
+    CHECK(cudaGraphLaunch(exec, stream));
+    CHECK(cudaStreamSynchronize(stream));
+    EXPECT(counter == 1000 * round + 16, "launch %d made %d", round, counter);
+    EXPECT(table[3] == -round, "launch %d copied %f", round, table[3]);
+  }
+  CHECK(cudaGraphExecDestroy(exec));
+  CHECK(cudaGraphDestroy(graph));
+  CHECK(cudaStreamDestroy(stream));
   std::printf("managed_variables: one variable for both sides\n");
   return Passed();
 }

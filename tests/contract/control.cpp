@@ -91,6 +91,8 @@ bool Obey(std::string_view directive) {
     contract_move_reservations(*value);
   } else if (name == "devices") {
     settings().devices = *value;
+  } else if (name == "capability") {
+    settings().capability = *value;
   } else if (name == "memory-mib") {
     settings().memory_bytes = std::uint64_t{*value} << 20;
   } else {

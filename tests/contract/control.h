@@ -57,8 +57,9 @@ void contract_require_hints(int on);
 
 // The same by text, as in the environment variable ACCELMESH_CONTRACT: directives with `;` between them.
 //   error=FUNCTION:NTH:CODE  fault=KERNEL:CODE  delay=FUNCTION:US  delay-launches=US  launch-depth=N
-//   move-reservations=N  require-hints  devices=N  memory-mib=N
-// devices and memory-mib are heard before cuInit only. 0 if all was understood; else a line on stderr names what was
+//   move-reservations=N  require-hints  devices=N  memory-mib=N  capability=N
+// devices, memory-mib and capability (10 * major + minor; from 90 on with clusters of blocks) are heard before cuInit
+// only. 0 if all was understood; else a line on stderr names what was
 // not.
 int contract_configure(const char* directives);
 

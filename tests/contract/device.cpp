@@ -14,7 +14,7 @@ namespace {
 constexpr int kVersion = CUDA_VERSION;
 constexpr int kPciBusFirst = 0x17;
 
-// Numbers of a small device of compute capability 8.0. What is not listed, it has not (0).
+// Numbers of a small device, besides those of its compute capability. What is not listed, it has not (0).
 const std::map<int, int>& Attributes() {
   static const std::map<int, int>* const table = new std::map<int, int>{
       {CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK, 1024},
@@ -48,8 +48,6 @@ const std::map<int, int>& Attributes() {
       {CU_DEVICE_ATTRIBUTE_ASYNC_ENGINE_COUNT, 2},
       {CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING, 1},
       {CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT, 32},
-      {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 8},
-      {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, 0},
       {CU_DEVICE_ATTRIBUTE_STREAM_PRIORITIES_SUPPORTED, 1},
       {CU_DEVICE_ATTRIBUTE_GLOBAL_L1_CACHE_SUPPORTED, 1},
       {CU_DEVICE_ATTRIBUTE_LOCAL_L1_CACHE_SUPPORTED, 1},
@@ -136,6 +134,7 @@ constexpr NamedError kErrors[] = {
     CONTRACT_ERROR(CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD,
                    "attempt to terminate a thread-local capture sequence from another thread"),
     CONTRACT_ERROR(CUDA_ERROR_TIMEOUT, "wait operation timed out"),
+    CONTRACT_ERROR(CUDA_ERROR_INVALID_CLUSTER_SIZE, "cluster misconfiguration"),
     CONTRACT_ERROR(CUDA_ERROR_UNKNOWN, "unknown error"),
 };
 #undef CONTRACT_ERROR
@@ -297,8 +296,17 @@ CONTRACT_API CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attrib
       *value = kPciBusFirst + device;
       return CUDA_SUCCESS;
     }
+    const int capability = static_cast<int>(settings().capability);
+    if (attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) *value = capability / 10;
+    if (attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR) *value = capability % 10;
+    if (attribute == CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH) *value = HasClusters() ? 1 : 0;
+    if (attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR ||
+        attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR || attribute == CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH)
+      return CUDA_SUCCESS;
     const auto found = Attributes().find(attribute);
     *value = found == Attributes().end() ? 0 : found->second;
+    // Devices before 6.0 cannot fault: the processor has managed memory or the device does.
+    if (attribute == CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS && capability < 60) *value = 0;
     return CUDA_SUCCESS;
   });
 }

@@ -442,15 +442,41 @@ TEST_F(VirtualTest, MemoryTravelsAsAFile) {
   CUmemAllocationProp properties = Properties();
   properties.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
   CUmemGenericAllocationHandle handle = 0;
-  CUmemGenericAllocationHandle imported = 0;
   OK(CU(cuMemCreate)(&handle, kChunk, &properties, 0));
   int fd = -1;
   OK(CU(cuMemExportToShareableHandle)(&fd, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
-  OK(CU(cuMemImportFromShareableHandle)(&imported, reinterpret_cast<void*>(static_cast<std::intptr_t>(fd)),
-                                        CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
+  std::size_t before = 0;
+  std::size_t now = 0;
+  std::size_t total = 0;
+  OK(CU(cuMemGetInfo)(&before, &total));
+  const CUmemAccessDesc access = Access();
+  CUdeviceptr places[2] = {};
+  for (CUdeviceptr& place : places) {
+    CUmemGenericAllocationHandle imported = 0;
+    OK(CU(cuMemImportFromShareableHandle)(&imported, reinterpret_cast<void*>(static_cast<std::intptr_t>(fd)),
+                                          CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
+    CUmemAllocationProp got{};
+    OK(CU(cuMemGetAllocationPropertiesFromHandle)(&got, imported));
+    EXPECT_EQ(got.location.id, properties.location.id);
+    OK(CU(cuMemAddressReserve)(&place, kChunk, 0, 0, 0));
+    OK(CU(cuMemMap)(place, kChunk, 0, imported, 0));
+    OK(CU(cuMemRelease)(imported));
+    OK(CU(cuMemSetAccess)(place, kChunk, &access, 1));
+  }
   close(fd);
-  OK(CU(cuMemRelease)(imported));
   OK(CU(cuMemRelease)(handle));
+  OK(CU(cuMemsetD32)(places[0] + 64, 42, 4));
+  std::uint32_t words[4] = {};
+  OK(CU(cuMemcpyDtoH)(words, places[1] + 64, sizeof(words)));
+  EXPECT_EQ(words[3], 42u);
+  OK(CU(cuMemGetInfo)(&now, &total));
+  EXPECT_EQ(now, before + kChunk) << "who made it pays for it, and has let it go";
+  for (const CUdeviceptr place : places) {
+    OK(CU(cuMemUnmap)(place, kChunk));
+    OK(CU(cuMemAddressFree)(place, kChunk));
+  }
+  OK(CU(cuMemGetInfo)(&now, &total));
+  EXPECT_EQ(now, before + kChunk);
 }
 
 TEST_F(VirtualTest, KernelsFaultOutsideOfWhatIsMapped) {

@@ -210,10 +210,14 @@ CONTRACT_API CUresult cuGraphExecKernelNodeSetParams(CUgraphExec exec_handle, CU
     const auto index = IndexOf(*exec->source, node_handle);
     if (!index.has_value() || exec->nodes[*index].launch == nullptr) return CUDA_ERROR_INVALID_VALUE;
     std::shared_ptr<KernelCall> launch;
-    const CUresult result =
-        PrepareLaunch(call, params->func, {params->gridDimX, params->gridDimY, params->gridDimZ},
-                      {params->blockDimX, params->blockDimY, params->blockDimZ}, params->sharedMemBytes,
-                      exec->nodes[*index].launch->cooperative, params->kernelParams, params->extra, &launch);
+    LaunchRequest request;
+    request.function = params->func;
+    request.grid = {params->gridDimX, params->gridDimY, params->gridDimZ};
+    request.block = {params->blockDimX, params->blockDimY, params->blockDimZ};
+    request.shared_bytes = params->sharedMemBytes;
+    request.cooperative = exec->nodes[*index].launch->cooperative;
+    request.cluster = exec->nodes[*index].launch->cluster;
+    const CUresult result = PrepareLaunch(call, request, params->kernelParams, params->extra, &launch);
     if (result != CUDA_SUCCESS) return result;
     const std::lock_guard lock(state().mu);
     exec->nodes[*index] = LaunchWork(exec->context, std::move(launch));

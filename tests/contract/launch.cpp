@@ -112,33 +112,7 @@ CUresult TakeArguments(const Call& call, const ptx::Kernel& source, void** param
   return CUDA_SUCCESS;
 }
 
-// Launch attributes: those that only advise do nothing here, as the manual allows.
-CUresult ReadAttributes(const Call& call, const CUlaunchConfig& config, bool* cooperative) {
-  for (unsigned i = 0; i < config.numAttrs; ++i) {
-    const CUlaunchAttribute& attribute = config.attrs[i];
-    switch (attribute.id) {
-      case CU_LAUNCH_ATTRIBUTE_IGNORE:
-      case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
-      case CU_LAUNCH_ATTRIBUTE_PRIORITY:
-      case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:
-      case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
-      case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
-      case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT: break;
-      case CU_LAUNCH_ATTRIBUTE_COOPERATIVE: *cooperative = attribute.value.cooperative != 0; break;
-      case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
-        if (attribute.value.clusterDim.x * attribute.value.clusterDim.y * attribute.value.clusterDim.z > 1)
-          return CUDA_ERROR_INVALID_CLUSTER_SIZE;  // compute capability 9
-        break;
-      default:
-        return call.Break(CONTRACT_RULE_WRONG_SIZE, CUDA_ERROR_NOT_SUPPORTED,
-                          "launch attribute " + std::to_string(attribute.id) + " is not here");
-    }
-  }
-  return CUDA_SUCCESS;
-}
-
-CUresult Launch(const Call& call, CUfunction function, const Dim3& grid, const Dim3& block, std::uint32_t shared_bytes,
-                CUstream handle, bool cooperative, void** parameters, void** extra) {
+CUresult Launch(const Call& call, const LaunchRequest& request, CUstream handle, void** parameters, void** extra) {
   const auto stream = call.FindStream(handle);
   if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   if (stream->context != call.context) {
@@ -146,8 +120,7 @@ CUresult Launch(const Call& call, CUfunction function, const Dim3& grid, const D
                       "the stream is of another context than the current one");
   }
   std::shared_ptr<KernelCall> launch;
-  const CUresult result =
-      PrepareLaunch(call, function, grid, block, shared_bytes, cooperative, parameters, extra, &launch);
+  const CUresult result = PrepareLaunch(call, request, parameters, extra, &launch);
   if (result != CUDA_SUCCESS) return result;
   WriteOut(*call.context);
   return Submit(call, stream, LaunchWork(call.context, std::move(launch)));
@@ -155,34 +128,75 @@ CUresult Launch(const Call& call, CUfunction function, const Dim3& grid, const D
 
 }  // namespace
 
-CUresult PrepareLaunch(const Call& call, CUfunction function, const Dim3& grid, const Dim3& block,
-                       std::uint32_t shared_bytes, bool cooperative, void** parameters, void** extra,
+// Of the attributes, those that only advise do nothing here, as the manual allows.
+CUresult ReadConfig(const Call& call, const CUlaunchConfig& config, LaunchRequest* request) {
+  if (config.numAttrs != 0 && config.attrs == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  request->grid = {config.gridDimX, config.gridDimY, config.gridDimZ};
+  request->block = {config.blockDimX, config.blockDimY, config.blockDimZ};
+  request->shared_bytes = config.sharedMemBytes;
+  for (unsigned i = 0; i < config.numAttrs; ++i) {
+    const CUlaunchAttributeValue& value = config.attrs[i].value;
+    switch (config.attrs[i].id) {
+      case CU_LAUNCH_ATTRIBUTE_IGNORE:
+      case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
+      case CU_LAUNCH_ATTRIBUTE_PRIORITY:
+      case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:
+      case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
+      case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
+      case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT: break;
+      case CU_LAUNCH_ATTRIBUTE_COOPERATIVE: request->cooperative = value.cooperative != 0; break;
+      case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
+        request->cluster = {value.clusterDim.x, value.clusterDim.y, value.clusterDim.z};
+        if (request->cluster.count() == 0)
+          return call.Break(CONTRACT_RULE_BAD_ARGUMENT, CUDA_ERROR_INVALID_CLUSTER_SIZE, "a cluster of 0 blocks");
+        break;
+      case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
+        request->preferred = {value.preferredClusterDim.x, value.preferredClusterDim.y, value.preferredClusterDim.z};
+        break;
+      case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
+        if (value.clusterSchedulingPolicyPreference > CU_CLUSTER_SCHEDULING_POLICY_LOAD_BALANCING)
+          return call.Break(CONTRACT_RULE_BAD_ARGUMENT, CUDA_ERROR_INVALID_VALUE, "no such policy of clusters");
+        break;
+      default:
+        return call.Break(CONTRACT_RULE_WRONG_SIZE, CUDA_ERROR_NOT_SUPPORTED,
+                          "launch attribute " + std::to_string(config.attrs[i].id) + " is not here");
+    }
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult PrepareLaunch(const Call& call, const LaunchRequest& request, void** parameters, void** extra,
                        std::shared_ptr<KernelCall>* launch) {
-  const auto found = FindKernel(call, function);
+  const auto found = FindKernel(call, request.function);
   if (found == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   if (found->module->context != call.context) {
     return call.Break(CONTRACT_RULE_WRONG_CONTEXT, CUDA_ERROR_INVALID_HANDLE,
                       "the function is of another context than the current one");
   }
+  const Dim3& grid = request.grid;
+  const Dim3& block = request.block;
   if (grid.count() == 0 || block.count() == 0)
     return call.Break(CONTRACT_RULE_BAD_ARGUMENT, CUDA_ERROR_INVALID_VALUE, "a grid or block of 0");
   if (!GeometryIsRight(grid, block)) return CUDA_ERROR_INVALID_VALUE;
   Kernel& kernel = *found->kernel;
   if (block.count() > kernel.source->max_threads) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
-  if (shared_bytes > DynamicSharedMax(kernel)) return CUDA_ERROR_INVALID_VALUE;
+  if (request.shared_bytes > DynamicSharedMax(kernel)) return CUDA_ERROR_INVALID_VALUE;
+  if (const CUresult result = CheckCluster(call, kernel, request); result != CUDA_SUCCESS) return result;
   const auto threads = static_cast<unsigned>(block.count());
-  if (cooperative &&
-      grid.count() > static_cast<std::uint64_t>(BlocksPerProcessor(kernel, threads, shared_bytes) * kProcessors)) {
+  if (request.cooperative &&
+      grid.count() >
+          static_cast<std::uint64_t>(BlocksPerProcessor(kernel, threads, request.shared_bytes) * kProcessors))
     return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
-  }
   auto made = std::make_shared<KernelCall>();
   made->module = found->module;
   made->kernel = &kernel;
   made->handle = kernel.handle;
   made->grid = grid;
   made->block = block;
-  made->shared_bytes = shared_bytes;
-  made->cooperative = cooperative;
+  made->shared_bytes = request.shared_bytes;
+  made->cooperative = request.cooperative;
+  if (const Dim3 own = ClusterOf(kernel); own.count() != 0) made->cluster = own;
+  if (request.cluster.count() != 0) made->cluster = request.cluster;
   const CUresult result = TakeArguments(call, *kernel.source, parameters, extra, &made->arguments);
   if (result == CUDA_SUCCESS) *launch = std::move(made);
   return result;
@@ -228,6 +242,7 @@ CUresult RunKernel(const std::shared_ptr<Context>& context, const KernelCall& ca
   launch.memory = &state().devices[static_cast<std::size_t>(context->device)]->memory;
   launch.grid = call.grid;
   launch.block = call.block;
+  launch.cluster = call.cluster;
   launch.dynamic_shared_bytes = call.shared_bytes;
   launch.arguments = call.arguments;
   launch.cancel = &context->cancel;
@@ -254,8 +269,12 @@ CONTRACT_API CUresult cuLaunchKernel(CUfunction function, unsigned int grid_x, u
                                      unsigned int block_x, unsigned int block_y, unsigned int block_z,
                                      unsigned int shared_bytes, CUstream stream, void** parameters, void** extra) {
   return Enter(Function::k_cuLaunchKernel, [&](Call& call) -> CUresult {
-    return Launch(call, function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes, stream, false,
-                  parameters, extra);
+    LaunchRequest request;
+    request.function = function;
+    request.grid = {grid_x, grid_y, grid_z};
+    request.block = {block_x, block_y, block_z};
+    request.shared_bytes = shared_bytes;
+    return Launch(call, request, stream, parameters, extra);
   });
 }
 CONTRACT_API CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned int grid_x, unsigned int grid_y,
@@ -263,18 +282,22 @@ CONTRACT_API CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned in
                                                 unsigned int block_z, unsigned int shared_bytes, CUstream stream,
                                                 void** parameters) {
   return Enter(Function::k_cuLaunchCooperativeKernel, [&](Call& call) -> CUresult {
-    return Launch(call, function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes, stream, true,
-                  parameters, nullptr);
+    LaunchRequest request;
+    request.function = function;
+    request.grid = {grid_x, grid_y, grid_z};
+    request.block = {block_x, block_y, block_z};
+    request.shared_bytes = shared_bytes;
+    request.cooperative = true;
+    return Launch(call, request, stream, parameters, nullptr);
   });
 }
 CONTRACT_API CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, void** parameters,
                                        void** extra) {
   return Enter(Function::k_cuLaunchKernelEx, [&](Call& call) -> CUresult {
-    if (config == nullptr || (config->numAttrs != 0 && config->attrs == nullptr)) return CUDA_ERROR_INVALID_VALUE;
-    bool cooperative = false;
-    if (const CUresult result = ReadAttributes(call, *config, &cooperative); result != CUDA_SUCCESS) return result;
-    return Launch(call, function, {config->gridDimX, config->gridDimY, config->gridDimZ},
-                  {config->blockDimX, config->blockDimY, config->blockDimZ}, config->sharedMemBytes, config->hStream,
-                  cooperative, parameters, extra);
+    if (config == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    LaunchRequest request;
+    request.function = function;
+    if (const CUresult result = ReadConfig(call, *config, &request); result != CUDA_SUCCESS) return result;
+    return Launch(call, request, config->hStream, parameters, extra);
   });
 }

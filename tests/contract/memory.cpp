@@ -63,7 +63,7 @@ CUresult Attribute(const Call& call, void* out, CUpointer_attribute attribute, s
   const auto found = FindRegion(pointer);
   if (found == state().regions.end()) return CUDA_ERROR_INVALID_VALUE;
   const auto& [address, region] = *found;
-  const bool managed = region.kind == Region::Kind::kManaged;
+  const bool managed = region.managed();
   switch (attribute) {
     case CU_POINTER_ATTRIBUTE_CONTEXT:
       *static_cast<CUcontext*>(out) = region.context == nullptr ? nullptr : region.context->handle;

@@ -8,7 +8,6 @@
 namespace accelmesh::contract {
 namespace {
 
-constexpr std::uint32_t kCapability = 80;
 constexpr std::uint32_t kContainerMagic = 0xba55ed50;
 constexpr std::uint32_t kWrapperMagic = 0x466243b1;
 constexpr std::uint32_t kElfMagic = 0x464c457f;
@@ -43,42 +42,44 @@ Result<ByteView> ImageBytes(const void* image) {
 // `said`: what the compiler has to say, for the caller's log.
 CUresult Parse(const void* image, std::shared_ptr<const ptx::Module>* source, std::string* said) {
   if (image == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (std::optional<std::vector<std::string>> texts = TextsOfLinked(image); texts.has_value())
+    return Compile(*std::move(texts), source, said);
   const Result<ByteView> bytes = ImageBytes(image);
   if (!bytes.ok()) return CUDA_ERROR_NO_BINARY_FOR_GPU;
-  const Result<std::string> text = ExtractPtx(*bytes, kCapability);
+  Result<std::string> text = ExtractPtx(*bytes, settings().capability);
   if (!text.ok()) {
     return text.status().code() == Code::kNotFound ? CUDA_ERROR_NO_BINARY_FOR_GPU : CUDA_ERROR_INVALID_IMAGE;
   }
-  auto parsed = ptx::ParseModule(*text);
-  if (!parsed.ok()) {
-    *said = parsed.status().ToString();
-    return CUDA_ERROR_INVALID_PTX;
-  }
-  if (const Status fits = ptx::CheckTarget(**parsed, kCapability); !fits.ok()) {
-    *said = fits.ToString();
-    return fits.code() == Code::kVersionMismatch ? CUDA_ERROR_UNSUPPORTED_PTX_VERSION : CUDA_ERROR_INVALID_PTX;
-  }
-  *source = *std::move(parsed);
-  return CUDA_SUCCESS;
+  return Compile({*std::move(text)}, source, said);
 }
 
 // Gives the module's variables addresses and their first values.
 CUresult PlaceGlobals(Module& module) {
   std::uint64_t bytes = 0;
   for (const ptx::Variable& variable : module.source->variables) {
-    if (variable.is_extern) continue;
+    if (variable.is_extern || variable.is_managed) continue;
     bytes = AlignUp(bytes, std::max<std::uint64_t>(variable.alignment, 256));
     module.globals[variable.name] = {bytes, variable.bytes};
     bytes += variable.bytes;
   }
-  if (bytes == 0) return CUDA_SUCCESS;
-  const std::uint64_t base = MapMemory(bytes);
-  if (base == 0) return CUDA_ERROR_OUT_OF_MEMORY;
+  const std::uint64_t base = bytes == 0 ? 0 : MapMemory(bytes);
+  if (bytes != 0 && base == 0) return CUDA_ERROR_OUT_OF_MEMORY;
   module.memory = {base, bytes};
   for (auto& [name, range] : module.globals) range.address += base;
+  // Another context's module of the same library may have them, and has written to them.
+  const bool places_managed = module.managed == nullptr;
+  if (places_managed) {
+    module.managed = std::make_shared<ManagedVariables>();
+    for (const ptx::Variable& variable : module.source->variables) {
+      if (variable.is_managed && !variable.is_extern && !module.managed->Place(variable, module.context->device))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+  }
+  module.globals.insert(module.managed->ranges.begin(), module.managed->ranges.end());
   for (const ptx::Variable& variable : module.source->variables) {
-    if (variable.is_extern) continue;
+    if (variable.is_extern || (variable.is_managed && !places_managed)) continue;
     auto* at = reinterpret_cast<std::uint8_t*>(module.globals[variable.name].address);
+    if (variable.is_managed) std::memset(at, 0, variable.bytes);
     if (!variable.initial.empty()) std::memcpy(at, variable.initial.data(), variable.initial.size());
     for (const ptx::Variable::Relocation& relocation : variable.relocations) {
       const auto target = module.globals.find(relocation.symbol);
@@ -87,6 +88,7 @@ CUresult PlaceGlobals(Module& module) {
       std::memcpy(at + relocation.offset, &value, sizeof(value));
     }
   }
+  if (bytes == 0) return CUDA_SUCCESS;
   const std::lock_guard lock(state().mu);
   Region region;
   region.kind = Region::Kind::kGlobal;
@@ -99,9 +101,10 @@ CUresult PlaceGlobals(Module& module) {
 }
 
 CUresult Load(const std::shared_ptr<Context>& context, std::shared_ptr<const ptx::Module> source, bool of_library,
-              std::shared_ptr<Module>* loaded) {
+              std::shared_ptr<ManagedVariables> managed, std::shared_ptr<Module>* loaded) {
   auto module = std::make_shared<Module>();
   module->context = context;
+  module->managed = std::move(managed);
   module->source = std::move(source);
   module->of_library = of_library;
   if (const CUresult result = PlaceGlobals(*module); result != CUDA_SUCCESS) return result;
@@ -122,27 +125,10 @@ CUresult LoadModule(const Call& call, CUmodule* handle, const void* image, std::
   std::shared_ptr<const ptx::Module> source;
   if (const CUresult result = Parse(image, &source, said); result != CUDA_SUCCESS) return result;
   std::shared_ptr<Module> module;
-  const CUresult result = Load(call.context, std::move(source), false, &module);
+  const CUresult result = Load(call.context, std::move(source), false, nullptr, &module);
   WriteOut(*call.context);
   if (result == CUDA_SUCCESS) *handle = module->handle;
   return result;
-}
-
-// Writes into the caller's log of errors, as far as it goes, and how much was written.
-void WriteLog(const std::string& said, unsigned count, const CUjit_option* options, void** values) {
-  char* buffer = nullptr;
-  for (unsigned i = 0; i < count; ++i) {
-    if (options[i] == CU_JIT_ERROR_LOG_BUFFER) buffer = static_cast<char*>(values[i]);
-  }
-  for (unsigned i = 0; i < count; ++i) {
-    if (options[i] != CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES || buffer == nullptr) continue;
-    const std::size_t room = static_cast<std::uint32_t>(reinterpret_cast<std::uint64_t>(values[i]));
-    if (room == 0) continue;
-    const std::size_t bytes = std::min(room - 1, said.size());
-    std::memcpy(buffer, said.data(), bytes);
-    buffer[bytes] = '\0';
-    values[i] = reinterpret_cast<void*>(bytes);
-  }
 }
 
 // Handles of it end; launches under way hold the module itself.
@@ -156,7 +142,9 @@ CUresult ModuleIn(const std::shared_ptr<Context>& context, Library& library, std
   const std::lock_guard lock(library.mu);
   std::shared_ptr<Module>& found = library.modules[context.get()];
   if (found == nullptr) {
-    if (const CUresult result = Load(context, library.source, true, &found); result != CUDA_SUCCESS) return result;
+    const CUresult result = Load(context, library.source, true, library.managed, &found);
+    if (result != CUDA_SUCCESS) return result;
+    library.managed = found->managed;
   }
   *module = found;
   return CUDA_SUCCESS;
@@ -171,6 +159,47 @@ Module::~Module() {
     if (state().regions.contains(memory.address)) RemoveRegion(memory.address);
   }
   UnmapMemory(memory.address, memory.bytes);
+}
+
+CUresult Compile(std::vector<std::string> texts, std::shared_ptr<const ptx::Module>* module, std::string* said) {
+  auto parsed = ptx::LinkModules(std::move(texts), HasClusters());
+  if (!parsed.ok()) {
+    *said = parsed.status().ToString();
+    return CUDA_ERROR_INVALID_PTX;
+  }
+  if (const Status fits = ptx::CheckTarget(**parsed, settings().capability); !fits.ok()) {
+    *said = fits.ToString();
+    return fits.code() == Code::kVersionMismatch ? CUDA_ERROR_UNSUPPORTED_PTX_VERSION : CUDA_ERROR_INVALID_PTX;
+  }
+  // The interpreter knows what this is by itself; a driver has to be given it, in a text.
+  static constexpr std::string_view kOfLibrary = "cudaGraphSetConditional";
+  const auto calls_it = [](const ptx::Kernel& body) {
+    return std::find(body.called.begin(), body.called.end(), kOfLibrary) != body.called.end();
+  };
+  const ptx::Module& made = **parsed;
+  if (!made.function.contains(kOfLibrary) && (std::any_of(made.kernels.begin(), made.kernels.end(), calls_it) ||
+                                              std::any_of(made.functions.begin(), made.functions.end(), calls_it))) {
+    *said = "Unresolved extern function '" + std::string(kOfLibrary) + "'";
+    return CUDA_ERROR_INVALID_PTX;
+  }
+  *module = *std::move(parsed);
+  return CUDA_SUCCESS;
+}
+
+void WriteLog(const std::string& said, unsigned count, const CUjit_option* options, void** values) {
+  char* buffer = nullptr;
+  for (unsigned i = 0; i < count; ++i) {
+    if (options[i] == CU_JIT_ERROR_LOG_BUFFER) buffer = static_cast<char*>(values[i]);
+  }
+  for (unsigned i = 0; i < count; ++i) {
+    if (options[i] != CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES || buffer == nullptr) continue;
+    const std::size_t room = static_cast<std::uint32_t>(reinterpret_cast<std::uint64_t>(values[i]));
+    if (room == 0) continue;
+    const std::size_t bytes = std::min(room - 1, said.size());
+    std::memcpy(buffer, said.data(), bytes);
+    buffer[bytes] = '\0';
+    values[i] = reinterpret_cast<void*>(bytes);
+  }
 }
 
 std::shared_ptr<FunctionRef> FindKernel(const Call& call, CUfunction handle) {
@@ -342,6 +371,21 @@ CONTRACT_API CUresult cuLibraryGetGlobal(CUdeviceptr* address, std::size_t* byte
     if (const CUresult result = ModuleIn(call.context, *library, &module); result != CUDA_SUCCESS) return result;
     const auto found = module->globals.find(name);
     if (found == module->globals.end()) return CUDA_ERROR_NOT_FOUND;
+    if (address != nullptr) *address = found->second.address;
+    if (bytes != nullptr) *bytes = found->second.bytes;
+    return CUDA_SUCCESS;
+  });
+}
+// What all contexts have in common of it, in managed memory; there once one of them has it.
+CONTRACT_API CUresult cuLibraryGetManaged(CUdeviceptr* address, std::size_t* bytes, CUlibrary handle,
+                                          const char* name) {
+  return Enter(Function::k_cuLibraryGetManaged, [&](Call& call) -> CUresult {
+    const auto library = call.Find(state().libraries, handle);
+    if (library == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    const std::lock_guard lock(library->mu);
+    if (library->managed == nullptr) return CUDA_ERROR_NOT_FOUND;
+    const auto found = library->managed->ranges.find(name);
+    if (found == library->managed->ranges.end()) return CUDA_ERROR_NOT_FOUND;
     if (address != nullptr) *address = found->second.address;
     if (bytes != nullptr) *bytes = found->second.bytes;
     return CUDA_SUCCESS;

@@ -7,11 +7,11 @@
 namespace accelmesh::contract {
 namespace {
 
-// Whole pages of a region. Registered ranges may share one; everything else has its own.
+// Whole pages of a region. Registered ranges and managed variables may share one; everything else has its own.
 void Allow(Device& device, std::uint64_t address, const Region& region, bool on) {
   const std::uint64_t first = address & ~(kPageBytes - 1);
   const std::uint64_t end = AlignUp(address + region.bytes, kPageBytes);
-  if (region.kind != Region::Kind::kRegistered) {
+  if (!region.shares_pages()) {
     if (on) {
       device.memory.AllowHost(first, end - first);
     } else {

@@ -66,6 +66,38 @@ TEST_F(VirtualTest, WithoutAccessNothingIsTouched) {
   Unmap(mapping);
 }
 
+TEST_F(VirtualTest, OnlyMemoryThatIsThereAndMeantForItTravels) {
+  const auto export_it = [](CUmemGenericAllocationHandle handle) {
+    int fd = -1;
+    return CU(cuMemExportToShareableHandle)(&fd, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
+  };
+  const auto import_it = [](int fd) {
+    CUmemGenericAllocationHandle handle = 0;
+    return CU(cuMemImportFromShareableHandle)(&handle, reinterpret_cast<void*>(static_cast<std::intptr_t>(fd)),
+                                              CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+  };
+  CUmemAllocationProp properties = Properties();
+  CUmemGenericAllocationHandle handle = 0;
+  OK(CU(cuMemCreate)(&handle, kChunk, &properties, 0));
+  Quiet();
+  EXPECT_EQ(export_it(handle), CUDA_ERROR_INVALID_VALUE);
+  Expect(CONTRACT_RULE_BAD_ARGUMENT);
+  OK(CU(cuMemRelease)(handle));
+  properties.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  OK(CU(cuMemCreate)(&handle, kChunk, &properties, 0));
+  int fd = -1;
+  EXPECT_EQ(CU(cuMemExportToShareableHandle)(&fd, handle, CU_MEM_HANDLE_TYPE_FABRIC, 0), CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(CU(cuMemExportToShareableHandle)(nullptr, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0),
+            CUDA_ERROR_INVALID_VALUE);
+  OK(CU(cuMemRelease)(handle));
+  EXPECT_EQ(export_it(handle), CUDA_ERROR_INVALID_VALUE);
+  Expect(CONTRACT_RULE_BAD_HANDLE);
+  EXPECT_EQ(import_it(-1), CUDA_ERROR_INVALID_VALUE);
+  Expect(CONTRACT_RULE_BAD_ARGUMENT);
+  EXPECT_EQ(import_it(STDERR_FILENO), CUDA_ERROR_INVALID_VALUE);
+  Expect(CONTRACT_RULE_BAD_ARGUMENT);
+}
+
 TEST_F(VirtualTest, AMovedReservationIsNotUsed) {
   CU(contract_move_reservations)(1);
   const CUdeviceptr hint = kHint;

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -101,7 +102,18 @@ struct KernelCall {
   Dim3 block;
   std::uint32_t shared_bytes = 0;
   bool cooperative = false;
+  Dim3 cluster;
   Bytes arguments;
+};
+// A launch as its caller asks for it.
+struct LaunchRequest {
+  CUfunction function = nullptr;
+  Dim3 grid;
+  Dim3 block;
+  std::uint32_t shared_bytes = 0;
+  bool cooperative = false;
+  Dim3 cluster{0, 0, 0};    // 0: none asked for
+  Dim3 preferred{0, 0, 0};  // likewise
 };
 
 // One piece of work of a stream, or a node of a graph.
@@ -174,15 +186,17 @@ struct Event {
 
 // Memory that the device or its copies may touch, by its first address.
 struct Region {
-  enum class Kind : std::uint8_t { kMapped, kDevice, kGlobal, kHeap, kPinned, kRegistered, kManaged };
+  enum class Kind : std::uint8_t { kMapped, kDevice, kGlobal, kHeap, kPinned, kRegistered, kManaged, kVariable };
   Kind kind = Kind::kDevice;
   std::uint64_t bytes = 0;
   int device = 0;
   unsigned flags = 0;
   std::uint32_t access = 0;      // bit d: device d may
-  Context* context = nullptr;    // whose it is; none of mapped memory
+  Context* context = nullptr;    // whose it is; none of mapped memory and managed variables
   std::uint64_t allocation = 0;  // handle of mapped memory
   bool host() const { return kind == Kind::kPinned || kind == Kind::kRegistered; }
+  bool managed() const { return kind == Kind::kManaged || kind == Kind::kVariable; }
+  bool shares_pages() const { return kind == Kind::kRegistered || kind == Kind::kVariable; }
 };
 // memory of cuMemCreate; lives until it is released and mapped nowhere.
 struct Allocation {
@@ -191,6 +205,7 @@ struct Allocation {
   std::uint64_t bytes = 0;
   int fd = -1;
   std::uint32_t references = 1;  // of the application
+  bool is_imported = false;      // and another process pays for it
   ~Allocation();
 };
 struct Reservation {
@@ -227,9 +242,19 @@ struct Kernel {
   const ptx::Kernel* source = nullptr;
   int dynamic_shared_max = 0;  // with consent; 0: what every kernel may
   int carveout = -1;
+  bool large_clusters = false;
+  int cluster_policy = 0;
+  int required_cluster[3] = {0, 0, 0};  // set at run time; 0: as compiled
   CUfunction handle = nullptr;
   std::once_flag once;
   Result<std::unique_ptr<tier0::DecodedKernel>> decoded{Status(Code::kInternal, "Kernel", "not decoded")};
+};
+// variables.cpp. Of a module; the modules of a library have them in common.
+struct ManagedVariables {
+  std::unordered_map<std::string, Range> ranges;
+  // Finds room for one. Not under State::mu.
+  bool Place(const ptx::Variable& variable, int device);
+  ~ManagedVariables();
 };
 struct Module {
   std::shared_ptr<Context> context;
@@ -237,7 +262,8 @@ struct Module {
   std::shared_ptr<const ptx::Module> source;
   std::vector<std::unique_ptr<Kernel>> kernels;
   std::unordered_map<std::string, Range> globals;
-  Range memory;  // of the globals
+  Range memory;  // of the globals that are not managed
+  std::shared_ptr<ManagedVariables> managed;
   bool of_library = false;
   ~Module();
 };
@@ -250,11 +276,21 @@ struct Library {
   std::shared_ptr<const ptx::Module> source;
   std::vector<CUkernel> kernels;
   std::mutex mu;
+  std::shared_ptr<ManagedVariables> managed;  // once a context has it
   std::map<Context*, std::shared_ptr<Module>> modules;
 };
 struct KernelRef {
   std::shared_ptr<Library> library;
   std::size_t index = 0;
+};
+
+// What cuLinkCreate made.
+struct Link {
+  std::vector<std::string> texts;
+  Bytes image;
+  unsigned options = 0;
+  const CUjit_option* option = nullptr;  // the caller's, with their values, until the end
+  void** values = nullptr;
 };
 
 struct Node {
@@ -293,6 +329,8 @@ struct State {
   bool initialized = false;
   std::vector<std::unique_ptr<Device>> devices;
   std::map<std::uint64_t, Region> regions;
+  std::map<std::uint64_t, std::uint64_t> variables;  // managed ones: address -> bytes
+  std::vector<Range> variable_chunks;                // where they lie; never given back
   std::map<std::uint64_t, Reservation> reservations;
   std::uint64_t next_id = 1;
 
@@ -310,6 +348,7 @@ struct State {
   Table<Node> nodes{12, "graph node"};
   Table<MipmappedArray> mipmapped_arrays{13, "mipmapped array"};
   Table<Texture> textures{14, "texture or surface"};
+  Table<Link> links{15, "link"};
 };
 // The one state of the process.
 State& state();
@@ -322,6 +361,7 @@ Handle AsHandle(std::uint64_t number) {
 // What tests and the environment ask for (control.cpp).
 struct Settings {
   std::atomic<unsigned> devices{2};
+  std::atomic<unsigned> capability{80};  // 10 * major + minor
   std::atomic<std::uint64_t> memory_bytes{std::uint64_t{8} << 30};
   std::atomic<unsigned> launch_depth{1024};
   std::atomic<unsigned> launch_delay_us{0};
@@ -329,6 +369,7 @@ struct Settings {
   std::atomic<bool> require_hints{false};
 };
 Settings& settings();
+inline bool HasClusters() { return settings().capability >= 90; }
 // Fault that every launch of the kernel commits; 0 for none.
 int InjectedFault(const std::string& kernel);
 // Error that this call returns instead of doing anything; 0 for none. Waits the injected delay.
@@ -373,11 +414,22 @@ std::int64_t NowNs();
 // module.cpp
 // The function of a CUfunction or of a CUkernel that was cast to it, in the current context.
 std::shared_ptr<FunctionRef> FindKernel(const Call& call, CUfunction handle);
+// Texts made into a module, or what the compiler has to say of them.
+CUresult Compile(std::vector<std::string> texts, std::shared_ptr<const ptx::Module>* module, std::string* said);
+// Writes into the caller's log of errors, as far as it goes, and how much was written.
+void WriteLog(const std::string& said, unsigned count, const CUjit_option* options, void** values);
+
+// link.cpp. The texts of an image that cuLinkComplete made; nothing if it is another.
+std::optional<std::vector<std::string>> TextsOfLinked(const void* image);
 
 // function.cpp
 inline constexpr int kProcessors = 8;
 // Blocks of the kernel that one multiprocessor runs at a time.
 int BlocksPerProcessor(const Kernel& kernel, unsigned threads, std::uint64_t shared_bytes);
+// The cluster that launches of the kernel have if they name none, 0 for none.
+Dim3 ClusterOf(const Kernel& kernel);
+// What is wrong with the clusters of a launch. `request` may lack its grid.
+CUresult CheckCluster(const Call& call, const Kernel& kernel, const LaunchRequest& request);
 // Dynamic shared memory that a launch may ask for.
 std::uint64_t DynamicSharedMax(const Kernel& kernel);
 
@@ -390,8 +442,9 @@ tier0::TextureTable TexturesOf(const Context& context);
 CUresult RunKernel(const std::shared_ptr<Context>& context, const KernelCall& launch);
 Work LaunchWork(const std::shared_ptr<Context>& context, std::shared_ptr<const KernelCall> launch);
 // Checks geometry and collects arguments.
-CUresult PrepareLaunch(const Call& call, CUfunction function, const Dim3& grid, const Dim3& block,
-                       std::uint32_t shared_bytes, bool cooperative, void** parameters, void** extra,
+CUresult PrepareLaunch(const Call& call, const LaunchRequest& request, void** parameters, void** extra,
                        std::shared_ptr<KernelCall>* launch);
+// What a configuration asks for by its attributes and its geometry.
+CUresult ReadConfig(const Call& call, const CUlaunchConfig& config, LaunchRequest* request);
 
 }  // namespace accelmesh::contract

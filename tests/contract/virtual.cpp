@@ -1,9 +1,11 @@
 // Virtual memory: reservations, physical memory, mappings of the one into the other, access. Addresses are those of
 // this process, and physical memory a file without a name, so that two mappings of it are the same bytes.
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 
 #include "tests/contract/state.h"
 
@@ -82,8 +84,29 @@ void DropIfUnused(std::uint64_t handle) {
   for (const auto& [address, region] : state().regions) {
     if (region.allocation == handle) return;
   }
-  state().devices[static_cast<std::size_t>(allocation->properties.location.id)]->used_bytes -= allocation->bytes;
+  if (!allocation->is_imported)
+    state().devices[static_cast<std::size_t>(allocation->properties.location.id)]->used_bytes -= allocation->bytes;
   state().allocations.Remove(handle);
+}
+
+// The name of a file of memory tells its device to who imports it.
+constexpr const char* kFileName = "contract-memory-";
+
+int MakeFile(int device, std::uint64_t bytes) {
+  const std::string name = kFileName + std::to_string(device);
+  const int fd = ::memfd_create(name.c_str(), MFD_CLOEXEC);
+  if (fd < 0 || ::ftruncate(fd, static_cast<off_t>(bytes)) == 0) return fd;
+  ::close(fd);
+  return -1;
+}
+// -1 if it is no file of memory.
+int DeviceOf(int fd) {
+  char target[256] = {};
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  if (::readlink(link.c_str(), target, sizeof(target) - 1) < 0) return -1;
+  int device = -1;
+  const std::string pattern = std::string("/memfd:") + kFileName + "%d";
+  return std::sscanf(target, pattern.c_str(), &device) == 1 ? device : -1;
 }
 
 // A handle that the application still holds.
@@ -154,8 +177,8 @@ CONTRACT_API CUresult cuMemCreate(CUmemGenericAllocationHandle* handle, std::siz
     auto made = std::make_shared<Allocation>();
     made->properties = *properties;
     made->bytes = bytes;
-    made->fd = ::memfd_create("contract-memory", MFD_CLOEXEC);
-    if (made->fd < 0 || ::ftruncate(made->fd, static_cast<off_t>(bytes)) != 0) return CUDA_ERROR_OUT_OF_MEMORY;
+    made->fd = MakeFile(properties->location.id, bytes);
+    if (made->fd < 0) return CUDA_ERROR_OUT_OF_MEMORY;
     device.used_bytes += bytes;
     *handle = made->handle = state().allocations.Add(made);
     return CUDA_SUCCESS;
@@ -299,15 +322,19 @@ CONTRACT_API CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle* 
   });
 }
 
-// Sharing with other processes: the file itself.
+// Sharing with other processes: the file itself. Whoever holds it or a mapping of it keeps the memory.
 CONTRACT_API CUresult cuMemExportToShareableHandle(void* shareable, CUmemGenericAllocationHandle handle,
                                                    CUmemAllocationHandleType type, unsigned long long flags) {
   return Enter(Function::k_cuMemExportToShareableHandle, [&](Call& call) -> CUresult {
-    if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR || flags != 0) return CUDA_ERROR_NOT_SUPPORTED;
+    if (shareable == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) return CUDA_ERROR_NOT_SUPPORTED;
     const std::lock_guard lock(state().mu);
     const auto allocation = FindAllocation(call, handle);
-    if (allocation == nullptr || allocation->properties.requestedHandleTypes != type) return CUDA_ERROR_INVALID_VALUE;
-    const int fd = ::dup(allocation->fd);
+    if (allocation == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (allocation->properties.requestedHandleTypes != type)
+      return call.Break(CONTRACT_RULE_BAD_ARGUMENT, CUDA_ERROR_INVALID_VALUE,
+                        "memory that was not made to be exported");
+    const int fd = ::fcntl(allocation->fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0) return CUDA_ERROR_OPERATING_SYSTEM;
     *static_cast<int*>(shareable) = fd;
     return CUDA_SUCCESS;
@@ -315,19 +342,25 @@ CONTRACT_API CUresult cuMemExportToShareableHandle(void* shareable, CUmemGeneric
 }
 CONTRACT_API CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle* handle, void* shareable,
                                                      CUmemAllocationHandleType type) {
-  return Enter(Function::k_cuMemImportFromShareableHandle, [&](Call&) -> CUresult {
+  return Enter(Function::k_cuMemImportFromShareableHandle, [&](Call& call) -> CUresult {
+    if (handle == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) return CUDA_ERROR_NOT_SUPPORTED;
-    auto made = std::make_shared<Allocation>();
-    made->fd = ::dup(static_cast<int>(reinterpret_cast<std::intptr_t>(shareable)));
-    const off_t bytes = made->fd < 0 ? 0 : ::lseek(made->fd, 0, SEEK_END);
-    if (bytes <= 0) return CUDA_ERROR_INVALID_VALUE;
+    const int fd = static_cast<int>(reinterpret_cast<std::intptr_t>(shareable));
+    const int device = DeviceOf(fd);
     const std::lock_guard lock(state().mu);
+    if (device < 0 || static_cast<std::size_t>(device) >= state().devices.size())
+      return call.Break(CONTRACT_RULE_BAD_ARGUMENT, CUDA_ERROR_INVALID_VALUE,
+                        "a file that is no memory of a device here");
+    auto made = std::make_shared<Allocation>();
+    made->fd = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    const off_t bytes = made->fd < 0 ? 0 : ::lseek(made->fd, 0, SEEK_END);
+    if (bytes <= 0) return CUDA_ERROR_OPERATING_SYSTEM;
+    made->is_imported = true;
     made->bytes = static_cast<std::uint64_t>(bytes);
     made->properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
     made->properties.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
-    made->properties.location.id = 0;
+    made->properties.location.id = device;
     made->properties.requestedHandleTypes = type;
-    state().devices[0]->used_bytes += made->bytes;
     *handle = made->handle = state().allocations.Add(made);
     return CUDA_SUCCESS;
   });

@@ -1,5 +1,6 @@
 #include "tests/fuzz/fake_session.h"
 
+#include "server/session/lease_table.h"
 #include "tests/fuzz/input.h"
 
 namespace accelmesh::fuzz {
@@ -132,6 +133,60 @@ Status CheckingBackend::MemFree(std::uint32_t device, std::uint64_t address) {
   return {};
 }
 
+void CheckingBackend::UseFile(int fd, std::uint64_t offset) {
+  Require(sink_ == nullptr && fd >= 0 && offset != 0, "the file comes before Open()");
+}
+
+Result<SharedMemory> CheckingBackend::ExportMemory(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) {
+  const auto found = live_.find(address);
+  Require(device == 0 && found != live_.end() && found->second == bytes, "only what is allocated is exported");
+  // Every other time its memory is still being looked for.
+  if (exported_.insert(address).second) return Status(Code::kFull, "CheckingBackend", "ask again");
+  exported_.erase(address);
+  SharedMemory memory;
+  memory.lead = address % limits::kPageBytes;
+  memory.pieces.push_back({0, LeaseTable::kBytes + (address - memory.lead - window_base_),
+                           AlignUp(memory.lead + bytes, limits::kPageBytes), -1});
+  return memory;
+}
+
+Status CheckingBackend::ShareMemory(std::uint32_t device, const SharedMemory& memory, std::uint64_t address,
+                                    std::uint64_t bytes) {
+  Require(device == 0 && bytes != 0 && !memory.pieces.empty(), "pieces of files");
+  for (const SharedPiece& piece : memory.pieces) Require(piece.fd >= 0 && piece.bytes != 0, "a piece of a file");
+  const std::uint64_t span = memory.span();
+  Require(memory.lead <= span && bytes <= span - memory.lead, "an allocation in its pieces");
+  const std::uint64_t start = address - memory.lead;
+  Require(start >= window_base_ && span <= window_bytes_ && start - window_base_ <= window_bytes_ - span,
+          "a place within the window");
+  const auto is_over = [start, span](const auto& range) {
+    return range.first < start + span && start < range.first + range.second;
+  };
+  Require(std::none_of(live_.begin(), live_.end(), is_over) &&
+              std::none_of(shared_.begin(), shared_.end(),
+                           [&is_over](const auto& shared) { return is_over(shared.second); }),
+          "a place that holds nothing");
+  shared_[address] = {start, span};
+  std::uint64_t& most = ever_[address];
+  most = std::max(most, bytes);
+  return {};
+}
+
+Status CheckingBackend::UnshareMemory(std::uint64_t address, std::uint64_t bytes) {
+  const auto found = shared_.find(address);
+  Require(found != shared_.end() && bytes <= found->second.second, "only what is shared is let go");
+  shared_.erase(found);
+  return {};
+}
+
+Result<OccupancyAnswer> CheckingBackend::Occupancy(const OccupancyJob& job) {
+  const std::lock_guard lock(modules_mutex_);
+  Require(modules_.contains(job.module) && job.kernel == 0, "a kernel of a loaded module");
+  Require(job.grid.count() != 0 && job.block.count() != 0 && job.block.count() <= 1024, "a launch geometry");
+  if (job.of == OccupancyJob::Of::kClusterSize) return OccupancyAnswer{kDeviceInvalidValue, 0, "none"};
+  return OccupancyAnswer{kDeviceOk, 1, {}};
+}
+
 Result<ModuleDescription> CheckingBackend::ModuleLoad(std::uint32_t device, std::uint32_t module, Bytes image) {
   Require(device == 0 && !image.empty(), "an image for the device");
   if (image[0] == 0) return Status(Code::kInvalidArgument, "CheckingBackend", "an image that does not load");
@@ -140,6 +195,7 @@ Result<ModuleDescription> CheckingBackend::ModuleLoad(std::uint32_t device, std:
   kernel.name = "kernel";
   kernel.parameters = {{0, 8}, {8, kArgumentBytes - 8}};
   description.kernels.push_back(kernel);
+  description.has_foreign_conditions = has_foreign_conditions_;
   // More to tell than fits into a frame.
   if (image[0] == kTalkativeImage) description.kernels.assign(2000, {std::string(1000, 'k'), kernel.parameters});
   description.globals.push_back({"global", window_base_ + window_bytes_ - 4096, 256, false});
@@ -257,9 +313,18 @@ Status CheckingBackend::Fill(std::uint32_t stream, std::uint64_t sequence, const
   return {};
 }
 
-Result<std::uint32_t> CheckingBackend::ReadWord(std::uint64_t address) {
+Status CheckingBackend::FetchWord(std::uint32_t stream, std::uint64_t sequence, std::uint64_t address) {
   Require(address % sizeof(std::uint32_t) == 0, "a word");
   CheckRange(address, sizeof(std::uint32_t));
+  fetched_[stream] = address;
+  if (fetches_) Queue(stream, sequence);
+  return {};
+}
+
+Result<std::uint32_t> CheckingBackend::ReadWord(std::uint32_t stream, std::uint64_t address) {
+  Require(fetched_.contains(stream) && fetched_[stream] == address && InFlight(stream) == 0, "the word was fetched");
+  CheckRange(address, sizeof(std::uint32_t));
+  fetched_.erase(stream);
   const auto found = words_.find(address);
   return found == words_.end() ? 0 : found->second;
 }

@@ -79,6 +79,10 @@ class CheckingBackend final : public Backend {
   std::size_t host_calls() const { return host_calls_.size(); }
   // While set, commands stay in flight until CompleteSome().
   void HoldAll(bool on) { hold_ = on; }
+  // Whether FetchWord() is work of the device, like any other.
+  void FetchByCommand(bool on) { fetches_ = on; }
+  // Loads bring kernels with a way of their own to set conditions.
+  void HaveForeignConditions(bool on) { has_foreign_conditions_ = on; }
   // What ReadWord() tells; 0 by itself.
   void SetWord(std::uint64_t address, std::uint32_t value) { words_[address] = value; }
 
@@ -106,10 +110,18 @@ class CheckingBackend final : public Backend {
   Status HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) override;
   Status HostDone(std::uint64_t call) override;
   bool has_conditions() const override { return true; }
-  Result<std::uint32_t> ReadWord(std::uint64_t address) override;
+  Status FetchWord(std::uint32_t stream, std::uint64_t sequence, std::uint64_t address) override;
+  Result<std::uint32_t> ReadWord(std::uint32_t stream, std::uint64_t address) override;
   Status TextureCreate(std::uint64_t id, const TextureJob& job) override;
   Status TextureDestroy(std::uint64_t id) override;
   std::size_t textures() const { return textures_.size(); }
+  bool shares_memory() const override { return true; }
+  void UseFile(int fd, std::uint64_t offset) override;
+  Result<SharedMemory> ExportMemory(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) override;
+  Status ShareMemory(std::uint32_t device, const SharedMemory& memory, std::uint64_t address,
+                     std::uint64_t bytes) override;
+  Status UnshareMemory(std::uint64_t address, std::uint64_t bytes) override;
+  Result<OccupancyAnswer> Occupancy(const OccupancyJob& job) override;
   Status Hold(std::uint32_t stream, bool on) override;
   void Close() override;
 
@@ -124,6 +136,9 @@ class CheckingBackend final : public Backend {
   std::uint64_t window_base_ = 0;
   std::uint64_t window_bytes_ = 0;
   std::map<std::uint64_t, std::uint64_t> live_;
+  std::map<std::uint64_t, std::pair<std::uint64_t, std::uint64_t>>
+      shared_;                        // address -> start, bytes of what is mapped
+  std::set<std::uint64_t> exported_;  // to be asked about again
   // Freed ranges may still be named by commands that were parked when they were freed.
   std::map<std::uint64_t, std::uint64_t> ever_;
   std::map<std::uint32_t, std::deque<std::uint64_t>> in_flight_;  // by existing stream
@@ -132,9 +147,12 @@ class CheckingBackend final : public Backend {
   std::set<std::uint32_t> recorded_;
   std::set<std::uint64_t> host_calls_;
   std::set<std::uint64_t> textures_;
+  bool fetches_ = false;
+  bool has_foreign_conditions_ = false;
   std::map<std::uint64_t, std::uint32_t> words_;
-  std::map<std::uint64_t, std::uint64_t> host_;  // address -> bytes
-  mutable std::mutex modules_mutex_;             // loads come on the service thread
+  std::map<std::uint32_t, std::uint64_t> fetched_;  // by stream: a word's address
+  std::map<std::uint64_t, std::uint64_t> host_;     // address -> bytes
+  mutable std::mutex modules_mutex_;                // loads come on the service thread
   std::set<std::uint32_t> modules_;
 };
 

@@ -31,7 +31,8 @@ void Counted(Bytes& to, ByteView bytes) {
 // A script of session_fuzz: see there.
 class Script {
  public:
-  Script() : bytes_{1} {}
+  // `flags` as in session_fuzz.cpp.
+  explicit Script(std::uint8_t flags = 1) : bytes_{flags} {}
   template <typename T>
   Script& Frame(const T& body, ByteView payload = {}) {
     bytes_.insert(bytes_.end(), {0, 1});
@@ -132,16 +133,17 @@ void SessionSeeds() {
             .Frame(wire::Fill(kBase, 64, 640, 4, 5, 2, 0x01020304, 4, 0, 0))
             .Frame(wire::SharedRelease(1, 0))
             .bytes());
+  const wire::ClusterSize none(0, 0, 0);
   Write("session", "modules",
         Script()
             .Body(1, kBody)
             .Frame(wire::ModuleLoad(1, 100, 1, 0, 0, 0))
-            .Frame(wire::Launch(0, 0, 0, 0, 1, 1, 1, 32, 1, 1, 0, 0), Bytes(16, 1))
+            .Frame(wire::Launch(0, 0, 0, 0, 1, 1, 1, 32, 1, 1, 0, 0, none, none), Bytes(16, 1))
             .HoldAll(true)
-            .Frame(wire::Launch(0, 0, 0, 64, 2, 2, 2, 8, 4, 1, 1, 0), Bytes(16, 1))
+            .Frame(wire::Launch(0, 0, 0, 64, 2, 2, 2, 8, 4, 1, 1, 0, none, none), Bytes(16, 1))
             .Frame(wire::ModuleUnload(0, 0))
             .Complete(0, 9)
-            .Frame(wire::Launch(0, 0, 0, 0, 1, 1, 1, 32, 1, 1, 0, 0), Bytes(16, 1))
+            .Frame(wire::Launch(0, 0, 0, 0, 1, 1, 1, 32, 1, 1, 0, 0, none, none), Bytes(16, 1))
             .bytes());
   const wire::TextureView view(1, 2, 0, 0, 0);
   Write("session", "textures",
@@ -260,6 +262,80 @@ void SessionSeeds() {
             .Frame(wire::GraphDestroy(0, 0))
             .Frame(wire::StreamDestroy(1, 0))
             .Frame(wire::Ping(3))
+            .bytes());
+  // The word of the branch comes from the device, in its turn.
+  Write(
+      "session", "graph_branches_fetched",
+      Script(5)
+          .Frame(wire::MemAlloc(kBase, 4096, 0, 0))
+          .Frame(wire::StreamCreate(1, 0, 0, K::NonBlocking))
+          .Frame(wire::GraphDefine(0, 3, 0, 3), framed(fill, wire::GraphBranch(kBase + 64, 1, T::NotEqual, 3, 0), fill))
+          .HoldAll(true)
+          .Frame(wire::GraphLaunch(0, 1, 0, 3))
+          .Complete(1, 1)
+          .Frame(wire::MemFree(kBase, 0, 0))
+          .Complete(1, 1)
+          .Frame(wire::GraphLaunch(0, 1, 0, 3))
+          .Complete(1, 9)
+          .bytes());
+  // What the other session of the lease has: see session_fuzz.cpp.
+  const wire::LeaseName exported(2, 1, 0, 0);
+  const wire::LeaseName offered(2, 1, 1, 0);
+  constexpr std::uint64_t kImports = kBase + 0x30000000;
+  Write("session", "lease_memory",
+        Script(3)
+            .Frame(wire::MemAlloc(kBase, 4096, 0, 0))
+            .Frame(wire::IpcExport(kBase, 0, 0))
+            .Frame(wire::IpcExport(kBase + 1, 0, 0))
+            .Frame(wire::IpcOpen(exported, kImports, 8192, 0, 0))
+            .Frame(wire::IpcOpen(exported, kImports + 65536, 8192, 0, 0))
+            .Frame(wire::Copy(Device(0x30000000), Device(0), 4096, 0, 0))
+            .Frame(wire::IpcClose(kImports, 0, 0))
+            .Frame(wire::IpcOpen(exported, kImports, 4096, 0, 0))
+            .Frame(wire::IpcOpen(wire::LeaseName(3, 1, 0, 0), kImports, 8192, 0, 0))
+            .Frame(wire::IpcOpen(exported, kImports, 8192, 0, 0))
+            .Frame(wire::IpcOpen(offered, kImports + 65536 + 4096, 8192, 0, 0))
+            .Frame(wire::IpcOpen(offered, kImports, 8192, 0, 0))
+            .Frame(wire::IpcClose(kImports + 65536 + 4096, 0, 0))
+            .Frame(wire::IpcEndExport(kBase, 0, 0))
+            .Frame(wire::MemFree(kBase, 0, 0))
+            .bytes());
+  Write("session", "lease_events",
+        Script(3)
+            .Frame(wire::StreamCreate(1, 0, 0, K::NonBlocking))
+            .Frame(wire::IpcEventCreate(0, 0))
+            .Frame(wire::IpcEventOpen(exported, 1, 0))
+            .Frame(wire::StreamWaitEvent(1, 1))
+            .Frame(wire::IpcEventQuery(1, 0))
+            .Frame(wire::EventRecord(1, 0))
+            .Frame(wire::IpcEventQuery(1, 0))
+            .HoldAll(true)
+            .Frame(wire::EventRecord(0, 1))
+            .Frame(wire::StreamWaitEvent(1, 0))
+            .Complete(1, 1)
+            .Frame(wire::IpcEventQuery(0, 0))
+            .Frame(wire::EventDestroy(0, 0))
+            .Frame(wire::EventDestroy(1, 0))
+            .bytes());
+  Write("session", "lease_none",
+        Script()
+            .Frame(wire::MemAlloc(kBase, 4096, 0, 0))
+            .Frame(wire::IpcExport(kBase, 0, 0))
+            .Frame(wire::IpcOpen(exported, kImports, 8192, 0, 0))
+            .Frame(wire::IpcEventCreate(0, 0))
+            .Frame(wire::IpcEventOpen(exported, 1, 0))
+            .Frame(wire::IpcEndExport(kBase, 0, 0))
+            .Frame(wire::IpcClose(kImports, 0, 0))
+            .bytes());
+  Write("session", "occupancy",
+        Script()
+            .Body(1, kBody)
+            .Frame(wire::ModuleLoad(1, 100, 1, 0, 0, 0))
+            .Frame(wire::Occupancy(0, 0, 1024, 1, 1, 1, 128, 1, 1, wire::OccupancyOf::Blocks, 0, 0, none, 0))
+            .Frame(wire::Occupancy(0, 0, 0, 8, 2, 1, 128, 1, 1, wire::OccupancyOf::Clusters, 2, 1,
+                                   wire::ClusterSize(4, 2, 1), 0))
+            .Frame(wire::Occupancy(0, 0, 0, 8, 1, 1, 128, 1, 1, wire::OccupancyOf::ClusterSize, 0, 0, none, 0))
+            .Frame(wire::Occupancy(0, 1, 1024, 1, 1, 1, 128, 1, 1, wire::OccupancyOf::Blocks, 0, 0, none, 0))
             .bytes());
   Script many;
   many.Frame(wire::MemAlloc(kBase, 4096, 0, 0))

@@ -10,7 +10,12 @@
 //           | 5 command:u8 ...           like 0 with one record, on the side lane
 //
 // flags bit 0: an OpenSession with good windows comes first, so that scripts need not find it.
+// flags bit 1: the session has a seat in a lease, in which session kOther exports 8192 bytes, 8192 bytes in other
+// files, and an event. flags bit 2: the words of conditions are fetched by commands.
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "protocol/base/log.h"
 #include "server/session/session.h"
@@ -27,8 +32,11 @@ constexpr int kLoadPatienceMs = 2;
 class Script {
  public:
   Script(Input input, CheckingBackend& backend) : input_(input), backend_(backend) {
-    open_first_ = (input_.Number<std::uint8_t>() & 1) != 0;
+    flags_ = input_.Number<std::uint8_t>();
+    open_first_ = (flags_ & 1) != 0;
   }
+  bool has_seat() const { return (flags_ & 2) != 0; }
+  bool fetches() const { return (flags_ & 4) != 0; }
 
   bool Next(ScriptChannel& channel) {
     // Loads run on the session's own thread; waiting for their replies keeps a run the same every time.
@@ -119,6 +127,7 @@ class Script {
 
   Input input_;
   CheckingBackend& backend_;
+  std::uint8_t flags_ = 0;
   bool open_first_ = false;
   Bytes frame_;
   std::uint32_t records_ = 0;
@@ -126,6 +135,60 @@ class Script {
   std::uint64_t next_side_sequence_ = 1;
   std::size_t replies_expected_ = 0;
 };
+
+// The lease: two files, which every run finds as the first one did.
+constexpr std::uint64_t kOwn = 1;
+constexpr std::uint64_t kOther = 2;
+constexpr std::uint64_t kFileBytes = LeaseTable::kBytes + 1 * limits::kGiB;
+
+std::unique_ptr<Lease> TakeSeat() {
+  const auto make = [] {
+    const int fd = ::memfd_create("lease", MFD_CLOEXEC);
+    Require(fd >= 0 && ::ftruncate(fd, kFileBytes) == 0, "a file");
+    return fd;
+  };
+  static const int own = make();
+  static const int other = make();
+  Require(::fallocate(own, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, LeaseTable::kBytes) == 0, "an empty table");
+  const Result<std::shared_ptr<LeaseFile>> file = LeaseFile::Open(::dup(other));
+  Require(file.ok(), "a table");
+  LeaseTable::Memory& memory = (*file)->table().memory[0];
+  memory.generation = 1;
+  memory.offset = LeaseTable::kBytes + limits::kPageBytes;
+  memory.bytes = memory.span = 8192;
+  LeaseTable::Memory& offered = (*file)->table().memory[1];
+  offered.generation = 1;
+  offered.bytes = 8192;
+  offered.span = limits::kPageBytes + 65536;
+  offered.lead = limits::kPageBytes;
+  offered.pieces = 2;
+  for (LeaseTable::Memory* exported : {&memory, &offered}) {
+    for (auto& holder : exported->holders) holder = 0;  // as the supervisor does behind a session that has ended
+  }
+  LeaseTable::Event& event = (*file)->table().events[0];
+  event.generation = 1;
+  event.recorded = 2;
+  event.completed = 1;
+  class Supervisor final : public LeaseKeeper {
+   public:
+    Result<int> FileOf(std::uint64_t session) override {
+      if (session == kOther) return ::dup(other);
+      return Status(Code::kNotFound, "session_fuzz", "no session of this lease");
+    }
+    Status Offer(const LeaseName& /*name*/, std::uint32_t /*index*/, const SharedPiece& piece) override {
+      Require(piece.fd >= 0 && piece.id != 0, "a file of its own is offered");
+      return Status::Ok();
+    }
+    void EndOffer(const LeaseName& /*name*/) override {}
+    Result<SharedPiece> PieceOf(const LeaseName& name, std::uint32_t index) override {
+      Require(name.session == kOther && name.slot == 1 && index < 2, "what is offered is asked for");
+      return SharedPiece{index + 1, 0, index == 0 ? limits::kPageBytes : 65536, ::dup(other)};
+    }
+  };
+  Result<std::unique_ptr<Lease>> seat = Lease::Take(::dup(own), 0, kOwn, std::make_unique<Supervisor>());
+  Require(seat.ok(), "a seat");
+  return *std::move(seat);
+}
 
 void Drop(log::Level /*level*/, std::string_view /*line*/) {}
 
@@ -139,7 +202,9 @@ void Run(Input input) {
   Script script(input, backend);
   ScriptChannel channel([&script](ScriptChannel& c) { return script.Next(c); });
   {
-    Session session(channel, backend);
+    backend.FetchByCommand(script.fetches());
+    const std::unique_ptr<Lease> seat = script.has_seat() ? TakeSeat() : nullptr;
+    Session session(channel, backend, false, seat.get());
     const Status ended = session.Run();
     Require(ended.ok() || ended.code() == Code::kClosed || ended.code() == Code::kBadFrame ||
                 ended.code() == Code::kNotFound || ended.code() == Code::kLimitExceeded,

@@ -262,7 +262,7 @@ Status CpuBackend::StreamDestroy(std::uint32_t stream) {
   return Status::Ok();
 }
 
-Result<std::uint32_t> CpuBackend::ReadWord(std::uint64_t address) {
+Result<std::uint32_t> CpuBackend::ReadWord(std::uint32_t /*stream*/, std::uint64_t address) {
   std::uint32_t word = 0;
   std::memcpy(&word, reinterpret_cast<const void*>(address), sizeof(word));
   return word;

@@ -20,6 +20,7 @@
 #include "protocol/base/mutex.h"
 #include "server/backend/cpu/global_space.h"
 #include "server/backend/cpu/jit.h"
+#include "server/backend/cpu/library.h"
 #include "server/backend/cpu/ptx/module.h"
 #include "server/backend/cpu/recycler.h"
 #include "server/backend/cpu/tier0/heap.h"
@@ -35,7 +36,7 @@ class CpuBackend final : public Backend {
 
   std::string name() const override { return "cpu"; }
   bool has_conditions() const override { return true; }
-  Result<std::uint32_t> ReadWord(std::uint64_t address) override;
+  Result<std::uint32_t> ReadWord(std::uint32_t stream, std::uint64_t address) override;
   Result<std::vector<DeviceDescription>> Open(std::uint64_t window_base, std::uint64_t window_bytes,
                                               CompletionSink* sink) override;
   Status MemAlloc(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) override;
@@ -44,7 +45,9 @@ class CpuBackend final : public Backend {
   Status UnmapHost(std::uint64_t address) override;
   bool shares_memory() const override { return true; }
   void UseFile(int fd, std::uint64_t offset) override;
-  Status ShareMemory(int fd, std::uint64_t offset, std::uint64_t address, std::uint64_t bytes) override;
+  Result<SharedMemory> ExportMemory(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) override;
+  Status ShareMemory(std::uint32_t device, const SharedMemory& memory, std::uint64_t address,
+                     std::uint64_t bytes) override;
   Status UnshareMemory(std::uint64_t address, std::uint64_t bytes) override;
   void PlaceVariable(std::uint32_t module, std::string name, MutableByteView memory, bool keep) override;
   Result<ModuleDescription> ModuleLoad(std::uint32_t device, std::uint32_t module, Bytes image) override;
@@ -63,6 +66,10 @@ class CpuBackend final : public Backend {
   Status HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) override;
   Status HostDone(std::uint64_t call) override;
   Status SetLimit(std::uint32_t device, std::uint32_t limit, std::uint64_t value) override;
+  // library.cpp
+  void LibraryOpen(std::uint32_t library, std::uint32_t device, std::function<void(Result<Bytes>)> answer) override;
+  Status LibraryCall(std::uint32_t stream, std::uint64_t sequence, LibraryJob job,
+                     std::function<void(LibraryAnswer)> answer) override;
   Status TextureCreate(std::uint64_t id, const TextureJob& job) override;
   Status TextureDestroy(std::uint64_t id) override;
   Status Hold(std::uint32_t stream, bool on) override;
@@ -74,8 +81,8 @@ class CpuBackend final : public Backend {
     const ptx::Kernel* source = nullptr;
     std::once_flag once;
     Result<std::unique_ptr<tier0::DecodedKernel>> decoded{Status(Code::kInternal, "Kernel", "not decoded")};
-    std::atomic<std::int64_t> busy_ns{0};  // that threads ran it on tier 0
-    std::atomic<bool> hot{false};          // and so tier 1 was asked
+    std::atomic<std::int64_t> busy_ns{0};       // that threads ran it on tier 0
+    std::atomic<bool> hot[2] = {false, false};  // and so tier 1 was asked, by tier0::IsLinear() of the blocks
   };
   struct Module {
     explicit Module(GlobalSpace& space) : globals_in(space) {}
@@ -150,7 +157,11 @@ class CpuBackend final : public Backend {
   static bool HasBlocks(const Grid& grid);
   bool TakeTask(std::uint32_t* slot, Task* task) ACCELMESH_REQUIRES(mu_);
   void PrepareGrid(Grid& grid);
-  std::unique_ptr<tier0::BlockContext> TakeBlock(Grid& grid, Contexts& contexts, std::optional<std::uint64_t>* fresh);
+  struct FreshBlocks {
+    std::uint64_t first = 0;
+    std::uint64_t count = 0;
+  };
+  std::unique_ptr<tier0::BlockContext> TakeBlocks(Grid& grid, Contexts& contexts, FreshBlocks* fresh);
   // Whether the grid had its slice and blocks are left; else there is nothing to do for this thread.
   bool RunGrid(const std::shared_ptr<Grid>& grid, Contexts& contexts);
   void RunCopy(std::uint32_t stream, std::uint64_t sequence, const CopyJob& job);
@@ -193,6 +204,7 @@ class CpuBackend final : public Backend {
   std::shared_ptr<const tier0::TextureTable> textures_now_;
 
   Jit jit_;
+  CpuLibrary library_;
 
   Recycler grid_memory_;  // before whatever holds grids
 

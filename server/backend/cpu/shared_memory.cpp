@@ -22,15 +22,25 @@ void CpuBackend::UseFile(int fd, std::uint64_t offset) {
   file_offset_ = offset;
 }
 
-Status CpuBackend::ShareMemory(int fd, std::uint64_t offset, std::uint64_t address, std::uint64_t bytes) {
-  const std::uint64_t before = address % limits::kPageBytes;
-  if (offset % limits::kPageBytes != before)
-    return {Code::kInvalidArgument, "CpuBackend::ShareMemory",
-            "the address lies elsewhere in its page than the memory"};
-  void* const pages = reinterpret_cast<void*>(address - before);
-  if (::mmap(pages, AlignUp(before + bytes, limits::kPageBytes), PROT_READ | PROT_WRITE,
-             MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, static_cast<off_t>(offset - before)) == MAP_FAILED)
-    return Status::System(errno, "CpuBackend::ShareMemory", "the memory cannot be mapped");
+Result<SharedMemory> CpuBackend::ExportMemory(std::uint32_t /*device*/, std::uint64_t address, std::uint64_t bytes) {
+  SharedMemory memory;
+  memory.lead = address % limits::kPageBytes;
+  memory.pieces.push_back(
+      {0, file_offset_ + (address - memory.lead - window_base_), AlignUp(memory.lead + bytes, limits::kPageBytes), -1});
+  return memory;
+}
+
+Status CpuBackend::ShareMemory(std::uint32_t /*device*/, const SharedMemory& memory, std::uint64_t address,
+                               std::uint64_t bytes) {
+  constexpr const char* kWhere = "CpuBackend::ShareMemory";
+  const std::uint64_t start = address - memory.lead;
+  if (memory.pieces.size() != 1 || start % limits::kPageBytes != 0 ||
+      memory.pieces.front().offset % limits::kPageBytes != 0)
+    return {Code::kInvalidArgument, kWhere, "the address lies elsewhere in its page than the memory"};
+  const SharedPiece& pages = memory.pieces.front();
+  if (::mmap(reinterpret_cast<void*>(start), pages.bytes, PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_NORESERVE | MAP_FIXED, pages.fd, static_cast<off_t>(pages.offset)) == MAP_FAILED)
+    return Status::System(errno, kWhere, "the memory cannot be mapped");
   memory_.Allow(address, bytes);
   return Status::Ok();
 }

@@ -1,9 +1,15 @@
 #include "server/backend/cuda/cells.h"
 
 #include <algorithm>
+#include <atomic>
 #include <iterator>
 
 namespace accelmesh::cuda {
+namespace {
+
+std::atomic<std::uint64_t> next_id{1};
+
+}  // namespace
 
 std::map<std::uint64_t, ChunkTable::Chunk>::iterator ChunkTable::AtOrBehind(std::uint64_t address) {
   const auto behind = chunks_.upper_bound(address);
@@ -44,6 +50,7 @@ std::vector<ChunkTable::Run> ChunkTable::Allocate(std::uint64_t address, std::ui
 void ChunkTable::Backed(std::uint64_t address, std::uint64_t handle) {
   const auto chunk = chunks_.find(address);
   chunk->second.handle = handle;
+  chunk->second.id = next_id.fetch_add(1, std::memory_order_relaxed);
   chunk->second.is_backed = true;
   backed_bytes_ += chunk->second.bytes;
   if (chunk->second.live == 0) idle_.push_back(address);
@@ -75,6 +82,13 @@ std::vector<std::uint64_t> ChunkTable::Free(std::uint64_t address) {
     chunk = next;
   }
   return idle;
+}
+
+std::vector<ChunkTable::Chunk> ChunkTable::Under(std::uint64_t address, std::uint64_t bytes) {
+  std::vector<Chunk> under;
+  for (auto chunk = AtOrBehind(address); chunk != chunks_.end() && chunk->first < address + bytes; ++chunk)
+    under.push_back(chunk->second);
+  return under;
 }
 
 void ChunkTable::Erase(std::map<std::uint64_t, Chunk>::iterator chunk) {

@@ -32,6 +32,7 @@ class ChunkTable {
     std::uint64_t address = 0;
     std::uint64_t bytes = 0;
     std::uint64_t handle = 0;  // the driver's
+    std::uint64_t id = 0;      // of what backs it, in this process; never that of another
     std::uint32_t live = 0;    // allocations that touch it
     bool is_backed = false;
     bool is_hopeless = false;  // there was no memory for it
@@ -49,6 +50,9 @@ class ChunkTable {
   void Unbackable(std::uint64_t address);
   // Ends the allocation that starts at `address`, if there is one. The chunks that have none left, by address.
   std::vector<std::uint64_t> Free(std::uint64_t address);
+
+  // Those that the allocation of `bytes` at `address` lies in, by address.
+  std::vector<Chunk> Under(std::uint64_t address, std::uint64_t bytes);
 
   // Whether `bytes` more stay inside the budget.
   bool Fits(std::uint64_t bytes) const { return backed_bytes_ + bytes <= budget_bytes_; }

@@ -1,4 +1,7 @@
 // CudaBackend: streams, events and what runs on them. All of it is the executor's, and nothing waits.
+#include <algorithm>
+#include <array>
+
 #include "protocol/transport/copy.h"
 #include "server/backend/cuda/device.h"
 #include "server/backend/cuda/transfer.h"
@@ -32,6 +35,48 @@ bool Related(const Stream& a, const Stream& b) {
   return a.device == b.device && a.kind != cuda::kNonBlocking && b.kind != cuda::kNonBlocking &&
          (a.kind == cuda::kLegacy) != (b.kind == cuda::kLegacy);
 }
+
+// What a launch asks for beyond its geometry. The configuration points here.
+class LaunchAttributes {
+ public:
+  LaunchAttributes(const ClusterJob& cluster, bool is_cooperative) {
+    if (is_cooperative) Add(CU_LAUNCH_ATTRIBUTE_COOPERATIVE).cooperative = 1;
+    if (cluster.size.x != 0)
+      Add(CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION).clusterDim = {cluster.size.x, cluster.size.y, cluster.size.z};
+    if (cluster.preferred.x != 0) {
+      Add(CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION).preferredClusterDim = {
+          cluster.preferred.x, cluster.preferred.y, cluster.preferred.z};
+    }
+    if (cluster.policy != 0) {
+      Add(CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE).clusterSchedulingPolicyPreference =
+          static_cast<CUclusterSchedulingPolicy>(cluster.policy);
+    }
+  }
+  CUlaunchConfig Config(const Dim3& grid, const Dim3& block, std::uint32_t shared_bytes, CUstream stream) const {
+    CUlaunchConfig config{};
+    config.gridDimX = grid.x;
+    config.gridDimY = grid.y;
+    config.gridDimZ = grid.z;
+    config.blockDimX = block.x;
+    config.blockDimY = block.y;
+    config.blockDimZ = block.z;
+    config.sharedMemBytes = shared_bytes;
+    config.hStream = stream;
+    config.attrs = const_cast<CUlaunchAttribute*>(attributes_.data());
+    config.numAttrs = count_;
+    return config;
+  }
+
+ private:
+  CUlaunchAttributeValue& Add(CUlaunchAttributeID id) {
+    CUlaunchAttribute& attribute = attributes_[count_++];
+    attribute = {};
+    attribute.id = id;
+    return attribute.value;
+  }
+  std::array<CUlaunchAttribute, 4> attributes_;  // of which `count_` are set
+  unsigned count_ = 0;
+};
 
 }  // namespace
 
@@ -213,30 +258,13 @@ Status CudaBackend::Launch(std::uint32_t slot, std::uint64_t sequence, const Lau
     return {Code::kBadFrame, "CudaBackend::Launch", "fewer arguments than parameters"};
   Stream& stream = At(slot);
   if (!Begin(stream)) return End(slot, sequence);
-  CUresult result = CUDA_SUCCESS;
-  if (job.shared_bytes > kernel.dynamic_shared_bytes_max) {
-    result = parts_->driver.FuncSetAttribute(kernel.function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-                                             static_cast<int>(job.shared_bytes));
-    if (result == CUDA_SUCCESS) kernel.dynamic_shared_bytes_max = job.shared_bytes;
-  }
+  CUresult result = Allow(kernel, job.shared_bytes, job.cluster);
   if (result == CUDA_SUCCESS) {
     arguments_.clear();
     for (const std::uint32_t offset : kernel.parameter_offsets)
       arguments_.push_back(const_cast<std::uint8_t*>(job.arguments.data()) + offset);
-    CUlaunchAttribute cooperative{};
-    cooperative.id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
-    cooperative.value.cooperative = 1;
-    CUlaunchConfig config{};
-    config.gridDimX = job.grid.x;
-    config.gridDimY = job.grid.y;
-    config.gridDimZ = job.grid.z;
-    config.blockDimX = job.block.x;
-    config.blockDimY = job.block.y;
-    config.blockDimZ = job.block.z;
-    config.sharedMemBytes = job.shared_bytes;
-    config.hStream = stream.handle;
-    config.attrs = &cooperative;
-    config.numAttrs = job.cooperative ? 1 : 0;
+    const LaunchAttributes attributes(job.cluster, job.cooperative);
+    const CUlaunchConfig config = attributes.Config(job.grid, job.block, job.shared_bytes, stream.handle);
     result = parts_->driver.LaunchKernelEx(&config, kernel.function, arguments_.data(), nullptr);
   }
   if (result == CUDA_SUCCESS) {
@@ -247,25 +275,75 @@ Status CudaBackend::Launch(std::uint32_t slot, std::uint64_t sequence, const Lau
   return End(slot, sequence);
 }
 
-Result<std::uint32_t> CudaBackend::Occupancy(std::uint32_t module_id, std::uint32_t index, std::uint32_t threads,
-                                             std::uint32_t shared_bytes) {
+CUresult CudaBackend::Allow(cuda::Kernel& kernel, std::uint32_t shared_bytes, const ClusterJob& cluster) {
+  CUresult result = CUDA_SUCCESS;
+  if (shared_bytes > kernel.dynamic_shared_bytes_max) {
+    result = parts_->driver.FuncSetAttribute(kernel.function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                                             static_cast<int>(shared_bytes));
+    if (result == CUDA_SUCCESS) kernel.dynamic_shared_bytes_max = shared_bytes;
+  }
+  if (result == CUDA_SUCCESS && cluster.may_be_large && !kernel.may_have_large_clusters) {
+    result = parts_->driver.FuncSetAttribute(kernel.function, CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED, 1);
+    kernel.may_have_large_clusters = result == CUDA_SUCCESS;
+  }
+  return result;
+}
+
+Result<OccupancyAnswer> CudaBackend::Occupancy(const OccupancyJob& job) {
   std::shared_ptr<cuda::Module> module;
   {
     const MutexLock lock(parts_->modules_mu);
-    const auto found = parts_->modules.find(module_id);
-    if (found == parts_->modules.end() || index >= found->second->kernels.size())
+    const auto found = parts_->modules.find(job.module);
+    if (found == parts_->modules.end() || job.kernel >= found->second->kernels.size())
       return Status(Code::kBadFrame, "CudaBackend::Occupancy", "no such kernel");
     module = found->second;
   }
-  int blocks = 0;
-  CUresult result = cuda::Enter(parts_->driver, *module->device);
+  cuda::Kernel& kernel = module->kernels[job.kernel];
+  const cuda::Driver& driver = parts_->driver;
+  const LaunchAttributes attributes(job.cluster, false);
+  const CUlaunchConfig config = attributes.Config(job.grid, job.block, job.shared_bytes, nullptr);
+  int count = 0;
+  CUresult result = cuda::Enter(driver, *module->device);
+  if (result == CUDA_SUCCESS && job.of != OccupancyJob::Of::kBlocks)
+    result = Allow(kernel, job.shared_bytes, job.cluster);
+  // What the driver has allowed for one launch it would count on for another that did not ask for it.
+  const bool is_portable = job.of == OccupancyJob::Of::kClusterSize && !job.cluster.may_be_large;
+  if (result == CUDA_SUCCESS && is_portable && kernel.may_have_large_clusters) {
+    result = driver.FuncSetAttribute(kernel.function, CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED, 0);
+    if (result == CUDA_SUCCESS) kernel.may_have_large_clusters = false;
+  }
   if (result == CUDA_SUCCESS) {
-    result = parts_->driver.OccupancyBlocks(&blocks, module->kernels[index].function, static_cast<int>(threads),
-                                            shared_bytes);
+    result =
+        job.of == OccupancyJob::Of::kBlocks
+            ? driver.OccupancyBlocks(&count, kernel.function, static_cast<int>(job.block.count()), job.shared_bytes)
+        : job.of == OccupancyJob::Of::kClusters ? driver.OccupancyClusters(&count, kernel.function, &config)
+                                                : driver.OccupancyClusterSize(&count, kernel.function, &config);
   }
   if (result != CUDA_SUCCESS)
-    return Status(Code::kInvalidArgument, "CudaBackend::Occupancy", parts_->driver.Text(result));
-  return static_cast<std::uint32_t>(blocks);
+    return OccupancyAnswer{static_cast<DeviceStatus>(result), 0,
+                           "occupancy of kernel " + kernel.name + ": " + driver.Text(result)};
+  return OccupancyAnswer{kDeviceOk, static_cast<std::uint32_t>(std::max(count, 0)), {}};
+}
+
+// The words of conditions ---------------------------------------------------------------------------------------------
+
+Status CudaBackend::FetchWord(std::uint32_t slot, std::uint64_t sequence, std::uint64_t address) {
+  Stream& stream = At(slot);
+  stream.has_word = false;
+  if (!Begin(stream)) return End(slot, sequence);
+  const CUresult result = parts_->driver.MemcpyAsync(reinterpret_cast<CUdeviceptr>(FetchedWord(slot)), address,
+                                                     sizeof(std::uint32_t), stream.handle);
+  Report(slot, sequence, result, "the condition of a graph was not read");
+  stream.has_word = result == CUDA_SUCCESS;
+  Count(slot, sequence);
+  // Somebody waits for it.
+  MarkAll(streams_[slot]);
+  return Status::Ok();
+}
+
+Result<std::uint32_t> CudaBackend::ReadWord(std::uint32_t slot, std::uint64_t /*address*/) {
+  if (!At(slot).has_word) return Status(Code::kInternal, "CudaBackend::ReadWord", "no word was fetched");
+  return *FetchedWord(slot);
 }
 
 Status CudaBackend::Fill(std::uint32_t slot, std::uint64_t sequence, const FillJob& job) {

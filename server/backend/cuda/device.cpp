@@ -1,4 +1,5 @@
-// CudaBackend: its beginning and its end. Memory and modules: device_memory.cpp; commands of streams: commands.cpp.
+// CudaBackend: its beginning and its end. Memory and modules: device_memory.cpp; memory of several sessions:
+// shared_memory.cpp; commands of streams: commands.cpp.
 #include "server/backend/cuda/device.h"
 
 #include <sys/mman.h>
@@ -26,6 +27,8 @@ namespace {
 constexpr std::uint64_t kWordsBytes = Progress::kWords * sizeof(std::uint64_t);
 constexpr std::uint64_t kStagingBytes = 16 * limits::kMiB;
 constexpr std::uint64_t kMoverBytes = Mover::kBuffers * Mover::kBufferBytes;
+constexpr std::uint64_t kFetchedBytes = limits::kStreamsMax * sizeof(std::uint32_t);
+constexpr std::uint64_t kPinnedBytes = kWordsBytes + kStagingBytes + 2 * kMoverBytes + kFetchedBytes;
 // What the driver keeps for code, printf, stacks of kernels and its own needs: not sold.
 constexpr std::uint64_t kHeldBackBytes = 512 * limits::kMiB;
 constexpr std::uint64_t kHeldBackDivisor = 16;  // of a device so small that this is a large part of it
@@ -185,8 +188,7 @@ Status CudaBackend::MakePinned() {
   if (const CUresult entered = cuda::Enter(parts.driver, *parts.devices.front()); entered != CUDA_SUCCESS)
     return DriverError(parts.driver, entered, "CtxSetCurrent");
   void* pinned = nullptr;
-  ACCELMESH_CUDA_CALL(MemHostAlloc, &pinned, kWordsBytes + kStagingBytes + 2 * kMoverBytes,
-                      CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP);
+  ACCELMESH_CUDA_CALL(MemHostAlloc, &pinned, kPinnedBytes, CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP);
   parts.pinned = static_cast<std::uint8_t*>(pinned);
   std::memset(parts.pinned, 0, kWordsBytes);
   for (const std::unique_ptr<Device>& device : parts.devices) {
@@ -272,6 +274,7 @@ Result<DeviceDescription> CudaBackend::Describe(const Device& device) const {
   description.peers = device.reaches;
   description.window_base = device.window_base;
   description.window_bytes = device.window_bytes;
+  description.import_unit_bytes = ChunkTable::kCellBytes;
   description.memory_bytes = std::min(device.free_bytes, device.window_bytes);
   if (options_.memory_bytes != 0)
     description.memory_bytes = std::min(description.memory_bytes, options_.memory_bytes / parts_->devices.size());
@@ -307,6 +310,10 @@ void CudaBackend::StartThreads() {
   parts.down->Start(parts.sink);
   parts.service.Start([&parts] { (void)cuda::Enter(parts.driver, *parts.devices.front()); });
   parts.progress->Start(parts.sink, std::move(hooks), &parts.output);
+}
+
+std::uint32_t* CudaBackend::FetchedWord(std::uint32_t stream) const {
+  return reinterpret_cast<std::uint32_t*>(parts_->pinned + kPinnedBytes - kFetchedBytes) + stream;
 }
 
 // End ----------------------------------------------------------------------------------------------------------------

@@ -38,7 +38,12 @@ class CudaBackend final : public Backend {
   Status MemFree(std::uint32_t device, std::uint64_t address) override;
   Status MapHost(MutableByteView memory) override;
   Status UnmapHost(std::uint64_t address) override;
-  void PlaceVariable(std::uint32_t module, std::string name, MutableByteView memory, bool keep) override;
+  bool shares_memory() const override;
+  Result<SharedMemory> ExportMemory(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) override;
+  Status ShareMemory(std::uint32_t device, const SharedMemory& memory, std::uint64_t address,
+                     std::uint64_t bytes) override;
+  Status UnshareMemory(std::uint64_t address, std::uint64_t bytes) override;
+  bool places_variables() const override { return false; }
   Result<ModuleDescription> ModuleLoad(std::uint32_t device, std::uint32_t module, Bytes image) override;
   Status ModuleUnload(std::uint32_t module) override;
   Status StreamCreate(std::uint32_t stream, std::uint32_t device, std::uint8_t kind, std::int32_t priority) override;
@@ -55,8 +60,10 @@ class CudaBackend final : public Backend {
   Status HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) override;
   Status HostDone(std::uint64_t call) override;
   bool knows_occupancy() const override { return true; }
-  Result<std::uint32_t> Occupancy(std::uint32_t module, std::uint32_t kernel, std::uint32_t threads,
-                                  std::uint32_t shared_bytes) override;
+  Result<OccupancyAnswer> Occupancy(const OccupancyJob& job) override;
+  bool has_conditions() const override { return true; }
+  Status FetchWord(std::uint32_t stream, std::uint64_t sequence, std::uint64_t address) override;
+  Result<std::uint32_t> ReadWord(std::uint32_t stream, std::uint64_t address) override;
   Status SetLimit(std::uint32_t device, std::uint32_t limit, std::uint64_t value) override;
   bool has_texture_handles() const override { return true; }
   Status TextureCreate(std::uint64_t id, const TextureJob& job) override;
@@ -74,7 +81,7 @@ class CudaBackend final : public Backend {
     explicit Parts(const cuda::Driver& loaded) : driver(loaded), output(driver), regions(driver) {}
     cuda::Driver driver;
     std::vector<std::unique_ptr<cuda::Device>> devices;
-    std::uint8_t* pinned = nullptr;  // words, staging and the movers' buffers
+    std::uint8_t* pinned = nullptr;  // words, staging, the movers' buffers, a fetched word a stream
     std::uint64_t window_base = 0;
     std::uint64_t window_bytes = 0;
     cuda::Output output;
@@ -90,8 +97,7 @@ class CudaBackend final : public Backend {
     CompletionSink* sink = nullptr;
     Mutex modules_mu;
     std::unordered_map<std::uint32_t, std::shared_ptr<cuda::Module>> modules ACCELMESH_GUARDED_BY(modules_mu);
-    std::unordered_map<std::uint32_t, std::string> placed ACCELMESH_GUARDED_BY(modules_mu);  // by module: a name
-    std::unordered_set<std::uint64_t> mapped_host;                                           // the service thread's
+    std::unordered_set<std::uint64_t> mapped_host;  // the service thread's
   };
   struct Event {
     CUevent handle = nullptr;
@@ -130,6 +136,7 @@ class CudaBackend final : public Backend {
   void TearDown();
 
   cuda::Stream& At(std::uint32_t stream) const { return *streams_[stream]; }
+  std::uint32_t* FetchedWord(std::uint32_t stream) const;
   bool IsStopped(const cuda::Stream& stream) const;
   // Before a command goes to the driver: makes the device current, and marks what the command would come to stand
   // before. False: the context is lost.
@@ -141,6 +148,8 @@ class CudaBackend final : public Backend {
   void Report(std::uint32_t stream, std::uint64_t sequence, CUresult result, const std::string& what);
   // After it: counts it, and marks the stream if many commands are without a mark. Count() does only the first.
   Status End(std::uint32_t stream, std::uint64_t sequence);
+  // Has the driver allow the kernel what a launch asks for beyond what every launch may.
+  CUresult Allow(cuda::Kernel& kernel, std::uint32_t shared_bytes, const ClusterJob& cluster);
   void Count(std::uint32_t stream, std::uint64_t sequence);
   void MarkAll(const StreamPtr& stream, std::unique_ptr<cuda::Parcel> parcel = nullptr);
   // The stream comes to a stop with this command.
@@ -167,7 +176,12 @@ class CudaBackend final : public Backend {
   std::unordered_map<std::uint32_t, Event> events_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Texture>> textures_;
   std::map<std::uint64_t, std::shared_ptr<cuda::RealArray>> arrays_;  // by their first address
-  std::vector<void*> arguments_;                                      // of the launch at hand
+  struct Import {
+    std::uint32_t device = 0;
+    std::uint64_t start = 0;
+  };
+  std::map<std::uint64_t, Import> imports_;  // by the address that is used
+  std::vector<void*> arguments_;             // of the launch at hand
 };
 
 }  // namespace accelmesh

@@ -97,21 +97,8 @@ void CudaBackend::RegionReleased(MutableByteView region) {
 
 // Modules ------------------------------------------------------------------------------------------------------------
 
-void CudaBackend::PlaceVariable(std::uint32_t module, std::string name, MutableByteView /*memory*/, bool /*keep*/) {
-  const MutexLock lock(parts_->modules_mu);
-  parts_->placed[module] = std::move(name);
-}
-
 Result<ModuleDescription> CudaBackend::ModuleLoad(std::uint32_t device, std::uint32_t id, Bytes image) {
   Parts& parts = *parts_;
-  {
-    const MutexLock lock(parts.modules_mu);
-    if (const auto placed = parts.placed.extract(id); !placed.empty()) {
-      return Status(
-          Code::kUnsupported, "CudaBackend::ModuleLoad",
-          "the driver places managed variables itself, so " + placed.mapped() + " cannot lie where the program has it");
-    }
-  }
   cuda::Device& target = *parts.devices[device];
   const auto attribute = [&](CUdevice_attribute which) {
     int value = 0;

@@ -44,11 +44,14 @@
   X(MemMap, cuMemMap, true)                                                                           \
   X(MemUnmap, cuMemUnmap, true)                                                                       \
   X(MemSetAccess, cuMemSetAccess, true)                                                               \
+  X(MemExportToShareableHandle, cuMemExportToShareableHandle, true)                                   \
+  X(MemImportFromShareableHandle, cuMemImportFromShareableHandle, true)                               \
   X(MemHostAlloc, cuMemHostAlloc, true)                                                               \
   X(MemFreeHost, cuMemFreeHost, true)                                                                 \
   X(MemHostGetDevicePointer, cuMemHostGetDevicePointer_v2, true)                                      \
   X(MemHostRegister, cuMemHostRegister_v2, true)                                                      \
   X(MemHostUnregister, cuMemHostUnregister, true)                                                     \
+  X(PointerGetAttribute, cuPointerGetAttribute, true)                                                 \
   /* Modules. */                                                                                      \
   X(ModuleLoadDataEx, cuModuleLoadDataEx, true)                                                       \
   X(ModuleUnload, cuModuleUnload, true)                                                               \
@@ -61,6 +64,12 @@
   X(FuncSetAttribute, cuFuncSetAttribute, true)                                                       \
   X(FuncLoad, cuFuncLoad, true)                                                                       \
   X(OccupancyBlocks, cuOccupancyMaxActiveBlocksPerMultiprocessor, true)                               \
+  X(OccupancyClusters, cuOccupancyMaxActiveClusters, true)                                            \
+  X(OccupancyClusterSize, cuOccupancyMaxPotentialClusterSize, true)                                   \
+  X(LinkCreate, cuLinkCreate_v2, true)                                                                \
+  X(LinkAddData, cuLinkAddData_v2, true)                                                              \
+  X(LinkComplete, cuLinkComplete, true)                                                               \
+  X(LinkDestroy, cuLinkDestroy, true)                                                                 \
   /* Streams, events, work. */                                                                        \
   X(StreamCreateWithPriority, cuStreamCreateWithPriority, true)                                       \
   X(StreamDestroy, cuStreamDestroy_v2, true)                                                          \

@@ -1,5 +1,7 @@
 #include "server/backend/cuda/memory.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "protocol/base/log.h"
@@ -33,11 +35,18 @@ CUresult DeviceMemory::Back(const ChunkTable::Run& run, std::uint64_t* handle) {
   CUmemGenericAllocationHandle made = 0;
   CUresult result = driver_.MemCreate(&made, run.bytes, &properties_, 0);
   if (result != CUDA_SUCCESS) return result;
-  result = driver_.MemMap(run.address, run.bytes, 0, made, 0);
+  result = Map(run, made);
   if (result != CUDA_SUCCESS) {
     (void)driver_.MemRelease(made);
     return result;
   }
+  *handle = made;
+  return CUDA_SUCCESS;
+}
+
+CUresult DeviceMemory::Map(const ChunkTable::Run& run, CUmemGenericAllocationHandle handle) {
+  CUresult result = driver_.MemMap(run.address, run.bytes, 0, handle, 0);
+  if (result != CUDA_SUCCESS) return result;
   std::vector<CUmemAccessDesc> access(device_.reached_by.size());
   for (std::size_t i = 0; i < access.size(); ++i) {
     access[i].location.type = CU_MEM_LOCATION_TYPE_DEVICE;
@@ -48,11 +57,8 @@ CUresult DeviceMemory::Back(const ChunkTable::Run& run, std::uint64_t* handle) {
   if (result != CUDA_SUCCESS) {
     // Nothing has used the mapping, so taking it away does not wait either.
     (void)driver_.MemUnmap(run.address, run.bytes);
-    (void)driver_.MemRelease(made);
-    return result;
   }
-  *handle = made;
-  return CUDA_SUCCESS;
+  return result;
 }
 
 void DeviceMemory::Unback(const ChunkTable::Chunk& chunk) {
@@ -124,8 +130,75 @@ bool DeviceMemory::Relieve() {
   return true;
 }
 
-void DeviceMemory::Clear() {
+// With other sessions
+// -----------------------------------------------------------------------------------------------------
+
+Result<SharedMemory> DeviceMemory::Export(std::uint64_t address, std::uint64_t bytes) {
+  constexpr const char* kWhere = "DeviceMemory::Export";
   const MutexLock lock(mu_);
+  const std::vector<ChunkTable::Chunk> chunks = table_.Under(address, bytes);
+  for (const ChunkTable::Chunk& chunk : chunks) {
+    if (chunk.is_hopeless) return Status(Code::kOutOfMemory, kWhere, "there was no memory for it");
+    if (!chunk.is_backed) return Status(Code::kFull, kWhere, "its memory is being found");
+  }
+  SharedMemory memory;
+  memory.lead = address - chunks.front().address;
+  for (const ChunkTable::Chunk& chunk : chunks) {
+    int fd = -1;
+    const CUresult result =
+        driver_.MemExportToShareableHandle(&fd, chunk.handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
+    if (result != CUDA_SUCCESS) {
+      for (const SharedPiece& piece : memory.pieces) ::close(piece.fd);
+      return Status(Code::kSystem, kWhere, driver_.Text(result));
+    }
+    memory.pieces.push_back({chunk.id, 0, chunk.bytes, fd});
+  }
+  return memory;
+}
+
+CUresult DeviceMemory::Import(const SharedMemory& memory, std::uint64_t start) {
+  const MutexLock lock(mu_);
+  std::vector<ChunkTable::Run>& mapped = imports_[start];
+  ChunkTable::Run run{start, 0};
+  for (const SharedPiece& piece : memory.pieces) {
+    run.bytes = piece.bytes;
+    CUmemGenericAllocationHandle handle = 0;
+    CUresult result =
+        driver_.MemImportFromShareableHandle(&handle, reinterpret_cast<void*>(static_cast<std::intptr_t>(piece.fd)),
+                                             CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+    if (result != CUDA_SUCCESS) return result;
+    result = Map(run, handle);
+    // A mapping holds what it maps.
+    (void)driver_.MemRelease(handle);
+    if (result != CUDA_SUCCESS) return result;
+    mapped.push_back(run);
+    run.address += run.bytes;
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult DeviceMemory::EndImport(std::uint64_t start) {
+  std::vector<ChunkTable::Run> mapped;
+  {
+    const MutexLock lock(mu_);
+    mapped = std::move(imports_[start]);
+    imports_.erase(start);
+  }
+  CUresult worst = CUDA_SUCCESS;
+  for (const ChunkTable::Run& run : mapped) {
+    if (const CUresult result = driver_.MemUnmap(run.address, run.bytes); result != CUDA_SUCCESS) worst = result;
+  }
+  return worst;
+}
+
+void DeviceMemory::Clear() {
+  MutexLock lock(mu_);
+  while (!imports_.empty()) {
+    const std::uint64_t start = imports_.begin()->first;
+    lock.Unlock();
+    (void)EndImport(start);
+    lock.Lock();
+  }
   for (const ChunkTable::Chunk& chunk : table_.TakeAll()) Unback(chunk);
   idle_since_.clear();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "server/backend/cuda/link.h"
 #include "server/module/symbols.h"
 
 namespace accelmesh::cuda {
@@ -52,7 +53,20 @@ CUresult DescribeKernel(const Driver& driver, CUfunction function, Kernel* kerne
   out->ptx_version = Attribute(driver, function, CU_FUNC_ATTRIBUTE_PTX_VERSION);
   out->binary_version = Attribute(driver, function, CU_FUNC_ATTRIBUTE_BINARY_VERSION);
   kernel->dynamic_shared_bytes_max = Attribute(driver, function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
+  out->cluster[0] = Attribute(driver, function, CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH);
+  out->cluster[1] = Attribute(driver, function, CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT);
+  out->cluster[2] = Attribute(driver, function, CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH);
+  out->cluster_must_be_set = Attribute(driver, function, CU_FUNC_ATTRIBUTE_CLUSTER_SIZE_MUST_BE_SET) != 0;
+  out->cluster_policy =
+      static_cast<std::uint8_t>(Attribute(driver, function, CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE));
   return CUDA_SUCCESS;
+}
+
+bool IsManaged(const Driver& driver, CUdeviceptr address) {
+  // CUDA calls it a boolean, and drivers write a word.
+  std::uint64_t is_managed = 0;
+  return driver.PointerGetAttribute(&is_managed, CU_POINTER_ATTRIBUTE_IS_MANAGED, address) == CUDA_SUCCESS &&
+         is_managed != 0;
 }
 
 CUresult Describe(const Driver& driver, const ImageSymbols& symbols, LoadedModule* loaded) {
@@ -78,9 +92,52 @@ CUresult Describe(const Driver& driver, const ImageSymbols& symbols, LoadedModul
     std::size_t bytes = 0;
     // A name of a part that the driver did not take is not there.
     if (driver.ModuleGetGlobal(&address, &bytes, module, variable.name.c_str()) != CUDA_SUCCESS) continue;
-    loaded->description.globals.push_back({variable.name, address, bytes, variable.is_constant});
+    loaded->description.globals.push_back(
+        {variable.name, address, bytes, variable.is_constant, IsManaged(driver, address)});
   }
   return CUDA_SUCCESS;
+}
+
+// Managed variables are written by the session for the program, also while the device works.
+Status CheckManaged(const Driver& driver, const Device& device, const ModuleDescription& module) {
+  const auto managed = std::find_if(module.globals.begin(), module.globals.end(),
+                                    [](const GlobalDescription& global) { return global.is_managed; });
+  int is_concurrent = 0;
+  if (managed == module.globals.end()) return Status::Ok();
+  (void)driver.DeviceGetAttribute(&is_concurrent, CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS, device.handle);
+  if (is_concurrent != 0) return Status::Ok();
+  return {Code::kUnsupported, kWhere,
+          "__managed__ variables (" + managed->name + ") need a device with concurrent managed access"};
+}
+
+CUresult LoadImage(const Driver& driver, const void* image, CUmodule* module, std::string* said) {
+  std::string log(kLogBytes, '\0');
+  std::array<CUjit_option, 2> options{CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
+  std::array<void*, 2> values{log.data(), reinterpret_cast<void*>(log.size())};
+  const CUresult result =
+      driver.ModuleLoadDataEx(module, image, static_cast<unsigned>(options.size()), options.data(), values.data());
+  *said = log.substr(0, log.find('\0'));
+  return result;
+}
+
+// The PTX of an image, if it is wanted.
+Result<std::vector<std::string>> TextsOf(const Bytes& image, std::uint32_t capability, bool are_wanted) {
+  if (!are_wanted) return Status(Code::kNotFound, kWhere, "the driver takes the image as it is");
+  return ExtractTexts(image, capability);
+}
+
+// Links the texts of the image and loads what comes of it. `symbols` become those of the texts.
+CUresult LoadTexts(const Driver& driver, std::vector<std::string> texts, CUmodule* module, ImageSymbols* symbols,
+                   std::string* said) {
+  AddConditions(&texts);
+  Linked linked(driver);
+  CUresult result = linked.Link(texts);
+  *said = linked.log();
+  if (result == CUDA_SUCCESS) result = LoadImage(driver, linked.image(), module, said);
+  std::vector<ImagePart> parts;
+  for (std::string& text : texts) parts.push_back({true, std::move(text)});
+  *symbols = ReadSymbols(parts);
+  return result;
 }
 
 }  // namespace
@@ -94,21 +151,31 @@ Result<LoadedModule> LoadModule(const Driver& driver, Device& device, Bytes imag
   CUresult result = Enter(driver, device);
   if (result != CUDA_SUCCESS) return Refused(driver, result, "");
   LoadedModule loaded;
-  loaded.prints = symbols.prints;
   loaded.module = std::make_shared<Module>();
   loaded.module->device = &device;
   // The driver reads PTX text up to a zero.
   image.push_back(0);
-  std::string log(kLogBytes, '\0');
-  std::array<CUjit_option, 2> options{CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
-  std::array<void*, 2> values{log.data(), reinterpret_cast<void*>(log.size())};
-  result = driver.ModuleLoadDataEx(&loaded.module->handle, image.data(), static_cast<unsigned>(options.size()),
-                                   options.data(), values.data());
-  if (result != CUDA_SUCCESS) return Refused(driver, result, log.substr(0, log.find('\0')));
+  std::string said;
+  // Kernels that set conditions need our definition of how; machine code has NVIDIA's in it.
+  Result<std::vector<std::string>> texts = TextsOf(image, capability, symbols.sets_conditions);
+  const bool has_conditions = texts.ok() && CallConditions(*texts);
+  if (!has_conditions) {
+    result = LoadImage(driver, image.data(), &loaded.module->handle, &said);
+    loaded.description.has_foreign_conditions = symbols.sets_conditions;
+    // Device code that nvcc linked is machine code; what it was linked from comes behind it.
+    texts = TextsOf(image, capability, result == CUDA_ERROR_NO_BINARY_FOR_GPU);
+  }
+  if (texts.ok()) result = LoadTexts(driver, *std::move(texts), &loaded.module->handle, &symbols, &said);
+  if (result != CUDA_SUCCESS) return Refused(driver, result, said);
+  loaded.prints = symbols.prints;
   result = Describe(driver, symbols, &loaded);
   if (result != CUDA_SUCCESS) {
     (void)driver.ModuleUnload(loaded.module->handle);
     return Refused(driver, result, "");
+  }
+  if (Status fits = CheckManaged(driver, device, loaded.description); !fits.ok()) {
+    (void)driver.ModuleUnload(loaded.module->handle);
+    return fits;
   }
   return loaded;
 }

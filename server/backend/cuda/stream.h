@@ -95,7 +95,9 @@ struct Kernel {
   std::string name;
   std::vector<std::uint32_t> parameter_offsets;
   std::uint32_t argument_bytes = 0;
-  std::uint32_t dynamic_shared_bytes_max = 0;  // allowed so far
+  // The executor's: allowed so far.
+  std::uint32_t dynamic_shared_bytes_max = 0;
+  bool may_have_large_clusters = false;
 };
 struct Module {
   Device* device = nullptr;
@@ -119,6 +121,7 @@ struct Stream {
   std::atomic<std::uint64_t> last_mark{0};     // written by whoever marks; the executor looks at other streams'
   std::uint64_t marks_seen = 0;                // a legacy stream's: of the device's blocking streams
   bool is_listed = false;                      // among those with unmarked commands
+  bool has_word = false;                       // FetchWord() went to the device
 
   std::atomic<std::uint64_t> completed{0};  // commands
   std::atomic<bool> is_stopped{false};

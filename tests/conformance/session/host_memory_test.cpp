@@ -38,7 +38,7 @@ class HostMemoryTest : public SessionTest {
 
 TEST_P(HostMemoryTest, PinnedMemoryHasOneAddressOnBothSides) {
   std::uint32_t* words = Pinned(3 * kPage);
-  EXPECT_TRUE(session().InHostWindow(Address(words)));
+  EXPECT_TRUE(session().IsCommonAddress(Address(words)));
   EXPECT_EQ(DeviceAddress(words), Address(words));
   EXPECT_EQ(DeviceAddress(words + 5), Address(words + 5));
   words[0] = 5;
@@ -311,8 +311,7 @@ TEST_P(HostMemoryTest, FreedRangesAreGivenOutAgainClean) {
 }
 
 TEST_P(HostMemoryTest, AVariableLiesWhereTheClientPutsIt) {
-  if (GetParam().backend == "cuda")
-    GTEST_SKIP() << "a driver places managed variables itself; such a module is refused";
+  if (GetParam().backend == "cuda") GTEST_SKIP() << "a driver places managed variables itself: session/variables";
   std::uint32_t* word = Managed(kPage);
   const std::vector<ManagedPlacement> managed{{"managed_word", Address(word), 4, false}};
   const auto first = session().LoadModule(0, TestKernels(), managed);

@@ -263,7 +263,7 @@ void ReadOne(LazyBodies& bodies, const Kernel& body) {
 Module::Module() = default;
 Module::~Module() = default;
 
-Result<std::shared_ptr<const Module>> LinkModules(std::vector<std::string> texts) {
+Result<std::shared_ptr<const Module>> LinkModules(std::vector<std::string> texts, bool has_clusters) {
   if (texts.size() > kTextsMax) return Status(Code::kLimitExceeded, "ptx", "more texts than the limit");
   std::size_t bytes = 0;
   for (const std::string& text : texts) bytes += text.size();
@@ -275,6 +275,7 @@ Result<std::shared_ptr<const Module>> LinkModules(std::vector<std::string> texts
   std::vector<Unit> units(texts.size());
   for (std::uint32_t i = 0; i < texts.size(); ++i) {
     units[i].index = i;
+    units[i].has_clusters = has_clusters;
     ACCELMESH_RETURN_IF_ERROR(Parser(module->texts.emplace_back(std::move(texts[i])), &units[i]).Run());
   }
   Linker(module.get(), std::move(units)).Run();

@@ -142,6 +142,9 @@ struct Kernel {
   std::uint32_t max_threads = 1024;
   std::uint32_t required_threads[3] = {0, 0, 0};  // .reqntid; 0 where any number will do
   std::uint32_t dynamic_shared_alignment = 16;
+  // Of a kernel for devices with clusters: .reqnctapercluster, 0 if there is none; .explicitcluster.
+  std::uint32_t required_cluster[3] = {0, 0, 0};
+  bool needs_cluster = false;
   // Names in the body that may be of the module: those in calls, those that are no addresses of accesses, all of
   // module-scope .shared variables. A name that the body gives to something of its own may be among them.
   std::vector<std::string_view> called;
@@ -190,7 +193,8 @@ struct Module {
 Result<std::shared_ptr<const Module>> ParseModule(std::string_view text);
 // The same of several texts that were compiled to be linked with one another (nvcc -rdc=true). Of a name that several
 // texts define, the first definition holds, a visible one before weak ones; static names stay apart (linked_names).
-Result<std::shared_ptr<const Module>> LinkModules(std::vector<std::string> texts);
+// `has_clusters`: whether kernels that say how many blocks a cluster of theirs has can run.
+Result<std::shared_ptr<const Module>> LinkModules(std::vector<std::string> texts, bool has_clusters = false);
 
 // Whether a device of compute capability `capability` (10 * major + minor) takes the module: kVersionMismatch for PTX
 // that is newer than what we know, kInvalidArgument for a .target that is newer than the device.

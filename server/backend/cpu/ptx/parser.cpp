@@ -378,12 +378,14 @@ Status Parser::ParseKernelDirective(Kernel* kernel) {
   }
   const std::uint32_t line = current_.line;
   const std::string_view word = Next().text;
-  if (word == ".explicitcluster" || word == ".reqnctapercluster") {
+  const bool is_of_clusters = word == ".explicitcluster" || word == ".reqnctapercluster";
+  if (is_of_clusters && !unit_->has_clusters) {
     kernel->unsupported = Status(Code::kUnsupported, "ptx line " + std::to_string(line),
                                  std::string(word) + ": clusters of blocks (compute capability 9.0) are not supported");
     return Status::Ok();
   }
-  if (word != ".maxntid" && word != ".reqntid") return Status::Ok();
+  if (word == ".explicitcluster") kernel->needs_cluster = true;
+  if (word != ".maxntid" && word != ".reqntid" && word != ".reqnctapercluster") return Status::Ok();
   std::uint32_t extents[3] = {1, 1, 1};
   std::size_t count = 0;
   std::uint64_t threads = 1;
@@ -393,6 +395,10 @@ Status Parser::ParseKernelDirective(Kernel* kernel) {
     extents[count++] = static_cast<std::uint32_t>(std::min<std::uint64_t>(extent, 0xffffffffu));
     threads = std::min<std::uint64_t>(threads * std::min<std::uint64_t>(extent, 1024), 1024);
   } while (Accept(","));
+  if (word == ".reqnctapercluster") {
+    std::copy(std::begin(extents), std::end(extents), kernel->required_cluster);
+    return Status::Ok();
+  }
   kernel->max_threads = static_cast<std::uint32_t>(threads);
   if (word == ".reqntid") std::copy(std::begin(extents), std::end(extents), kernel->required_threads);
   return Status::Ok();

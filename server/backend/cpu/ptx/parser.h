@@ -26,6 +26,7 @@ struct Unit {
   std::uint32_t index = 0;  // of Module::texts
   std::uint32_t version = 0;
   std::uint32_t target = 0;
+  bool has_clusters = false;
   std::vector<Kernel> kernels;
   std::vector<Kernel> functions;
   std::vector<Variable> variables;

@@ -39,6 +39,16 @@ TEST(SymbolsOfPtx, EveryKindOfVariable) {
               ElementsAre("counter", "$str", "table:const", "shared_word", "pointer", "a", "b", "c", "_ZN1x1yE"));
 }
 
+TEST(SymbolsOfPtx, WhatKernelsCall) {
+  const auto calling = [](const char* name) {
+    return ReadSymbols(
+        {{true, ".version 8.0\n.target sm_80\n.extern .func " + std::string(name) + "(.param .b64 a);\n"}});
+  };
+  EXPECT_TRUE(calling("vprintf").prints && !calling("vprintf").sets_conditions);
+  EXPECT_TRUE(calling("cudaGraphSetConditional").sets_conditions && !calling("cudaGraphSetConditional").prints);
+  EXPECT_FALSE(calling("other").sets_conditions || calling("other").prints);
+}
+
 TEST(SymbolsOfPtx, NothingOfFunctionsCommentsAndOtherModules) {
   EXPECT_THAT(OfPtx(R"(
 .version 8.0

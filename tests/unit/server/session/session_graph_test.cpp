@@ -242,6 +242,59 @@ TEST_F(SessionBranchTest, WaitsForWhatIsBeforeItAndReadsThen) {
   EXPECT_EQ(Run().code(), Code::kClosed);
 }
 
+// A device whose memory the session cannot read itself: the word comes behind what is before the branch.
+TEST_F(SessionBranchTest, AWordThatTheDeviceBringsIsWaitedFor) {
+  OpenWithMemory();
+  Do([this](ScriptChannel&) {
+    backend_.FetchByCommand(true);
+    backend_.HoldAll(true);
+  });
+  DefineLoop(0, FillAt(8));
+  SetWord(1);
+  Post(wire::GraphLaunch(0, 1, 0, 3));
+  for (int i = 0; i < 3; ++i) {
+    Check([this, at = sequence_] {
+      EXPECT_EQ(backend_.InFlight(1), 1u) << "the word";
+      EXPECT_LT(channel_.completed(1), at);
+    });
+    Complete(1, 1);
+    Check([this] { EXPECT_EQ(backend_.InFlight(1), 1u) << "the body, and nothing while it may set the word"; });
+    Complete(1, 1);
+  }
+  SetWord(0);
+  Complete(1, 1);
+  Check([this] { EXPECT_EQ(backend_.InFlight(1), 1u) << "what completes the launch"; });
+  Complete(1, 1);
+  Check([this, at = sequence_] { EXPECT_EQ(channel_.completed(1), at); });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
+TEST_F(SessionBranchTest, KernelsThatSetConditionsInAnotherWayDoNotRun) {
+  OpenWithMemory();
+  Do([this](ScriptChannel&) { backend_.HaveForeignConditions(true); });
+  Do([](ScriptChannel& c) { c.PushBody(1, Bytes(100, 1)); });
+  Post(wire::ModuleLoad(1, 100, 1, 0, 0, 0));
+  WaitForAnswers(2);
+  const wire::ClusterSize none(0, 0, 0);
+  const wire::Launch launch(0, 0, 0, 0, 1, 1, 1, 32, 1, 1, 0, 0, none, none);
+  Do([this](ScriptChannel&) { backend_.HoldAll(true); });
+  Post(wire::GraphDefine(0, 2, 0, 2),
+       Records().Add(Branch(wire::GraphTest::Equal, 1, 2)).Add(launch, Bytes(16, 1)).bytes());
+  Post(wire::GraphDefine(1, 1, 0, 1), Records().Add(launch, Bytes(16, 1)).bytes());
+  Post(wire::GraphLaunch(1, 1, 0, 1));
+  Check([this] {
+    EXPECT_EQ(backend_.InFlight(1), 1u) << "a graph without conditions";
+    EXPECT_EQ(channel_.error(), 0u);
+  });
+  Complete(1, 1);
+  Post(wire::GraphLaunch(0, 1, 0, 2));
+  Check([this] {
+    EXPECT_EQ(channel_.error(), static_cast<std::uint32_t>(kDeviceNotSupported));
+    EXPECT_EQ(backend_.InFlight(1), 1u) << "what completes the launch";
+  });
+  EXPECT_EQ(Run().code(), Code::kClosed);
+}
+
 TEST_F(SessionBranchTest, ALoopOfAnyLengthLetsOthersRun) {
   OpenWithMemory();
   DefineLoop(0);

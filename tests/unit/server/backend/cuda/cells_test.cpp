@@ -45,6 +45,23 @@ TEST_F(CellsTest, AnAllocationThatCrossesBackedCellsAddsTheOnesBetween) {
   EXPECT_EQ(Allocate(kCell + 100, 6 * kCell), (Cells{{1, 1}, {3, 2}, {6, 2}}));
 }
 
+TEST_F(CellsTest, TheChunksUnderAnAllocationAreThoseThatItTouches) {
+  Allocate(kCell, 512);
+  Allocate(2 * kCell, 3 * kCell);
+  const auto under = [this](std::uint64_t offset, std::uint64_t bytes) {
+    Cells cells;
+    for (const ChunkTable::Chunk& chunk : table_.Under(kBase + offset, bytes)) {
+      EXPECT_NE(chunk.id, 0u);
+      cells.emplace_back((chunk.address - kBase) / kCell, chunk.bytes / kCell);
+    }
+    return cells;
+  };
+  EXPECT_EQ(under(kCell + 100, kCell - 100), (Cells{{1, 1}}));
+  EXPECT_EQ(under(kCell + 100, kCell - 99), (Cells{{1, 1}, {2, 3}}));
+  EXPECT_EQ(under(3 * kCell, 512), (Cells{{2, 3}}));
+  EXPECT_NE(table_.Under(kBase + kCell, 1).at(0).id, table_.Under(kBase + 2 * kCell, 1).at(0).id);
+}
+
 TEST_F(CellsTest, AChunkIsIdleWithItsLastAllocationAndUsedAgainForNothing) {
   Allocate(0, 512);
   Allocate(512, 2 * kCell);

@@ -350,6 +350,23 @@ TEST(Parser, WhatStandsBetweenParametersAndBody) {
   EXPECT_TRUE(module->kernels[2].unsupported.ok());
 }
 
+TEST(Parser, ClustersOfWhoeverHasThem) {
+  const auto module = LinkModules(
+      {std::string(kHeader) +
+       ".entry two() .explicitcluster .reqnctapercluster 2, 3 .maxntid 64 { ret; }\n.entry any() { ret; }\n"},
+      true);
+  ASSERT_TRUE(module.ok()) << module.status().ToString();
+  const std::vector<Kernel>& kernels = (*module)->kernels;
+  EXPECT_TRUE(kernels[0].unsupported.ok());
+  EXPECT_TRUE(kernels[0].needs_cluster && !kernels[1].needs_cluster);
+  const std::uint32_t required[] = {2, 3, 1};
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(kernels[0].required_cluster[i], required[i]);
+    EXPECT_EQ(kernels[1].required_cluster[i], 0u);
+  }
+  EXPECT_EQ(kernels[0].max_threads, 64u);
+}
+
 TEST(Parser, TablesOfCallTargetsAndAliases) {
   const auto module = Parse(
       ".func (.param .b32 r) f(.param .b64 a, .param .b32 b) { ret; }\n.alias g, f;\n"

@@ -1,0 +1,91 @@
+// Session: functions of NVIDIA's libraries. They are commands of their stream like launches; what they read and write
+// is checked by whoever runs them, as it is with kernels.
+#include "protocol/base/log.h"
+#include "protocol/library/library.h"
+#include "server/session/session_inl.h"
+
+namespace accelmesh {
+
+Status Session::On(const wire::LibraryOpen& command, const RecordView& record) {
+  const std::uint32_t library = command.library();
+  const std::uint32_t device = command.device();
+  if (LibraryFunctions(library) == 0 || device >= devices_.size())
+    return {Code::kBadFrame, "LibraryOpen", "no such library or device"};
+  backend_.LibraryOpen(library, device, [this, library, device, sequence = record.sequence](Result<Bytes> functions) {
+    if (!functions.ok()) {
+      log::Warning("library", functions.status().ToString());
+      Reply(sequence, kDeviceNotSupported, Code::kOk, functions.status().text(), {});
+      return;
+    }
+    flatbuffers::FlatBufferBuilder builder(256);
+    builder.Finish(wire::CreateLibraryInfo(builder, builder.CreateVector(functions->data(), functions->size())));
+    {
+      const std::lock_guard lock(libraries_mu_);
+      libraries_[{library, device}] = *std::move(functions);
+    }
+    Reply(sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
+  });
+  return Status::Ok();
+}
+
+Status Session::On(const wire::LibrarySettings& command, const RecordView& record) {
+  if (LibraryFunctions(command.library()) == 0) return {Code::kBadFrame, "LibrarySettings.library", "no such library"};
+  std::vector<std::shared_ptr<const Bytes>>& settings = library_settings_[command.library()];
+  if (command.settings() != settings.size() || settings.size() >= limits::kLibrarySettingsMax)
+    return {Code::kBadFrame, "LibrarySettings.settings", "not the next number"};
+  if (record.payload.size() > limits::kLibrarySettingsBytesMax || record.payload.size() % sizeof(std::uint64_t) != 0)
+    return {Code::kBadFrame, "LibrarySettings.words", "past the limit, or no words"};
+  settings.push_back(std::make_shared<const Bytes>(record.payload.begin(), record.payload.end()));
+  return Status::Ok();
+}
+
+Result<LibraryJob> Session::ReadLibraryCall(std::uint32_t library, std::uint32_t function, std::uint32_t stream,
+                                            std::uint32_t settings, ByteView arguments) {
+  ACCELMESH_RETURN_IF_ERROR(CheckStream(stream));
+  LibraryJob job;
+  job.device = streams_[stream].device;
+  job.library = library;
+  job.function = function;
+  {
+    const std::lock_guard lock(libraries_mu_);
+    const auto open = libraries_.find({library, job.device});
+    if (open == libraries_.end() || !HasBit(open->second, function))
+      return Status(Code::kBadFrame, "LibraryCall.function", "none that the client was told of");
+  }
+  const auto known = library_settings_.find(library);
+  if (known == library_settings_.end() || settings >= known->second.size())
+    return Status(Code::kBadFrame, "LibraryCall.settings", "no such settings");
+  if (!HasLibraryShape(library, function, arguments))
+    return Status(Code::kBadFrame, "LibraryCall.arguments", "not the shape of the function's");
+  job.settings = known->second[settings];
+  job.arguments.assign(arguments.begin(), arguments.end());
+  return job;
+}
+
+Status Session::RunLibrary(std::uint32_t stream, std::uint64_t sequence, LibraryJob job,
+                           std::function<void(LibraryAnswer)> answer) {
+  return RunOrPark(stream, sequence, 0, nullptr,
+                   [this, stream, sequence, job = std::move(job), answer = std::move(answer)]() mutable {
+                     return backend_.LibraryCall(stream, sequence, std::move(job), std::move(answer));
+                   });
+}
+
+Status Session::On(const wire::LibraryCall& command, const RecordView& record) {
+  ACCELMESH_ASSIGN_OR_RETURN(LibraryJob job, ReadLibraryCall(command.library(), command.function(), command.stream(),
+                                                             command.settings(), record.payload));
+  return RunLibrary(command.stream(), record.sequence, std::move(job), nullptr);
+}
+
+Status Session::On(const wire::LibraryQuery& command, const RecordView& record) {
+  ACCELMESH_ASSIGN_OR_RETURN(LibraryJob job, ReadLibraryCall(command.library(), command.function(), command.stream(),
+                                                             command.settings(), record.payload));
+  return RunLibrary(command.stream(), record.sequence, std::move(job),
+                    [this, sequence = record.sequence](const LibraryAnswer& answer) {
+                      flatbuffers::FlatBufferBuilder builder(128);
+                      builder.Finish(wire::CreateLibraryResult(
+                          builder, answer.status, builder.CreateVector(answer.results.data(), answer.results.size())));
+                      Reply(sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
+                    });
+}
+
+}  // namespace accelmesh

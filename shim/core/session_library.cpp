@@ -1,0 +1,99 @@
+// Session: functions of NVIDIA's libraries.
+#include "protocol/base/log.h"
+#include "shim/core/session_inl.h"
+
+namespace accelmesh {
+namespace {
+
+// Opening a library for the first time may read hundreds of megabytes.
+constexpr std::chrono::minutes kOpenPatience{5};
+// A function with results waits for its stream, which may be busy for days.
+constexpr std::chrono::hours kQueryPatience{24 * 365};
+
+}  // namespace
+
+DeviceResult ClientSession::OpenLibrary(std::uint32_t library, std::uint32_t device,
+                                        std::shared_ptr<const Bytes>* functions) {
+  {
+    const MutexLock lock(library_mu_);
+    if (const auto known = libraries_.find({library, device}); known != libraries_.end()) {
+      *functions = known->second;
+      return 0;
+    }
+  }
+  // Two threads may ask at a time, and hear the same.
+  const auto reply = commands_->Call(wire::LibraryOpen(library, device), Deadline::After(kOpenPatience));
+  if (!reply.ok()) return Lost(reply.status());
+  if (reply->device_status != 0) {
+    log::Warning("library", reply->text);
+    return reply->device_status;
+  }
+  flatbuffers::Verifier verifier(reply->body.data(), reply->body.size());
+  if (!verifier.VerifyBuffer<wire::LibraryInfo>(nullptr))
+    return Lost(Status(Code::kBadFrame, "ClientSession::OpenLibrary", "LibraryInfo does not verify"));
+  auto found = std::make_shared<Bytes>();
+  if (const auto* bits = flatbuffers::GetRoot<wire::LibraryInfo>(reply->body.data())->functions(); bits != nullptr)
+    found->assign(bits->begin(), bits->end());
+  const MutexLock lock(library_mu_);
+  *functions = libraries_.try_emplace({library, device}, std::move(found)).first->second;
+  return 0;
+}
+
+DeviceResult ClientSession::LibrarySettings(std::uint32_t library, ByteView words, std::uint32_t* settings) {
+  const MutexLock lock(library_mu_);
+  std::map<Bytes, std::uint32_t>& numbers = library_settings_[library];
+  const Bytes key(words.begin(), words.end());
+  if (const auto known = numbers.find(key); known != numbers.end()) {
+    *settings = known->second;
+    return 0;
+  }
+  const auto next = static_cast<std::uint32_t>(numbers.size());
+  if (next >= limits::kLibrarySettingsMax) {
+    log::Warning("library", "handles were set to more different values than a session remembers");
+    return kOutOfMemory;
+  }
+  // Posted under the lock: the numbers come to the server in their order.
+  const auto posted = commands_->Post(wire::LibrarySettings(library, next), words);
+  if (!posted.ok()) return Lost(posted.status());
+  *settings = next;
+  numbers.emplace(key, next);
+  return 0;
+}
+
+DeviceResult ClientSession::PostLibrary(Stream* stream, std::uint32_t library, std::uint32_t function,
+                                        std::uint32_t settings, ByteView arguments) {
+  if (const DeviceResult ready = BeforeKernel(stream, arguments); ready != 0) return ready;
+  std::uint64_t sequence = 0;
+  const DeviceResult posted =
+      PostOn(stream, wire::LibraryCall(library, function, stream->slot, settings), arguments, &sequence);
+  if (posted == 0) NoteDeviceWork(stream->slot, sequence);
+  return posted;
+}
+
+DeviceResult ClientSession::QueryLibrary(Stream* stream, std::uint32_t library, std::uint32_t function,
+                                         std::uint32_t settings, ByteView arguments, std::uint32_t* status,
+                                         Bytes* results) {
+  if (DeviceResult refused = 0; Diverts(*stream, &refused)) [[unlikely]] {
+    captures_->Invalidate(*stream);
+    return refused != 0 ? refused : kCaptureUnsupported;
+  }
+  if (const DeviceResult ready = BeforeKernel(stream, arguments); ready != 0) return ready;
+  const Result<std::uint64_t> sequence =
+      commands_->BeginCall(wire::LibraryQuery(library, function, stream->slot, settings), arguments);
+  if (!sequence.ok()) return Lost(sequence.status());
+  StoreMax(stream->last_sequence, *sequence);
+  NoteDeviceWork(stream->slot, *sequence);
+  const Result<Reply> reply = commands_->FinishCall(*sequence, Deadline::After(kQueryPatience));
+  if (!reply.ok()) return Lost(reply.status());
+  if (reply->device_status != 0) return reply->device_status;
+  flatbuffers::Verifier verifier(reply->body.data(), reply->body.size());
+  if (!verifier.VerifyBuffer<wire::LibraryResult>(nullptr))
+    return Lost(Status(Code::kBadFrame, "ClientSession::QueryLibrary", "LibraryResult does not verify"));
+  const auto& answer = *flatbuffers::GetRoot<wire::LibraryResult>(reply->body.data());
+  *status = answer.status();
+  results->clear();
+  if (answer.results() != nullptr) results->assign(answer.results()->begin(), answer.results()->end());
+  return 0;
+}
+
+}  // namespace accelmesh
