@@ -1,15 +1,17 @@
 # Finds the CUDA 13 toolkit: $CUDA_HOME, /usr/local/cuda, else build/toolkit (NVIDIA's wheels, fetched by scripts/setup.sh).
-# Only its headers, nvcc (for tests/apps) and libcudart.so.13 are needed; nothing of it is linked into what we ship.
+# Only its headers, nvcc (for tests/apps), libcudart.so.13 and libcublas.so.13 are needed; nothing of it is linked into
+# what we ship.
 #   ACCELMESH_CUDA_HOME     the toolkit's root
 #   ACCELMESH_NVCC          its nvcc
 #   ACCELMESH_CUDA_INCLUDE  folder with cuda_runtime_api.h
 #   ACCELMESH_CUDART        path of libcudart.so.13
+#   ACCELMESH_CUBLAS        path of libcublas.so.13
 include_guard(GLOBAL)
 
 # Sets `result` to the reason why `home` is not a toolkit that we can use, or to nothing.
 function(accelmesh_toolkit_fault home result)
   set(${result} "" PARENT_SCOPE)
-  foreach(file bin/nvcc include/cuda_runtime_api.h include/cuda.h)
+  foreach(file bin/nvcc include/cuda_runtime_api.h include/cuda.h include/cublas_api.h)
     if(NOT EXISTS ${home}/${file})
       set(${result} "no ${file}" PARENT_SCOPE)
       return()
@@ -20,10 +22,12 @@ function(accelmesh_toolkit_fault home result)
     set(${result} "not CUDA 13" PARENT_SCOPE)
     return()
   endif()
-  file(GLOB cudart ${home}/lib64/libcudart.so.13 ${home}/lib/libcudart.so.13 ${home}/targets/*/lib/libcudart.so.13)
-  if(NOT cudart)
-    set(${result} "no libcudart.so.13" PARENT_SCOPE)
-  endif()
+  foreach(library cudart cublas)
+    file(GLOB found ${home}/lib64/lib${library}.so.13 ${home}/lib/lib${library}.so.13 ${home}/targets/*/lib/lib${library}.so.13)
+    if(NOT found)
+      set(${result} "no lib${library}.so.13" PARENT_SCOPE)
+    endif()
+  endforeach()
 endfunction()
 
 set(ACCELMESH_CUDA_HOME "")
@@ -45,9 +49,12 @@ endif()
 set(ACCELMESH_NVCC ${ACCELMESH_CUDA_HOME}/bin/nvcc)
 # A find_path of an earlier configure may have left cache entries of these names; the ones below must win.
 unset(ACCELMESH_CUDA_INCLUDE CACHE)
-unset(ACCELMESH_CUDART CACHE)
+foreach(library CUDART CUBLAS)
+  unset(ACCELMESH_${library} CACHE)
+  string(TOLOWER lib${library}.so.13 file)
+  file(GLOB ACCELMESH_${library} ${ACCELMESH_CUDA_HOME}/lib64/${file} ${ACCELMESH_CUDA_HOME}/lib/${file}
+       ${ACCELMESH_CUDA_HOME}/targets/*/lib/${file})
+  list(GET ACCELMESH_${library} 0 ACCELMESH_${library})
+endforeach()
 set(ACCELMESH_CUDA_INCLUDE ${ACCELMESH_CUDA_HOME}/include)
-file(GLOB ACCELMESH_CUDART ${ACCELMESH_CUDA_HOME}/lib64/libcudart.so.13 ${ACCELMESH_CUDA_HOME}/lib/libcudart.so.13
-     ${ACCELMESH_CUDA_HOME}/targets/*/lib/libcudart.so.13)
-list(GET ACCELMESH_CUDART 0 ACCELMESH_CUDART)
 message(STATUS "CUDA toolkit: ${ACCELMESH_CUDA_HOME}")

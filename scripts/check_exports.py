@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Proves that what AccelMesh loads into somebody else's process shows what it must and nothing else.
 
-  check_exports.py --preload libaccelmesh.so --exports exports.txt [--plugin FILE:SYMBOL ...] [--soname FILE ...]
+  check_exports.py --preload libaccelmesh.so --exports exports.txt... [--plugin FILE:SYMBOL ...] [--soname FILE ...]
                    [--sanitized NAMES]
 
 The preload exports the generated list, no more and no less, and is initialised first; a plugin exports its one symbol; a
@@ -101,7 +101,7 @@ def check_self_contained(library):
 
 
 def check_preload(library, expected):
-    yield from check_exports(library, expected, "protocol/api/cudart.py and shim/exports.map decide what is exported")
+    yield from check_exports(library, expected, "protocol/api and shim/exports.map decide what is exported")
     if "INITFIRST" not in library.flags:
         yield (f"{library.path.name}: is not initialised first, so that constructors of the program could call it too early. "
                "Remedy: link with -Wl,-z,initfirst")
@@ -122,16 +122,20 @@ def check_facade(library, preload):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preload", required=True)
-    parser.add_argument("--exports", type=pathlib.Path, required=True, help="the generated list of what the preload exports")
+    parser.add_argument("--exports", type=pathlib.Path, action="append", required=True, metavar="FILE",
+                        help="a generated list of what the preload exports, one a library that it answers for")
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE:SYMBOL")
     parser.add_argument("--soname", action="append", default=[], metavar="FILE")
     parser.add_argument("--sanitized", default="", metavar="NAMES", help="the sanitizers of this build, if any")
     arguments = parser.parse_args()
 
-    expected = set(arguments.exports.read_text(encoding="utf-8").split())
-    if not expected:
-        print(f"error: {arguments.exports} is empty", file=sys.stderr)
-        return 1
+    expected = set()
+    for path in arguments.exports:
+        names = path.read_text(encoding="utf-8").split()
+        if not names:
+            print(f"error: {path} is empty", file=sys.stderr)
+            return 1
+        expected.update(names)
     preload = read_library(arguments.preload)
     libraries = [preload]
     faults = list(check_preload(preload, expected))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts NVIDIA's CUDA 13.0 compiler, headers and runtime into build/toolkit from NVIDIA's wheels, unless the machine has a
+# Puts NVIDIA's CUDA 13.0 compiler, headers, runtime and cuBLAS into build/toolkit from NVIDIA's wheels, unless the machine has a
 # CUDA 13 toolkit at $CUDA_HOME or /usr/local/cuda. The toolkit is needed to build (headers for the generator, nvcc for
 # tests/apps); no part of it is linked into AccelMesh.
 #
@@ -10,13 +10,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 pins=(nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-runtime==13.0.96
-      nvidia-cuda-cccl==13.0.85)
+      nvidia-cuda-cccl==13.0.85 nvidia-cublas==13.1.0.3)
 toolkit=$PWD/build/toolkit
 recipe=$(sha256sum scripts/fetch_toolkit.sh | cut -d' ' -f1)
 
+has_library() { compgen -G "$1/lib*/$2" >/dev/null || compgen -G "$1/targets/*/lib/$2" >/dev/null; }
 usable() {  # a CUDA 13 toolkit with compiler, headers and runtime (cmake/cuda.cmake asks for the same)
   [ -x "$1/bin/nvcc" ] && grep -qE '^#define CUDART_VERSION +13' "$1/include/cuda_runtime_api.h" 2>/dev/null &&
-    compgen -G "$1/lib*/libcudart.so.13" "$1/targets/*/lib/libcudart.so.13" >/dev/null
+    [ -e "$1/include/cublas_api.h" ] && has_library "$1" libcudart.so.13 && has_library "$1" libcublas.so.13
 }
 if [ "${1:-}" != --force ]; then
   for home in "${CUDA_HOME:-}" /usr/local/cuda; do

@@ -1,4 +1,4 @@
-"""What protocol/api/cudart.py and the library itself say about its functions; what entry.py and coverage.py both need."""
+"""What a file of protocol/api and the library itself say about its functions; what the generators share."""
 import importlib.util
 import subprocess
 from pathlib import Path
@@ -14,10 +14,10 @@ def load_api(path: Path):
     return module
 
 
-def exported_names(library: Path) -> set[str]:
+def exported_names(library: Path, prefixes: tuple[str, ...] = ("cuda", "__cuda")) -> set[str]:
     out = subprocess.run(["nm", "-D", "--defined-only", str(library)], check=True, capture_output=True, text=True).stdout
     names = [line.split()[2].split("@")[0] for line in out.splitlines() if len(line.split()) == 3 and line.split()[1] == "T"]
-    return {name for name in names if name.startswith(("cuda", "__cuda"))}
+    return {name for name in names if name.startswith(prefixes)}
 
 
 def base_name(name: str) -> tuple[str, bool]:

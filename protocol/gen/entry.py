@@ -15,9 +15,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from clang import cindex
-
 from description import PER_THREAD_SUFFIXES, base_name, exported_names, load_api, refusals
+from headers import HeaderError, declarations, declare, is_enumeration, is_function, open_headers
 
 # What declares functions of the library and parses on its own.
 HEADERS = ("cuda_runtime_api.h", "cuda_profiler_api.h")
@@ -36,35 +35,16 @@ class Function:
     parameter_types: str       # without names
 
 
-def declare(kind: str, name: str) -> str:
-    if "(*)" in kind:
-        return kind.replace("(*)", f"(*{name})", 1)
-    if kind.endswith("]"):
-        bracket = kind.index("[")
-        return f"{kind[:bracket]} {name}{kind[bracket:]}"
-    return f"{kind} {name}"
-
-
 def parse_headers(include: Path) -> tuple[dict[str, Function], list[tuple[str, int]]]:
-    if not cindex.Config.library_file:
-        candidates = sorted(Path("/usr/lib").glob("*/libclang-19.so*")) + sorted(Path("/usr/lib/llvm-19/lib").glob("libclang*.so*"))
-        if candidates:
-            cindex.Config.set_library_file(str(candidates[0]))
-    index = cindex.Index.create()
-    builtin = Path("/usr/lib/llvm-19/lib/clang/19/include")
-    unit = index.parse("in.c", args=["-x", "c", f"-I{include}", f"-isystem{builtin}"],
-                       unsaved_files=[("in.c", "".join(f"#include <{header}>\n" for header in HEADERS if (include / header).exists()))])
-    fatal = [d for d in unit.diagnostics if d.severity >= cindex.Diagnostic.Error]
-    if fatal:
-        raise ApiError(f"the toolkit's headers do not parse: {fatal[0]}")
+    cursor = open_headers(include, [header for header in HEADERS if (include / header).exists()])
     functions, errors = {}, []
-    for node in unit.cursor.get_children():
-        if node.kind == cindex.CursorKind.FUNCTION_DECL and node.spelling.startswith(("cuda", "__cuda")):
+    for node in declarations(cursor):
+        if is_function(node) and node.spelling.startswith(("cuda", "__cuda")):
             arguments = [(a.type.spelling, a.spelling or f"a{i}") for i, a in enumerate(node.get_arguments())]
             functions[node.spelling] = Function(node.result_type.spelling, ", ".join(declare(*a) for a in arguments),
                                                 ", ".join(name for _, name in arguments),
                                                 ", ".join(declare(kind, "") for kind, _ in arguments))
-        if node.kind == cindex.CursorKind.ENUM_DECL and node.spelling == "cudaError":
+        if is_enumeration(node) and node.spelling == "cudaError":
             errors = [(c.spelling, c.enum_value) for c in node.get_children()]
     return functions, errors
 
@@ -147,7 +127,7 @@ def main() -> int:
             if unknown:
                 raise ApiError(f"--only names {unknown[0]}, which no header declares and {api.LIBRARY} does not export")
             names = sorted(arguments.only)
-    except ApiError as error:
+    except (ApiError, HeaderError) as error:
         print(error, file=sys.stderr)
         return 1
 

@@ -5,6 +5,7 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/limits.h"
+#include "protocol/library/library.h"
 #include "server/backend/cpu/ptx/module.h"
 #include "server/module/image.h"
 
@@ -15,6 +16,7 @@ constexpr std::uint64_t kGlobalsBytes = 1 * limits::kGiB;  // of the window, for
 constexpr std::uint64_t kGlobalAlignment = 256;
 constexpr std::uint8_t kLegacy = 0;
 constexpr std::uint8_t kNonBlocking = 2;
+constexpr std::size_t kResultBytes = 64;  // of any function of a library
 
 // CUdevice_attribute numbers that programs and the shim's own checks ask for.
 const std::vector<std::pair<std::uint32_t, std::int32_t>>& Limits() {
@@ -154,6 +156,17 @@ std::size_t NullBackend::InFlight(std::uint32_t stream) const {
   if (Quiet()) return 0;
   const std::lock_guard lock(mu_);
   return streams_[stream].items.size();
+}
+
+void NullBackend::LibraryOpen(std::uint32_t library, std::uint32_t /*device*/,
+                              std::function<void(Result<Bytes>)> answer) {
+  answer(Bytes((LibraryFunctions(library) + 7) / 8, 0xff));
+}
+Status NullBackend::LibraryCall(std::uint32_t stream, std::uint64_t sequence, LibraryJob /*job*/,
+                                std::function<void(LibraryAnswer)> answer) {
+  // Zeros, as many as any function has.
+  if (answer != nullptr) answer({0, Bytes(kResultBytes)});
+  return Complete(stream, sequence);
 }
 
 Status NullBackend::Hold(std::uint32_t stream, bool on) {

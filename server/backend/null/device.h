@@ -53,6 +53,9 @@ class NullBackend final : public Backend {
   Result<float> EventElapsedMs(std::uint32_t start, std::uint32_t end) override;
   Status HostWait(std::uint32_t stream, std::uint64_t sequence, std::uint64_t call) override;
   Status HostDone(std::uint64_t call) override;
+  void LibraryOpen(std::uint32_t library, std::uint32_t device, std::function<void(Result<Bytes>)> answer) override;
+  Status LibraryCall(std::uint32_t stream, std::uint64_t sequence, LibraryJob job,
+                     std::function<void(LibraryAnswer)> answer) override;
   Status Hold(std::uint32_t stream, bool on) override;
   void Close() override;
 

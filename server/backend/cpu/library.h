@@ -1,0 +1,25 @@
+// NVIDIA's libraries on the software GPU: opens the shared object that has their functions, and runs them.
+//
+// Threads: Open() from the executor; Run() from any pool thread, after Open() has succeeded.
+#pragma once
+
+#include <string>
+
+#include "protocol/base/result.h"
+#include "server/backend/cpu/blas.h"
+#include "server/backend/cpu/tier0/tier0.h"
+#include "server/device.h"
+
+namespace accelmesh {
+
+class CpuLibrary {
+ public:
+  // The functions that there are, a bit each. kUnsupported says why there are none.
+  Result<Bytes> Open(std::uint32_t library, std::uint32_t threads);
+  cpu_blas::Outcome Run(const LibraryJob& job, const tier0::MemoryMap& memory) const;
+
+ private:
+  const cpu_blas::Interface* blas_ = nullptr;
+};
+
+}  // namespace accelmesh
