@@ -33,6 +33,7 @@ static void InOrder() {
   int* host = nullptr;
   CHECK(cudaMalloc(&device, sizeof(int)));
   CHECK(cudaMemset(device, 0, sizeof(int)));
+  CHECK(cudaDeviceSynchronize());  // the stream below does not wait for the default one
   CHECK(cudaMallocHost(&host, kRounds * sizeof(int)));
   cudaStream_t stream;
   CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
