@@ -4,12 +4,9 @@
 
 #include <cuda_runtime_api.h>
 
-#include <exception>
-#include <type_traits>
-
+#include "shim/entry_call.h"
 #include "shim/runtime/capture.h"
 #include "shim/runtime/log_buffer.h"
-#include "shim/runtime/statistics.h"
 #include "shim/runtime/thread_state.h"
 
 // Ends a body before it begins, while streams capture and the rule says so.
@@ -17,7 +14,6 @@
   if (const cudaError_t refused = ::accelmesh::CheckForCapture(::accelmesh::CaptureRule::rule); \
       refused != cudaSuccess)                                                                   \
   return refused
-#define ACCELMESH_EXPORT __attribute__((visibility("default")))
 
 namespace accelmesh {
 
@@ -35,34 +31,24 @@ void SayRefused(const char* name, const char* why);
 // An exception of ours (out of host memory) arrives as this.
 cudaError_t OutOfHostMemory();
 
+struct RuntimeFace {
+  using Status = cudaError_t;
+  static constexpr Status kNotSupported = cudaErrorNotSupported;
+  static Status OutOfHostMemory() { return accelmesh::OutOfHostMemory(); }
+  static void SayRefused(const char* name, const char* why) { accelmesh::SayRefused(name, why); }
+  // What fails goes to the log of cudaLogs*.
+  static void Note(const char* name, Status error) {
+    if (error != cudaSuccess) [[unlikely]]
+      NoteFailedCall(name, error);
+  }
+};
 template <typename R>
 R Refuse(const char* name, const char* why) {
-  SayRefused(name, why);
-  if constexpr (std::is_same_v<R, cudaError_t>) {
-    return cudaErrorNotSupported;
-  } else if constexpr (!std::is_void_v<R>) {
-    return R{};
-  }
+  return RefuseBy<RuntimeFace, R>(name, why);
 }
-
-// Every entry point has a Body type of its own, and so a counter of its own. What fails goes to the log of cudaLogs*.
 template <typename R, typename Body>
 R Enter(const char* name, Body body) noexcept {
-  static constinit FunctionCount count;
-  const CountedCall counted(count, name);
-  try {
-    if constexpr (std::is_same_v<R, cudaError_t>) {
-      const cudaError_t error = body();
-      if (error != cudaSuccess) [[unlikely]]
-        NoteFailedCall(name, error);
-      return error;
-    } else {
-      return body();
-    }
-  } catch (const std::exception&) {
-    if constexpr (std::is_same_v<R, cudaError_t>) return OutOfHostMemory();
-    if constexpr (!std::is_void_v<R>) return R{};
-  }
+  return EnterBy<RuntimeFace, R>(name, body);
 }
 
 }  // namespace accelmesh

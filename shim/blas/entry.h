@@ -4,49 +4,33 @@
 
 #include <cublas_api.h>
 
-#include <exception>
-#include <type_traits>
-
 #include "shim/blas/call.h"
 #include "shim/blas/logger.h"
 #include "shim/blas/types.h"
-#include "shim/runtime/statistics.h"
-
-#define ACCELMESH_EXPORT __attribute__((visibility("default")))
+#include "shim/entry_call.h"
 
 namespace accelmesh::blas {
 
 // Logs that `name` is not supported and why, once a name.
 void SayRefused(const char* name, const char* why);
 
+struct BlasFace {
+  using Status = cublasStatus_t;
+  static constexpr Status kNotSupported = CUBLAS_STATUS_NOT_SUPPORTED;
+  static Status OutOfHostMemory() { return CUBLAS_STATUS_ALLOC_FAILED; }
+  static void SayRefused(const char* name, const char* why) { blas::SayRefused(name, why); }
+  static void Note(const char* name, Status status) {
+    if (LoggerIsOn()) [[unlikely]]
+      LogCall(name, status);
+  }
+};
 template <typename R>
 R Refuse(const char* name, const char* why) {
-  SayRefused(name, why);
-  if constexpr (std::is_same_v<R, cublasStatus_t>) {
-    return CUBLAS_STATUS_NOT_SUPPORTED;
-  } else if constexpr (!std::is_void_v<R>) {
-    return R{};
-  }
+  return RefuseBy<BlasFace, R>(name, why);
 }
-
-// Every entry point has a Body type of its own, and so a counter of its own.
 template <typename R, typename Body>
 R Enter(const char* name, Body body) noexcept {
-  static constinit FunctionCount count;
-  const CountedCall counted(count, name);
-  try {
-    if constexpr (std::is_same_v<R, cublasStatus_t>) {
-      const cublasStatus_t status = body();
-      if (LoggerIsOn()) [[unlikely]]
-        LogCall(name, status);
-      return status;
-    } else {
-      return body();
-    }
-  } catch (const std::exception&) {
-    if constexpr (std::is_same_v<R, cublasStatus_t>) return CUBLAS_STATUS_ALLOC_FAILED;
-    if constexpr (!std::is_void_v<R>) return R{};
-  }
+  return EnterBy<BlasFace, R>(name, body);
 }
 
 }  // namespace accelmesh::blas

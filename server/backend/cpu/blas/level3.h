@@ -32,9 +32,10 @@ void gemv(Context& context, int trans, i64 m, i64 n, Scalar<T> alpha, In<T> a, i
   Gemv(trans, m, n, scale, matrix, lda, first_x, incx, keep, first_y, incy);
 }
 
-template <typename T>
-void symm(Context& context, int side, int uplo, i64 m, i64 n, Scalar<T> alpha, In<T> a, i64 lda, In<T> b, i64 ldb,
-          Scalar<T> beta, Out<T> c, i64 ldc) {
+// C = alpha * A * B + beta * C, or B * A, with a square A of which one triangle counts; `multiply` is OpenBLAS's.
+template <typename T, typename Multiply>
+void TimesSquare(Context& context, int side, i64 m, i64 n, Scalar<T> alpha, In<T> a, i64 lda, In<T> b, i64 ldb,
+                 Scalar<T> beta, Out<T> c, i64 ldc, Multiply multiply) {
   if (m <= 0 || n <= 0) return;
   const T scale = context.Value(alpha);
   const T keep = context.Value(beta);
@@ -42,20 +43,25 @@ void symm(Context& context, int side, int uplo, i64 m, i64 n, Scalar<T> alpha, I
   const T* const left = context.Matrix(a, order, order, lda);
   const T* const right = context.Matrix(b, m, n, ldb);
   T* const to = context.Matrix(c, m, n, ldc);
-  if (CheckFit(context, m, n, lda, ldb, ldc)) Symm(side, uplo, m, n, scale, left, lda, right, ldb, keep, to, ldc);
+  if (CheckFit(context, m, n, lda, ldb, ldc)) multiply(scale, left, right, keep, to);
+}
+
+template <typename T>
+void symm(Context& context, int side, int uplo, i64 m, i64 n, Scalar<T> alpha, In<T> a, i64 lda, In<T> b, i64 ldb,
+          Scalar<T> beta, Out<T> c, i64 ldc) {
+  TimesSquare(context, side, m, n, alpha, a, lda, b, ldb, beta, c, ldc,
+              [&](T scale, const T* left, const T* right, T keep, T* to) {
+                Symm(side, uplo, m, n, scale, left, lda, right, ldb, keep, to, ldc);
+              });
 }
 
 template <typename T>
 void hemm(Context& context, int side, int uplo, i64 m, i64 n, Scalar<T> alpha, In<T> a, i64 lda, In<T> b, i64 ldb,
           Scalar<T> beta, Out<T> c, i64 ldc) {
-  if (m <= 0 || n <= 0) return;
-  const T scale = context.Value(alpha);
-  const T keep = context.Value(beta);
-  const i64 order = side == CUBLAS_SIDE_LEFT ? m : n;
-  const T* const left = context.Matrix(a, order, order, lda);
-  const T* const right = context.Matrix(b, m, n, ldb);
-  T* const to = context.Matrix(c, m, n, ldc);
-  if (CheckFit(context, m, n, lda, ldb, ldc)) Hemm(side, uplo, m, n, scale, left, lda, right, ldb, keep, to, ldc);
+  TimesSquare(context, side, m, n, alpha, a, lda, b, ldb, beta, c, ldc,
+              [&](T scale, const T* left, const T* right, T keep, T* to) {
+                Hemm(side, uplo, m, n, scale, left, lda, right, ldb, keep, to, ldc);
+              });
 }
 
 template <typename T>
