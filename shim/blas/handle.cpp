@@ -247,6 +247,10 @@ cublasStatus_t cublasGetFixedPointEmulationMantissaBitOffset(cublasHandle_t hand
   return Get(handle, &BlasSettings::mantissa_bit_offset, mantissaBitOffset);
 }
 cublasStatus_t cublasSetFixedPointEmulationMantissaBitCountPointer(cublasHandle_t handle, int* mantissaBitCount) {
+  if (mantissaBitCount != nullptr) {
+    blas::SayRefused("cublasSetFixedPointEmulationMantissaBitCountPointer", "nobody would write the count there");
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  }
   return Set(handle, &BlasSettings::mantissa_bits, reinterpret_cast<std::uintptr_t>(mantissaBitCount));
 }
 cublasStatus_t cublasGetFixedPointEmulationMantissaBitCountPointer(cublasHandle_t handle, int** mantissaBitCount) {

@@ -193,6 +193,17 @@ static void TestState(cublasHandle_t handle) {
          "a status' name");
 }
 
+// An operand outside of memory is found by the call that waits, and for ever; so this comes last.
+static void TestOperandOutside(cublasHandle_t handle) {
+  float* device = nullptr;
+  CHECK(cudaMalloc(&device, 64 * sizeof(float)));
+  const float one = 1;
+  CHECK_BLAS(cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, 8, 8, 8, &one, device, 8, device, 8, &one,
+                         reinterpret_cast<float*>(0x1000), 8));
+  CHECK_ERROR(cudaDeviceSynchronize(), cudaErrorIllegalAddress);
+  CHECK_ERROR(cudaDeviceSynchronize(), cudaErrorIllegalAddress);
+}
+
 int main() {
   cublasHandle_t handle = nullptr;
   CHECK_BLAS(cublasCreate(&handle));
@@ -209,6 +220,6 @@ int main() {
   TestBatch(handle, random);
   TestCopies(random);
   TestState(handle);
-  CHECK_BLAS(cublasDestroy(handle));
+  TestOperandOutside(handle);
   return Passed();
 }
