@@ -9,6 +9,10 @@
 // Lanes that part stay in compiled code, too: the group with the lowest pc runs, the others wait on a stack in the
 // frame, in the order of their pcs; a group that comes to where one waits takes it along. That is tier 0's order.
 //
+// Where all threads of a block go one way, as they do in a kernel that works on elements, there is a second function
+// without masks (`sweep`): it looks once whether a block is like that and may touch what it will, and then runs warp
+// after warp. Other blocks are the first function's.
+//
 // The interface is C-like and has a number: what finds another number, or no shared object, stays on tier 0. Threads:
 // Compile() from one at a time; compiled code from any.
 #pragma once
@@ -20,7 +24,7 @@
 
 namespace accelmesh::tier1 {
 
-inline constexpr std::uint32_t kAbi = 2;
+inline constexpr std::uint32_t kAbi = 3;
 inline constexpr std::uint32_t kNoEntry = 0xffffffffu;
 inline constexpr const char* kLibraryName = "libaccelmesh_tier1.so";
 inline constexpr const char* kSymbol = "accelmesh_tier1";
@@ -83,10 +87,16 @@ inline constexpr std::uint64_t kInterpret = 1ull << 32;  // tier 0 runs the oper
 inline constexpr std::uint64_t kBlockDone = 1ull << 33;  // no lanes stand anywhere: all warps of Frame::block are gone
 inline constexpr std::uint64_t kBetween = 1ull << 34;    // no warp runs: each has its place
 
+// Runs Frame::block and those that follow it, as long as all threads of a block go the way that the compiler expects:
+// how many it ran. Frame::block is then the first that it did not run, if there is one, and Frame::blocks how many
+// follow that; of a block that is not counted nothing was run. Blocks are one row of whole warps, all at their entry.
+using SweepCode = std::uint64_t (*)(Frame* frame);
+
 inline constexpr std::uint32_t kNoBarrier = 0xffffffffu;
 
 struct Compiled {
   Code code = nullptr;
+  SweepCode sweep = nullptr;               // where the kernel has such a way
   const std::uint32_t* entries = nullptr;  // place of each pc where it is worth to come; else kNoEntry
   const std::uint32_t* places = nullptr;   // of each pc where a block of code begins; else kNoEntry
   const std::uint32_t* pcs = nullptr;      // of each place

@@ -120,7 +120,8 @@ namespace {
 
 std::uint32_t LocalStride(const GridLaunch& launch, const Program& program) {
   std::uint64_t bytes = program.local_bytes;
-  if (program.has_circular_calls) bytes += std::min(kStackBytesMax, launch.stack_bytes * kStackScale);
+  if (program.has_circular_calls || program.stack_row != kNoRow)
+    bytes += std::min(kStackBytesMax, launch.stack_bytes * kStackScale);
   return static_cast<std::uint32_t>(AlignUp(bytes, sizeof(Chunk)));
 }
 
@@ -160,11 +161,13 @@ bool Prepare(BlockContext::State& s) {
     warp.preferred = 0;
     warp.turn = 0;
     if (program.frame_row != kNoRow) std::fill_n(warp.r[program.frame_row].lane, kLanes, 0);
+    if (program.stack_row != kNoRow) std::fill_n(warp.r[program.stack_row].lane, kLanes, stride);
     const std::uint32_t lanes = std::min(kLanes, s.threads - w * kLanes);
     warp.alive = lanes == kLanes ? kAllLanes : (1u << lanes) - 1;
     warp.groups.assign(1, {program.entry, warp.alive, Group::State::kReady, 0});
   }
   FillConstants(s, warps);
+  s.fresh = true;
   return true;
 }
 
@@ -233,6 +236,7 @@ std::optional<Fault> BeginBlocks(const GridLaunch& launch, std::uint64_t first, 
   s.block_index = first;
   s.count = count;
   s.more = count - 1;
+  s.missed = 0;
   s.fault.reset();
   s.rounds = 0;
   s.turn_of = 0;
@@ -263,6 +267,7 @@ Slice RunSlice(BlockContext& context, Clock::time_point until) {
       if (end == Together::kFaulted) return {true, s.fault};
       progress = true;
     }
+    s.fresh = false;
     if (end == Together::kApart) {
       for (std::uint32_t w = s.turn_of; w < warps; ++w) {
         Warp& warp = s.warps[w];

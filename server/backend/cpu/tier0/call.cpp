@@ -25,19 +25,13 @@ std::uint8_t* Frame(const Warp& warp, std::uint32_t frame_row, std::uint32_t lan
   return warp.local + std::size_t{lane} * warp.local_stride + warp.r[frame_row].lane[lane];
 }
 
-void StackOverflow(Warp& warp, const Op& op, std::uint32_t lane) {
-  RaiseFault(warp, op, lane, kDeviceLaunchFailed,
-             "stack overflow: calls nest deeper than the limit of " + std::to_string(warp.block->launch->stack_bytes) +
-                 " bytes a thread (cudaLimitStackSize) allows");
-}
-
 // immediate: bytes of the caller's frame. targets: offset in it, offset in the new frame and bytes of each copy.
-// rows[0]: bytes of the new frame that the copies in and out need.
+// rows[0]: bytes of the new frame that the copies in and out need. c: the stack.
 void EnterFunction(Warp& warp, const Op& op, std::uint32_t mask) {
   for (std::uint32_t m = mask; m != 0; m &= m - 1) {
     const std::uint32_t l = FirstLane(m);
     std::uint64_t& frame = warp.r[op.a].lane[l];
-    if (frame + op.immediate + op.rows[0] > warp.local_stride) return StackOverflow(warp, op, l);
+    if (frame + op.immediate + op.rows[0] > StackEnd(warp, op.c, l)) return RaiseStackOverflow(warp, op, l, "a call");
     std::uint8_t* here = Frame(warp, op.a, l);
     std::uint8_t* there = here + op.immediate;
     for (std::size_t i = 0; i + 2 < op.targets.size(); i += 3)
@@ -55,11 +49,11 @@ void LeaveFunction(Warp& warp, const Op& op, std::uint32_t mask) {
       std::memcpy(here + op.targets[i], there + op.targets[i + 1], op.targets[i + 2]);
   }
 }
-// The first thing that a function does where calls go in circles. immediate: bytes of its frame.
+// The first thing that a function does where calls go in circles. immediate: bytes of its frame. c: the stack.
 void CheckStack(Warp& warp, const Op& op, std::uint32_t mask) {
   for (std::uint32_t m = mask; m != 0; m &= m - 1) {
     const std::uint32_t l = FirstLane(m);
-    if (warp.r[op.a].lane[l] + op.immediate > warp.local_stride) return StackOverflow(warp, op, l);
+    if (warp.r[op.a].lane[l] + op.immediate > StackEnd(warp, op.c, l)) return RaiseStackOverflow(warp, op, l, "a call");
   }
 }
 // targets: op.b rows, then predicates. immediate: where they are kept, from the beginning of the frame.
@@ -112,6 +106,7 @@ Status FunctionCall(Decoder& decoder, const Instruction& from, const Call& call,
   ACCELMESH_RETURN_IF_ERROR(Copies(decoder, from, call.arguments, parameters, in));
   ACCELMESH_RETURN_IF_ERROR(Copies(decoder, from, call.results, results, out));
   in.handler = EnterFunction;
+  in.c = decoder.stack_row();
   in.rows[0] = std::max(EndOf(results), EndOf(parameters));
   out.handler = LeaveFunction;
   Op save;
@@ -192,12 +187,56 @@ Status CallVariable(Decoder& decoder, const Instruction& from, const Operand& op
   return Status::Ok();
 }
 
-Op StackCheck(std::uint32_t frame_row, const Instruction& source) {
+Op StackCheck(std::uint32_t frame_row, std::uint32_t stack_row, const Instruction& source) {
   Op op;
   op.handler = CheckStack;
   op.a = frame_row;
+  op.c = stack_row;
   op.source = &source;
   return op;
+}
+
+// Of all frames, as one begins where another ends: what their variables need, and what a lane's memory has.
+std::uint32_t Decoder::FrameAlignment() const {
+  std::uint64_t alignment = 16;
+  const auto raise = [&alignment](const ptx::Kernel& body) {
+    for (const ptx::Variable& variable : body.variables) {
+      if (variable.space != ptx::Space::kShared) alignment = std::max(alignment, variable.alignment);
+    }
+    for (const std::vector<ptx::Parameter>* list : {&body.results, &body.parameters}) {
+      for (const ptx::Parameter& parameter : *list) alignment = std::max<std::uint64_t>(alignment, parameter.alignment);
+    }
+  };
+  raise(kernel_);
+  for (const std::uint32_t index : graph_.functions()) raise(module_.functions[index]);
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(alignment, sizeof(Chunk)));
+}
+
+// Now that the body's rows and variables are known: where they are kept, and where the frame ends.
+void Decoder::CompleteFrame(const ptx::Kernel& body) {
+  std::uint64_t bytes = body.local_bytes;
+  if (!row_ops_.empty()) {
+    std::vector<std::uint32_t> kept{return_row_};
+    for (const std::uint32_t row : register_rows_) {
+      if (row != kNoRow) kept.push_back(row);
+    }
+    for (const auto& [index, row] : high_rows_) kept.push_back(row);
+    if (kept_stack_row_ != kNoRow) kept.push_back(kept_stack_row_);
+    const auto rows = static_cast<std::uint32_t>(kept.size());
+    for (std::uint32_t p = 0; p < body.predicates; ++p) kept.push_back(predicate_base_ + p);
+    const std::uint64_t at = AlignUp(bytes, 8);
+    for (const std::size_t index : row_ops_) {
+      Op& op = program_->ops[index];
+      op.immediate = at;
+      op.b = rows;
+      op.targets = kept;
+    }
+    bytes = at + 8ull * rows + body.predicates;
+  }
+  const std::uint32_t index =
+      body.is_function ? static_cast<std::uint32_t>(&body - module_.functions.data()) : kKernelFrame;
+  frame_bytes_[index] = static_cast<std::uint32_t>(AlignUp(bytes, frame_alignment_));
+  for (const std::size_t op : frame_ops_) program_->ops[op].immediate = frame_bytes_[index];
 }
 
 const RuleTable& CallRules() {

@@ -20,6 +20,10 @@ struct Call {
 Status CallVariable(Decoder& decoder, const ptx::Instruction& from, const ptx::Operand& operand, std::uint32_t* offset,
                     std::uint32_t* bytes);
 
+// stack.cpp. The end of what a lane has for frames, and what does not fit before it.
+std::uint64_t StackEnd(const Warp& warp, std::uint32_t stack_row, std::uint32_t lane);
+void RaiseStackOverflow(Warp& warp, const Op& op, std::uint32_t lane, std::string_view what);
+
 bool IsRuntimeFunction(std::string_view name);
 // Fills the op of a call of such a function.
 Status RuntimeCall(Decoder& decoder, const ptx::Instruction& from, const Call& call, Op& op);

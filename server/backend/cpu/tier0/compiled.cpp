@@ -9,6 +9,8 @@ namespace {
 // Turns of warps, between looks at the cancel flag and the clock; and where blocks wait for one another.
 constexpr std::uint32_t kTurns = 512;
 constexpr std::uint32_t kCooperativeTurns = 32;
+// Of blocks that were begun together: then the others are not what a sweep is for either.
+constexpr std::uint32_t kMissesMax = 2;
 
 // The place of a warp that is one group; kNoEntry if it has none.
 std::uint32_t PlaceOf(const BlockContext::State& s, const Group& group) {
@@ -16,6 +18,21 @@ std::uint32_t PlaceOf(const BlockContext::State& s, const Group& group) {
   if (group.state == Group::State::kReady) return compiled.places[group.pc];
   if (group.state != Group::State::kAtBarrier || group.barrier != compiled.barrier) return tier1::kNoEntry;
   return compiled.places[group.pc + 1];
+}
+
+// Whether to try.
+bool Sweeps(const BlockContext::State& s) {
+  const Dim3& block = s.launch->block;
+  return s.compiled->sweep != nullptr && s.fresh && s.missed < kMissesMax && block.y == 1 && block.z == 1 &&
+         block.x % kLanes == 0;
+}
+
+void EndBlock(BlockContext::State& s, std::uint32_t warps) {
+  for (std::uint32_t w = 0; w < warps; ++w) {
+    s.warps[w].alive = 0;
+    s.warps[w].groups.clear();
+  }
+  s.alive_lanes = 0;
 }
 
 }  // namespace
@@ -66,6 +83,25 @@ Together RunTogether(BlockContext::State& s) {
   tier1::Frame frame;
   FillFrame(s, frame);
   frame.together = warps;
+  frame.grid[0] = s.launch->grid.x;
+  frame.grid[1] = s.launch->grid.y;
+  std::uint64_t swept = 0;
+  bool sweeps = Sweeps(s);
+  if (sweeps) {
+    frame.warp = 0;
+    frame.blocks = s.more;
+    swept = compiled.sweep(&frame);
+    if (swept > s.more) {
+      s.block_index += s.more;
+      s.more = 0;
+      EndBlock(s, warps);
+      return Together::kBetween;
+    }
+    if (swept == 0) ++s.missed;
+    sweeps = Sweeps(s);
+  }
+  // Alone, if those behind it are for a sweep again.
+  const std::uint64_t more = compiled.batches && !sweeps ? s.more - swept : 0;
   frame.arrived = 0;
   frame.warp = warps;
   for (std::uint32_t i = 0; i < warps; ++i) {
@@ -84,26 +120,19 @@ Together RunTogether(BlockContext::State& s) {
     if (ready && frame.warp == warps) frame.warp = w;
   }
   frame.limit = 0xffffffffu;
-  frame.blocks = compiled.batches ? s.more : 0;
-  frame.grid[0] = s.launch->grid.x;
-  frame.grid[1] = s.launch->grid.y;
+  frame.blocks = more;
   frame.entry = compiled.places[s.program->entry];
   frame.last = kAllLanes >> (warps * kLanes - s.threads);
-  const std::uint64_t more = frame.blocks;
   frame.budget = s.launch->cooperative ? kCooperativeBackEdges : kWarpBackEdges;
   frame.turns = s.launch->cooperative ? kCooperativeTurns : kTurns;
   frame.alive = frame.alives[frame.warp];
   const std::uint64_t at = compiled.code(&frame, frame.places[frame.warp], frame.alive);
   if (s.warps[frame.warp].faulted) return Together::kFaulted;
-  const std::uint64_t begun = more - frame.blocks;
+  const std::uint64_t begun = swept + more - frame.blocks;
   s.more -= begun;
   s.block_index += begun;
   if (at == tier1::kBlockDone) {
-    for (std::uint32_t w = 0; w < warps; ++w) {
-      s.warps[w].alive = 0;
-      s.warps[w].groups.clear();
-    }
-    s.alive_lanes = 0;
+    EndBlock(s, warps);
     return Together::kBetween;
   }
   // Now as if tier 0 had come this far.

@@ -14,7 +14,6 @@ using ptx::Type;
 
 namespace {
 
-constexpr std::uint32_t kKernelFrame = 0xffffffffu;  // among the frames of functions
 constexpr std::uint32_t kRowsMax = 1u << 18;
 constexpr std::uint32_t kLocalBytesMax = 512 * limits::kKiB;
 constexpr std::uint32_t kSharedBytesMax = 16 * limits::kMiB;
@@ -31,9 +30,9 @@ bool Lists(std::string_view list, std::string_view word) {
 }  // namespace
 
 std::vector<const RuleTable*> AllRules() {
-  return {&ArithmeticRules(), &CompareRules(), &ConvertRules(), &BitRules(),     &MemoryRules(),
-          &CallRules(),       &LaneRules(),    &AtomicRules(),  &AsyncRules(),   &VideoRules(),
-          &MatrixRules(),     &WmmaRules(),    &TextureRules(), &SurfaceRules(), &RefusedRules()};
+  return {&ArithmeticRules(), &CompareRules(), &ConvertRules(), &BitRules(),    &MemoryRules(), &CallRules(),
+          &StackRules(),      &LaneRules(),    &AtomicRules(),  &AsyncRules(),  &VideoRules(),  &MatrixRules(),
+          &WmmaRules(),       &TextureRules(), &SurfaceRules(), &RefusedRules()};
 }
 
 const Rule* FindRule(const Instruction& from) {
@@ -318,7 +317,12 @@ Status Decoder::DecodeInstructions(const ptx::Kernel& body) {
   static const Instruction kNowhere{};
   source_ = body.instructions.empty() ? &kNowhere : body.instructions.data();
   guard_ = -1;
-  if (body.is_function && graph_.has_cycles()) EmitWithFrame(StackCheck(program_->frame_row, *source_));
+  if (body.is_function && graph_.has_cycles()) EmitWithFrame(StackCheck(program_->frame_row, stack_row(), *source_));
+  kept_stack_row_ = kNoRow;
+  if (body.is_function && UsesStack(body)) {
+    kept_stack_row_ = program_->rows++;
+    Emit(StackCopy(kept_stack_row_, stack_row(), kNowhere));
+  }
   std::vector<std::uint32_t> op_at(body.instructions.size() + 1);
   for (std::size_t i = 0; i < body.instructions.size(); ++i) {
     op_at[i] = static_cast<std::uint32_t>(program_->ops.size());
@@ -336,6 +340,8 @@ Status Decoder::DecodeInstructions(const ptx::Kernel& body) {
   }
   // Running off the end is a return.
   op_at.back() = static_cast<std::uint32_t>(program_->ops.size());
+  guard_ = -1;
+  EmitGiveBack(kNowhere);
   Op end;
   end.control = body.is_function ? Control::kReturn : Control::kExit;
   end.a = return_row_;
@@ -348,48 +354,6 @@ Status Decoder::DecodeInstructions(const ptx::Kernel& body) {
     for (std::uint32_t& target : op.targets) target = op_at[target];
   }
   return Status::Ok();
-}
-
-// Of all frames, as one begins where another ends: what their variables need, and what a lane's memory has.
-std::uint32_t Decoder::FrameAlignment() const {
-  std::uint64_t alignment = 16;
-  const auto raise = [&alignment](const ptx::Kernel& body) {
-    for (const ptx::Variable& variable : body.variables) {
-      if (variable.space != ptx::Space::kShared) alignment = std::max(alignment, variable.alignment);
-    }
-    for (const std::vector<ptx::Parameter>* list : {&body.results, &body.parameters}) {
-      for (const ptx::Parameter& parameter : *list) alignment = std::max<std::uint64_t>(alignment, parameter.alignment);
-    }
-  };
-  raise(kernel_);
-  for (const std::uint32_t index : graph_.functions()) raise(module_.functions[index]);
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(alignment, sizeof(Chunk)));
-}
-
-// Now that the body's rows and variables are known: where they are kept, and where the frame ends.
-void Decoder::CompleteFrame(const ptx::Kernel& body) {
-  std::uint64_t bytes = body.local_bytes;
-  if (!row_ops_.empty()) {
-    std::vector<std::uint32_t> kept{return_row_};
-    for (const std::uint32_t row : register_rows_) {
-      if (row != kNoRow) kept.push_back(row);
-    }
-    for (const auto& [index, row] : high_rows_) kept.push_back(row);
-    const auto rows = static_cast<std::uint32_t>(kept.size());
-    for (std::uint32_t p = 0; p < body.predicates; ++p) kept.push_back(predicate_base_ + p);
-    const std::uint64_t at = AlignUp(bytes, 8);
-    for (const std::size_t index : row_ops_) {
-      Op& op = program_->ops[index];
-      op.immediate = at;
-      op.b = rows;
-      op.targets = kept;
-    }
-    bytes = at + 8ull * rows + body.predicates;
-  }
-  const std::uint32_t index =
-      body.is_function ? static_cast<std::uint32_t>(&body - module_.functions.data()) : kKernelFrame;
-  frame_bytes_[index] = static_cast<std::uint32_t>(AlignUp(bytes, frame_alignment_));
-  for (const std::size_t op : frame_ops_) program_->ops[op].immediate = frame_bytes_[index];
 }
 
 Status Decoder::DecodeBody(const ptx::Kernel& body, std::uint32_t return_row) {
@@ -473,6 +437,9 @@ Status Decoder::Run() {
       static_cast<std::uint32_t>(AlignUp(kernel_.static_shared_bytes, kernel_.dynamic_shared_alignment));
   ACCELMESH_RETURN_IF_ERROR(kernel_.unsupported);
   if (!graph_.functions().empty()) program_->frame_row = program_->rows++;
+  if (UsesStack(kernel_) || std::any_of(graph_.functions().begin(), graph_.functions().end(),
+                                        [&](std::uint32_t index) { return UsesStack(module_.functions[index]); }))
+    program_->stack_row = program_->rows++;
   frame_alignment_ = FrameAlignment();
   DecodeFunctions();
   program_->entry = static_cast<std::uint32_t>(program_->ops.size());

@@ -25,6 +25,7 @@ const RuleTable& ConvertRules();
 const RuleTable& BitRules();
 const RuleTable& MemoryRules();
 const RuleTable& CallRules();
+const RuleTable& StackRules();
 const RuleTable& LaneRules();
 const RuleTable& AtomicRules();
 const RuleTable& AsyncRules();
@@ -45,7 +46,11 @@ Status PackedIntegerRule(Decoder& decoder, const ptx::Instruction& from, Op& op)
 const RuleTable& TextureRules();
 const RuleTable& SurfaceRules();
 // call.cpp, for decode.cpp: what a function begins with where calls go in circles.
-Op StackCheck(std::uint32_t frame_row, const ptx::Instruction& source);
+Op StackCheck(std::uint32_t frame_row, std::uint32_t stack_row, const ptx::Instruction& source);
+// stack.cpp: whether a body takes memory of a size that is known at run time only; and what keeps, or brings back,
+// where that begins.
+bool UsesStack(const ptx::Kernel& body);
+Op StackCopy(std::uint32_t to, std::uint32_t from, const ptx::Instruction& source);
 
 // Whether an operand may be a part of a register (%r1.h0), or -%r1: the rule then looks at that itself.
 enum class Part : std::uint8_t { kRefused, kAllowed };
@@ -94,6 +99,10 @@ class Decoder {
   std::uint32_t moving_frame_row() const { return program_->frame_row; }
   // Of the function that is being decoded; kNoRow in the kernel.
   std::uint32_t return_row() const { return return_row_; }
+  // kNoRow if nothing that the kernel reaches takes memory of the stack.
+  std::uint32_t stack_row() const { return program_->stack_row; }
+  // Gives back what the function that is being decoded has taken of it.
+  void EmitGiveBack(const ptx::Instruction& from);
   const CallGraph& graph() const { return graph_; }
 
   struct Function {
@@ -112,8 +121,8 @@ class Decoder {
   void DecodeFunctions();
   Status DecodeBody(const ptx::Kernel& body, std::uint32_t return_row);
   Status DecodeInstructions(const ptx::Kernel& body);
-  void CompleteFrame(const ptx::Kernel& body);
-  std::uint32_t FrameAlignment() const;
+  void CompleteFrame(const ptx::Kernel& body);  // call.cpp
+  std::uint32_t FrameAlignment() const;         // call.cpp
   void LinkCalls();
   Status DecodeOne(const ptx::Instruction& from, Op& op);
   std::uint32_t RegisterRow(std::uint32_t index);
@@ -126,8 +135,9 @@ class Decoder {
   std::unordered_map<std::uint64_t, std::uint32_t> constants_;
   std::unordered_map<int, std::uint32_t> special_rows_;
   CallGraph graph_;
-  std::unordered_map<std::uint32_t, Function> functions_;  // by index
-  std::unordered_map<std::uint32_t, std::uint32_t> frame_bytes_;
+  std::unordered_map<std::uint32_t, Function> functions_;             // by index
+  static constexpr std::uint32_t kKernelFrame = 0xffffffffu;          // among the frames of functions
+  std::unordered_map<std::uint32_t, std::uint32_t> frame_bytes_;      // by index
   std::vector<std::pair<std::uint32_t, std::uint32_t>> named_calls_;  // caller, callee
   std::uint32_t frame_alignment_ = 0;
   std::uint32_t sink_row_ = kNoRow;
@@ -142,6 +152,7 @@ class Decoder {
   std::vector<std::size_t> frame_ops_;  // in Program::ops
   std::vector<std::size_t> row_ops_;
   std::uint32_t return_row_ = kNoRow;
+  std::uint32_t kept_stack_row_ = kNoRow;  // where the stack was when the function began
   std::int32_t guard_ = -1;
   bool guard_negated_ = false;
 };

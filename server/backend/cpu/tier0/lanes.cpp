@@ -25,7 +25,8 @@ Status BranchIndexedRule(Decoder& decoder, const Instruction& from, Op& op) {
   op.targets = decoder.body().branch_tables[from.operands[1].index];
   return Status::Ok();
 }
-Status ReturnRule(Decoder& decoder, const Instruction& /*from*/, Op& op) {
+Status ReturnRule(Decoder& decoder, const Instruction& from, Op& op) {
+  decoder.EmitGiveBack(from);
   op.control = decoder.return_row() == kNoRow ? Control::kExit : Control::kReturn;
   op.a = decoder.return_row();
   return Status::Ok();

@@ -21,9 +21,6 @@ Status TensorMemoryRule(Decoder& decoder, const Instruction& from, Op& /*op*/) {
 Status MultimemRule(Decoder& decoder, const Instruction& from, Op& /*op*/) {
   return decoder.Refuse(from, "multicast memory (compute capability 9.0) is not supported");
 }
-Status StackRule(Decoder& decoder, const Instruction& from, Op& /*op*/) {
-  return decoder.Refuse(from, "stack memory of a size that is known at run time only is not supported");
-}
 Status RegistersRule(Decoder& decoder, const Instruction& from, Op& /*op*/) {
   return decoder.Refuse(from, "moving registers between warps (compute capability 9.0a) is not supported");
 }
@@ -45,10 +42,7 @@ const RuleTable& RefusedRules() {
                                 {"tcgen05", {TensorMemoryRule, kAny}},
                                 {"multimem", {MultimemRule, kAny}},
                                 {"setmaxnreg", {RegistersRule, kAny}},
-                                {"f32x2", {PairRule, kAny}},  // looked up by the type
-                                {"alloca", {StackRule, kAny}},
-                                {"stacksave", {StackRule, kAny}},
-                                {"stackrestore", {StackRule, kAny}}};
+                                {"f32x2", {PairRule, kAny}}};  // looked up by the type
   return kRules;
 }
 

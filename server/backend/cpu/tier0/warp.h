@@ -124,6 +124,7 @@ struct Program {
   std::uint32_t predicates = 0;
   std::uint32_t local_bytes = 0;  // of a lane; the stack of circular calls comes on top
   bool has_circular_calls = false;
+  std::uint32_t stack_row = kNoRow;     // where memory that alloca took begins, if anything takes any (stack.cpp)
   std::uint32_t frame_row = kNoRow;     // where the running function's frame begins; the kernel's begins at 0
   std::vector<Entry> entries;           // by address
   std::uint32_t dynamic_shared_at = 0;  // behind everything static
@@ -194,8 +195,10 @@ struct tier0::BlockContext::State {
   std::uint32_t threads = 0;
   std::uint32_t alive_lanes = 0;
   std::uint64_t block_index = 0;
-  std::uint64_t count = 0;  // of blocks that were begun together
-  std::uint64_t more = 0;   // of them that follow this one
+  std::uint64_t count = 0;   // of blocks that were begun together
+  std::uint64_t more = 0;    // of them that follow this one
+  bool fresh = false;        // nothing of this block has run
+  std::uint32_t missed = 0;  // blocks of them that Compiled::sweep was for, and which it did not run
   Dim3 block_id;
   std::uint32_t rounds = 0;   // over the warps
   std::uint32_t turn_of = 0;  // the warp at which this round goes on

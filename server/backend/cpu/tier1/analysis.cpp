@@ -10,7 +10,8 @@ using tier0::Op;
 using tier0::Program;
 
 // Compile time grows with these; what is larger stays on tier 0.
-constexpr std::size_t kOpsMax = 600;
+constexpr std::size_t kOpsMax = 2000;
+constexpr std::size_t kMovesMax = 4000;
 constexpr std::size_t kLiveBitsMax = 200'000'000;  // rows times blocks
 
 bool EndsBlock(const Op& op) { return op.control != Control::kNone && op.control != Control::kLaneSync; }
@@ -116,7 +117,7 @@ void FindLimits(const Program& program, Plan* plan) {
 
 // Whether no block can wait for another one, or know that it has a thread to itself.
 bool Batches(const Program& program) {
-  if (program.frame_row != tier0::kNoRow) return false;
+  if (program.frame_row != tier0::kNoRow || program.stack_row != tier0::kNoRow) return false;
   for (const auto& [row, special] : program.specials) {
     if (special > tier0::Special::kWorkspaceHigh) return false;  // of clusters
   }
@@ -242,7 +243,54 @@ void FindNans(const Program& program, Plan* plan) {
   }
 }
 
+// About how many moves between the files and registers the code has: where tier 0 comes and goes. A store counts as
+// much as some loads.
+std::size_t CountMoves(const Program& program, const Plan& plan) {
+  constexpr std::size_t kStore = 4;
+  std::size_t moves = 0;
+  const auto stores = [&](const Live& live, const Live& dirty) {
+    for (std::uint32_t row = 0; row < program.rows; ++row)
+      moves += live.rows.Has(row) && dirty.rows.Has(row) ? kStore : 0;
+  };
+  for (const Block& block : plan.blocks) {
+    if (!block.reached) continue;
+    for (std::uint32_t row = 0; row < program.rows; ++row) moves += block.in.rows.Has(row) ? 1 : 0;
+    stores(block.in, block.dirty);
+    for (std::uint32_t pc = block.first; pc < block.end; ++pc) {
+      const Kind kind = plan.shapes[pc].kind;
+      const bool leaves = kind == Kind::kControl || kind == Kind::kExit || kind == Kind::kBarrier ||
+                          plan.shapes[pc].lane_sync || (kind == Kind::kBranch && block.parts);
+      if (leaves) stores(LiveBefore(program, plan, block, pc), DirtyBefore(plan, block, pc));
+    }
+  }
+  return moves;
+}
+
+bool IsDenormal(std::uint64_t bits) { return (bits & 0x7f800000u) == 0 && (bits & 0x007fffffu) != 0; }
+
 }  // namespace
+
+void FindFlushed(const Program& program, Plan* plan) {
+  for (RowFacts& row : plan->rows)
+    row.flushed = row.assigned || (row.kind == RowKind::kConstant && !IsDenormal(row.constant));
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (std::uint32_t pc = 0; pc < plan->shapes.size(); ++pc) {
+      const Shape& shape = plan->shapes[pc];
+      const Op& op = program.ops[pc];
+      bool flushes =
+          shape.type == ptx::Type::kF32 && shape.flush && shape.kind >= Kind::kAdd && shape.kind <= Kind::kRcp;
+      if (shape.kind == Kind::kMove && Bits(shape.type) == 32) flushes = plan->rows[op.a].flushed;
+      if (shape.kind == Kind::kSelect && Bits(shape.type) == 32)
+        flushes = plan->rows[op.a].flushed && plan->rows[op.b].flushed;
+      for (const RowUse& def : shape.defs) {
+        if (flushes || !plan->rows[def.row].flushed) continue;
+        plan->rows[def.row].flushed = false;
+        changed = true;
+      }
+    }
+  }
+}
 
 Live DirtyBefore(const Plan& plan, const Block& block, std::uint32_t pc) {
   Live dirty = block.dirty;
@@ -288,6 +336,11 @@ bool MakePlan(const Program& program, bool linear, Plan* plan, std::string* why)
   FindEarly(program, plan);
   FindDirty(program, plan);
   FindNans(program, plan);
+  FindFlushed(program, plan);
+  if (CountMoves(program, *plan) > kMovesMax) {
+    *why = "its " + std::to_string(program.ops.size()) + " operations keep too much";
+    return false;
+  }
   return true;
 }
 

@@ -79,6 +79,8 @@ struct RowFacts {
   bool assigned = false;    // by some operation
   // Only written by arithmetic of single precision, and so may hold any NaN until somebody looks at its bits.
   bool any_nan = false;
+  // Only written by operations that flush denormals.
+  bool flushed = false;
 };
 
 struct Plan {
@@ -98,8 +100,12 @@ inline constexpr std::uint32_t kNoBlock = 0xffffffffu;
 
 // False if the program is too large to be worth it, or empty.
 bool MakePlan(const tier0::Program& program, bool linear, Plan* plan, std::string* why);
-// uniform.cpp, for MakePlan(): rows, predicates and where lanes wait, from blocks and what is live.
+// uniform.cpp, for MakePlan(): rows, predicates and where lanes wait, from blocks and what is live. Without blocks, of
+// operations that follow one another; what it then says of the lanes of a warp holds for all threads of a block that is
+// one row, too, if nothing looks at %laneid and its like.
 void FindCommon(const tier0::Program& program, Plan* plan);
+// analysis.cpp, for MakePlan() as well: rows that hold no denormals.
+void FindFlushed(const tier0::Program& program, Plan* plan);
 // The block that an operation is in.
 const Block& BlockOf(const Plan& plan, std::uint32_t pc);
 // What of the rows and predicates before operation `pc` of a block is not in the warp's files.

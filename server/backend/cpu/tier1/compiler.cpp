@@ -89,6 +89,11 @@ std::string KeyOf(const Program& program, const Plan& plan, std::string_view whe
   Key key;
   key.AddText(where);
   key.Add(plan.linear);
+  key.Add(plan.batches);
+  for (const auto& [row, special] : program.specials) {
+    key.Add(row);
+    key.Add(special);
+  }
   key.Add(program.entry);
   key.Add(program.rows);
   key.Add(program.predicates);
@@ -169,15 +174,21 @@ struct Compiler {
 
 namespace {
 
-// An operation stays in its block: sunk to where its result is used, what it needs must be kept until then, in memory.
-void KeepPlaces() {
+void SetOption(const char* name, bool value) {
   auto& options = llvm::cl::getRegisteredOptions();
-  const auto found = options.find("instcombine-code-sinking");
-  if (found != options.end()) static_cast<llvm::cl::opt<bool>*>(found->second)->setValue(false);
+  const auto found = options.find(name);
+  if (found != options.end()) static_cast<llvm::cl::opt<bool>*>(found->second)->setValue(value);
+}
+void SetOptions() {
+  // An operation stays in its block: sunk to where its result is used, what it needs must be kept until then, in
+  // memory.
+  SetOption("instcombine-code-sinking", false);
+  // Its time grows with the square of the code, and there is nothing to win: masks are words here.
+  SetOption("disable-x86-domain-reassignment", true);
 }
 
 bool Start(Compiler& compiler) {
-  KeepPlaces();
+  SetOptions();
   llvm::InitializeNativeTarget();
   llvm::InitializeNativeTargetAsmPrinter();
   auto host = llvm::orc::JITTargetMachineBuilder::detectHost();
@@ -196,13 +207,16 @@ bool Start(Compiler& compiler) {
   return true;
 }
 
-std::string MakeObject(Compiler& compiler, const Program& program, const Plan& plan, std::string* why) {
+// sweep: null if there is none.
+std::string MakeObject(Compiler& compiler, const Program& program, const Plan& plan, const Sweep* sweep,
+                       std::string* why) {
   llvm::LLVMContext context;
   llvm::Module module(program.kernel->name, context);
   module.setDataLayout(compiler.machine->createDataLayout());
   module.setTargetTriple(compiler.machine->getTargetTriple().str());
   const bool wide = compiler.machine->getTargetFeatureString().contains("+avx512f");
   Emitter(module, program, plan, wide).Run();
+  if (sweep != nullptr) Emitter(module, sweep->program, sweep->plan, wide).RunSweep(*sweep);
   const bool print = std::getenv("ACCELMESH_TIER1_PRINT") != nullptr;
   if (print) module.print(llvm::errs(), nullptr);
   std::string broken;
@@ -228,7 +242,7 @@ std::string MakeObject(Compiler& compiler, const Program& program, const Plan& p
   return {bytes.data(), bytes.size()};
 }
 
-bool Load(Compiler& compiler, std::string_view object, Loaded* loaded, std::string* why) {
+bool Load(Compiler& compiler, std::string_view object, bool sweeps, Loaded* loaded, std::string* why) {
   auto library = compiler.jit->createJITDylib("kernel" + std::to_string(compiler.serial++));
   if (!library) {
     *why = llvm::toString(library.takeError());
@@ -248,12 +262,16 @@ bool Load(Compiler& compiler, std::string_view object, Loaded* loaded, std::stri
     *why = llvm::toString(std::move(added));
     return false;
   }
-  auto symbol = compiler.jit->lookup(*library, kFunctionName);
-  if (!symbol) {
-    *why = llvm::toString(symbol.takeError());
-    return false;
+  for (const char* name : {kFunctionName, kSweepName}) {
+    if (name == kSweepName && !sweeps) continue;
+    auto symbol = compiler.jit->lookup(*library, name);
+    if (!symbol) {
+      *why = llvm::toString(symbol.takeError());
+      return false;
+    }
+    if (name == kFunctionName) loaded->code = symbol->toPtr<Code>();
+    if (name == kSweepName) loaded->sweep = symbol->toPtr<SweepCode>();
   }
-  loaded->code = symbol->toPtr<Code>();
   return true;
 }
 
@@ -273,15 +291,17 @@ const Compiled* Compile(Compiler* compiler, const Program& program, bool linear,
     return nullptr;
   };
   if (!MakePlan(program, linear, &plan, &reason)) return fail();
+  Sweep sweep;
+  const bool sweeps = FindSweep(program, plan, &sweep);
   const std::string key = KeyOf(program, plan, compiler->where);
   std::optional<std::string> object = compiler->cache.Find(key);
   loaded->from_cache = object.has_value();
   if (!object.has_value()) {
-    object = MakeObject(*compiler, program, plan, &reason);
+    object = MakeObject(*compiler, program, plan, sweeps ? &sweep : nullptr, &reason);
     if (object->empty()) return fail();
     compiler->cache.Keep(key, *object);
   }
-  if (!Load(*compiler, *object, loaded, &reason)) return fail();
+  if (!Load(*compiler, *object, sweeps, loaded, &reason)) return fail();
   loaded->entry_list.assign(program.ops.size(), kNoEntry);
   loaded->place_list.assign(program.ops.size(), kNoEntry);
   loaded->pc_list.resize(2 * plan.blocks.size());

@@ -279,9 +279,10 @@ llvm::Value* Emitter::Slot(std::uint32_t row, bool any_nan) {
   if (any_nan || !plan_.rows[row].any_nan) return value;
   return OneNan(b_.CreateBitCast(value, Like(value, b_.getFloatTy())));
 }
-llvm::Value* Emitter::ReadFloat(std::uint32_t row, ptx::Type type) {
+llvm::Value* Emitter::ReadFloat(std::uint32_t row, ptx::Type type, bool flush) {
   Value* value = HasSlot(row) && plan_.rows[row].any_nan ? Slot(row, true) : Read(row, Bits(type));
-  return b_.CreateBitCast(value, Like(value, type == ptx::Type::kF32 ? b_.getFloatTy() : b_.getDoubleTy()));
+  value = b_.CreateBitCast(value, Like(value, type == ptx::Type::kF32 ? b_.getFloatTy() : b_.getDoubleTy()));
+  return flush && !plan_.rows[row].flushed ? Flush(value) : value;
 }
 void Emitter::Write(std::uint32_t row, Value* value, bool extend_sign) {
   if (!HasSlot(row)) return;

@@ -21,16 +21,20 @@
 
 #include "server/backend/cpu/tier1.h"
 #include "server/backend/cpu/tier1/analysis.h"
+#include "server/backend/cpu/tier1/sweep.h"
 
 namespace accelmesh::tier1 {
 
 inline constexpr const char* kFunctionName = "accelmesh_run";
+inline constexpr const char* kSweepName = "accelmesh_sweep";
 
 class Emitter {
  public:
   // wide: the processor permutes 16 lanes by a vector (AVX-512).
   Emitter(llvm::Module& module, const tier0::Program& program, const Plan& plan, bool wide);
   void Run();
+  // Another function, tier1::SweepCode; program and plan are the sweep's.
+  void RunSweep(const Sweep& sweep);
 
  private:
   using Value = llvm::Value;
@@ -59,6 +63,9 @@ class Emitter {
   void EmitEntries();
   void EmitNextWarp();
   void EmitNextBlock();
+  void FindBlockRows();
+  void NextBlock();   // its coordinates; there is one
+  void StoreBlock();  // into the frame
   // After a warp has arrived at the barrier or has gone: whether no other is yet to arrive. If so all may run.
   Value* Release();
   void EmitFlush();
@@ -98,7 +105,7 @@ class Emitter {
   // The low bits of a row: a scalar if it is uniform, else a vector. Where `bases_` is set, an affine row is its base.
   Value* Read(std::uint32_t row, std::uint32_t bits);
   Value* Slot(std::uint32_t row, bool any_nan);
-  Value* ReadFloat(std::uint32_t row, ptx::Type type);
+  Value* ReadFloat(std::uint32_t row, ptx::Type type, bool flush = false);
   // Of the lanes that are active. Narrower values are extended to the container.
   void Write(std::uint32_t row, Value* value, bool extend_sign = false);
   Value* ReadPredicate(std::uint32_t predicate, bool negated);
@@ -130,7 +137,13 @@ class Emitter {
   Value* Shift(const Shape& shape, Value* a, Value* amount);
   Value* LesserFloat(Value* a, Value* b, bool lesser);
   Value* OneNan(Value* v);  // of single precision; as an integer
+  // emit_flush.cpp
+  Value* Flush(Value* v);  // of single precision
+  // A result of operands that are flushed.
+  Value* FlushResult(const Shape& shape, Value* result, Value* a, Value* b, Value* c);
+  Value* Saturate(Value* v);
   void EmitConvert(const tier0::Op& op, const Shape& shape);
+  Value* Compare(const Shape& shape, Value* a, Value* b);
   void EmitCompare(const tier0::Op& op, const Shape& shape);
   void EmitLogic(const tier0::Op& op);
   void EmitLop3(const tier0::Op& op);
@@ -150,6 +163,7 @@ class Emitter {
   std::vector<Value*> TakeApart(Value* all, std::uint32_t count, std::uint32_t lanes);
   Value* PutTogether(const std::vector<Value*>& parts, std::uint32_t lanes);
   void EmitLoadFromWindow(std::uint32_t pc);
+  void EmitLocalAccess(std::uint32_t pc);
   void EmitStore(std::uint32_t pc);
   // Where the lanes of either half of the warp lie within 64 bytes of shared memory, wherever in them.
   struct Window {
@@ -163,6 +177,20 @@ class Emitter {
   void GatherOrScatter(std::uint32_t pc, llvm::BasicBlock* slow, llvm::BasicBlock* done);
   void EmitLoadParameter(std::uint32_t pc);
   void EmitAtomicAdd(std::uint32_t pc);  // emit_atomic.cpp
+
+  // emit_sweep.cpp
+  void BeginFunction(const char* name, llvm::FunctionType* type);  // emit_flow.cpp
+  void SweepPrologue();
+  void EmitOnce(std::uint32_t pc);
+  // What the block's last thread has of a row that counts up; goes to missed_ where it wraps on the way there.
+  Value* LastOf(std::uint32_t row, std::uint32_t bits, bool sign);
+  void ExpectSameThroughout(std::uint32_t pc);
+  // All that the block's threads will touch by an access; goes to missed_ if that is not allowed or not aligned.
+  void ResolveForBlock(std::uint32_t pc);
+  void EmitWarps(const Sweep& sweep);
+  void EmitSweptAccess(std::uint32_t pc, Value* thread);
+  std::int64_t StrideOf(std::uint32_t row) const;
+
   // Runs the handler in `slow`, for whatever lanes are active, and goes on in `done`.
   void HandleRest(std::uint32_t pc, llvm::BasicBlock* slow, llvm::BasicBlock* done);
   void FinishSlow(std::uint32_t pc, llvm::BasicBlock* slow, llvm::BasicBlock* done);
@@ -208,6 +236,10 @@ class Emitter {
   Value* shared_bytes_ = nullptr;
   Value* arguments_ = nullptr;
   Value* argument_bytes_ = nullptr;
+  // Of a sweep: threads of a block, and where to go if it cannot be swept.
+  Value* threads_ = nullptr;
+  llvm::BasicBlock* missed_ = nullptr;
+  std::vector<Value*> accesses_;  // where thread 0's is, by pc
   std::vector<llvm::AllocaInst*> row_slots_;
   std::vector<llvm::AllocaInst*> predicate_slots_;
   std::vector<Value*> fixed_;                                             // rows of RowKind::kFixed

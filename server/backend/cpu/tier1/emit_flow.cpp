@@ -18,16 +18,20 @@ Emitter::Emitter(llvm::Module& module, const tier0::Program& program, const Plan
       b_(module.getContext()),
       wide_(wide) {}
 
-void Emitter::Run() {
-  llvm::Type* pointer = b_.getPtrTy();
-  auto* type = llvm::FunctionType::get(b_.getInt64Ty(), {pointer, b_.getInt32Ty(), b_.getInt32Ty()}, false);
-  function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, kFunctionName, module_);
+void Emitter::BeginFunction(const char* name, llvm::FunctionType* type) {
+  function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, name, module_);
   function_->addFnAttr(llvm::Attribute::NoUnwind);
   function_->addFnAttr("min-legal-vector-width", "512");
   function_->addFnAttr("prefer-vector-width", "512");
   frame_ = function_->getArg(0);
   // A kernel has no way to the frame: its accesses are checked.
   function_->addParamAttr(0, llvm::Attribute::NoAlias);
+}
+
+void Emitter::Run() {
+  llvm::Type* pointer = b_.getPtrTy();
+  BeginFunction(kFunctionName,
+                llvm::FunctionType::get(b_.getInt64Ty(), {pointer, b_.getInt32Ty(), b_.getInt32Ty()}, false));
   const std::size_t count = plan_.blocks.size();
   waits_.assign(count, false);
   for (const Block& block : plan_.blocks) {
@@ -104,18 +108,23 @@ void Emitter::Prologue() {
   mask_ = variable(function_->getArg(2));
   result_ = variable(b_.getInt64(0));
   blocks_ = variable(FrameField(offsetof(Frame, blocks), wide));
+  FindBlockRows();
+  // What the warp is makes no difference: these are the same in all.
+  Set(rows_, FrameField(offsetof(Frame, rows), pointer));
+  MakeSlots();
+  b_.CreateBr(dispatch_);
+}
+
+void Emitter::FindBlockRows() {
   for (std::uint32_t i = 0; i < 3; ++i) {
-    block_[i] = variable(FrameField(offsetof(Frame, block) + i * sizeof(std::uint32_t), word));
+    block_[i] = b_.CreateAlloca(b_.getInt32Ty());
+    Set(block_[i], FrameField(offsetof(Frame, block) + i * sizeof(std::uint32_t), b_.getInt32Ty()));
   }
   for (const auto& [row, special] : program_.specials) {
     using tier0::Special;
     if (special < Special::kCtaidX || special > Special::kCtaidZ || plan_.rows[row].assigned) continue;
     block_rows_[row] = block_[static_cast<std::size_t>(special) - static_cast<std::size_t>(Special::kCtaidX)];
   }
-  // What the warp is makes no difference: these are the same in all.
-  Set(rows_, FrameField(offsetof(Frame, rows), pointer));
-  MakeSlots();
-  b_.CreateBr(dispatch_);
 }
 
 void Emitter::MakeSlots() {
@@ -226,28 +235,10 @@ void Emitter::EmitNextWarp() {
   Return(kBetween, false);
 }
 
-// All warps are gone. If blocks follow, they begin with the next one.
-void Emitter::EmitNextBlock() {
-  done_ = NewBlock("done");
-  b_.SetInsertPoint(done_);
-  if (!plan_.batches) {
-    Return(kBlockDone, false);
-    return;
-  }
-  BasicBlock* more = NewBlock("more");
+void Emitter::NextBlock() {
   BasicBlock* wrap = NewBlock("wrap");
   BasicBlock* begin = NewBlock("begin");
-  BasicBlock* warp = NewBlock("warp");
-  BasicBlock* go = NewBlock("go");
-  BasicBlock* over = NewBlock("over");
   llvm::Type* word = b_.getInt32Ty();
-  const auto field = [&](std::size_t offset) { return b_.CreateConstGEP1_64(b_.getInt8Ty(), frame_, offset); };
-  Set(turns_, b_.CreateIntrinsic(llvm::Intrinsic::usub_sat, {word}, {Get(turns_), Bits32(1)}));
-  Branch(b_.CreateAnd(b_.CreateICmpNE(Get(blocks_), b_.getInt64(0)), b_.CreateICmpNE(Get(turns_), Bits32(0))), more,
-         over);
-  b_.SetInsertPoint(over);
-  Return(kBlockDone, false);
-  b_.SetInsertPoint(more);
   Set(blocks_, b_.CreateSub(Get(blocks_), b_.getInt64(1)));
   Value* x = b_.CreateAdd(Get(block_[0]), Bits32(1));
   Set(block_[0], x);
@@ -260,9 +251,38 @@ void Emitter::EmitNextBlock() {
   Set(block_[2], b_.CreateAdd(Get(block_[2]), b_.CreateZExt(last, word)));
   b_.CreateBr(begin);
   b_.SetInsertPoint(begin);
+}
+
+void Emitter::StoreBlock() {
   for (std::uint32_t i = 0; i < 3; ++i) {
-    b_.CreateStore(Get(block_[i]), field(offsetof(Frame, block) + i * sizeof(std::uint32_t)));
+    const std::size_t offset = offsetof(Frame, block) + i * sizeof(std::uint32_t);
+    b_.CreateStore(Get(block_[i]), b_.CreateConstGEP1_64(b_.getInt8Ty(), frame_, offset));
   }
+}
+
+// All warps are gone. If blocks follow, they begin with the next one.
+void Emitter::EmitNextBlock() {
+  done_ = NewBlock("done");
+  b_.SetInsertPoint(done_);
+  if (!plan_.batches) {
+    Return(kBlockDone, false);
+    return;
+  }
+  BasicBlock* more = NewBlock("more");
+  BasicBlock* warp = NewBlock("warp");
+  BasicBlock* go = NewBlock("go");
+  BasicBlock* over = NewBlock("over");
+  llvm::Type* word = b_.getInt32Ty();
+  const auto field = [&](std::size_t offset) { return b_.CreateConstGEP1_64(b_.getInt8Ty(), frame_, offset); };
+  Set(turns_, b_.CreateIntrinsic(llvm::Intrinsic::usub_sat, {word}, {Get(turns_), Bits32(1)}));
+  Branch(b_.CreateAnd(b_.CreateICmpNE(Get(blocks_), b_.getInt64(0)), b_.CreateICmpNE(Get(turns_), Bits32(0))), more,
+         over);
+  b_.SetInsertPoint(over);
+  Return(kBlockDone, false);
+  b_.SetInsertPoint(more);
+  NextBlock();
+  StoreBlock();
+  BasicBlock* begin = b_.GetInsertBlock();
   Value* together = FrameField(offsetof(Frame, together), word);
   Value* entry = FrameField(offsetof(Frame, entry), word);
   Value* lanes_of_last = FrameField(offsetof(Frame, last), word);

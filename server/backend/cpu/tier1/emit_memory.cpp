@@ -36,11 +36,10 @@ llvm::Value* Emitter::Together(Value* low, Value* high) {
 }
 
 llvm::Value* Emitter::Address(const Op& op, bool with_offset) {
-  Value* address = Read(op.a, op.space == Space::kShared ? 32 : 64);
-  return with_offset ? b_.CreateAdd(address, Constant(address, op.space == Space::kShared
-                                                                   ? static_cast<std::uint32_t>(op.immediate)
-                                                                   : op.immediate))
-                     : address;
+  const bool wide = op.space == Space::kGlobal;
+  Value* address = Read(op.a, wide ? 64 : 32);
+  const std::uint64_t offset = wide ? op.immediate : static_cast<std::uint32_t>(op.immediate);
+  return with_offset ? b_.CreateAdd(address, Constant(address, offset)) : address;
 }
 
 llvm::Value* Emitter::Resolve(const Op& op, Value* address, Value* bytes, std::uint32_t alignment, BasicBlock* slow) {
@@ -218,6 +217,50 @@ void Emitter::GatherOrScatter(std::uint32_t pc, BasicBlock* slow, BasicBlock* do
   b_.CreateBr(done);
 }
 
+// The lanes' memories lie one behind the other, each aligned for every access.
+void Emitter::EmitLocalAccess(std::uint32_t pc) {
+  const Op& op = program_.ops[pc];
+  const bool load = plan_.shapes[pc].kind == Kind::kLoad;
+  const std::uint32_t bytes = std::uint32_t{op.bytes} * op.count;
+  llvm::Type* wide = b_.getInt64Ty();
+  llvm::Type* vector = llvm::FixedVectorType::get(b_.getIntNTy(8u * op.bytes), kLanes);
+  BasicBlock* direct = NewBlock("direct");
+  BasicBlock* slow = NewBlock("slow");
+  BasicBlock* done = NewBlock("done");
+  Value* warp = b_.CreateGEP(b_.getInt8Ty(), FrameField(offsetof(Frame, warps), b_.getPtrTy()),
+                             b_.CreateMul(b_.CreateZExt(Get(warp_), wide), b_.getInt64(sizeof(tier0::Warp))));
+  const auto field = [&](llvm::Type* type, std::size_t offset) {
+    return b_.CreateLoad(type, b_.CreateConstGEP1_64(b_.getInt8Ty(), warp, offset));
+  };
+  Value* stride = field(b_.getInt32Ty(), offsetof(tier0::Warp, local_stride));
+  Value* offsets = Address(op, true);
+  if (!IsVector(offsets)) offsets = Splat(offsets);
+  Value* bad = b_.CreateOr(b_.CreateICmpUGT(offsets, Splat(b_.CreateSub(stride, Bits32(bytes)))),
+                           b_.CreateICmpNE(b_.CreateAnd(offsets, Constant(offsets, bytes - 1)), Constant(offsets, 0)));
+  Value* fine = b_.CreateAnd(b_.CreateICmpEQ(b_.CreateAnd(MaskOf(bad), active_), Bits32(0)),
+                             b_.CreateICmpUGE(stride, Bits32(bytes)));
+  Branch(fine, direct, slow);
+  b_.SetInsertPoint(direct);
+  std::vector<llvm::Constant*> lanes;
+  for (std::uint32_t l = 0; l < kLanes; ++l) lanes.push_back(b_.getInt64(l));
+  Value* own = b_.CreateMul(llvm::ConstantVector::get(lanes), Splat(b_.CreateZExt(stride, wide)));
+  Value* places = b_.CreateAdd(own, b_.CreateZExt(offsets, Like(offsets, wide)));
+  Value* local = field(b_.getPtrTy(), offsetof(tier0::Warp, local));
+  std::vector<Value*> values;
+  for (std::uint32_t i = 0; i < op.count; ++i) {
+    Value* at =
+        b_.CreateGEP(b_.getInt8Ty(), local, b_.CreateAdd(places, Constant(places, std::uint64_t{i} * op.bytes)));
+    if (load) {
+      values.push_back(b_.CreateMaskedGather(vector, at, llvm::Align(op.bytes), Lanes(active_)));
+    } else {
+      Value* value = Read(op.rows[i], 8u * op.bytes);
+      b_.CreateMaskedScatter(IsVector(value) ? value : Splat(value), at, llvm::Align(op.bytes), Lanes(active_));
+    }
+  }
+  for (std::uint32_t i = 0; i < op.count && load; ++i) Write(op.rows[i], values[i], op.mode == 1);
+  FinishSlow(pc, slow, done);
+}
+
 std::vector<llvm::Value*> Emitter::TakeApart(Value* all, std::uint32_t count, std::uint32_t lanes) {
   if (count == 1) return {all};
   std::vector<Value*> parts;
@@ -320,6 +363,7 @@ void Emitter::EmitCountingStore(std::uint32_t pc) {
 
 void Emitter::EmitLoad(std::uint32_t pc) {
   const Op& op = program_.ops[pc];
+  if (op.space == Space::kLocal) return EmitLocalAccess(pc);
   if (CountsUp(op)) return EmitCountingLoad(pc);
   if (uses_windows_ && FitsWindow(op) && IsVector(Address(op, false))) return EmitLoadFromWindow(pc);
   const std::uint32_t stride = std::uint32_t{op.bytes} * op.count;
@@ -386,6 +430,7 @@ void Emitter::EmitLoad(std::uint32_t pc) {
 
 void Emitter::EmitStore(std::uint32_t pc) {
   const Op& op = program_.ops[pc];
+  if (op.space == Space::kLocal) return EmitLocalAccess(pc);
   if (CountsUp(op)) return EmitCountingStore(pc);
   const std::uint32_t stride = std::uint32_t{op.bytes} * op.count;
   BasicBlock* slow = NewBlock("slow");

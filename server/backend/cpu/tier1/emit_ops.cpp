@@ -46,7 +46,8 @@ void Emitter::ExpectNoWrap(std::uint32_t pc, std::uint32_t row, bool sign) {
 void Emitter::EmitNative(std::uint32_t pc) {
   const Op& op = program_.ops[pc];
   const Shape& shape = plan_.shapes[pc];
-  bases_ = shape.defs.size() == 1 && plan_.rows[shape.defs[0].row].kind == RowKind::kAffine;
+  // What counts up in both operands may be gone from their difference.
+  bases_ = shape.defs.size() == 1 && IsScalar(shape.defs[0].row);
   if (bases_ && Bits(shape.type) == 32 && (shape.kind == Kind::kMulWide || shape.kind == Kind::kMulAddWide)) {
     ExpectNoWrap(pc, op.a, IsSigned(shape.type));
     ExpectNoWrap(pc, op.b, IsSigned(shape.type));
@@ -96,10 +97,12 @@ void Emitter::EmitResult(std::uint32_t pc) {
     default: break;
   }
   if (IsFloat(shape.type) && shape.kind != Kind::kMove) {
-    Value* a = ReadFloat(op.a, shape.type);
-    Value* b = IsUnary(shape.kind) ? nullptr : ReadFloat(op.b, shape.type);
-    Value* c = IsTernary(shape.kind) ? ReadFloat(op.c, shape.type) : nullptr;
+    Value* a = ReadFloat(op.a, shape.type, shape.flush);
+    Value* b = IsUnary(shape.kind) ? nullptr : ReadFloat(op.b, shape.type, shape.flush);
+    Value* c = IsTernary(shape.kind) ? ReadFloat(op.c, shape.type, shape.flush) : nullptr;
     Value* result = FloatOp(shape, a, b, c);
+    if (shape.flush) result = FlushResult(shape, result, a, b, c);
+    if (shape.saturate) result = Saturate(result);
     return Write(op.d, plan_.rows[op.d].any_nan ? result : OneNan(result));
   }
   const bool wide = shape.kind == Kind::kMulWide || shape.kind == Kind::kMulAddWide;
@@ -245,9 +248,13 @@ void Emitter::EmitConvert(const Op& op, const Shape& shape) {
   Value* a = Read(op.a, Bits(from));
   a = b_.CreateBitCast(a, Like(a, from == Type::kF32 ? b_.getFloatTy() : b_.getDoubleTy()));
   if (IsFloat(to)) {
-    if (to == from) return Write(op.d, OneNan(a));
-    return Write(
-        op.d, to == Type::kF64 ? b_.CreateFPExt(a, Like(a, element)) : OneNan(b_.CreateFPTrunc(a, Like(a, element))));
+    if (shape.flush && from == Type::kF32) a = Flush(a);
+    Value* result = to == from         ? a
+                    : to == Type::kF64 ? b_.CreateFPExt(a, Like(a, element))
+                                       : b_.CreateFPTrunc(a, Like(a, element));
+    if (shape.flush && from == Type::kF64) result = FlushResult(shape, result, a, nullptr, nullptr);
+    if (shape.saturate) result = Saturate(result);
+    return Write(op.d, to == Type::kF32 ? OneNan(result) : result);
   }
   // Clamps; NaN gives 0, but the top bit alone where 64 bits are involved.
   const ID convert = IsSigned(to) ? llvm::Intrinsic::fptosi_sat : llvm::Intrinsic::fptoui_sat;
@@ -257,7 +264,7 @@ void Emitter::EmitConvert(const Op& op, const Shape& shape) {
   Write(op.d, result, IsSigned(to));
 }
 
-void Emitter::EmitCompare(const Op& op, const Shape& shape) {
+llvm::Value* Emitter::Compare(const Shape& shape, Value* a, Value* b) {
   using P = llvm::CmpInst::Predicate;
   static constexpr P kFloat[] = {P::FCMP_OEQ, P::FCMP_ONE, P::FCMP_OLT, P::FCMP_OLE, P::FCMP_OGT,
                                  P::FCMP_OGE, P::FCMP_UEQ, P::FCMP_UNE, P::FCMP_ULT, P::FCMP_ULE,
@@ -265,19 +272,17 @@ void Emitter::EmitCompare(const Op& op, const Shape& shape) {
   static constexpr P kSigned[] = {P::ICMP_EQ, P::ICMP_NE, P::ICMP_SLT, P::ICMP_SLE, P::ICMP_SGT, P::ICMP_SGE};
   static constexpr P kUnsigned[] = {P::ICMP_EQ, P::ICMP_NE, P::ICMP_ULT, P::ICMP_ULE, P::ICMP_UGT, P::ICMP_UGE};
   const auto how = static_cast<std::size_t>(shape.comparison);
-  Value* truth = nullptr;
-  if (IsFloat(shape.type)) {
-    Value* a = ReadFloat(op.a, shape.type);
-    Value* b = ReadFloat(op.b, shape.type);
-    Match(a, b);
-    truth = b_.CreateFCmp(kFloat[how], a, b);
-  } else {
-    Value* a = Read(op.a, Bits(shape.type));
-    Value* b = Read(op.b, Bits(shape.type));
-    Match(a, b);
-    truth = b_.CreateICmp(IsSigned(shape.type) ? kSigned[how] : kUnsigned[how], a, b);
-  }
-  Value* holds = MaskOf(truth);
+  Match(a, b);
+  if (IsFloat(shape.type)) return b_.CreateFCmp(kFloat[how], a, b);
+  return b_.CreateICmp(IsSigned(shape.type) ? kSigned[how] : kUnsigned[how], a, b);
+}
+
+void Emitter::EmitCompare(const Op& op, const Shape& shape) {
+  const auto read = [&](std::uint32_t row) {
+    return IsFloat(shape.type) ? ReadFloat(row, shape.type, shape.flush) : Read(row, Bits(shape.type));
+  };
+  Value* a = read(op.a);
+  Value* holds = MaskOf(Compare(shape, a, read(op.b)));
   Value* other = b_.CreateNot(holds);
   if (op.mode != 0) {
     Value* c = ReadPredicate(op.c, op.predicate_negated);

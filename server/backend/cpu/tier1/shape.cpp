@@ -36,9 +36,10 @@ void Rows(Shape& shape, const Op& op, std::uint32_t sources, std::uint32_t bits)
 }
 
 // Of operations whose operands are d, a, b and c, of the type at the end, whether or not they have code.
-Kind Arithmetic(const Instruction& from, const Op& op, Type type) {
+Kind Arithmetic(const Instruction& from, Type type) {
   const std::string_view name = from.opcode[0];
-  if (op.extras != 0) return Kind::kCalled;
+  // rcp.approx.ftz.f64 and its like are other operations.
+  if (Has(from, "ftz") && type != Type::kF32) return Kind::kCalled;
   const bool integer = IsInteger(type) && Bits(type) >= 16;
   const bool floating = IsFloat(type);
   struct Row {
@@ -76,7 +77,7 @@ Kind Arithmetic(const Instruction& from, const Op& op, Type type) {
   }
   for (const Row& row : kRows) {
     if (row.name != name) continue;
-    if (!OnlyHas(from, row.words)) return Kind::kCalled;
+    if (!OnlyHas(from, std::string(row.words) + (floating ? "ftz sat " : ""))) return Kind::kCalled;
     return integer ? row.integer : floating ? row.floating : Kind::kCalled;
   }
   return Kind::kCalled;
@@ -133,11 +134,12 @@ bool Predicates(Shape& shape, const Instruction& from, const Op& op) {
     shape.predicate_uses = {op.a, op.b};
     return true;
   }
-  if (name == "setp" && op.extras == 0 &&
-      OnlyHas(from, " eq ne lt le gt ge lo ls hi hs equ neu ltu leu gtu geu num nan and or xor ") &&
+  if (name == "setp" &&
+      OnlyHas(from, " eq ne lt le gt ge lo ls hi hs equ neu ltu leu gtu geu num nan and or xor ftz ") &&
       ((IsInteger(type) && Bits(type) >= 16) || IsFloat(type)) && ComparisonOf(from.opcode[1], &shape.comparison)) {
     shape.kind = Kind::kCompare;
     shape.type = type;
+    shape.flush = Has(from, "ftz");
     shape.uses = {{op.a, Bits(type)}, {op.b, Bits(type)}};
     shape.predicate_defs = {op.d};
     if (op.predicate >= 0) shape.predicate_defs.push_back(static_cast<std::uint32_t>(op.predicate));
@@ -175,13 +177,21 @@ bool Moves(Shape& shape, const Instruction& from, const Op& op) {
     Rows(shape, op, 1, Bits(type));
     return true;
   }
-  if (name == "cvt" && op.extras == 0) {
+  if (name == "cvt") {
     const Type to = TypeFromEnd(from, 1);
     const bool to_float = IsFloat(to);
     const bool from_float = IsFloat(type);
     if (!(to_float || IsInteger(to)) || !(from_float || IsInteger(type)) || from.operands.size() != 2) return false;
     const bool rounds = to_float && (from_float ? Bits(to) < Bits(type) : true);
-    if (!OnlyHas(from, rounds ? " rn " : from_float && !to_float ? " rzi " : "  ")) return false;
+    const bool floats = to_float && from_float;
+    if (!OnlyHas(from, floats       ? rounds ? " rn ftz sat " : " ftz sat "
+                       : rounds     ? " rn "
+                       : from_float ? " rzi ftz "
+                                    : "  "))
+      return false;
+    shape.flush = Has(from, "ftz") && (to == Type::kF32 || type == Type::kF32);
+    if (Has(from, "ftz") && !shape.flush) return false;
+    shape.saturate = Has(from, "sat");
     shape.kind = Kind::kConvert;
     shape.type = to;
     shape.source = type;
@@ -238,10 +248,9 @@ bool Memory(Shape& shape, const tier0::Program& program, const Instruction& from
       shape.kind = Kind::kLoadParameter;
       return true;
     }
-    if (op.space == Space::kLocal) {
-      // Each lane has memory of its own.
+    // There is no gathering of less.
+    if (op.space == Space::kLocal && op.bytes < 4) {
       shape.kind = Kind::kCalled;
-      shape.uses.back().bits = 64;
       return true;
     }
     shape.kind = load ? Kind::kLoad : Kind::kStore;
@@ -383,9 +392,11 @@ Shape ShapeOf(const tier0::Program& program, const Op& op) {
       if (!known && IsSimple(name) && type != Type::kPred && (IsInteger(type) || IsFloat(type)) && op.predicate < 0 &&
           !Has(from, "cc") && name != "addc" && name != "subc" && name != "madc") {
         known = true;
-        shape.kind = Arithmetic(from, op, type);
+        shape.kind = Arithmetic(from, type);
         if (from.operands.size() != Sources(shape.kind) + 1) shape.kind = Kind::kCalled;
         shape.type = type;
+        shape.flush = Has(from, "ftz");
+        shape.saturate = Has(from, "sat");
         if (shape.kind == Kind::kCalled) {
           Rows(shape, op, 3, std::max(32u, Bits(type)));
           shape.uses.push_back({op.rows[0], 32});

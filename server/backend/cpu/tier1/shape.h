@@ -80,6 +80,8 @@ struct Shape {
   std::vector<RowUse> defs;
   std::vector<std::uint32_t> predicate_uses;  // the guard's among them
   std::vector<std::uint32_t> predicate_defs;
+  bool flush = false;       // .ftz of single precision: denormal operands and results are zeros of their sign
+  bool saturate = false;    // .sat of a float: into [0, 1], NaN becomes 0
   bool pure = false;        // the result depends on the rows alone
   bool lane_sync = false;   // its lanes must all have come
   bool everything = false;  // tier 0 may look at any row afterwards (calls)

@@ -177,7 +177,9 @@ class Finder {
         if (!IsSame(a)) return a;
         break;
       }
-      case Kind::kLoad: return Of(op.a) == kUnknown ? kUnknown : IsSame(Of(op.a)) ? kSame : kNothing;
+      case Kind::kLoad:
+        if (op.space == ptx::Space::kLocal) return kNothing;  // each lane's own
+        return Of(op.a) == kUnknown ? kUnknown : IsSame(Of(op.a)) ? kSame : kNothing;
       case Kind::kBallot:
       case Kind::kVote:
       case Kind::kActiveMask: return kSame;

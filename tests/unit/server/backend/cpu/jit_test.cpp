@@ -120,6 +120,51 @@ TEST(Tier1, FaultsAreTierZeros) {
   ExpectSame("shl.b32 %r5, %r1, 8; st.shared.u32 [%r5], %r1;\n", "shared memory out of bounds");
   ExpectSame("setp.eq.u32 %p1, %r1, 40; @%p1 trap;\n", "trap");
 }
+TEST(Tier1, LocalMemoryIsEachLanesOwn) {
+  // At the same place in all lanes, at places of their own, and by part of the lanes; of 1 to 16 bytes.
+  const std::string declare =
+      ".local .align 16 .b8 own[128]; mov.u32 %r6, own; shl.b32 %r7, %r1, 4; and.b32 %r7, %r7, "
+      "112; add.u32 %r7, %r6, %r7; ld.global.u32 %r8, [%rd5]; mul.lo.u32 %r9, %r8, 77;\n";
+  ExpectSame(std::string(kOwnWord) + declare +
+             "st.local.v4.u32 [%r7], {%r8, %r9, %r1, %r3}; st.local.u32 [%r6+32], %r9; ld.local.u32 %r4, [%r7+4];\n"
+             "ld.local.v2.u32 {%r10, %r11}, [%r7+8]; mad.lo.u32 %r4, %r4, %r10, %r11; ld.local.u32 %r10, [own+32];\n"
+             "xor.b32 %r4, %r4, %r10;\n" +
+             kStore);
+  ExpectSame(std::string(kOwnWord) + declare +
+             "and.b32 %r12, %r8, 3; setp.eq.u32 %p1, %r12, 1; mov.u32 %r4, 5; st.local.u64 [%r6+8], %rd3; "
+             "@%p1 st.local.u32 [%r6+8], %r9; @%p1 bra N; ld.local.s32 %r4, [%r6+8]; st.local.u8 [%r6+9], %r9;\n"
+             "N: @%p1 ld.local.u32 %r4, [%r6+8]; ld.local.s16 %r10, [%r6+8]; ld.local.u64 %rd6, [%r6+8]; cvt.u32.u64 "
+             "%r11, %rd6; mad.lo.u32 %r4, %r4, 5, %r10; xor.b32 %r4, %r4, %r11;\n" +
+             kStore);
+  // In a loop, and what a lane wrote is still there when others have run.
+  ExpectSame(std::string(kOwnWord) + declare +
+             "mov.u32 %r10, 0; L: shl.b32 %r11, %r10, 2; add.u32 %r11, %r6, %r11; st.local.f32 [%r11], %r8; "
+             "add.u32 %r8, %r8, %r9; add.u32 %r10, %r10, 1; and.b32 %r12, %r1, 31; setp.le.u32 %p1, %r10, %r12; "
+             "@%p1 bra L; bar.sync 0; mov.u32 %r4, 0;\n"
+             "M: sub.u32 %r10, %r10, 1; shl.b32 %r11, %r10, 2; add.u32 %r11, %r6, %r11; ld.local.b32 %r12, [%r11]; "
+             "mad.lo.u32 %r4, %r4, 3, %r12; setp.ne.u32 %p1, %r10, 0; @%p1 bra M;\n" +
+             kStore);
+  ExpectSame(std::string(kOwnWord) + declare +
+                 "setp.eq.u32 %p1, %r1, 70; @%p1 add.u32 %r7, %r7, 128; st.local.u32 [%r7], %r1;",
+             "local memory out of bounds");
+  ExpectSame(std::string(kOwnWord) + declare + "add.u32 %r7, %r7, -16; ld.local.u32 %r4, [%r7];\n",
+             "local memory out of bounds");
+  ExpectSame(std::string(kOwnWord) + declare + "ld.local.v2.u32 {%r4, %r8}, [%r7+4];\n", "misaligned");
+}
+TEST(Tier1, LocalMemoryOfWordsNeedsNoHandler) {
+  Machine machine;
+  Jit jit({JitMode::kAlways, ACCELMESH_TIER1_PATH, "off"});
+  machine.set_compiler(&jit);
+  ASSERT_TRUE(machine
+                  .Load(KernelText(".local .b32 own[4]; and.b32 %r2, %r1, 3; shl.b32 %r2, %r2, 2; mov.u32 %r3, own; "
+                                   "add.u32 %r2, %r2, %r3; st.local.u32 [%r2], %r1; ld.local.u32 %r4, [%r2]; "
+                                   "mad.wide.u32 %rd5, %r1, 4, %rd1; st.global.u32 [%rd5], %r4;"))
+                  .ok());
+  const std::uint64_t memory = machine.Allocate(256);
+  EXPECT_FALSE(machine.Run({1, 1, 1}, {64, 1, 1}, {memory}).has_value());
+  EXPECT_EQ(machine.compiled(true)->called, 0u);
+  for (std::uint32_t t = 0; t < 64; ++t) EXPECT_EQ(machine.At<std::uint32_t>(memory)[t], t);
+}
 TEST(Tier1, AddressesOfEveryPattern) {
   // Contiguous, the same, a half each, backwards, and strided; vectors too.
   for (const char* index : {"mov.u32 %r5, %r1", "mov.u32 %r5, 8", "and.b32 %r5, %r1, 15", "shr.u32 %r5, %r1, 4",
@@ -205,6 +250,14 @@ TEST(Tier1, AddressesThatWrapAreMadeLaneByLane) {
           kStore);
     }
   }
+}
+TEST(Tier1, WhatCountsUpInBothIsTheSameWithout) {
+  ExpectSame(
+      std::string(kOwnWord) +
+      "sub.u32 %r4, %r3, %r1; mul.wide.u32 %rd6, %r1, 4; sub.u64 %rd7, %rd5, %rd6; sub.u64 %rd7, %rd7, %rd1; "
+      "cvt.u32.u64 %r6, %rd7; mad.lo.s32 %r7, %r1, -1, %r1; mad.wide.u32 %rd8, %r1, 4, %rd7; sub.u64 %rd8, %rd8, "
+      "%rd6; cvt.u32.u64 %r8, %rd8; mad.lo.u32 %r4, %r4, 7, %r6; add.u32 %r4, %r4, %r7; xor.b32 %r4, %r4, %r8;\n" +
+      kStore);
 }
 TEST(Tier1, BarriersThatSomeWarpsComeToMoreOften) {
   // Lanes exit before it, one warp leaves early, and the last that arrives goes on first.
@@ -299,6 +352,13 @@ TEST_F(CacheTest, KeepsWhatWasCompiled) {
   EXPECT_FALSE(FromCache(kFortyTwo));
   EXPECT_TRUE(FromCache(kFortyTwo));
   EXPECT_FALSE(FromCache("mov.u32 %r4, 43; sub.u32 %r4, %r4, 1; st.global.u32 [%rd1], %r4;"));
+}
+TEST_F(CacheTest, ACoordinateIsNotAnother) {
+  for (const char* coordinate : {"%ctaid.x", "%ctaid.y", "%ctaid.z", "%nctaid.x"}) {
+    EXPECT_FALSE(FromCache(std::string("mov.u32 %r2, ") + coordinate +
+                           "; min.u32 %r2, %r2, 0; add.u32 %r4, %r2, 42; st.global.u32 [%rd1], %r4;"))
+        << coordinate;
+  }
 }
 TEST_F(CacheTest, ReplacesWhatIsCorrupt) {
   EXPECT_FALSE(FromCache(kFortyTwo));
