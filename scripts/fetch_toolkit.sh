@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Puts NVIDIA's CUDA 13.0 compiler, headers, runtime and cuBLAS into build/toolkit from NVIDIA's wheels, unless the machine has a
-# CUDA 13 toolkit at $CUDA_HOME or /usr/local/cuda. The toolkit is needed to build (headers for the generator, nvcc for
-# tests/apps); no part of it is linked into AccelMesh.
+# Puts NVIDIA's CUDA 13.0 compiler, headers, runtime, cuBLAS and cuDNN into build/toolkit from NVIDIA's wheels, unless the
+# machine has a CUDA 13 toolkit with cuDNN at $CUDA_HOME or /usr/local/cuda. The toolkit is needed to build (headers for the
+# generator, nvcc for tests/apps); no part of it is linked into AccelMesh.
 #
 #   scripts/fetch_toolkit.sh           fetch it if no toolkit is there
 #   scripts/fetch_toolkit.sh --check   exit 1 if no toolkit is there
@@ -10,14 +10,20 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 pins=(nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-runtime==13.0.96
-      nvidia-cuda-cccl==13.0.85 nvidia-cublas==13.1.0.3)
+      nvidia-cuda-cccl==13.0.85 nvidia-cuda-profiler-api==13.0.85 nvidia-cublas==13.1.0.3
+      nvidia-cudnn-cu13==9.19.0.56)
 toolkit=$PWD/build/toolkit
 recipe=$(sha256sum scripts/fetch_toolkit.sh | cut -d' ' -f1)
 
 has_library() { compgen -G "$1/lib*/$2" >/dev/null || compgen -G "$1/targets/*/lib/$2" >/dev/null; }
-usable() {  # a CUDA 13 toolkit with compiler, headers and runtime (cmake/cuda.cmake asks for the same)
-  [ -x "$1/bin/nvcc" ] && grep -qE '^#define CUDART_VERSION +13' "$1/include/cuda_runtime_api.h" 2>/dev/null &&
-    [ -e "$1/include/cublas_api.h" ] && has_library "$1" libcudart.so.13 && has_library "$1" libcublas.so.13
+usable() {  # a CUDA 13 toolkit with compiler, headers and libraries (cmake/cuda.cmake asks for the same)
+  [ -x "$1/bin/nvcc" ] && grep -qE '^#define CUDART_VERSION +13' "$1/include/cuda_runtime_api.h" 2>/dev/null || return 1
+  for header in cuda.h cuda_profiler_api.h cublas_api.h cublasLt.h cudnn.h; do
+    [ -e "$1/include/$header" ] || return 1
+  done
+  for library in libcudart.so.13 libcublas.so.13 libcublasLt.so.13 libcudnn.so.9; do
+    has_library "$1" "$library" || return 1
+  done
 }
 if [ "${1:-}" != --force ]; then
   for home in "${CUDA_HOME:-}" /usr/local/cuda; do
@@ -41,6 +47,8 @@ mkdir -p "$toolkit.work"
 /usr/bin/python3 -m venv "$toolkit.work/venv"
 "$toolkit.work/venv/bin/pip" install --quiet --no-deps --only-binary :all: --target "$toolkit.work/wheels" "${pins[@]}"
 mv "$toolkit.work/wheels/nvidia/cu13" "$toolkit"
+mv "$toolkit.work"/wheels/nvidia/cudnn/include/* "$toolkit/include/"
+mv "$toolkit.work"/wheels/nvidia/cudnn/lib/* "$toolkit/lib/"
 mkdir -p "$toolkit/licences"
 for info in "$toolkit.work"/wheels/*.dist-info; do
   find "$info" -iname 'licen*.txt' -exec cp {} "$toolkit/licences/$(basename "$info" .dist-info).txt" \;

@@ -15,7 +15,7 @@ packages=(
   python3 python3-pip python3-venv python3-clang-19 libclang-19-dev libgl-dev libvdpau-dev
   # libraries
   libzmq3-dev cppzmq-dev libflatbuffers-dev flatbuffers-compiler libspdlog-dev libcli11-dev libzstd-dev liblz4-dev
-  libsodium-dev libssl-dev libopenblas-dev
+  libsodium-dev libssl-dev libopenblas-dev libdnnl-dev
   # tests
   libgtest-dev libgmock-dev libbenchmark-dev
 )
