@@ -37,7 +37,7 @@ IMPURE_CALLS = re.compile(r"\b(random_device\b|(?:(?:secure_)?getenv|(?:Clock|sy
 CUDA_HEADER = re.compile(r"^(cuda|cublas|cudnn|cufft|curand|cusparse|cusolver|nvrtc|nvml|nvJitLink|nvtx|fatbinary|crt/|cooperative_groups|"
                          r"(driver|vector|library|texture|surface|device|host|builtin)_(types|launch_parameters|functions)\b|"
                          r"channel_descriptor\.h|math_constants\.h|sm_\d\d_)")
-MAY_INCLUDE_CUDA = re.compile(r"^(shim/(runtime|driver|blas|dnn|nvml)/|shim/(entry|resolve|status_map)\.(h|cpp)$|server/backend/cuda/|tests/)")
+MAY_INCLUDE_CUDA = re.compile(r"^(shim/(runtime|driver|blas|blaslt|dnn|nvml)/|shim/(entry|resolve|status_map)\.(h|cpp)$|server/backend/cuda/|tests/)")
 
 LINES_MAX = 700
 SOURCE = (".h", ".cpp", ".c", ".cu", ".inc")

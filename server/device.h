@@ -391,6 +391,11 @@ class Backend {
     return {Code::kUnsupported, "Backend::LibraryCall", "the " + name() + " backend has no such library"};
   }
 
+  // Of a function that IsAsked() (protocol/library): nothing of any stream. Answers from any thread, once.
+  virtual void LibraryAsk(LibraryJob /*job*/, std::function<void(Result<LibraryAnswer>)> answer) {
+    answer(Status(Code::kUnsupported, "Backend::LibraryAsk", "the " + name() + " backend has no such library"));
+  }
+
   // A CUlimit of the device, checked by the client as CUDA does; holds for what comes after it. A backend without that
   // limit ignores it.
   virtual Status SetLimit(std::uint32_t /*device*/, std::uint32_t /*limit*/, std::uint64_t /*value*/) {

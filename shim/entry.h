@@ -32,6 +32,7 @@ void SayRefused(const char* name, const char* why);
 cudaError_t OutOfHostMemory();
 
 struct RuntimeFace {
+  static constexpr const char* kLibrary = "cudart";
   using Status = cudaError_t;
   static constexpr Status kNotSupported = cudaErrorNotSupported;
   static Status OutOfHostMemory() { return accelmesh::OutOfHostMemory(); }

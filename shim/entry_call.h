@@ -1,6 +1,7 @@
 // What the entry points of every face share: a call may be counted, no exception leaves it, and a function that is not
-// remoted says so. `Face` is a type with: Status, the result that failures are told by; kNotSupported of it;
-// OutOfHostMemory(), for an exception of ours; SayRefused(name, why); Note(name, status), of every call that ended.
+// remoted says so. `Face` is a type with: kLibrary, the library's name in reports; Status, the result that failures are
+// told by; kNotSupported of it; OutOfHostMemory(), for an exception of ours; SayRefused(name, why); Note(name, status),
+// of every call that ended.
 #pragma once
 
 #include <exception>
@@ -25,7 +26,7 @@ R RefuseBy(const char* name, const char* why) {
 // Every entry point has a Body type of its own, and so a counter of its own.
 template <typename Face, typename R, typename Body>
 R EnterBy(const char* name, Body body) noexcept {
-  static constinit FunctionCount count;
+  static constinit FunctionCount count(Face::kLibrary);
   const CountedCall counted(count, name);
   try {
     if constexpr (std::is_same_v<R, typename Face::Status>) {

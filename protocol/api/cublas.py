@@ -3,11 +3,14 @@ and this file for what they do not say: a parameter's kind follows from its type
 needs nothing, an exception is one line. What the library exports and nothing here reaches is refused by name.
 """
 LIBRARY = "libcublas.so.13"
+FACE = "blas"
 HEADERS = ["cublas_api.h"]
 # Headers whose functions are exported and refused: read for what they return.
 REFUSED_HEADERS = ["cublas.h"]
+ENUMERATORS = r"\w+"
 
-# Answered by a body of the same name in shim/blas (a _64 variant by its own): state of the handle, text, copies.
+# Answered by a body of the same name in shim/blas (a _64 variant by its own): state of the handle, text, copies, groups
+# of products.
 BODIES = """
     cublasCreate_v2 cublasDestroy_v2 cublasGetVersion_v2 cublasGetProperty cublasGetCudartVersion
     cublasSetWorkspace_v2 cublasSetStream_v2 cublasGetStream_v2 cublasGetPointerMode_v2 cublasSetPointerMode_v2
@@ -26,7 +29,11 @@ BODIES = """
     cublasSetVectorAsync cublasSetVectorAsync_64 cublasGetVectorAsync cublasGetVectorAsync_64
     cublasSetMatrixAsync cublasSetMatrixAsync_64 cublasGetMatrixAsync cublasGetMatrixAsync_64
     cublasXerbla
+    cublasSgemmGroupedBatched cublasDgemmGroupedBatched cublasGemmGroupedBatchedEx
+    cublasSgemmGroupedBatched_64 cublasDgemmGroupedBatched_64 cublasGemmGroupedBatchedEx_64
     """.split()
+# Of those, what is on the wire, and the structure of its words.
+STRUCTURES = {}
 
 # {reason: names}, or patterns that end in *.
 REFUSED = {
@@ -34,10 +41,6 @@ REFUSED = {
     "it is in no header": """
         cublasGetBackdoor cublasSetBackdoor cublasSetBackdoorEx cublasGetEnvironmentMode cublasSetEnvironmentMode
         cublasSbdmm cublasDbdmm cublasCbdmm cublasZbdmm
-        """,
-    "groups of products have their shapes in arrays of the program's, which this release does not send": """
-        cublasSgemmGroupedBatched cublasDgemmGroupedBatched cublasGemmGroupedBatchedEx
-        cublasSgemmGroupedBatched_64 cublasDgemmGroupedBatched_64 cublasGemmGroupedBatchedEx_64
         """,
 }
 WHY_REFUSED = "this release does not remote it yet"
@@ -63,6 +66,7 @@ EXCEPTIONS = {
     "RotgEx": {"a": "inout", "b": "inout", "c": "result", "s": "result"},
     "RotmgEx": {"d1": "inout", "d2": "inout", "x1": "inout", "param": "result"},
     # Of the arguments, so the client has said it by its checks: always on the host.
+    "geqrfBatched": {"info": "host_info"},
     "getrsBatched": {"info": "host_info"},
     "gelsBatched": {"info": "host_info"},
 }
@@ -75,8 +79,8 @@ ELEMENT_BYTES = {
     "Nrm2Ex": {"result": "BytesOf(resultType)"}, "DotEx": {"result": "BytesOf(resultType)"},
     "DotcEx": {"result": "BytesOf(resultType)"}, "AsumEx": {"result": "BytesOf(resultType)"},
     "ScalEx": {"alpha": "BytesOf(alphaType)"}, "AxpyEx": {"alpha": "BytesOf(alphaType)"},
-    "RotEx": {"c": "BytesOf(csType)", "s": "BytesOf(csType)"}, "RotmEx": {"param": "BytesOf(paramType)"},
-    "RotgEx": {"a": "BytesOf(abType)", "b": "BytesOf(abType)", "c": "BytesOf(csType)", "s": "BytesOf(csType)"},
+    "RotEx": {"c": "RealBytesOf(csType)", "s": "BytesOf(csType)"}, "RotmEx": {"param": "BytesOf(paramType)"},
+    "RotgEx": {"a": "BytesOf(abType)", "b": "BytesOf(abType)", "c": "RealBytesOf(csType)", "s": "BytesOf(csType)"},
     "RotmgEx": {"d1": "BytesOf(d1Type)", "d2": "BytesOf(d2Type)", "x1": "BytesOf(x1Type)", "y1": "BytesOf(y1Type)",
                 "param": "BytesOf(paramType)"},
 }
@@ -92,6 +96,8 @@ UNTYPED = """Nrm2Ex DotEx DotcEx ScalEx AxpyEx CopyEx SwapEx IamaxEx IaminEx Asu
 # dimensions as large as rows are.
 NOT_NEGATIVE = "m n k kl ku rows cols nrhs batchCount batchSize".split()
 NOT_ZERO = "incx incy".split()
+# But for these families: one number for all rows or columns.
+MAY_BE_ZERO = ["dgmm"]
 # These take any such numbers, and then do nothing or give 0.
 UNCHECKED = """nrm2 dot dotu dotc scal axpy copy swap iamax iamin asum rot rotm Nrm2Ex DotEx DotcEx ScalEx AxpyEx CopyEx SwapEx
                IamaxEx IaminEx AsumEx RotEx RotmEx""".split()
@@ -120,5 +126,22 @@ CHECKS = {
     "matinvBatched": "n <= 32",
 }
 # {family: what must hold, else CUBLAS_STATUS_NOT_SUPPORTED}
-SUPPORTED = dict.fromkeys("GemmEx GemmBatchedEx GemmStridedBatchedEx".split(),
-                          "IsGemm(computeType, Atype, Btype, Ctype)")
+SUPPORTED = {
+    **dict.fromkeys("GemmEx GemmBatchedEx GemmStridedBatchedEx".split(), "IsGemm(computeType, Atype, Btype, Ctype)"),
+    **dict.fromkeys("gemmEx gemm3mEx".split(), "IsGemmOf(alpha, Atype, Btype, Ctype)"),
+    **dict.fromkeys("syrkEx syrk3mEx herkEx herk3mEx".split(), "IsRankK(Atype, Ctype)"),
+    **dict.fromkeys("IamaxEx IaminEx".split(), "IsVector(xType)"),
+    **dict.fromkeys("CopyEx SwapEx".split(), "IsVector(xType) && yType == xType"),
+    **dict.fromkeys("DotEx DotcEx".split(),
+                    "IsVectorWork(xType, executionType) && yType == xType && resultType == xType"),
+    "Nrm2Ex": "IsNorm(xType, resultType, executionType)",
+    "AsumEx": "IsNorm(xType, resultType, executiontype)",
+    "ScalEx": "IsVectorWork(xType, executionType) && IsScalar(alphaType, xType)",
+    "AxpyEx": "IsVectorWork(xType, executiontype) && yType == xType && IsScalar(alphaType, xType)",
+    "RotEx": "IsVectorWork(xType, executiontype) && yType == xType && IsRotation(csType, xType)",
+    "RotgEx": "IsVectorWork(abType, executiontype) && csType == abType",
+    "RotmEx": "IsVectorWork(xType, executiontype) && IsReal(xType) && yType == xType && paramType == xType",
+    "RotmgEx": "IsVectorWork(d1Type, executiontype) && IsReal(d1Type) && d2Type == d1Type && x1Type == d1Type && "
+               "y1Type == d1Type && paramType == d1Type",
+    "gelsBatched": "trans == CUBLAS_OP_N && m >= n",
+}

@@ -1,19 +1,23 @@
-"""Emits both sides of libcublas's functions from the installed headers and the rules of protocol/api/cublas.py.
+"""Emits both sides of the functions of libcublas, libcublasLt or libcudnn from the installed headers and the rules of
+protocol/api/cublas.py, cublaslt.py or cudnn.py, which also say what FACE is: `blas`, `blaslt` or `dnn`.
 
     blas.py --include DIR --cublas libcublas.so.13 --api cublas.py --lock cublas.lock --shim-dir DIR --wire-dir DIR
             [--extend-lock] [--only NAME,NAME...]
-Outputs: gen_blas_entry.cpp (every function that the library exports: the client's entry points and encoders),
-gen_blas_face.h (the bodies that shim/blas must have), blas_exports.txt (what the shim exports for it); for both sides
-gen_blas_functions.inc (number, name and words of each function on the wire), gen_blas_calls.inc (its family and decoded
-arguments, for who runs it), gen_blas_enumerators.inc (the headers' enumerators, for those who see no CUDA header).
+Outputs: gen_FACE_entry.cpp (every function that the library exports: the client's entry points and encoders),
+gen_FACE_face.h (the bodies that shim/FACE must have), FACE_exports.txt (what the shim exports for it); for both sides
+gen_FACE_functions.inc (number, name and words of each function on the wire), gen_FACE_calls.inc (its family and decoded
+arguments, for who runs it), gen_FACE_native.inc (the same, for who has NVIDIA's library do it), gen_FACE_enumerators.inc
+(the headers' enumerators, for those who see no CUDA header).
 
-A function and its _64 variant are one on the wire, where numbers have 64 bits, unless they write numbers. --only
-restricts all but the last to the named functions (tests/golden).
+A function and its _64 variant are one on the wire, where numbers have 64 bits, unless they write numbers; the words of
+one with a body are a structure that the rules name. --only restricts all but the last to the named functions
+(tests/golden).
 """
 import argparse
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from commands import SchemaError, read_lock
@@ -27,7 +31,7 @@ ELEMENTS = {"float": "float", "double": "double", "cuComplex": "ComplexFloat", "
             "__nv_bfloat16": "Bfloat16", "void": "void", "int": "std::int32_t", "int64_t": "std::int64_t",
             "unsigned char": "std::uint8_t"}
 ENUMERATIONS = re.compile(r"cublas|cudaDataType")
-WORDS_MAX = 63
+WORDS_MAX = 127
 
 
 class ApiError(Exception):
@@ -55,21 +59,27 @@ class Function:
     family: str = ""
     wire_name: str = ""    # of the one that it is on the wire
     why_refused: str = ""
+    structure: str = ""    # of its words, if it has a body and is on the wire
 
     @property
     def words(self) -> int:
         return sum(p.words for p in self.parameters)
 
 
+def prefix_of(api) -> str:
+    """Of the library's functions."""
+    return getattr(api, "PREFIX", "cublas")
+
+
 def parse(api, include: Path) -> tuple[dict[str, Function], list[tuple[str, int]]]:
     functions, enumerators = {}, {}
     # As C++, in which the header declares the functions on half precision, too; and overloads, with their bodies.
     for node in declarations(open_headers(include, api.HEADERS, "c++")):
-        if is_function(node) and node.spelling.startswith("cublas") and not node.is_definition():
+        if is_function(node) and node.spelling.startswith(prefix_of(api)) and not node.is_definition():
             parameters = [Parameter(a.type.spelling, a.spelling or f"a{i}") for i, a in enumerate(node.get_arguments())]
             functions[node.spelling] = Function(node.spelling, node.result_type.spelling, parameters)
-        elif is_enumeration(node) and (ENUMERATIONS.match(node.type.spelling) or any(c.spelling.startswith("CUBLAS_") for c in node.get_children())):
-            enumerators.update({c.spelling: c.enum_value for c in node.get_children()})
+        elif is_enumeration(node) and (ENUMERATIONS.match(node.type.spelling) or any(c.spelling.startswith(f"{prefix_of(api).upper()}_") for c in node.get_children())):
+            enumerators.update({c.spelling: c.enum_value for c in node.get_children() if re.match(api.ENUMERATORS, c.spelling)})
     return functions, sorted(enumerators.items())
 
 
@@ -170,7 +180,7 @@ def requirements(api, function: Function) -> list[str]:
             found.append(f"IsKnown({p.name})")
         elif p.kind == "number" and p.name in api.NOT_NEGATIVE:
             found.append(f"{p.name} >= 0")
-        elif p.kind == "number" and p.name in api.NOT_ZERO:
+        elif p.kind == "number" and p.name in api.NOT_ZERO and function.family not in api.MAY_BE_ZERO:
             found.append(f"{p.name} != 0")
         elif p.kind == "number" and p.name.startswith("ld"):
             if p.name not in rows:
@@ -206,6 +216,36 @@ def decode(p: Parameter) -> str:
     return f"a.{method}<{p.element}>({p.word})"
 
 
+def native_value(function: Function, p: Parameter) -> str:
+    if p.kind == "host_info":
+        return "a.HostInfo()"
+    if p.kind not in ("scalar", "result", "inout"):
+        return f"a.Word({p.word})"
+    valued = [q.name for q in function.parameters if q.kind in ("scalar", "result", "inout")]
+    if p.kind == "scalar":
+        return f"a.Scalar({valued.index(p.name)}, {p.word}, {p.words})"
+    words = {q.name: f"a.Word({q.word})" for q in function.parameters}
+    size = re.sub(r"\w+", lambda name: words.get(name.group(), name.group()), p.bytes)
+    count = f"{p.elements} * " if p.elements != 1 else ""
+    return f"a.{'Result' if p.kind == 'result' else 'InOut'}({valued.index(p.name)}, {p.word}, {count}{size})"
+
+
+def emit_native(function: Function, symbol: Function, number: int) -> str:
+    """The call of NVIDIA's library: what it waits for; a bit for each word that is a number or enumerator, and an address; symbol,
+    types, values."""
+    kinds = {p.kind for p in function.parameters}
+    results = sum(p.kind in ("result", "inout") for p in function.parameters)
+    on_device = bool(kinds & {"device", "array"})
+    if on_device and results and (results > 1 or kinds & {"scalar", "inout"}):
+        raise ApiError(f"{function.name} has scalars and results beside device memory, which the native call cannot tell apart")
+    waits = "kHost" if not on_device else "kQuery" if results else "kPost"
+    numbers = sum(1 << p.word for p in function.parameters if p.kind in ("number", "enum"))
+    addresses = sum(1 << p.word for p in function.parameters if p.kind in ("device", "array"))
+    types = ", ".join(declare(p.type, "") for p in symbol.parameters)
+    values = ", ".join(native_value(function, p) for p in function.parameters)
+    return f"ACCELMESH_BLAS_NATIVE({number}, {waits}, 0x{numbers:x}, 0x{addresses:x}, {symbol.name}, ({types}), ({values}))\n"
+
+
 def emit_entry(api, function: Function, ids: dict[str, int]) -> str:
     if function.why_refused:
         types = ", ".join(declare(p.type, "") for p in function.parameters)
@@ -232,7 +272,7 @@ def emit_entry(api, function: Function, ids: dict[str, int]) -> str:
 def reason(api, name: str) -> str | None:
     for why, names in api.REFUSED.items():
         for pattern in names.split():
-            if name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1])):
+            if fnmatchcase(name, pattern):
                 return why
     return None
 
@@ -248,14 +288,14 @@ def describe_all(api, include: Path, exported: set[str]) -> tuple[dict[str, Func
     for name in sorted(exported):
         why = reason(api, name)
         if name in declared and name in api.BODIES:
-            found[name] = declared[name]
+            found[name] = replace(declared[name], structure=api.STRUCTURES.get(name, ""))
         elif name in declared and not why:
             found[name] = described(api, declared[name])
         elif name in declared:
             found[name] = Function(name, declared[name].result, declared[name].parameters, why_refused=why)
         else:
             why = why or (api.WHY_LEGACY if name in legacy else api.WHY_REFUSED)
-            found[name] = Function(name, legacy.get(name, "cublasStatus_t"), why_refused=why)
+            found[name] = Function(name, legacy.get(name, f"{prefix_of(api)}Status_t"), why_refused=why)
     return {**found, **merge({name: f for name, f in found.items() if f.family})}, enumerators
 
 
@@ -268,39 +308,46 @@ def main() -> int:
     arguments = parser.parse_args()
     api = load_api(arguments.api)
     try:
-        exported = exported_names(arguments.cublas, ("cublas",))
+        exported = exported_names(arguments.cublas, (prefix_of(api),))
         functions, enumerators = describe_all(api, arguments.include, exported)
-        wire = {name: f for name, f in functions.items() if f.family and f.wire_name == name}
+        wire = {name: f for name, f in functions.items() if f.structure or (f.family and f.wire_name == name)}
         ids = assign(list(wire), arguments.lock, arguments.extend_lock)
+        # Numbers have 64 bits where the library has a variant that takes them.
+        wide = {f.wire_name: f for f in functions.values() if f.family and f.wire_name != f.name}
         if arguments.only:
             unknown = sorted(set(arguments.only) - set(functions))
             if unknown:
                 raise ApiError(f"--only names {unknown[0]}, which {api.LIBRARY} does not export")
             functions = {name: functions[name] for name in sorted(arguments.only)}
-            wire = {name: f for name, f in wire.items() if name in {f.wire_name for f in functions.values()}}
+            wire = {name: f for name, f in wire.items() if name in functions or name in {f.wire_name for f in functions.values()}}
         entries = [emit_entry(api, function, ids) for function in functions.values()]
+        natives = [emit_native(f, wide.get(name, f), ids[name])
+                   for name, f in sorted(wire.items(), key=lambda item: ids[item[0]]) if f.family]
     except (ApiError, HeaderError, SchemaError) as error:
         print(f"{arguments.api}: {error}" if isinstance(error, ApiError) else error, file=sys.stderr)
         return 1
 
-    out, wire_out = arguments.shim_dir, arguments.wire_dir
+    out, wire_out, face = arguments.shim_dir, arguments.wire_dir, api.FACE
+    numbered = sorted(wire.items(), key=lambda item: ids[item[0]])
     out.mkdir(parents=True, exist_ok=True)
     wire_out.mkdir(parents=True, exist_ok=True)
-    (out / "gen_blas_entry.cpp").write_text("\n".join([
-        HEADER, '#include "shim/blas/entry.h"', '#include "shim/gen_blas_face.h"', "", "using namespace accelmesh::blas;", "",
+    (out / f"gen_{face}_entry.cpp").write_text("\n".join([
+        HEADER, f'#include "shim/{face}/entry.h"', f'#include "shim/gen_{face}_face.h"', "", f"using namespace accelmesh::{face};", "",
         'extern "C" {', *entries, "}\n"]))
     bodies = [f for f in functions.values() if f.name in api.BODIES]
-    (out / "gen_blas_face.h").write_text("\n".join([
-        HEADER, "#pragma once", "#include <cublas_api.h>", "namespace accelmesh::face {",
+    (out / f"gen_{face}_face.h").write_text("\n".join([
+        HEADER, "#pragma once", *(f"#include <{header}>" for header in api.HEADERS), "namespace accelmesh::face {",
         *(f"{f.result} {f.name}({', '.join(declare(p.type, p.name) for p in f.parameters)});" for f in bodies),
         "}  // namespace accelmesh::face\n"]))
-    (out / "blas_exports.txt").write_text("".join(f"{name}\n" for name in functions))
-    (wire_out / "gen_blas_functions.inc").write_text(HEADER + "".join(
-        f'ACCELMESH_BLAS_FUNCTION({ids[name]}, "{name}", {f.words})\n' for name, f in sorted(wire.items(), key=lambda item: ids[item[0]])))
-    (wire_out / "gen_blas_calls.inc").write_text(HEADER + "".join(
-        f"ACCELMESH_BLAS_CALL({ids[name]}, {f.family}{''.join(', ' + decode(p) for p in f.parameters)})\n"
-        for name, f in sorted(wire.items(), key=lambda item: ids[item[0]])))
-    (wire_out / "gen_blas_enumerators.inc").write_text(HEADER + "".join(f"inline constexpr int {name} = {value};\n" for name, value in enumerators))
+    (out / f"{face}_exports.txt").write_text("".join(f"{name}\n" for name in functions))
+    (wire_out / f"gen_{face}_functions.inc").write_text(HEADER + "".join(
+        f'ACCELMESH_{face.upper()}_FUNCTION({ids[name]}, "{name}", {f.structure or f.words})\n' for name, f in numbered))
+    (wire_out / f"gen_{face}_calls.inc").write_text(HEADER + "".join(
+        f"ACCELMESH_{face.upper()}_CALL({ids[name]}, {f.family}{''.join(', ' + decode(p) for p in f.parameters)})\n"
+        for name, f in numbered if f.family))
+    (wire_out / f"gen_{face}_native.inc").write_text(HEADER + "".join(natives))
+    (wire_out / f"gen_{face}_enumerators.inc").write_text(HEADER + "".join(
+        f"inline constexpr int {name} = {value};\n" for name, value in enumerators))
     refused = sum(bool(f.why_refused) for f in functions.values())
     print(f"{len(functions)} functions of {api.LIBRARY}: {len(functions) - refused} answered ({len(bodies)} by a body, the rest are "
           f"{len(wire)} on the wire), {refused} refused by name")

@@ -23,7 +23,7 @@ class Row:
     detail: str  # its tests, or why it is refused; empty if docs/semantics.md has no row of it
 
 
-def tests_of_functions(semantics: str) -> dict[str, list[str]]:
+def tests_of_functions(semantics: str, functions: re.Pattern = FUNCTIONS) -> dict[str, list[str]]:
     """{function: the tests that its rows name, in their order}; a row without a function belongs to the one above it."""
     tests: dict[str, list[str]] = {}
     names: list[str] = []
@@ -34,7 +34,7 @@ def tests_of_functions(semantics: str) -> dict[str, list[str]]:
             names = []
             continue
         if first:
-            names = FUNCTIONS.findall(first)
+            names = functions.findall(first)
         for name in names:
             known = tests.setdefault(name, [])
             known.extend(test for test in dict.fromkeys(TESTS.findall(cells[-1])) if test not in known)

@@ -16,7 +16,7 @@ struct BlasSettings {
   std::uint64_t workspace = 0;  // 0: the library's own
   std::uint64_t workspace_bytes = 0;
   std::int64_t emulation_strategy = 0;
-  std::int64_t special_values = 0;
+  std::int64_t special_values = 0xffff;  // the default
   std::int64_t mantissa_control = 0;
   std::int64_t mantissa_bits_max = 0;
   std::int64_t mantissa_bit_offset = 0;

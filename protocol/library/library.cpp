@@ -2,6 +2,10 @@
 
 #include <cstdint>
 #include <iterator>
+#include <span>
+
+#include "protocol/library/dnn_calls.h"
+#include "protocol/library/lt_problem.h"
 
 namespace accelmesh {
 namespace {
@@ -18,13 +22,31 @@ constexpr Shape kBlas[] = {
 #include "protocol/gen_blas_functions.inc"
 };
 #undef ACCELMESH_BLAS_FUNCTION
+#define ACCELMESH_BLASLT_FUNCTION(function, name, Words) {function, name, kLtWords<Words>},
+constexpr Shape kBlasLt[] = {
+#include "protocol/gen_blaslt_functions.inc"
+};
+#undef ACCELMESH_BLASLT_FUNCTION
+#define ACCELMESH_DNN_FUNCTION(function, name, Words) {function, name, kDnnWords<Words>},
+constexpr Shape kDnn[] = {
+#include "protocol/gen_dnn_functions.inc"
+};
+#undef ACCELMESH_DNN_FUNCTION
+
+std::span<const Shape> FunctionsOf(std::uint32_t library) {
+  switch (library) {
+    case kLibraryBlas: return kBlas;
+    case kLibraryBlasLt: return kBlasLt;
+    case kLibraryDnn: return kDnn;
+    default: return {};
+  }
+}
 
 const Shape* Find(std::uint32_t library, std::uint32_t function) {
-  if (library != kLibraryBlas) return nullptr;
+  const std::span<const Shape> all = FunctionsOf(library);
   // Mostly there are none.
-  if (function >= 1 && function <= std::size(kBlas) && kBlas[function - 1].function == function)
-    return &kBlas[function - 1];
-  for (const Shape& shape : kBlas) {
+  if (function >= 1 && function <= all.size() && all[function - 1].function == function) return &all[function - 1];
+  for (const Shape& shape : all) {
     if (shape.function == function) return &shape;
   }
   return nullptr;
@@ -32,13 +54,22 @@ const Shape* Find(std::uint32_t library, std::uint32_t function) {
 
 }  // namespace
 
+bool IsAsked(std::uint32_t library, std::uint32_t function) {
+  switch (library) {
+    case kLibraryBlasLt: return function != kLtFunction<LtMatmul> && function != kLtFunction<LtTransform>;
+    case kLibraryDnn: return function == kDnnFunction<DnnFindAlgorithms>;
+    default: return false;
+  }
+}
+
 bool HasLibraryShape(std::uint32_t library, std::uint32_t function, ByteView arguments) {
   const Shape* const shape = Find(library, function);
   return shape != nullptr && arguments.size() == (1 + shape->words) * sizeof(std::uint64_t);
 }
 
 std::uint32_t LibraryFunctions(std::uint32_t library) {
-  return library == kLibraryBlas ? kBlas[std::size(kBlas) - 1].function + 1 : 0;
+  const std::span<const Shape> all = FunctionsOf(library);
+  return all.empty() ? 0 : all.back().function + 1;
 }
 
 const char* LibraryFunctionName(std::uint32_t library, std::uint32_t function) {

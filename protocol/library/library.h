@@ -18,10 +18,14 @@ namespace accelmesh {
 
 // The numbers are on the wire.
 inline constexpr std::uint32_t kLibraryBlas = 1;
+inline constexpr std::uint32_t kLibraryBlasLt = 2;  // its words: lt_problem.h
+inline constexpr std::uint32_t kLibraryDnn = 3;     // its words: dnn_calls.h
 
 inline constexpr std::uint64_t kDevicePointers = 1;  // of flags: scalars and results are in the device's memory
-inline constexpr std::size_t kLibraryWordsMax = 63;
+inline constexpr std::size_t kLibraryWordsMax = 127;
 
+// Whether it is a function that wire::LibraryAsk is for, and the others are not.
+bool IsAsked(std::uint32_t library, std::uint32_t function);
 // Whether `arguments` have the shape of that function, which exists.
 bool HasLibraryShape(std::uint32_t library, std::uint32_t function, ByteView arguments);
 // How many functions the library has numbers for; 0 if there is no such library.

@@ -91,6 +91,7 @@ class Session final : private CompletionSink {
   Status On(const wire::LibrarySettings& command, const RecordView& record);
   Status On(const wire::LibraryCall& command, const RecordView& record);
   Status On(const wire::LibraryQuery& command, const RecordView& record);
+  Status On(const wire::LibraryAsk& command, const RecordView& record);
   Status On(const wire::SharedRelease& command, const RecordView& record);
 
  private:
@@ -232,6 +233,8 @@ class Session final : private CompletionSink {
   // session_library.cpp. What is wrong with the call itself ends the session.
   Result<LibraryJob> ReadLibraryCall(std::uint32_t library, std::uint32_t function, std::uint32_t stream,
                                      std::uint32_t settings, ByteView arguments);
+  Status CheckLibraryFunction(std::uint32_t library, std::uint32_t function, std::uint32_t device, ByteView arguments);
+  void ReplyLibrary(std::uint64_t sequence, const LibraryAnswer& answer);
   Status RunLibrary(std::uint32_t stream, std::uint64_t sequence, LibraryJob job,
                     std::function<void(LibraryAnswer)> answer);
   Result<std::shared_ptr<BackendModule>> FindKernel(const wire::Launch& command, std::size_t argument_bytes);

@@ -2,6 +2,7 @@
 // is checked by whoever runs them, as it is with kernels.
 #include "protocol/base/log.h"
 #include "protocol/library/library.h"
+#include "protocol/library/packed_words.h"
 #include "server/session/session_inl.h"
 
 namespace accelmesh {
@@ -39,26 +40,37 @@ Status Session::On(const wire::LibrarySettings& command, const RecordView& recor
   return Status::Ok();
 }
 
+Status Session::CheckLibraryFunction(std::uint32_t library, std::uint32_t function, std::uint32_t device,
+                                     ByteView arguments) {
+  {
+    const std::lock_guard lock(libraries_mu_);
+    const auto open = libraries_.find({library, device});
+    if (open == libraries_.end() || !HasBit(open->second, function))
+      return {Code::kBadFrame, "LibraryCall.function", "none that the client was told of"};
+  }
+  if (!HasLibraryShape(library, function, arguments))
+    return {Code::kBadFrame, "LibraryCall.arguments", "not the shape of the function's"};
+  return Status::Ok();
+}
+
 Result<LibraryJob> Session::ReadLibraryCall(std::uint32_t library, std::uint32_t function, std::uint32_t stream,
                                             std::uint32_t settings, ByteView arguments) {
   ACCELMESH_RETURN_IF_ERROR(CheckStream(stream));
   LibraryJob job;
+  if (IsPacked(arguments)) {
+    ACCELMESH_ASSIGN_OR_RETURN(job.arguments, UnpackWords(arguments));
+  } else {
+    job.arguments.assign(arguments.begin(), arguments.end());
+  }
   job.device = streams_[stream].device;
   job.library = library;
   job.function = function;
-  {
-    const std::lock_guard lock(libraries_mu_);
-    const auto open = libraries_.find({library, job.device});
-    if (open == libraries_.end() || !HasBit(open->second, function))
-      return Status(Code::kBadFrame, "LibraryCall.function", "none that the client was told of");
-  }
+  ACCELMESH_RETURN_IF_ERROR(CheckLibraryFunction(library, function, job.device, job.arguments));
+  if (IsAsked(library, function)) return Status(Code::kBadFrame, "LibraryCall.function", "nothing for a stream");
   const auto known = library_settings_.find(library);
   if (known == library_settings_.end() || settings >= known->second.size())
     return Status(Code::kBadFrame, "LibraryCall.settings", "no such settings");
-  if (!HasLibraryShape(library, function, arguments))
-    return Status(Code::kBadFrame, "LibraryCall.arguments", "not the shape of the function's");
   job.settings = known->second[settings];
-  job.arguments.assign(arguments.begin(), arguments.end());
   return job;
 }
 
@@ -79,13 +91,36 @@ Status Session::On(const wire::LibraryCall& command, const RecordView& record) {
 Status Session::On(const wire::LibraryQuery& command, const RecordView& record) {
   ACCELMESH_ASSIGN_OR_RETURN(LibraryJob job, ReadLibraryCall(command.library(), command.function(), command.stream(),
                                                              command.settings(), record.payload));
-  return RunLibrary(command.stream(), record.sequence, std::move(job),
-                    [this, sequence = record.sequence](const LibraryAnswer& answer) {
-                      flatbuffers::FlatBufferBuilder builder(128);
-                      builder.Finish(wire::CreateLibraryResult(
-                          builder, answer.status, builder.CreateVector(answer.results.data(), answer.results.size())));
-                      Reply(sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
-                    });
+  return RunLibrary(
+      command.stream(), record.sequence, std::move(job),
+      [this, sequence = record.sequence](const LibraryAnswer& answer) { ReplyLibrary(sequence, answer); });
+}
+
+Status Session::On(const wire::LibraryAsk& command, const RecordView& record) {
+  ACCELMESH_RETURN_IF_ERROR(
+      CheckLibraryFunction(command.library(), command.function(), command.device(), record.payload));
+  if (!IsAsked(command.library(), command.function()))
+    return {Code::kBadFrame, "LibraryAsk.function", "one that runs in a stream"};
+  LibraryJob job;
+  job.device = command.device();
+  job.library = command.library();
+  job.function = command.function();
+  job.arguments.assign(record.payload.begin(), record.payload.end());
+  backend_.LibraryAsk(std::move(job), [this, sequence = record.sequence](const Result<LibraryAnswer>& answer) {
+    if (answer.ok()) {
+      ReplyLibrary(sequence, *answer);
+    } else {
+      Reply(sequence, kDeviceNotSupported, Code::kOk, answer.status().text(), {});
+    }
+  });
+  return Status::Ok();
+}
+
+void Session::ReplyLibrary(std::uint64_t sequence, const LibraryAnswer& answer) {
+  flatbuffers::FlatBufferBuilder builder(128);
+  builder.Finish(wire::CreateLibraryResult(builder, answer.status,
+                                           builder.CreateVector(answer.results.data(), answer.results.size())));
+  Reply(sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
 }
 
 }  // namespace accelmesh

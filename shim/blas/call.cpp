@@ -1,7 +1,6 @@
 #include "shim/blas/call.h"
 
 #include "shim/blas/entry.h"
-#include "shim/core/capture.h"
 #include "shim/runtime/runtime.h"
 
 namespace accelmesh::blas {
@@ -44,10 +43,6 @@ cublasStatus_t BlasCall::Send() {
                               : Query(stream, settings, arguments);
   }
   if (sent == 0) return status_;
-  if (sent == kCaptureUnsupported) {
-    SayRefused(name_, "this release does not put library calls into graphs, and the stream captures");
-    return CUBLAS_STATUS_NOT_SUPPORTED;
-  }
   Runtime::Get().NoteDeviceError(*context_->session);
   return StatusOf(sent);
 }

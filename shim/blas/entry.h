@@ -15,6 +15,7 @@ namespace accelmesh::blas {
 void SayRefused(const char* name, const char* why);
 
 struct BlasFace {
+  static constexpr const char* kLibrary = "cublas";
   using Status = cublasStatus_t;
   static constexpr Status kNotSupported = CUBLAS_STATUS_NOT_SUPPORTED;
   static Status OutOfHostMemory() { return CUBLAS_STATUS_ALLOC_FAILED; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "shim/core/session_inl.h"
 
@@ -33,7 +34,7 @@ GraphNodeKind KindOf(const GraphPayload& payload) {
   constexpr GraphNodeKind kKinds[] = {GraphNodeKind::kKernel,    GraphNodeKind::kCopy,        GraphNodeKind::kFill,
                                       GraphNodeKind::kHost,      GraphNodeKind::kChild,       GraphNodeKind::kEmpty,
                                       GraphNodeKind::kEventWait, GraphNodeKind::kEventRecord, GraphNodeKind::kAlloc,
-                                      GraphNodeKind::kFree,      GraphNodeKind::kConditional};
+                                      GraphNodeKind::kFree,      GraphNodeKind::kConditional, GraphNodeKind::kLibrary};
   static_assert(std::size(kKinds) == std::variant_size_v<GraphPayload>);
   return kKinds[payload.index()];
 }
@@ -70,6 +71,11 @@ bool SameWork(const GraphPayload& a, const GraphPayload& b) {
     const auto& other = std::get<GraphKernel>(b);
     return kernel->device == other.device && kernel->module == other.module && kernel->index == other.index &&
            SameGeometry(kernel->geometry, other.geometry) && kernel->arguments == other.arguments;
+  }
+  if (const auto* call = std::get_if<GraphLibrary>(&a)) {
+    const auto& other = std::get<GraphLibrary>(b);
+    return call->device == other.device && call->library == other.library && call->function == other.function &&
+           call->settings == other.settings && call->arguments == other.arguments;
   }
   if (const auto* copy = std::get_if<GraphCopy>(&a)) {
     const auto& other = std::get<GraphCopy>(b);
@@ -126,6 +132,7 @@ bool MayBeInBody(const GraphPayload& payload) {
     case GraphNodeKind::kKernel:
     case GraphNodeKind::kFill:
     case GraphNodeKind::kEmpty:
+    case GraphNodeKind::kLibrary:
     case GraphNodeKind::kConditional: return true;
     case GraphNodeKind::kCopy: {
       const auto& copy = std::get<GraphCopy>(payload);
@@ -365,13 +372,28 @@ DeviceResult Graph::ReleaseObject(UserObject* object, std::uint32_t count) {
 
 // Updates ------------------------------------------------------------------------------------------------------------
 
+namespace {
+
+// What runs on one device as kernels do; null for anything else.
+struct OnDevice {
+  std::uint32_t device = 0;
+  bool is_cooperative = false;
+};
+std::optional<OnDevice> KernelOn(const GraphPayload& payload) {
+  if (const auto* call = std::get_if<GraphLibrary>(&payload)) return OnDevice{call->device, false};
+  const auto* kernel = std::get_if<GraphKernel>(&payload);
+  if (kernel == nullptr) return std::nullopt;
+  return OnDevice{kernel->device, (kernel->geometry.attributes & kCooperative) != 0};
+}
+
+}  // namespace
+
 GraphUpdateResult CheckNodeUpdate(const GraphPayload& now, const GraphPayload& update) {
-  if (KindOf(now) != KindOf(update)) return GraphUpdateResult::kNodeTypeChanged;
-  if (const auto* kernel = std::get_if<GraphKernel>(&now)) {
-    const auto& other = std::get<GraphKernel>(update);
-    if (kernel->device != other.device) return GraphUpdateResult::kUnsupportedFunctionChange;
-    if ((kernel->geometry.attributes & kCooperative) != (other.geometry.attributes & kCooperative))
-      return GraphUpdateResult::kAttributesChanged;
+  if (ToldKind(KindOf(now)) != ToldKind(KindOf(update))) return GraphUpdateResult::kNodeTypeChanged;
+  if (const std::optional<OnDevice> kernel = KernelOn(now)) {
+    const std::optional<OnDevice> other = KernelOn(update);
+    if (kernel->device != other->device) return GraphUpdateResult::kUnsupportedFunctionChange;
+    if (kernel->is_cooperative != other->is_cooperative) return GraphUpdateResult::kAttributesChanged;
   } else if (const auto* copy = std::get_if<GraphCopy>(&now)) {
     const auto& other = std::get<GraphCopy>(update);
     if (copy->dst.is_device != other.dst.is_device || copy->src.is_device != other.src.is_device)

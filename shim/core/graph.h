@@ -23,7 +23,7 @@ namespace accelmesh {
 class Graph;
 struct GraphNode;
 
-// The numbers are those of cudaGraphNodeType; their order here is that of GraphPayload.
+// The numbers are those of cudaGraphNodeType, but for kLibrary; their order here is that of GraphPayload.
 enum class GraphNodeKind : std::uint8_t {
   kKernel = 0,
   kCopy = 1,
@@ -36,7 +36,12 @@ enum class GraphNodeKind : std::uint8_t {
   kAlloc = 10,
   kFree = 11,
   kConditional = 13,
+  kLibrary = 128,
 };
+// What a program takes a node for: a library's function is one of its kernels.
+inline GraphNodeKind ToldKind(GraphNodeKind kind) {
+  return kind == GraphNodeKind::kLibrary ? GraphNodeKind::kKernel : kind;
+}
 
 struct GraphKernel {
   std::uint32_t device = 0;
@@ -87,8 +92,17 @@ struct GraphConditional {
   GraphConditionalKind kind = GraphConditionalKind::kIf;
   std::vector<std::unique_ptr<Graph>> bodies;  // the node's own
 };
+// A function of NVIDIA's libraries with its words, host scalars among them as they were when it was captured.
+struct GraphLibrary {
+  std::uint32_t device = 0;
+  std::uint32_t library = 0;
+  std::uint32_t function = 0;
+  std::uint32_t settings = 0;
+  Bytes arguments;
+  std::uint64_t life = 0;  // of the device, from one reset to the next
+};
 using GraphPayload = std::variant<GraphKernel, GraphCopy, GraphFill, GraphHost, GraphChild, GraphEmpty, GraphEventWait,
-                                  GraphEventRecord, GraphAlloc, GraphFree, GraphConditional>;
+                                  GraphEventRecord, GraphAlloc, GraphFree, GraphConditional, GraphLibrary>;
 GraphNodeKind KindOf(const GraphPayload& payload);
 // The graphs that a node owns: a child graph, or the bodies of a conditional node.
 std::vector<Graph*> GraphsOf(const GraphPayload& payload);

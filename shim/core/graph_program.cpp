@@ -104,6 +104,8 @@ Encoded Encode(const GraphPayload& payload, const GraphCompileOptions& options) 
                            g.block[0], g.block[1], g.block[2], g.attributes, g.cluster.policy, ToWire(g.cluster.size),
                            ToWire(g.cluster.preferred)),
               kernel->arguments);
+  } else if (const auto* call = std::get_if<GraphLibrary>(&payload)) {
+    AddRecord(&encoded, wire::LibraryCall(call->library, call->function, 0, call->settings), call->arguments);
   } else if (const auto* fill = std::get_if<GraphFill>(&payload)) {
     AddRecord(&encoded, fill->fill);
   } else if (const auto* copy = std::get_if<GraphCopy>(&payload)) {

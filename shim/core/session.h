@@ -218,6 +218,9 @@ class ClientSession {
   // Waits for the function's results. `status` is the library's.
   DeviceResult QueryLibrary(Stream* stream, std::uint32_t library, std::uint32_t function, std::uint32_t settings,
                             ByteView arguments, std::uint32_t* status, Bytes* results);
+  // Asks what depends on nothing but the arguments, before whatever is in streams.
+  DeviceResult AskLibrary(std::uint32_t library, std::uint32_t function, std::uint32_t device, ByteView arguments,
+                          std::uint32_t* status, Bytes* results);
 
   // What a capturing stream is given goes into its graph (capture.h). The operations above do that themselves; these do
   // it where there is more to say than they are told. `external`: as a node of the graph's own.

@@ -178,8 +178,9 @@ DeviceResult ClientSession::UpdateGraphNode(GraphExec* exec, GraphNode* node, co
   // What children and bodies do is updated node by node, and conditions with the whole graph.
   if (node->kind() == GraphNodeKind::kChild || node->kind() == GraphNodeKind::kConditional) return 0;
   node->payload = ClonePayload(update.payload);
-  const bool has_records = node->kind() == GraphNodeKind::kKernel || node->kind() == GraphNodeKind::kCopy ||
-                           node->kind() == GraphNodeKind::kFill;
+  const GraphNodeKind kind = ToldKind(node->kind());
+  const bool has_records =
+      kind == GraphNodeKind::kKernel || kind == GraphNodeKind::kCopy || kind == GraphNodeKind::kFill;
   // A launch reads from the node itself what is no record, and one that is not enabled is compiled when it is.
   if (is_same || !has_records || !node->is_enabled) return 0;
   std::optional<Bytes> after = CompileSingle(node->payload, CompileOptions());
@@ -394,26 +395,17 @@ DeviceResult ClientSession::OrderLaunches(GraphExec* exec, Stream* stream) {
   return recorded != 0 ? recorded : WaitEvent(stream, exec->order_);
 }
 
-DeviceResult ClientSession::BeforeGraph(const GraphExec& exec, Stream* stream) {
-  if (!any_host_.load(std::memory_order_acquire)) return 0;
-  for (const GraphNode* node : exec.program().device_nodes) {
-    DeviceResult result = 0;
-    if (const auto* kernel = std::get_if<GraphKernel>(&node->payload)) {
-      result = BeforeKernel(stream, kernel->arguments);
-    } else if (const auto* fill = std::get_if<GraphFill>(&node->payload)) {
-      result = BeforeDeviceUse(stream, fill->fill.address());
-    } else if (const auto* copy = std::get_if<GraphCopy>(&node->payload)) {
-      for (const PitchedSide* side : {&copy->dst, &copy->src}) {
-        std::uint64_t address = side->address;
-        const bool on_device =
-            side->is_device || HasTwin(reinterpret_cast<const void*>(address), copy->width, &address);
-        if (result == 0 && on_device) result = BeforeDeviceUse(stream, address);
-      }
-    }
-    if (result != 0) return result;
-  }
-  return 0;
+namespace {
+
+// Commands run where their stream is.
+bool MayRunOn(const GraphProgram& program, std::uint32_t device) {
+  return std::all_of(program.device_nodes.begin(), program.device_nodes.end(), [device](const GraphNode* node) {
+    const auto* call = std::get_if<GraphLibrary>(&node->payload);
+    return call == nullptr || call->device == device;
+  });
 }
+
+}  // namespace
 
 DeviceResult ClientSession::LaunchGraph(Stream* stream, GraphExec* exec) {
   if (DeviceResult captured = 0; Diverts(*stream, &captured)) [[unlikely]] {
@@ -421,6 +413,12 @@ DeviceResult ClientSession::LaunchGraph(Stream* stream, GraphExec* exec) {
     // CUDA 13 has no node for it.
     captures_->Invalidate(*stream);
     return kCaptureUnsupported;
+  }
+  if (devices_.size() > 1 && !MayRunOn(exec->program(), stream->device)) {
+    log::Warning("cudaGraphLaunch",
+                 "a graph with functions of libraries is launched on another device than it was captured on, which is "
+                 "not supported by this release; the call returns cudaErrorNotSupported");
+    return kUnsupported;
   }
   if (const DeviceResult result = DefineGraph(exec); result != 0) return result;
   if (const DeviceResult result = OrderLaunches(exec, stream); result != 0) return result;

@@ -1,5 +1,6 @@
 // Session: functions of NVIDIA's libraries.
 #include "protocol/base/log.h"
+#include "protocol/library/packed_words.h"
 #include "shim/core/session_inl.h"
 
 namespace accelmesh {
@@ -9,6 +10,19 @@ namespace {
 constexpr std::chrono::minutes kOpenPatience{5};
 // A function with results waits for its stream, which may be busy for days.
 constexpr std::chrono::hours kQueryPatience{24 * 365};
+// What is asked of a library may be the first thing that it does on its device.
+constexpr std::chrono::minutes kAskPatience{5};
+
+Status ReadResult(const Reply& reply, std::uint32_t* status, Bytes* results) {
+  flatbuffers::Verifier verifier(reply.body.data(), reply.body.size());
+  if (!verifier.VerifyBuffer<wire::LibraryResult>(nullptr))
+    return {Code::kBadFrame, "ReadResult", "LibraryResult does not verify"};
+  const auto& answer = *flatbuffers::GetRoot<wire::LibraryResult>(reply.body.data());
+  *status = answer.status();
+  results->clear();
+  if (answer.results() != nullptr) results->assign(answer.results()->begin(), answer.results()->end());
+  return Status::Ok();
+}
 
 }  // namespace
 
@@ -62,10 +76,20 @@ DeviceResult ClientSession::LibrarySettings(std::uint32_t library, ByteView word
 
 DeviceResult ClientSession::PostLibrary(Stream* stream, std::uint32_t library, std::uint32_t function,
                                         std::uint32_t settings, ByteView arguments) {
+  if (DeviceResult captured = 0; Diverts(*stream, &captured)) [[unlikely]] {
+    if (captured != 0) return captured;
+    GraphLibrary node{stream->device, library, function, settings, {arguments.begin(), arguments.end()}};
+    {
+      const MutexLock lock(memory_mu_);
+      node.life = lives_[node.device];
+    }
+    return captures_->Capture(*stream, std::move(node));
+  }
   if (const DeviceResult ready = BeforeKernel(stream, arguments); ready != 0) return ready;
   std::uint64_t sequence = 0;
-  const DeviceResult posted =
-      PostOn(stream, wire::LibraryCall(library, function, stream->slot, settings), arguments, &sequence);
+  PackedWords packed;
+  const DeviceResult posted = PostOn(stream, wire::LibraryCall(library, function, stream->slot, settings),
+                                     PackWords(arguments, packed), &sequence);
   if (posted == 0) NoteDeviceWork(stream->slot, sequence);
   return posted;
 }
@@ -73,10 +97,8 @@ DeviceResult ClientSession::PostLibrary(Stream* stream, std::uint32_t library, s
 DeviceResult ClientSession::QueryLibrary(Stream* stream, std::uint32_t library, std::uint32_t function,
                                          std::uint32_t settings, ByteView arguments, std::uint32_t* status,
                                          Bytes* results) {
-  if (DeviceResult refused = 0; Diverts(*stream, &refused)) [[unlikely]] {
-    captures_->Invalidate(*stream);
-    return refused != 0 ? refused : kCaptureUnsupported;
-  }
+  // It waits for the stream, which ends a capture.
+  if (const DeviceResult refused = captures_->CheckWait(*stream); refused != 0) return refused;
   if (const DeviceResult ready = BeforeKernel(stream, arguments); ready != 0) return ready;
   const Result<std::uint64_t> sequence =
       commands_->BeginCall(wire::LibraryQuery(library, function, stream->slot, settings), arguments);
@@ -86,14 +108,23 @@ DeviceResult ClientSession::QueryLibrary(Stream* stream, std::uint32_t library, 
   const Result<Reply> reply = commands_->FinishCall(*sequence, Deadline::After(kQueryPatience));
   if (!reply.ok()) return Lost(reply.status());
   if (reply->device_status != 0) return reply->device_status;
-  flatbuffers::Verifier verifier(reply->body.data(), reply->body.size());
-  if (!verifier.VerifyBuffer<wire::LibraryResult>(nullptr))
-    return Lost(Status(Code::kBadFrame, "ClientSession::QueryLibrary", "LibraryResult does not verify"));
-  const auto& answer = *flatbuffers::GetRoot<wire::LibraryResult>(reply->body.data());
-  *status = answer.status();
-  results->clear();
-  if (answer.results() != nullptr) results->assign(answer.results()->begin(), answer.results()->end());
-  return 0;
+  const Status read = ReadResult(*reply, status, results);
+  return read.ok() ? 0 : Lost(read);
+}
+
+DeviceResult ClientSession::AskLibrary(std::uint32_t library, std::uint32_t function, std::uint32_t device,
+                                       ByteView arguments, std::uint32_t* status, Bytes* results) {
+  const Result<std::uint64_t> sequence =
+      commands_->BeginCall(wire::LibraryAsk(library, function, device, 0), arguments);
+  if (!sequence.ok()) return Lost(sequence.status());
+  const Result<Reply> reply = commands_->FinishCall(*sequence, Deadline::After(kAskPatience));
+  if (!reply.ok()) return Lost(reply.status());
+  if (reply->device_status != 0) {
+    log::Warning("library", reply->text);
+    return reply->device_status;
+  }
+  const Status read = ReadResult(*reply, status, results);
+  return read.ok() ? 0 : Lost(read);
 }
 
 }  // namespace accelmesh

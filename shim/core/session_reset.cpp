@@ -150,6 +150,7 @@ bool ClientSession::UsesDevice(const Graph& graph, std::uint32_t device) {
     if (std::any_of(inner.begin(), inner.end(), [&](const Graph* one) { return UsesDevice(*one, device); }))
       return true;
     if (const auto* kernel = std::get_if<GraphKernel>(&payload)) return kernel->device == device;
+    if (const auto* call = std::get_if<GraphLibrary>(&payload)) return call->device == device;
     if (const auto* copy = std::get_if<GraphCopy>(&payload))
       return is_there(copy->dst.address) || is_there(copy->src.address);
     if (const auto* fill = std::get_if<GraphFill>(&payload)) return is_there(fill->fill.address());
@@ -171,6 +172,10 @@ DeviceResult ClientSession::CheckCurrent(const Graph& graph) {
     const auto found = loads_.find(kernel.module);
     return found != loads_.end() && found->second == kernel.load;
   };
+  const auto is_alive = [this](std::uint32_t device, std::uint64_t life) {
+    const MutexLock lock(memory_mu_);
+    return life == lives_[device];
+  };
   const auto is_past = [this](const GraphMemory& memory) {
     const MutexLock lock(memory_mu_);
     return memory.is_past;
@@ -185,8 +190,9 @@ DeviceResult ClientSession::CheckCurrent(const Graph& graph) {
     } else if (const auto* free = std::get_if<GraphFree>(&payload)) {
       is_current = !is_past(*free->memory);
     } else if (const auto* conditional = std::get_if<GraphConditional>(&payload)) {
-      const MutexLock lock(memory_mu_);
-      is_current = conditional->condition->life == lives_[conditional->condition->device];
+      is_current = is_alive(conditional->condition->device, conditional->condition->life);
+    } else if (const auto* call = std::get_if<GraphLibrary>(&payload)) {
+      is_current = is_alive(call->device, call->life);
     }
     if (!is_current) return kContextGone;
     for (const Graph* inner : GraphsOf(payload)) {

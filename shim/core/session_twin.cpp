@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/base/log.h"
+#include "shim/core/graph_exec.h"
 #include "shim/core/session_inl.h"
 
 namespace accelmesh {
@@ -219,6 +220,29 @@ DeviceResult ClientSession::FinishPull(Pull* pull, std::vector<Pull>* again) {
   }
   twin.twin->Merge(pull->offset, pull->landed);
   twin.merged = pull->sequence;
+  return 0;
+}
+
+DeviceResult ClientSession::BeforeGraph(const GraphExec& exec, Stream* stream) {
+  if (!any_host_.load(std::memory_order_acquire)) return 0;
+  for (const GraphNode* node : exec.program().device_nodes) {
+    DeviceResult result = 0;
+    if (const auto* kernel = std::get_if<GraphKernel>(&node->payload)) {
+      result = BeforeKernel(stream, kernel->arguments);
+    } else if (const auto* call = std::get_if<GraphLibrary>(&node->payload)) {
+      result = BeforeKernel(stream, call->arguments);
+    } else if (const auto* fill = std::get_if<GraphFill>(&node->payload)) {
+      result = BeforeDeviceUse(stream, fill->fill.address());
+    } else if (const auto* copy = std::get_if<GraphCopy>(&node->payload)) {
+      for (const PitchedSide* side : {&copy->dst, &copy->src}) {
+        std::uint64_t address = side->address;
+        const bool on_device =
+            side->is_device || HasTwin(reinterpret_cast<const void*>(address), copy->width, &address);
+        if (result == 0 && on_device) result = BeforeDeviceUse(stream, address);
+      }
+    }
+    if (result != 0) return result;
+  }
   return 0;
 }
 

@@ -30,7 +30,7 @@ cudaError_t ReadLinks(const cudaGraphNode_t* nodes, const cudaGraphEdgeData* dat
     if (data != nullptr) {
       if (const cudaError_t error = ReadEdge(data[i], &link.data); error != cudaSuccess) return error;
       // Only kernels have such edges.
-      if (link.data.from_port != 0 && link.node->kind() != GraphNodeKind::kKernel) return cudaErrorInvalidValue;
+      if (link.data.from_port != 0 && !IsKernel(*link.node)) return cudaErrorInvalidValue;
     }
     links->push_back(link);
   }
@@ -91,9 +91,7 @@ cudaError_t ReadEdges(const cudaGraphNode_t* from, const cudaGraphNode_t* to, co
     if (data == nullptr) continue;
     GraphEdgeData edge;
     if (const cudaError_t error = ReadEdge(data[i], &edge); error != cudaSuccess) return error;
-    if (edge.from_port != 0 &&
-        (ToNode(from[i])->kind() != GraphNodeKind::kKernel || ToNode(to[i])->kind() != GraphNodeKind::kKernel))
-      return cudaErrorInvalidValue;
+    if (edge.from_port != 0 && (!IsKernel(*ToNode(from[i])) || !IsKernel(*ToNode(to[i])))) return cudaErrorInvalidValue;
     edges->data.push_back(edge);
   }
   return cudaSuccess;
@@ -133,7 +131,7 @@ cudaError_t cudaGraphNodeFindInClone(cudaGraphNode_t* node, cudaGraphNode_t orig
 
 cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType* type) {
   if (node == nullptr || type == nullptr) return Fail(cudaErrorInvalidValue);
-  *type = static_cast<cudaGraphNodeType>(ToNode(node)->kind());
+  *type = static_cast<cudaGraphNodeType>(ToldKind(ToNode(node)->kind()));
   return cudaSuccess;
 }
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, size_t* count) {

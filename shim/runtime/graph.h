@@ -19,6 +19,7 @@ inline Graph* ToGraph(cudaGraph_t graph) { return reinterpret_cast<Graph*>(graph
 inline cudaGraph_t ToHandle(Graph* graph) { return reinterpret_cast<cudaGraph_t>(graph); }
 inline GraphNode* ToNode(cudaGraphNode_t node) { return reinterpret_cast<GraphNode*>(node); }
 inline cudaGraphNode_t ToHandle(GraphNode* node) { return reinterpret_cast<cudaGraphNode_t>(node); }
+inline bool IsKernel(const GraphNode& node) { return ToldKind(node.kind()) == GraphNodeKind::kKernel; }
 // Null if it is none, or was destroyed.
 GraphExec* ToExec(cudaGraphExec_t exec);
 // Takes those that work on the device from the program.
@@ -54,6 +55,9 @@ cudaError_t MakeCopy(ClientSession& session, const cudaMemcpy3DParms& params, No
 cudaError_t MakeFill(ClientSession& session, const cudaMemsetParams& params, NodeWork* work);
 cudaError_t MakeHost(const cudaHostNodeParams& params, NodeWork* work);
 cudaError_t MakeEvent(ClientSession& session, cudaEvent_t event, bool is_record, NodeWork* work);
+// Whether it is a kernel that `caller` may read or change with what it was given. What a library's function runs nobody
+// here knows; that is said. Sets the thread's last error.
+cudaError_t CheckKernel(const GraphNode* node, const void* given, const char* caller);
 // One of the kinds that cudaGraphNodeSetParams() can set anew. `now` is what it is set for, null for a new node.
 cudaError_t MakeWork(ClientSession& session, const cudaGraphNodeParams& params, const GraphNode* now, NodeWork* work);
 // A node that decides at each launch what runs; sets `params->phGraph_out`. Sets the thread's last error.

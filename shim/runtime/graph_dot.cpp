@@ -5,6 +5,7 @@
 
 #include "protocol/base/log.h"
 #include "protocol/base/result.h"
+#include "protocol/library/library.h"
 #include "shim/gen_face.h"
 #include "shim/runtime/graph.h"
 
@@ -13,7 +14,8 @@ namespace {
 
 const char* NameOf(GraphNodeKind kind) {
   switch (kind) {
-    case GraphNodeKind::kKernel: return "KERNEL";
+    case GraphNodeKind::kKernel:
+    case GraphNodeKind::kLibrary: return "KERNEL";
     case GraphNodeKind::kCopy: return "MEMCPY";
     case GraphNodeKind::kFill: return "MEMSET";
     case GraphNodeKind::kHost: return "HOST";
@@ -46,6 +48,9 @@ std::string Details(const GraphNode& node, unsigned flags) {
       kernel != nullptr && wants(cudaGraphDebugDotFlagsKernelNodeParams)) {
     text += "\\ngrid " + Numbers(kernel->geometry.grid) + " block " + Numbers(kernel->geometry.block) + " shared " +
             std::to_string(kernel->geometry.shared_bytes);
+  } else if (const auto* call = std::get_if<GraphLibrary>(&node.payload);
+             call != nullptr && wants(cudaGraphDebugDotFlagsKernelNodeParams)) {
+    text += std::string("\\n") + LibraryFunctionName(call->library, call->function);
   } else if (const auto* copy = std::get_if<GraphCopy>(&node.payload);
              copy != nullptr && wants(cudaGraphDebugDotFlagsMemcpyNodeParams)) {
     text += "\\ndst " + Hex(copy->dst.address) + " src " + Hex(copy->src.address) + " extent (" +

@@ -84,11 +84,11 @@ cudaError_t Instantiate(ClientSession& session, cudaGraphExec_t* handle, cudaGra
   return cudaSuccess;
 }
 
-// The node of an executable that stands for `node`, if it is of that kind.
+// The node of an executable that stands for `node`, if it is of that kind as programs see it.
 GraphNode* Find(GraphExec* exec, cudaGraphNode_t node, GraphNodeKind kind) {
   if (exec == nullptr || node == nullptr) return nullptr;
   GraphNode* found = exec->Find(*ToNode(node));
-  return found != nullptr && found->kind() == kind ? found : nullptr;
+  return found != nullptr && ToldKind(found->kind()) == kind ? found : nullptr;
 }
 
 cudaError_t Update(ClientSession& session, GraphExec* exec, GraphNode* node, NodeWork work) {
@@ -197,8 +197,9 @@ cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t exec, cudaGraphNode
   ACCELMESH_BEGIN_CALL();
   GraphExec* ours = ToExec(exec);
   GraphNode* found = Find(ours, node, GraphNodeKind::kKernel);
+  if (const cudaError_t error = CheckKernel(found, params, "cudaGraphExecKernelNodeSetParams"); error != cudaSuccess)
+    return error;
   NodeWork work;
-  if (found == nullptr || params == nullptr) return Fail(cudaErrorInvalidValue);
   const auto& now = std::get<GraphKernel>(found->payload);
   if (const cudaError_t error = MakeKernel(session, *params, &now, &work); error != cudaSuccess) return Fail(error);
   return Update(session, ours, found, std::move(work));
@@ -274,6 +275,7 @@ cudaError_t cudaGraphExecNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t nod
   GraphNode* found = Find(ours, node, static_cast<GraphNodeKind>(params->type));
   NodeWork work;
   if (found == nullptr) return Fail(cudaErrorInvalidValue);
+  if (found->kind() == GraphNodeKind::kLibrary) return CheckKernel(found, params, "cudaGraphExecNodeSetParams");
   if (const cudaError_t error = MakeWork(session, *params, found, &work); error != cudaSuccess) return Fail(error);
   return Update(session, ours, found, std::move(work));
 }
@@ -285,7 +287,7 @@ GraphNode* FindSwitchable(GraphExec* exec, cudaGraphNode_t node) {
   if (exec == nullptr || node == nullptr) return nullptr;
   GraphNode* found = exec->Find(*ToNode(node));
   if (found == nullptr) return nullptr;
-  const GraphNodeKind kind = found->kind();
+  const GraphNodeKind kind = ToldKind(found->kind());
   const bool can_be = kind == GraphNodeKind::kKernel || kind == GraphNodeKind::kCopy || kind == GraphNodeKind::kFill;
   return can_be ? found : nullptr;
 }

@@ -1,8 +1,8 @@
-// Memory of graphs: what a device has of it.
+// Memory of graphs: what a device has of it, and what nodes say of theirs.
 #include "shim/core/graph_memory.h"
 
 #include "shim/gen_face.h"
-#include "shim/runtime/runtime.h"
+#include "shim/runtime/graph.h"
 
 namespace accelmesh::face {
 namespace {
@@ -42,6 +42,29 @@ cudaError_t cudaDeviceGraphMemTrim(int device) {
   ACCELMESH_BEGIN_CALL();
   if (!IsDevice(session, device)) return Fail(cudaErrorInvalidDevice);
   return Done(session, session.TrimGraphMemory(static_cast<std::uint32_t>(device)));
+}
+
+cudaError_t cudaGraphMemAllocNodeGetParams(cudaGraphNode_t node, cudaMemAllocNodeParams* params) {
+  const GraphNode* ours = ToNode(node);
+  if (ours == nullptr || ours->kind() != GraphNodeKind::kAlloc || params == nullptr) return Fail(cudaErrorInvalidValue);
+  const auto& memory = *std::get<GraphAlloc>(ours->payload).memory;
+  if (const auto* kept = dynamic_cast<const AllocFace*>(ours->face.get())) {
+    *params = kept->params;
+    return cudaSuccess;
+  }
+  *params = {};
+  params->poolProps.allocType = cudaMemAllocationTypePinned;
+  params->poolProps.location.type = cudaMemLocationTypeDevice;
+  params->poolProps.location.id = static_cast<int>(memory.device);
+  params->bytesize = memory.bytes;
+  params->dptr = reinterpret_cast<void*>(memory.address);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphMemFreeNodeGetParams(cudaGraphNode_t node, void* pointer) {
+  const GraphNode* ours = ToNode(node);
+  if (ours == nullptr || ours->kind() != GraphNodeKind::kFree || pointer == nullptr) return Fail(cudaErrorInvalidValue);
+  *static_cast<void**>(pointer) = reinterpret_cast<void*>(std::get<GraphFree>(ours->payload).memory->address);
+  return cudaSuccess;
 }
 
 }  // namespace accelmesh::face

@@ -146,21 +146,24 @@ cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t* node, cudaGraph_t graph, con
   return AddNode(node, graph, dependencies, nullptr, count, std::move(work));
 }
 cudaError_t cudaGraphKernelNodeGetParams(cudaGraphNode_t node, cudaKernelNodeParams* params) {
-  GraphNode* ours = NodeOf(node, GraphNodeKind::kKernel);
-  if (ours == nullptr || params == nullptr) return Fail(cudaErrorInvalidValue);
+  GraphNode* ours = ToNode(node);
+  if (const cudaError_t error = CheckKernel(ours, params, "cudaGraphKernelNodeGetParams"); error != cudaSuccess)
+    return error;
   ReadKernel(ours, params);
   return cudaSuccess;
 }
 cudaError_t cudaGraphKernelNodeSetParams(cudaGraphNode_t node, const cudaKernelNodeParams* params) {
   ACCELMESH_BEGIN_CALL();
-  GraphNode* ours = NodeOf(node, GraphNodeKind::kKernel);
-  if (ours == nullptr || params == nullptr) return Fail(cudaErrorInvalidValue);
+  GraphNode* ours = ToNode(node);
+  if (const cudaError_t error = CheckKernel(ours, params, "cudaGraphKernelNodeSetParams"); error != cudaSuccess)
+    return error;
   return SetKernel(session, ours, *params);
 }
 cudaError_t cudaGraphKernelNodeSetAttribute(cudaGraphNode_t node, cudaKernelNodeAttrID attribute,
                                             const cudaKernelNodeAttrValue* value) {
-  GraphNode* ours = NodeOf(node, GraphNodeKind::kKernel);
-  if (ours == nullptr || value == nullptr) return Fail(cudaErrorInvalidValue);
+  GraphNode* ours = ToNode(node);
+  if (const cudaError_t error = CheckKernel(ours, value, "cudaGraphKernelNodeSetAttribute"); error != cudaSuccess)
+    return error;
   switch (attribute) {
     case cudaLaunchAttributeAccessPolicyWindow:
     case cudaLaunchAttributePriority:
@@ -194,8 +197,9 @@ cudaError_t cudaGraphKernelNodeSetAttribute(cudaGraphNode_t node, cudaKernelNode
 }
 cudaError_t cudaGraphKernelNodeGetAttribute(cudaGraphNode_t node, cudaKernelNodeAttrID attribute,
                                             cudaKernelNodeAttrValue* value) {
-  GraphNode* ours = NodeOf(node, GraphNodeKind::kKernel);
-  if (ours == nullptr || value == nullptr) return Fail(cudaErrorInvalidValue);
+  GraphNode* ours = ToNode(node);
+  if (const cudaError_t error = CheckKernel(ours, value, "cudaGraphKernelNodeGetAttribute"); error != cudaSuccess)
+    return error;
   *value = {};
   if (attribute == cudaLaunchAttributeCooperative) {
     value->cooperative = (std::get<GraphKernel>(ours->payload).geometry.attributes & kCooperative) != 0 ? 1 : 0;
@@ -210,15 +214,17 @@ cudaError_t cudaGraphKernelNodeGetAttribute(cudaGraphNode_t node, cudaKernelNode
   return cudaSuccess;
 }
 cudaError_t cudaGraphKernelNodeCopyAttributes(cudaGraphNode_t dst, cudaGraphNode_t src) {
-  GraphNode* to = NodeOf(dst, GraphNodeKind::kKernel);
-  GraphNode* from = NodeOf(src, GraphNodeKind::kKernel);
-  if (to == nullptr || from == nullptr) return Fail(cudaErrorInvalidValue);
+  GraphNode* to = ToNode(dst);
+  GraphNode* from = ToNode(src);
+  cudaError_t error = CheckKernel(to, from, "cudaGraphKernelNodeCopyAttributes");
+  if (error == cudaSuccess) error = CheckKernel(from, to, "cudaGraphKernelNodeCopyAttributes");
+  if (error != cudaSuccess) return error;
   auto& kernel = std::get<GraphKernel>(to->payload);
   const LaunchGeometry& given_geometry = std::get<GraphKernel>(from->payload).geometry;
   ClientSession* session = Runtime::Get().SessionIfOpen();
   if (session == nullptr) return Fail(cudaErrorInvalidResourceHandle);
-  if (const cudaError_t error = SetCluster(*session, &kernel, RequestOf(given_geometry.cluster)); error != cudaSuccess)
-    return Fail(error);
+  error = SetCluster(*session, &kernel, RequestOf(given_geometry.cluster));
+  if (error != cudaSuccess) return Fail(error);
   kernel.geometry.attributes = static_cast<std::uint8_t>((kernel.geometry.attributes & ~kCooperative) |
                                                          (given_geometry.attributes & kCooperative));
   auto kept = std::make_shared<KernelFace>();
@@ -421,32 +427,10 @@ cudaError_t cudaGraphAddMemAllocNode(cudaGraphNode_t* node, cudaGraph_t graph, c
   ACCELMESH_BEGIN_CALL();
   return AddAlloc(session, node, graph, dependencies, nullptr, count, params);
 }
-cudaError_t cudaGraphMemAllocNodeGetParams(cudaGraphNode_t node, cudaMemAllocNodeParams* params) {
-  GraphNode* ours = NodeOf(node, GraphNodeKind::kAlloc);
-  if (ours == nullptr || params == nullptr) return Fail(cudaErrorInvalidValue);
-  const auto& memory = *std::get<GraphAlloc>(ours->payload).memory;
-  if (const auto* kept = dynamic_cast<const AllocFace*>(ours->face.get())) {
-    *params = kept->params;
-    return cudaSuccess;
-  }
-  *params = {};
-  params->poolProps.allocType = cudaMemAllocationTypePinned;
-  params->poolProps.location.type = cudaMemLocationTypeDevice;
-  params->poolProps.location.id = static_cast<int>(memory.device);
-  params->bytesize = memory.bytes;
-  params->dptr = reinterpret_cast<void*>(memory.address);
-  return cudaSuccess;
-}
 cudaError_t cudaGraphAddMemFreeNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
                                     size_t count, void* pointer) {
   ACCELMESH_BEGIN_CALL();
   return AddFree(session, node, graph, dependencies, nullptr, count, pointer);
-}
-cudaError_t cudaGraphMemFreeNodeGetParams(cudaGraphNode_t node, void* pointer) {
-  GraphNode* ours = NodeOf(node, GraphNodeKind::kFree);
-  if (ours == nullptr || pointer == nullptr) return Fail(cudaErrorInvalidValue);
-  *static_cast<void**>(pointer) = reinterpret_cast<void*>(std::get<GraphFree>(ours->payload).memory->address);
-  return cudaSuccess;
 }
 
 // Any kind -----------------------------------------------------------------------------------------------------------
@@ -484,8 +468,10 @@ cudaError_t cudaGraphAddNode(cudaGraphNode_t* node, cudaGraph_t graph, const cud
 cudaError_t cudaGraphNodeSetParams(cudaGraphNode_t node, cudaGraphNodeParams* params) {
   ACCELMESH_BEGIN_CALL();
   GraphNode* ours = ToNode(node);
-  if (ours == nullptr || params == nullptr || static_cast<int>(ours->kind()) != static_cast<int>(params->type))
+  if (ours == nullptr || params == nullptr ||
+      static_cast<int>(ToldKind(ours->kind())) != static_cast<int>(params->type))
     return Fail(cudaErrorInvalidValue);
+  if (ours->kind() == GraphNodeKind::kLibrary) return CheckKernel(ours, params, "cudaGraphNodeSetParams");
   NodeWork work;
   if (const cudaError_t error = MakeWork(session, *params, ours, &work); error != cudaSuccess) return Fail(error);
   if (ours->kind() == GraphNodeKind::kKernel) work.face = ours->face;

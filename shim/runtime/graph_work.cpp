@@ -1,6 +1,7 @@
 // What the nodes of a graph do, in CUDA's words and in the core's.
 #include <cstring>
 
+#include "shim/entry.h"
 #include "shim/gen_face.h"
 #include "shim/runtime/copy.h"
 #include "shim/runtime/graph.h"
@@ -157,6 +158,13 @@ cudaError_t MakeEvent(ClientSession& session, cudaEvent_t event, bool is_record,
     work->payload = GraphEventWait{ours};
   }
   return cudaSuccess;
+}
+
+cudaError_t CheckKernel(const GraphNode* node, const void* given, const char* caller) {
+  if (node == nullptr || given == nullptr || !IsKernel(*node)) return Fail(cudaErrorInvalidValue);
+  if (node->kind() == GraphNodeKind::kKernel) return cudaSuccess;
+  SayRefused(caller, "the node is a function of a library, whose kernels are the server's");
+  return cudaErrorNotSupported;
 }
 
 cudaError_t SetCluster(ClientSession& session, GraphKernel* kernel, const ClusterRequest& asked) {

@@ -13,6 +13,7 @@
 #include "shim/interpose/interpose.h"
 #include "shim/runtime/log_buffer.h"
 #include "shim/runtime/registry.h"
+#include "shim/runtime/report.h"
 #include "shim/runtime/runtime.h"
 #include "shim/runtime/statistics.h"
 
@@ -111,7 +112,8 @@ __attribute__((constructor)) void ProcessBegins(int /*argc*/, char** /*argv*/, c
   try {
     KeepLogLines();
     ::pthread_atfork(&BeforeFork, &InParent, &InChild);
-    if (FindEntry(environment, "ACCELMESH_STATS") != nullptr) BeginCounting();
+    if (FindEntry(environment, "ACCELMESH_STATS") != nullptr || FindEntry(environment, "ACCELMESH_EXPLAIN") != nullptr)
+      BeginCounting();
     g_environment = environment;
     BeginInterposing({EntryPoints(), &RefuseUnknown, &OnFault, &HideLocalDevicesNow, &OnOutOfMemory});
   } catch (const std::bad_alloc&) {
@@ -126,7 +128,7 @@ __attribute__((destructor)) void ProcessEnds() {
   g_ending.store(true, std::memory_order_relaxed);
   try {
     ClientSession* session = Runtime::Get().SessionIfOpen();
-    PrintStatistics(session);
+    PrintReports(session);
     if (session == nullptr) return;
     Runtime::Get().Refuse(cudaErrorCudartUnloading);
     if (session->commands().closed()) return;

@@ -15,7 +15,6 @@
 //   copies         COUNT bytes in both directions, pinned and pageable               four arrays of ns, contents
 //   checked
 #include <cuda_runtime.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstring>
@@ -23,36 +22,11 @@
 #include <string>
 #include <vector>
 
-#include "tests/apps/check.h"
+#include "tests/bench/bench.h"
 
 namespace {
 
 __global__ void Four(int* /*out*/, int /*a*/, float /*b*/, std::uint64_t /*c*/) {}
-
-std::int64_t NowNs(clockid_t clock) {
-  timespec now;
-  clock_gettime(clock, &now);
-  return static_cast<std::int64_t>(now.tv_sec) * 1000000000 + now.tv_nsec;
-}
-
-struct Bench {
-  long count = 0;
-  int rounds = 0;
-  std::vector<std::int64_t> ns;
-
-  // One round that is not counted, then those that are.
-  void Rounds(const std::function<std::int64_t()>& round) {
-    (void)round();
-    for (int r = 0; r < rounds; ++r) ns.push_back(round());
-  }
-};
-
-void PrintArray(const char* name, const std::vector<std::int64_t>& values) {
-  std::printf(", \"%s\": [", name);
-  for (std::size_t i = 0; i < values.size(); ++i)
-    std::printf("%s%lld", i ? ", " : "", static_cast<long long>(values[i]));
-  std::printf("]");
-}
 
 void Launch(cudaStream_t stream) { Four<<<1, 1, 0, stream>>>(nullptr, 1, 2.0f, 3); }
 
@@ -74,22 +48,8 @@ void Launches(Bench& bench) {
   CHECK(cudaGetLastError());
 }
 
-// CPU time of all threads of the process from the first post to the last one's end, but for what this thread spends in
-// the wait itself. Bursts are small enough that posting never waits for the server.
 void Posts(Bench& bench) {
-  constexpr long kBurst = 2000;
-  bench.Rounds([&] {
-    std::int64_t spent = 0;
-    for (long done = 0; done < bench.count; done += kBurst) {
-      const std::int64_t process = NowNs(CLOCK_PROCESS_CPUTIME_ID);
-      for (long i = 0; i < kBurst; ++i) Launch(nullptr);
-      const std::int64_t thread = NowNs(CLOCK_THREAD_CPUTIME_ID);
-      CHECK(cudaDeviceSynchronize());
-      spent -= NowNs(CLOCK_THREAD_CPUTIME_ID) - thread;
-      spent += NowNs(CLOCK_PROCESS_CPUTIME_ID) - process;
-    }
-    return spent;
-  });
+  PostBursts(bench, [] { Launch(nullptr); });
 }
 
 // Median of COUNT latencies of `operation`.

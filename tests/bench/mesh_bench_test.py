@@ -8,6 +8,7 @@ machine and at this hour, fails nothing.
 Exit: 0 passed, 1 not, 77 skipped.
 """
 import argparse
+import ctypes.util
 import json
 import os
 import subprocess
@@ -36,6 +37,16 @@ ROWS = {
     ("64 MiB to host, pinned", "cpu", "GB/s"): None,
     ("64 MiB to host, pageable", "cpu", "GB/s"): None,
 }
+# Those of cuBLAS, and over which transports; here a step is an operation.
+STEPS = ("cublas: step of a transformer", "cublas: step of a transformer, round trip 0.3 ms", "cublas: step of a transformer, round trip 30 ms")
+BLAS_ROWS = {
+    ("cublas: client CPU a posted cublasSgemm", "null", "ns"): ((1, 0, 0), TRANSPORTS),
+    ("cublas: client CPU a posted cublasLtMatmul", "null", "ns"): ((1, 0, 0), TRANSPORTS),
+    ("cublas: sgemm of 2048", "cpu", "GFLOP/s"): (None, ("shm",)),
+    **{(step, backend, "ms"): (None, ("tcp",)) for step in STEPS for backend in ("null", "cpu")},
+}
+# Without these no row of cuBLAS is measured.
+BLAS_PROGRAMS = ("bench_blas", "transformer")
 # The set-up's own calls differ by one now and then.
 SLACK = 0.05
 
@@ -58,21 +69,36 @@ class MeshBench(unittest.TestCase):
             with open(path, encoding="utf-8") as file:
                 self.results = json.load(file)
 
+    def expected_rows(self):
+        rows = {key: TRANSPORTS for key in ROWS}
+        apps = os.path.dirname(Options.client)
+        if all(os.path.exists(os.path.join(apps, program)) for program in BLAS_PROGRAMS):
+            rows |= {key: transports for key, (_, transports) in BLAS_ROWS.items()}
+            if ctypes.util.find_library("openblas") is None:
+                del rows["cublas: sgemm of 2048", "cpu", "GFLOP/s"]
+        return rows
+
     def check_row(self, row):
         name = f"{row['what']}, {row['backend']}, {row['transport']}, {row['placement']}"
         self.assertNotIn("error", row, self.said)
         self.assertGreater(row["measured"], 0, name)
-        if row["unit"] == "ns":
+        if row["unit"] == "ns" or row["what"] == STEPS[0]:
             self.assertIsNone(row["floor"], name)
         else:
             self.assertGreater(row["floor"], 0, name)
             self.assertAlmostEqual(row["ratio"], row["measured"] / row["floor"], delta=row["ratio"] * 1e-3, msg=name)
             self.assertNotEqual(row["floor_name"], "", name)
         self.assertEqual(row["met"] is None, row["target"] == "-", name)
+        operation = row["an_operation"]
+        if row["what"] in STEPS:
+            self.assertGreater(operation["posted"], 50, name)
+            self.assertLess(operation["waited"] + operation["called"], 1, name)
+            self.assertGreater(operation["messages"], 0, name)
+            return
         if row["unit"] == "ms":
             return  # a process as a whole
-        calls = ROWS[row["what"], row["backend"], row["unit"]]
-        operation = row["an_operation"]
+        key = row["what"], row["backend"], row["unit"]
+        calls = BLAS_ROWS[key][0] if key in BLAS_ROWS else ROWS[key]
         if calls is not None:
             posted, waited, called = calls
             self.assertAlmostEqual(operation["called"], called, delta=SLACK, msg=f"{name}: called")
@@ -91,7 +117,8 @@ class MeshBench(unittest.TestCase):
         placements = {row["placement"] for row in rows}
         self.assertEqual(placements, {"one core"} | ({"one core each"} if len(os.sched_getaffinity(0)) >= 2 else set()))
         found = sorted((row["what"], row["backend"], row.get("unit"), row["transport"], row["placement"]) for row in rows)
-        expected = sorted((*key, transport, placement) for key in ROWS for transport in TRANSPORTS for placement in placements)
+        expected = sorted((*key, transport, placement) for key, transports in self.expected_rows().items() for transport in transports
+                          for placement in placements)
         self.assertEqual(found, expected, self.said)
         self.assertEqual(self.results["machine"]["cpus"], len(os.sched_getaffinity(0)))
         for row in rows:

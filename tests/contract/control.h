@@ -32,6 +32,17 @@ const char* contract_last_violation(void);
 // Keeps stderr silent, for tests that break rules on purpose; they are counted all the same.
 void contract_quiet(int on);
 
+// For contract libraries beside this one (libcublas), which run on its devices. Queues work of the device's in the
+// stream as a launch is; `run` gives a CUresult that, if no success, ruins the context. `drop` in any case, once. Gives
+// a CUresult.
+struct CUstream_st;
+int contract_launch(struct CUstream_st* stream, int (*run)(void* data), void (*drop)(void* data), void* data);
+// Whether kernels of the device may touch that memory.
+int contract_may_touch(int device, unsigned long long address, unsigned long long bytes);
+int contract_on_executor(void);
+// Says that the caller broke a rule.
+void contract_break(int rule, const char* text);
+
 // Forgets violations, injections, delays and calls. Contexts, memory and handles stay.
 void contract_reset(void);
 // Calls of a function (its name in cuda.h, as cuMemAlloc) since the start or the last reset.

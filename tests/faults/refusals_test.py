@@ -116,6 +116,14 @@ class Images(harness.FaultCase):
         self.assert_one_line(program.err, "dynamic parallelism", "Child")
 
 
+class Graphs(harness.FaultCase):
+    def test_parameters_of_a_librarys_kernels(self):
+        need(self, os.path.join(harness.Options.build, "lib/accelmesh/libaccelmesh_cpu_blas.so"))
+        program = self.assert_passes(self.serve(), "cublas_graph")  # it asks for each of its nodes
+        for function in ("cudaGraphKernelNodeGetParams", "cudaGraphKernelNodeSetParams"):
+            self.assert_one_line(program.err, function, "a function of a library", "cudaErrorNotSupported")
+
+
 class Runtimes(harness.FaultCase):
     def setUp(self):
         super().setUp()

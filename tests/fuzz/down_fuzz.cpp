@@ -1,15 +1,19 @@
 // What a server may send to a client core: whole Down frames, and replies that it waits for with any table inside. The
-// program behind it opens a session, loads a module, launches what the module claims to have, asks for an elapsed time.
+// program behind it opens a session, loads a module, launches what the module claims to have, asks for an elapsed time
+// and for results of a library.
 // The input is a list of answers, one for each call of the client, and what comes uninvited in front of it:
 //
 //     answer := kind:u8 device_status:u8 body:counted        kind 0: a proper reply with this body
 //             | kind:u8 frame:counted ... the answer again   kind 1: a frame as it is, then another answer
 //
 // After the last answer the server is gone.
+#include <algorithm>
 #include <deque>
+#include <iterator>
 #include <mutex>
 
 #include "protocol/base/log.h"
+#include "protocol/library/library.h"
 #include "shim/core/session.h"
 #include "tests/fuzz/input.h"
 
@@ -59,7 +63,9 @@ class AnsweringChannel final : public ClientChannel {
  private:
   void Answer(const RecordView& record) {
     const auto id = static_cast<CommandId>(record.command);
-    if (id != CommandId::kOpenSession && id != CommandId::kModuleLoad && id != CommandId::kEventElapsed) return;
+    constexpr CommandId kAnswered[] = {CommandId::kOpenSession, CommandId::kModuleLoad,   CommandId::kEventElapsed,
+                                       CommandId::kLibraryOpen, CommandId::kLibraryQuery, CommandId::kLibraryAsk};
+    if (std::find(std::begin(kAnswered), std::end(kAnswered), id) == std::end(kAnswered)) return;
     while (!input_.empty() && input_.Number<std::uint8_t>() % 2 == 1) {
       const ByteView frame = input_.Counted();
       frames_.emplace_back(frame.begin(), frame.end());
@@ -102,6 +108,17 @@ void UseModule(ClientSession& session, const LoadedModule& module) {
   }
 }
 
+void UseLibrary(ClientSession& session) {
+  std::shared_ptr<const Bytes> functions;
+  if (session.OpenLibrary(kLibraryBlas, 0, &functions) != 0) return;
+  Touch(*functions);
+  const Bytes arguments(64);
+  std::uint32_t status = 0;
+  Bytes results;
+  if (session.QueryLibrary(session.Legacy(0), kLibraryBlas, 1, 0, arguments, &status, &results) == 0) Touch(results);
+  if (session.AskLibrary(kLibraryBlasLt, 1, 0, arguments, &status, &results) == 0) Touch(results);
+}
+
 void Drop(log::Level /*level*/, std::string_view /*line*/) {}
 
 void Run(Input input) {
@@ -128,6 +145,7 @@ void Run(Input input) {
     float milliseconds = 0;
     (void)session.EventElapsed(*event, *event, &milliseconds);
   }
+  UseLibrary(session);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "tests/fuzz/fake_session.h"
 
+#include "protocol/library/library.h"
 #include "server/session/lease_table.h"
 #include "tests/fuzz/input.h"
 
@@ -248,6 +249,7 @@ void CheckingBackend::CompleteSome(std::uint32_t stream, std::size_t count) {
   for (; count != 0 && !found->second.empty(); --count) {
     const std::uint64_t sequence = found->second.front();
     found->second.pop_front();
+    if (const auto answer = answers_.extract({stream, sequence})) answer.mapped()();
     sink_->Completed(stream, sequence);
   }
 }
@@ -406,6 +408,58 @@ Status CheckingBackend::TextureCreate(std::uint64_t id, const TextureJob& job) {
 Status CheckingBackend::TextureDestroy(std::uint64_t id) {
   Require(textures_.erase(id) == 1, "only textures that exist are destroyed");
   return {};
+}
+
+namespace {
+
+LibraryAnswer FirstWord(const LibraryJob& job) {
+  return {job.function, Bytes(job.arguments.begin() + 8, job.arguments.begin() + 16)};
+}
+
+}  // namespace
+
+void CheckingBackend::LibraryOpen(std::uint32_t library, std::uint32_t device,
+                                  std::function<void(Result<Bytes>)> answer) {
+  Require(LibraryFunctions(library) != 0 && device == 0, "a library and a device that are there");
+  if (!has_libraries_) return answer(Status(Code::kUnsupported, "CheckingBackend", "no such library"));
+  libraries_.insert(library);
+  Bytes bits((LibraryFunctions(library) + 7) / 8);
+  for (std::uint32_t function = 0; function < LibraryFunctions(library); ++function) {
+    if (HasFunction(function)) bits[function / 8] = static_cast<std::uint8_t>(bits[function / 8] | 1u << function % 8);
+  }
+  answer(std::move(bits));
+}
+
+void CheckingBackend::CheckLibrary(const LibraryJob& job) const {
+  Require(!closed_, "nothing after Close()");
+  Require(job.device == 0 && libraries_.contains(job.library), "a library that was opened");
+  Require(HasFunction(job.function), "a function that the backend has");
+  Require(HasLibraryShape(job.library, job.function, job.arguments), "arguments of its shape");
+  Touch(job.arguments);
+}
+
+Status CheckingBackend::LibraryCall(std::uint32_t stream, std::uint64_t sequence, LibraryJob job,
+                                    std::function<void(LibraryAnswer)> answer) {
+  CheckLibrary(job);
+  Require(!IsAsked(job.library, job.function), "a function for a stream");
+  Require(job.settings != nullptr && job.settings->size() <= limits::kLibrarySettingsBytesMax, "settings");
+  Touch(*job.settings);
+  if (answer != nullptr) {
+    const bool is_first =
+        answers_.emplace(std::pair(stream, sequence), [answer, told = FirstWord(job)] { answer(told); }).second;
+    Require(is_first, "one answer for a call");
+  }
+  library_jobs_.push_back(std::move(job));
+  Queue(stream, sequence);
+  return {};
+}
+
+void CheckingBackend::LibraryAsk(LibraryJob job, std::function<void(Result<LibraryAnswer>)> answer) {
+  CheckLibrary(job);
+  Require(IsAsked(job.library, job.function), "a function for no stream");
+  const LibraryAnswer told = FirstWord(job);
+  if (told.results == Bytes(8)) return answer(Status(Code::kUnsupported, "CheckingBackend", "nothing to say"));
+  answer(told);
 }
 
 Status CheckingBackend::Hold(std::uint32_t stream, bool on) {

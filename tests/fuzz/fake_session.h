@@ -10,6 +10,8 @@
 #include <mutex>
 #include <set>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "protocol/transport/channel.h"
 #include "server/device.h"
@@ -83,6 +85,11 @@ class CheckingBackend final : public Backend {
   void FetchByCommand(bool on) { fetches_ = on; }
   // Loads bring kernels with a way of their own to set conditions.
   void HaveForeignConditions(bool on) { has_foreign_conditions_ = on; }
+  // Whether it has libraries: of each, what HasFunction() says.
+  void HaveLibraries(bool on) { has_libraries_ = on; }
+  static constexpr bool HasFunction(std::uint32_t function) { return function % 4 != 3; }
+  // What has run, in order, since it was asked last.
+  std::vector<LibraryJob> TakeLibraryJobs() { return std::exchange(library_jobs_, {}); }
   // What ReadWord() tells; 0 by itself.
   void SetWord(std::uint64_t address, std::uint32_t value) { words_[address] = value; }
 
@@ -122,6 +129,12 @@ class CheckingBackend final : public Backend {
                      std::uint64_t bytes) override;
   Status UnshareMemory(std::uint64_t address, std::uint64_t bytes) override;
   Result<OccupancyAnswer> Occupancy(const OccupancyJob& job) override;
+  void LibraryOpen(std::uint32_t library, std::uint32_t device, std::function<void(Result<Bytes>)> answer) override;
+  // Answered with the function's first word, when it completes.
+  Status LibraryCall(std::uint32_t stream, std::uint64_t sequence, LibraryJob job,
+                     std::function<void(LibraryAnswer)> answer) override;
+  // Answered at once in the same way, but nothing whose first word is 0.
+  void LibraryAsk(LibraryJob job, std::function<void(Result<LibraryAnswer>)> answer) override;
   Status Hold(std::uint32_t stream, bool on) override;
   void Close() override;
 
@@ -129,6 +142,7 @@ class CheckingBackend final : public Backend {
   void Queue(std::uint32_t stream, std::uint64_t sequence);
   void CheckSide(const CopySide& side, const CopyJob& job);
   void CheckRange(std::uint64_t address, std::uint64_t bytes);
+  void CheckLibrary(const LibraryJob& job) const;
 
   CompletionSink* sink_ = nullptr;
   bool closed_ = false;
@@ -147,6 +161,10 @@ class CheckingBackend final : public Backend {
   std::set<std::uint32_t> recorded_;
   std::set<std::uint64_t> host_calls_;
   std::set<std::uint64_t> textures_;
+  bool has_libraries_ = true;
+  std::set<std::uint32_t> libraries_;  // that are open
+  std::vector<LibraryJob> library_jobs_;
+  std::map<std::pair<std::uint32_t, std::uint64_t>, std::function<void()>> answers_;  // by stream, sequence
   bool fetches_ = false;
   bool has_foreign_conditions_ = false;
   std::map<std::uint64_t, std::uint32_t> words_;

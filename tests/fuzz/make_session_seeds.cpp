@@ -1,92 +1,18 @@
 // Writes the seeds of the wire's fuzzers: make_session_seeds FOLDER makes FOLDER/<fuzzer>/<what it is>. The results are
 // committed (tests/fuzz/seeds), so that a seed stays what it was; run it again when the wire changes.
-#include <filesystem>
-#include <fstream>
-
 #include "protocol/gen_commands.h"
 #include "protocol/schema/session_generated.h"
+#include "tests/fuzz/session_script.h"
 
 namespace accelmesh {
 namespace {
 
-namespace fs = std::filesystem;
-fs::path folder;
-
-void Write(const char* fuzzer, const char* name, const Bytes& bytes) {
-  fs::create_directories(folder / fuzzer);
-  std::ofstream out(folder / fuzzer / name, std::ios::binary);
-  out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-}
+using namespace fuzz;
 
 Bytes Text(std::string_view text) { return {text.begin(), text.end()}; }
 Bytes Finished(flatbuffers::FlatBufferBuilder& builder) {
   return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
 }
-void Append(Bytes& to, ByteView bytes) { to.insert(to.end(), bytes.begin(), bytes.end()); }
-void Counted(Bytes& to, ByteView bytes) {
-  Append(to, AsBytes(static_cast<std::uint16_t>(bytes.size())));
-  Append(to, bytes);
-}
-
-// A script of session_fuzz: see there.
-class Script {
- public:
-  // `flags` as in session_fuzz.cpp.
-  explicit Script(std::uint8_t flags = 1) : bytes_{flags} {}
-  template <typename T>
-  Script& Frame(const T& body, ByteView payload = {}) {
-    bytes_.insert(bytes_.end(), {0, 1});
-    return Record(body, payload);
-  }
-  // Several records in one frame: Frames(n) and then Record() n times.
-  Script& Frames(std::uint8_t records) {
-    bytes_.insert(bytes_.end(), {0, records});
-    return *this;
-  }
-  template <typename T>
-  Script& Record(const T& body, ByteView payload = {}) {
-    bytes_.push_back(static_cast<std::uint8_t>(CommandTraits<T>::kId));
-    Counted(bytes_, AsBytes(body));
-    Counted(bytes_, payload);
-    return *this;
-  }
-  // A command that is a table.
-  template <typename T>
-  Script& Table(ByteView body) {
-    bytes_.insert(bytes_.end(), {0, 1, static_cast<std::uint8_t>(CommandTraits<T>::kId)});
-    Counted(bytes_, body);
-    Counted(bytes_, {});
-    return *this;
-  }
-  template <typename T>
-  Script& Side(const T& body) {
-    bytes_.push_back(5);
-    return Record(body);
-  }
-  Script& Raw(std::uint8_t lane, ByteView frame) {
-    bytes_.insert(bytes_.end(), {1, lane});
-    Counted(bytes_, frame);
-    return *this;
-  }
-  Script& Body(std::uint8_t token, ByteView body) {
-    bytes_.insert(bytes_.end(), {2, token});
-    Counted(bytes_, body);
-    return *this;
-  }
-  Script& Complete(std::uint8_t stream, std::uint8_t count) {
-    bytes_.insert(bytes_.end(), {3, stream, count});
-    return *this;
-  }
-  Script& HoldAll(bool on) {
-    bytes_.insert(bytes_.end(), {4, static_cast<std::uint8_t>(on ? 1 : 0)});
-    return *this;
-  }
-  const Bytes& bytes() const { return bytes_; }
-
- private:
-  Bytes bytes_;
-};
-
 constexpr std::uint64_t kHostBase = 0x7ec000000000;
 constexpr std::uint64_t kBase = 0x200000000000;
 wire::Place Device(std::uint64_t offset) { return {kBase + offset, 0, wire::PlaceKind::Device}; }
@@ -218,16 +144,7 @@ void SessionSeeds() {
   // Records in a payload, as a frame has them.
   const auto framed = [](auto... bodies) {
     Bytes out;
-    const auto add = [&out](const auto& body) {
-      RecordHeaderValue header;
-      header.bytes = static_cast<std::uint32_t>(RecordBytes(sizeof(body), 0));
-      header.body_bytes = sizeof(body);
-      header.command = static_cast<std::uint16_t>(CommandTraits<std::decay_t<decltype(body)>>::kId);
-      Append(out, AsBytes(header));
-      Append(out, AsBytes(body));
-      out.resize(AlignUp(out.size(), 8));
-    };
-    (add(bodies), ...);
+    (AddRecord(out, bodies), ...);
     return out;
   };
   const wire::Fill fill(kBase, 0, 0, 8, 1, 1, 1, 1, 0, 0);
@@ -510,6 +427,15 @@ void DownSeeds() {
   reply(failing, 218, {});
   reply(failing, 144, {});
   Write("down", "errors", failing);
+  flatbuffers::FlatBufferBuilder functions;
+  functions.Finish(wire::CreateLibraryInfo(functions, functions.CreateVector(Bytes(40, 0xff))));
+  flatbuffers::FlatBufferBuilder result;
+  result.Finish(wire::CreateLibraryResult(result, 3, result.CreateVector(Bytes(16, 5))));
+  Bytes library = whole;
+  reply(library, 0, Finished(functions));
+  reply(library, 0, Finished(result));
+  reply(library, 0, Finished(result));
+  Write("down", "library", library);
   flatbuffers::FlatBufferBuilder output;
   output.Finish(wire::CreateDown(output, wire::DownKind::Output, 5, 0, 0, output.CreateString("hello\n"), 0));
   Bytes uninvited{1};
@@ -543,7 +469,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "make_session_seeds FOLDER\n");
     return 2;
   }
-  accelmesh::folder = argv[1];
+  accelmesh::fuzz::SeedFolder() = argv[1];
   accelmesh::SessionSeeds();
   accelmesh::FrameSeeds();
   accelmesh::EstablishingSeeds();

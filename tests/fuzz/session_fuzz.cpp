@@ -11,7 +11,8 @@
 //
 // flags bit 0: an OpenSession with good windows comes first, so that scripts need not find it.
 // flags bit 1: the session has a seat in a lease, in which session kOther exports 8192 bytes, 8192 bytes in other
-// files, and an event. flags bit 2: the words of conditions are fetched by commands.
+// files, and an event. flags bit 2: the words of conditions are fetched by commands. flags bit 3: the backend has no
+// libraries.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -37,6 +38,7 @@ class Script {
   }
   bool has_seat() const { return (flags_ & 2) != 0; }
   bool fetches() const { return (flags_ & 4) != 0; }
+  bool has_libraries() const { return (flags_ & 8) == 0; }
 
   bool Next(ScriptChannel& channel) {
     // Loads run on the session's own thread; waiting for their replies keeps a run the same every time.
@@ -203,6 +205,7 @@ void Run(Input input) {
   ScriptChannel channel([&script](ScriptChannel& c) { return script.Next(c); });
   {
     backend.FetchByCommand(script.fetches());
+    backend.HaveLibraries(script.has_libraries());
     const std::unique_ptr<Lease> seat = script.has_seat() ? TakeSeat() : nullptr;
     Session session(channel, backend, false, seat.get());
     const Status ended = session.Run();

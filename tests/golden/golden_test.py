@@ -285,6 +285,79 @@ class Entry(Generator):
         self.assertEqual(len(result.stderr.splitlines()), 1)
 
 
+class Blas(Generator):
+    """Both sides of a library whose words the generator finds by rules."""
+    FILES = ("cublas_small.h", "cublas_legacy.h", "api.py", "blas.lock")
+    UNDECLARED = "cublasSecret cublasSold"
+
+    def setUp(self):
+        super().setUp()
+        for name in self.FILES:
+            shutil.copy(HERE / "blas" / name, self.folder / name)
+        declared = re.findall(r"\b(cublas\w+)\(", (HERE / "blas/cublas_small.h").read_text(encoding="utf-8"))
+        self.exports = sorted({*declared, *self.UNDECLARED.split()})
+        self.library = self.folder / "libcublas.so"
+        stubs = "".join(f'extern "C" void {name}() {{}}\n' for name in self.exports)
+        subprocess.run([OPTIONS.cxx, "-shared", "-fPIC", "-x", "c++", "-", "-o", str(self.library)], input=stubs, text=True, check=True)
+
+    def generate(self, *options):
+        return run("blas.py", "--include", self.folder, "--cublas", self.library, "--api", self.folder / "api.py", "--lock",
+                   self.folder / "blas.lock", "--shim-dir", self.folder / "shim", "--wire-dir", self.folder / "wire", *options)
+
+    def replace(self, name, old, new):
+        text = (HERE / "blas" / name).read_text(encoding="utf-8")
+        self.assertIn(old, text)
+        (self.folder / name).write_text(text.replace(old, new), encoding="utf-8")
+
+    def test_golden(self):
+        result = self.generate()
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        for name in ("gen_blas_entry.cpp", "gen_blas_face.h", "blas_exports.txt"):
+            self.assert_golden(self.folder / "shim" / name, name)
+        for name in ("gen_blas_functions.inc", "gen_blas_calls.inc", "gen_blas_native.inc", "gen_blas_enumerators.inc"):
+            self.assert_golden(self.folder / "wire" / name, name)
+        self.assertEqual(result.stdout, "13 functions of libcublas.so.13: 9 answered (2 by a body, the rest are 7 on the wire), "
+                                        "4 refused by name\n")
+
+    def test_every_export_is_defined_once(self):
+        self.generate()
+        entry = (self.folder / "shim/gen_blas_entry.cpp").read_text(encoding="utf-8")
+        self.assertEqual(sorted(re.findall(r"^ACCELMESH_EXPORT [^(]*?(\w+)\(", entry, re.M)), self.exports)
+        self.assertEqual((self.folder / "shim/blas_exports.txt").read_text(encoding="utf-8").split(), self.exports)
+
+    def test_only(self):
+        self.assertEqual(self.generate("--only", "cublasSgemv_v2_64").returncode, 0)
+        entry = (self.folder / "shim/gen_blas_entry.cpp").read_text(encoding="utf-8")
+        self.assertEqual(re.findall(r"^ACCELMESH_EXPORT [^(]*?(\w+)\(", entry, re.M), ["cublasSgemv_v2_64"])
+        self.assertIn('_FUNCTION(2, "cublasSgemv_v2", 13)', (self.folder / "wire/gen_blas_functions.inc").read_text(encoding="utf-8"))
+        result = self.generate("--only", "cublasNope")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("--only names cublasNope", result.stderr)
+
+    def test_the_lock_is_extended_at_its_end(self):
+        self.replace("blas.lock", "cublasPlan 9\n", "")
+        self.assert_fails(self.generate(), self.folder / "api.py", "no number for cublasPlan", "scripts/extend_ids.sh")
+        self.assertEqual(self.generate("--extend-lock").returncode, 0)
+        self.assertEqual((self.folder / "blas.lock").read_text(encoding="utf-8"), (HERE / "blas/blas.lock").read_text(encoding="utf-8"))
+
+    def test_what_no_rule_covers(self):
+        for name, old, new, words in (
+                ("api.py", '(r"int|int64_t",', '(r"int64_t",', ["no rule covers `int"]),
+                ("api.py", '"cublasXt*"', '"cublasXtNo*"', ["cublasXtAnything is of no family"]),
+                ("api.py", 'ROWS = {"gemv": {"lda": "m"}}', "ROWS = {}", ["cublasSgemv_v2", "how large lda is"]),
+                ("api.py", '"ScalEx": {"alpha": "BytesOf(alphaType)"}', "", ["cublasScalEx", "how large alpha is"]),
+                ("api.py", "cublasCreate_v2 cublasPlan", "cublasCreate_v2 cublasPlan cublasNope", ["cublasNope has a body", "no header"]),
+                ("api.py", '"cublasNever"', '"cublasOther"', ["cublasNever"]),
+                ("cublas_small.h", "const void* alpha, cudaDataType alphaType", "const short* alpha, cudaDataType alphaType", ["alpha points to `short`"]),
+                ("cublas_small.h", "cublasStatus_t cublasDrotmg(cublasHandle_t handle, ", "cublasStatus_t cublasDrotmg(", ["cublasDrotmg", "handle"])):
+            with self.subTest(new):
+                for file in self.FILES:
+                    shutil.copy(HERE / "blas" / file, self.folder / file)
+                self.replace(name, old, new)
+                self.assert_fails(self.generate(), self.folder / "api.py", *words)
+                self.assertFalse((self.folder / "shim").exists())
+
+
 def find_toolkit():
     """(include, cudart) of the toolkit that cmake/cuda.cmake would take."""
     for home in filter(None, (os.environ.get("CUDA_HOME"), "/usr/local/cuda", ROOT / "build/toolkit")):

@@ -138,7 +138,7 @@ class TidyTest(unittest.TestCase):
             for header in ("cuda.h", "cuda_runtime_api.h", "cublas_v2.h", "cudnn.h", "nvml.h", "driver_types.h", "vector_types.h"):
                 with self.subTest(file=file, header=header):
                     self.assert_broken({file: f"\n#include <{header}>\n"}, f"{file}:2", f"includes CUDA's {header}")
-        for file in ("shim/runtime/a.cpp", "shim/driver/a.h", "shim/blas/a.cpp", "shim/dnn/a.cpp", "shim/nvml/a.cpp", "shim/entry.h",
+        for file in ("shim/runtime/a.cpp", "shim/driver/a.h", "shim/blas/a.cpp", "shim/blaslt/a.cpp", "shim/dnn/a.cpp", "shim/nvml/a.cpp", "shim/entry.h",
                      "shim/resolve.cpp", "shim/status_map.cpp", "server/backend/cuda/a.cpp", "tests/gpu/a.cpp"):
             with self.subTest(file):
                 self.assert_good({file: (ONCE if file.endswith(".h") else "") + "#include <cuda.h>\nint a;\n"})

@@ -6,6 +6,7 @@
 #include <climits>
 #include <cstdio>
 
+#include "tools/mesh_bench/blas.h"
 #include "tools/mesh_bench/floors.h"
 #include "tools/mesh_bench/measure.h"
 #include "tools/mesh_bench/report.h"
@@ -277,7 +278,9 @@ int Main(int argc, char** argv) {
   const ssize_t length = ::readlink("/proc/self/exe", self, sizeof(self));
   const std::string path(self, length > 0 ? static_cast<std::size_t>(length) : 0);
   const std::string folder = path.substr(0, path.rfind('/'));
-  options.programs = {folder + "/gpu-server", folder + "/mesh-run", folder + "/../apps/bench_client"};
+  const std::string apps = folder + "/../apps";
+  options.programs = {folder + "/gpu-server", folder + "/mesh-run", apps + "/bench_client", apps + "/bench_blas",
+                      apps + "/transformer"};
   CLI::App app{"mesh-bench: measures AccelMesh against floors of the same run"};
   app.set_version_flag("--version", std::string("mesh-bench ") + ACCELMESH_VERSION);
   app.add_option("--gpu-server", options.programs.gpu_server, "the server to start (default: beside this program)");
@@ -314,6 +317,7 @@ int Main(int argc, char** argv) {
         std::fprintf(stderr, "mesh-bench: %s\n", ran.ToString().c_str());
         return 1;
       }
+      MeasureBlas({options.programs, placement, transport, options.only, options.quick}, rows);
     }
   }
   std::fputs(FormatTable(machine, rows).c_str(), stdout);

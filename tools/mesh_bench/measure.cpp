@@ -62,17 +62,18 @@ Result<Output> RunOnce(const Programs& programs, const Placement& placement, con
   ProcessSpec spec;
   spec.argv = {programs.mesh_run, "--server", server.url()};
   if (with_statistics) spec.argv.emplace_back("--stats");
-  for (const std::string& word :
-       {std::string("--"), programs.client, mode.name, std::to_string(count), std::to_string(rounds)})
+  const std::string& program = mode.program.empty() ? programs.client : mode.program;
+  for (const std::string& word : {std::string("--"), program, mode.name, std::to_string(count), std::to_string(rounds)})
     spec.argv.push_back(word);
   spec.cpu = placement.client_cpu;
   if (mode.hold) spec.environment.emplace_back("ACCELMESH_TEST_HOLD", "0");
+  if (!mode.emulate.empty()) spec.environment.emplace_back("ACCELMESH_EMULATE", mode.emulate);
   ACCELMESH_ASSIGN_OR_RETURN(Process client, Process::Start(spec));
   ACCELMESH_ASSIGN_OR_RETURN(const int status, client.Finish(Deadline::After(kRunPatience)));
   if (status != 0) {
     std::string said = client.output() + client.errors();
     std::replace(said.begin(), said.end(), '\n', ' ');
-    return Status(Code::kInternal, "bench_client " + mode.name,
+    return Status(Code::kInternal, program + " " + mode.name,
                   "it ended with status " + std::to_string(status) + ": " + said);
   }
   return Output{client.output(), client.errors()};

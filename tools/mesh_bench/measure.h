@@ -17,6 +17,9 @@ struct Programs {
   std::string gpu_server;
   std::string mesh_run;
   std::string client;
+  // Of the rows on cuBLAS, which are left out where one of them was not built.
+  std::string blas_client;
+  std::string transformer;
 };
 
 // How the shim answered an operation's calls, by mode, and what it sent for them: means an operation.
@@ -49,7 +52,8 @@ class Server {
   std::string url_;
 };
 
-// One mode of bench_client. `hold`: a launch on the legacy stream stays incomplete (null backend).
+// One mode of bench_client or of another program. `hold`: a launch on the legacy stream stays incomplete (null
+// backend).
 struct Mode {
   std::string name;
   long count = 0;
@@ -58,6 +62,8 @@ struct Mode {
   // The run whose messages are counted: a shorter one, because counting costs time, of so many operations.
   long counted_count = 2000;
   double counted_operations = 2000;
+  std::string program = {};  // empty: bench_client
+  std::string emulate = {};  // the network, as ACCELMESH_EMULATE says it; empty: as it is
 };
 Result<Measured> RunClient(const Programs& programs, const Placement& placement, const Server& server,
                            const Mode& mode);

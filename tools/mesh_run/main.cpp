@@ -1,5 +1,6 @@
 // mesh-run: starts an unmodified program with the shim preloaded, and becomes it, so that its status is the program's.
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -25,8 +26,12 @@ constexpr const char* kFooter =
 It needs no change and no GPU here.
 
 Exit status: the program's own; 125 if it could not be started, 2 if the command line is wrong.
-Environment of the program: ACCELMESH_SERVER, LD_PRELOAD and LD_LIBRARY_PATH are set, with --stats ACCELMESH_STATS as well; and
-ACCELMESH_GROUP, a random secret: the program and the processes that it starts may share device memory (cudaIpc*), others may not.
+Environment of the program: ACCELMESH_SERVER, LD_PRELOAD and LD_LIBRARY_PATH are set; with --stats ACCELMESH_STATS as well, with
+--explain ACCELMESH_EXPLAIN and, for --json, ACCELMESH_EXPLAIN_JSON; and ACCELMESH_GROUP, a random secret: the program and the
+processes that it starts may share device memory (cudaIpc*), others may not. Those processes report, too.
+
+Calls are answered locally (from the client's own state), posted (sent, and nobody waits), waited for (what the device has not
+done yet) or called (a round trip of their own). Counting costs every call some 100 ns.
 
 Example: mesh-run --server tcp://127.0.0.1:7700 -- ./vector_add)";
 
@@ -38,6 +43,15 @@ __attribute__((format(printf, 1, 2))) int Say(const char* format, ...) {
   std::fputc('\n', stderr);
   va_end(arguments);
   return kOwnFailure;
+}
+
+// An empty value: the variable goes, also one of ours that came with our own environment.
+void SetOrUnset(const char* variable, const std::string& value) {
+  if (value.empty()) {
+    ::unsetenv(variable);
+  } else {
+    ::setenv(variable, value.c_str(), 1);
+  }
 }
 
 void Prepend(const char* variable, const std::string& value) {
@@ -72,6 +86,11 @@ std::string FindLibraries() {
   return ::realpath(relative.c_str(), resolved) != nullptr ? resolved : relative;
 }
 
+std::string AbsolutePath(const std::string& path) {
+  char resolved[PATH_MAX];
+  return ::realpath(path.c_str(), resolved) != nullptr ? resolved : path;
+}
+
 // The secret by which the program and its children are one lease; no other program may guess it. False, with errno, if
 // there is no randomness or no memory.
 bool SetGroup() {
@@ -88,15 +107,23 @@ bool SetGroup() {
 int Main(int argc, char** argv) {
   std::string server;
   bool stats = false;
+  bool explain = false;
+  std::string json;
   std::vector<std::string> program;
   CLI::App app{
       "mesh-run: runs an unmodified CUDA program on a gpu-server\n\n"
-      "  mesh-run --server URL [--stats] -- program [arguments...]\n"};
+      "  mesh-run --server URL [--stats] [--explain [--json FILE]] -- program [arguments...]\n"};
   app.footer(kFooter);
   app.set_version_flag("--version", std::string("mesh-run ") + ACCELMESH_VERSION);
   app.add_option("--server", server, "the gpu-server: tcp://HOST:PORT, ipc:///PATH or shm://NAME")->required();
   app.add_flag("--stats", stats,
                "when the program ends, print a table of its CUDA calls by mode, with times and bytes");
+  CLI::Option* const explains = app.add_flag(
+      "--explain", explain,
+      "when the program ends, print per library and function what was answered locally, posted, waited for and called, "
+      "the dearest first: calls, commands, bytes, time");
+  app.add_option("--json", json, "append what --explain says to this file as a line of JSON, instead of printing it")
+      ->needs(explains);
   // What follows -- is the program's own: CLI11 would take arguments like [a,b] apart.
   int own = 1;
   while (own < argc && std::strcmp(argv[own], "--") != 0) ++own;
@@ -129,13 +156,19 @@ int Main(int argc, char** argv) {
     if (const RuntimeFault fault = FindStartFault(*facts, path); !fault.text.empty())
       return Say("%s", fault.text.c_str());
   }
+  std::string json_path;
+  if (!json.empty()) {
+    // The program may go to another folder. Whether the file can be written is told now, while somebody listens.
+    const int file = ::open(json.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (file < 0) return Say("cannot write --json %s: %s", json.c_str(), std::strerror(errno));
+    ::close(file);
+    json_path = AbsolutePath(json);
+  }
   ::setenv("ACCELMESH_SERVER", server.c_str(), 1);
   if (!SetGroup()) return Say("cannot make the secret of ACCELMESH_GROUP: %s", std::strerror(errno));
-  if (stats) {
-    ::setenv("ACCELMESH_STATS", "1", 1);
-  } else {
-    ::unsetenv("ACCELMESH_STATS");
-  }
+  SetOrUnset("ACCELMESH_STATS", stats ? "1" : "");
+  SetOrUnset("ACCELMESH_EXPLAIN", explain ? "1" : "");
+  SetOrUnset("ACCELMESH_EXPLAIN_JSON", json_path);
   // A space separates in LD_PRELOAD, so a path that has one is found through LD_LIBRARY_PATH, where it does not.
   const bool has_space = libraries.find(' ') != std::string::npos;
   Prepend("LD_LIBRARY_PATH", has_space ? libraries + "/soname:" + libraries : libraries + "/soname");

@@ -9,13 +9,14 @@
 
 namespace accelmesh::cpu_blas {
 
-inline constexpr std::uint32_t kAbi = 1;
+inline constexpr std::uint32_t kAbi = 2;
 inline constexpr const char* kLibraryName = "libaccelmesh_cpu_blas.so";
 inline constexpr const char* kSymbol = "accelmesh_cpu_blas";
 
-// A function of the library (protocol/library/library.h) with arguments of its shape. Results on the host go to
+// A function of a library (protocol/library/library.h) with arguments of its shape. Results on the host go to
 // `results`.
 struct Call {
+  std::uint32_t library = 0;
   std::uint32_t function = 0;
   const std::uint8_t* arguments = nullptr;
   std::size_t argument_bytes = 0;
@@ -27,6 +28,7 @@ struct Call {
 inline constexpr std::size_t kResultBytesMax = 256;
 struct Outcome {
   std::uint32_t device_status = 0;  // a CUresult number
+  std::uint32_t status = 0;         // the library's, of what was asked; 0 elsewhere
   bool is_sticky = false;
   char text[200] = {};  // of an error
   std::size_t result_bytes = 0;
@@ -38,7 +40,7 @@ struct Interface {
   // How many threads one function may use. Once.
   void (*start)(std::uint32_t threads) = nullptr;
   // Sets a bit for each function that there is, by its number.
-  void (*functions)(std::uint8_t* bits, std::size_t bytes) = nullptr;
+  void (*functions)(std::uint32_t library, std::uint8_t* bits, std::size_t bytes) = nullptr;
   void (*run)(const Call& call, Outcome* outcome) = nullptr;
 };
 // The symbol kSymbol of the shared object.

@@ -70,6 +70,7 @@ class CpuBackend final : public Backend {
   void LibraryOpen(std::uint32_t library, std::uint32_t device, std::function<void(Result<Bytes>)> answer) override;
   Status LibraryCall(std::uint32_t stream, std::uint64_t sequence, LibraryJob job,
                      std::function<void(LibraryAnswer)> answer) override;
+  void LibraryAsk(LibraryJob job, std::function<void(Result<LibraryAnswer>)> answer) override;
   Status TextureCreate(std::uint64_t id, const TextureJob& job) override;
   Status TextureDestroy(std::uint64_t id) override;
   Status Hold(std::uint32_t stream, bool on) override;

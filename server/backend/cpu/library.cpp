@@ -4,6 +4,7 @@
 
 #include "protocol/library/library.h"
 #include "server/backend/cpu/device.h"
+#include "server/backend/cpu/dnn.h"
 
 namespace accelmesh {
 namespace {
@@ -22,35 +23,44 @@ bool Allowed(const void* memory, std::uint64_t address, std::uint64_t bytes) {
 // The library's status of a function that did not run: CUBLAS_STATUS_EXECUTION_FAILED.
 constexpr std::uint32_t kExecutionFailed = 13;
 
+// The shared object `name`, whose functions `what` are. It lies in the server's folder of shared objects, wherever this
+// code was linked into. Never closed.
+Result<const cpu_blas::Interface*> OpenObject(const char* name, const char* symbol, const char* what) {
+  const std::string path = FolderOfThisObject() + "/" + name;
+  void* const object = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (object == nullptr) {
+    const char* const why = ::dlerror();
+    return Status(Code::kUnsupported, "CpuLibrary::Open",
+                  std::string("no ") + what + " on the cpu backend: " + (why == nullptr ? path : why));
+  }
+  const auto get = reinterpret_cast<cpu_blas::GetInterface>(::dlsym(object, symbol));
+  const cpu_blas::Interface* const found = get == nullptr ? nullptr : get();
+  if (found == nullptr || found->abi != cpu_blas::kAbi)
+    return Status(Code::kUnsupported, "CpuLibrary::Open", path + " is of another build");
+  return found;
+}
+
 }  // namespace
 
 Result<Bytes> CpuLibrary::Open(std::uint32_t library, std::uint32_t threads) {
-  if (library != kLibraryBlas)
+  if (library != kLibraryBlas && library != kLibraryBlasLt && library != kLibraryDnn)
     return Status(Code::kUnsupported, "CpuLibrary::Open", "the cpu backend has no library " + std::to_string(library));
-  if (blas_ == nullptr) {
-    // It lies in the server's folder of shared objects, wherever this code was linked into. Never closed.
-    std::string path = FolderOfThisObject() + "/" + cpu_blas::kLibraryName;
-    void* const object = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (object == nullptr) {
-      const char* const why = ::dlerror();
-      return Status(Code::kUnsupported, "CpuLibrary::Open",
-                    std::string("no linear algebra on the cpu backend: ") + (why == nullptr ? path : why));
-    }
-    const auto get = reinterpret_cast<cpu_blas::GetInterface>(::dlsym(object, cpu_blas::kSymbol));
-    const cpu_blas::Interface* const found = get == nullptr ? nullptr : get();
-    if (found == nullptr || found->abi != cpu_blas::kAbi)
-      return Status(Code::kUnsupported, "CpuLibrary::Open", path + " is of another build");
-    found->start(threads);
-    blas_ = found;
+  const cpu_blas::Interface*& object = library == kLibraryDnn ? dnn_ : blas_;
+  if (object == nullptr) {
+    ACCELMESH_ASSIGN_OR_RETURN(object, library == kLibraryDnn
+                                           ? OpenObject(cpu_dnn::kLibraryName, cpu_dnn::kSymbol, "neural networks")
+                                           : OpenObject(cpu_blas::kLibraryName, cpu_blas::kSymbol, "linear algebra"));
+    object->start(threads);
   }
   Bytes bits((LibraryFunctions(library) + 7) / 8);
-  blas_->functions(bits.data(), bits.size());
+  object->functions(library, bits.data(), bits.size());
   return bits;
 }
 
 cpu_blas::Outcome CpuLibrary::Run(const LibraryJob& job, const tier0::MemoryMap& memory) const {
   cpu_blas::Outcome outcome;
-  blas_->run({job.function, job.arguments.data(), job.arguments.size(), &Allowed, &memory}, &outcome);
+  const cpu_blas::Interface* const object = job.library == kLibraryDnn ? dnn_ : blas_;
+  object->run({job.library, job.function, job.arguments.data(), job.arguments.size(), &Allowed, &memory}, &outcome);
   return outcome;
 }
 
@@ -78,6 +88,13 @@ Status CpuBackend::LibraryCall(std::uint32_t stream, std::uint64_t sequence, Lib
   };
   Enqueue(stream, std::move(task));
   return Status::Ok();
+}
+
+void CpuBackend::LibraryAsk(LibraryJob job, std::function<void(Result<LibraryAnswer>)> answer) {
+  const cpu_blas::Outcome outcome = library_.Run(job, memory_);
+  if (outcome.device_status != kDeviceOk)
+    return answer(Status(Code::kUnsupported, LibraryFunctionName(job.library, job.function), outcome.text));
+  answer(LibraryAnswer{outcome.status, Bytes(outcome.results, outcome.results + outcome.result_bytes)});
 }
 
 }  // namespace accelmesh

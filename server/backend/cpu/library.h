@@ -1,4 +1,4 @@
-// NVIDIA's libraries on the software GPU: opens the shared object that has their functions, and runs them.
+// NVIDIA's libraries on the software GPU: opens the shared objects that have their functions, and runs them.
 //
 // Threads: Open() from the executor; Run() from any pool thread, after Open() has succeeded.
 #pragma once
@@ -19,7 +19,8 @@ class CpuLibrary {
   cpu_blas::Outcome Run(const LibraryJob& job, const tier0::MemoryMap& memory) const;
 
  private:
-  const cpu_blas::Interface* blas_ = nullptr;
+  const cpu_blas::Interface* blas_ = nullptr;  // of cuBLAS and cuBLASLt
+  const cpu_blas::Interface* dnn_ = nullptr;   // of cuDNN
 };
 
 }  // namespace accelmesh

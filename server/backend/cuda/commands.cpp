@@ -4,6 +4,7 @@
 
 #include "protocol/transport/copy.h"
 #include "server/backend/cuda/device.h"
+#include "server/backend/cuda/library.h"
 #include "server/backend/cuda/transfer.h"
 
 namespace accelmesh {
@@ -109,6 +110,7 @@ Status CudaBackend::StreamDestroy(std::uint32_t slot) {
   std::erase_if(retired_, [](const StreamPtr& old) { return old->completed.load() >= old->submitted; });
   retired_.push_back(stream);
   parts_->progress->Retire(stream);
+  parts_->library->Retire({stream, stream->submitted});
   return Status::Ok();
 }
 
@@ -184,13 +186,14 @@ void CudaBackend::Report(std::uint32_t slot, std::uint64_t sequence, CUresult re
                        what + ": " + parts_->driver.Text(result));
 }
 
-void CudaBackend::MarkAll(const StreamPtr& stream, std::unique_ptr<cuda::Parcel> parcel) {
+void CudaBackend::MarkAll(const StreamPtr& stream, std::unique_ptr<cuda::Parcel> parcel, std::function<void()> tell) {
   Mark mark;
   mark.sequence = stream->last_sequence;
   mark.count = stream->submitted;
   mark.staging = std::move(stream->unmarked_staging);
   stream->unmarked_staging.clear();
   mark.parcel = std::move(parcel);
+  mark.tell = std::move(tell);
   stream->marked = stream->submitted;
   // The stream may be of another device than the one the caller works on.
   parts_->progress->NoteResult(cuda::Enter(parts_->driver, *stream->device));

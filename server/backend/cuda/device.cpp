@@ -1,5 +1,5 @@
 // CudaBackend: its beginning and its end. Memory and modules: device_memory.cpp; memory of several sessions:
-// shared_memory.cpp; commands of streams: commands.cpp.
+// shared_memory.cpp; commands of streams: commands.cpp; libraries: library_commands.cpp.
 #include "server/backend/cuda/device.h"
 
 #include <sys/mman.h>
@@ -12,6 +12,7 @@
 
 #include "protocol/base/log.h"
 #include "protocol/base/window_candidates.h"
+#include "server/backend/cuda/library.h"
 
 namespace accelmesh {
 
@@ -28,7 +29,8 @@ constexpr std::uint64_t kWordsBytes = Progress::kWords * sizeof(std::uint64_t);
 constexpr std::uint64_t kStagingBytes = 16 * limits::kMiB;
 constexpr std::uint64_t kMoverBytes = Mover::kBuffers * Mover::kBufferBytes;
 constexpr std::uint64_t kFetchedBytes = limits::kStreamsMax * sizeof(std::uint32_t);
-constexpr std::uint64_t kPinnedBytes = kWordsBytes + kStagingBytes + 2 * kMoverBytes + kFetchedBytes;
+constexpr std::uint64_t kResultsBytes = limits::kStreamsMax * cuda::Library::kResultBytes;
+constexpr std::uint64_t kPinnedBytes = kWordsBytes + kStagingBytes + 2 * kMoverBytes + kResultsBytes + kFetchedBytes;
 // What the driver keeps for code, printf, stacks of kernels and its own needs: not sold.
 constexpr std::uint64_t kHeldBackBytes = 512 * limits::kMiB;
 constexpr std::uint64_t kHeldBackDivisor = 16;  // of a device so small that this is a large part of it
@@ -161,8 +163,8 @@ Status CudaBackend::MakeDevice(CUdevice handle) {
   device->index = static_cast<std::uint32_t>(parts_->devices.size());
   device->handle = handle;
   device->max_pitch = static_cast<std::uint64_t>(attribute(CU_DEVICE_ATTRIBUTE_MAX_PITCH));
-  device->has_writes = parts_ == nullptr && parts_->driver.StreamWriteValue64 != nullptr &&
-                       attribute(CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS) != 0;
+  device->has_writes =
+      parts_->driver.StreamWriteValue64 != nullptr && attribute(CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS) != 0;
   ACCELMESH_CUDA_CALL(DevicePrimaryCtxRetain, &device->context, handle);
   Device& made = *device;
   parts_->devices.push_back(std::move(device));
@@ -298,9 +300,12 @@ void CudaBackend::StartThreads() {
   parts.down = std::make_unique<Mover>(Mover::Direction::kDown, parts.driver, *parts.progress, parts.regions,
                                        buffers + kMoverBytes, staging);
   parts.host_stops = std::make_unique<cuda::HostStops>(*parts.progress);
+  parts.library =
+      std::make_shared<cuda::Library>(parts.driver, *parts.progress, buffers + std::ptrdiff_t{2} * kMoverBytes);
   Progress::Hooks hooks;
   hooks.send = [&parts](StreamPtr stream, const cuda::Parcel& parcel) { parts.down->Send(std::move(stream), parcel); };
   hooks.begin = [&parts](StreamPtr stream, std::unique_ptr<cuda::Stop> stop) {
+    if (stop->library != nullptr) return parts.library->Begin(std::move(stream), std::move(stop));
     if (stop->copy == nullptr) return parts.host_stops->Begin(std::move(stream), std::move(stop));
     Mover& mover = stop->copy->dst.kind == CopySide::Kind::kDevice ? *parts.up : *parts.down;
     mover.Begin(std::move(stream), std::move(stop));
@@ -308,6 +313,9 @@ void CudaBackend::StartThreads() {
   hooks.moved = [&parts] { parts.service.Kick(); };
   parts.up->Start(parts.sink);
   parts.down->Start(parts.sink);
+  std::vector<Device*> devices;
+  for (const std::unique_ptr<Device>& device : parts.devices) devices.push_back(device.get());
+  parts.library->Start(parts.sink, std::move(devices));
   parts.service.Start([&parts] { (void)cuda::Enter(parts.driver, *parts.devices.front()); });
   parts.progress->Start(parts.sink, std::move(hooks), &parts.output);
 }
@@ -333,8 +341,10 @@ void CudaBackend::Close() {
     parts.up->Stop();
     parts.down->Stop();
     parts.service.Stop();
+    parts.library->Stop();
     const auto ended = [&parts] {
-      return parts.progress->ended() && parts.up->ended() && parts.down->ended() && parts.service.ended();
+      return parts.progress->ended() && parts.up->ended() && parts.down->ended() && parts.service.ended() &&
+             parts.library->ended();
     };
     const Deadline ended_by = Deadline::After(kEndPatience);
     while (!ended() && !ended_by.passed()) std::this_thread::sleep_for(kLookEvery);
@@ -348,6 +358,7 @@ void CudaBackend::Close() {
     parts.up->Join();
     parts.down->Join();
     parts.service.Join();
+    parts.library->Join();
   }
   if (is_idle) {
     TearDown();
@@ -364,7 +375,9 @@ void CudaBackend::TearDown() {
   // Errors say nothing new here: a context that is lost goes with its last reference.
   if (parts.progress != nullptr) {
     parts.service.RunRest();
-    for (const StreamPtr& stream : parts.progress->TakeStreams()) {
+    const std::vector<StreamPtr> streams = parts.progress->TakeStreams();
+    parts.library->Close(streams);
+    for (const StreamPtr& stream : streams) {
       if (stream->kind == cuda::kLegacy || cuda::Enter(driver, *stream->device) != CUDA_SUCCESS) continue;
       (void)driver.StreamDestroy(stream->handle);
     }

@@ -2,7 +2,8 @@
 // process, which CUDA_VISIBLE_DEVICES chooses.
 //
 // The executor only queues: what could wait goes to threads of this backend. Progress reports completions (progress.h),
-// two movers carry copies that cannot go at once (mover.h), a service thread unmaps, unloads and registers (service.h).
+// two movers carry copies that cannot go at once (mover.h), a service thread unmaps, unloads and registers (service.h),
+// another makes what calls of NVIDIA's libraries need (library.h).
 // Order is the driver's own: streams, events and the legacy rule are native. Only one thing is added: a mark on a
 // legacy stream orders what stands around it, so before a command of a stream that has to do with it, all that came
 // before gets its mark. Threads: as server/device.h says. After a sticky error commands complete without running.
@@ -24,6 +25,9 @@
 #include "server/backend/cuda/service.h"
 
 namespace accelmesh {
+namespace cuda {
+class Library;
+}
 
 class CudaBackend final : public Backend {
  public:
@@ -64,6 +68,10 @@ class CudaBackend final : public Backend {
   bool has_conditions() const override { return true; }
   Status FetchWord(std::uint32_t stream, std::uint64_t sequence, std::uint64_t address) override;
   Result<std::uint32_t> ReadWord(std::uint32_t stream, std::uint64_t address) override;
+  void LibraryOpen(std::uint32_t library, std::uint32_t device, std::function<void(Result<Bytes>)> answer) override;
+  Status LibraryCall(std::uint32_t stream, std::uint64_t sequence, LibraryJob job,
+                     std::function<void(LibraryAnswer)> answer) override;
+  void LibraryAsk(LibraryJob job, std::function<void(Result<LibraryAnswer>)> answer) override;
   Status SetLimit(std::uint32_t device, std::uint32_t limit, std::uint64_t value) override;
   bool has_texture_handles() const override { return true; }
   Status TextureCreate(std::uint64_t id, const TextureJob& job) override;
@@ -81,7 +89,7 @@ class CudaBackend final : public Backend {
     explicit Parts(const cuda::Driver& loaded) : driver(loaded), output(driver), regions(driver) {}
     cuda::Driver driver;
     std::vector<std::unique_ptr<cuda::Device>> devices;
-    std::uint8_t* pinned = nullptr;  // words, staging, the movers' buffers, a fetched word a stream
+    std::uint8_t* pinned = nullptr;  // words, staging, the movers' buffers, a fetched word and a result a stream
     std::uint64_t window_base = 0;
     std::uint64_t window_bytes = 0;
     cuda::Output output;
@@ -91,6 +99,7 @@ class CudaBackend final : public Backend {
     std::unique_ptr<cuda::Mover> down;
     std::unique_ptr<cuda::HostStops> host_stops;
     cuda::Service service;
+    std::shared_ptr<cuda::Library> library;
     std::vector<std::unique_ptr<cuda::DeviceMemory>> memory;
     // Reasons why all streams wait: memory that is being found or registered.
     std::atomic<std::uint32_t> waits{0};
@@ -151,7 +160,8 @@ class CudaBackend final : public Backend {
   // Has the driver allow the kernel what a launch asks for beyond what every launch may.
   CUresult Allow(cuda::Kernel& kernel, std::uint32_t shared_bytes, const ClusterJob& cluster);
   void Count(std::uint32_t stream, std::uint64_t sequence);
-  void MarkAll(const StreamPtr& stream, std::unique_ptr<cuda::Parcel> parcel = nullptr);
+  void MarkAll(const StreamPtr& stream, std::unique_ptr<cuda::Parcel> parcel = nullptr,
+               std::function<void()> tell = nullptr);
   // The stream comes to a stop with this command.
   Status StopAt(std::uint32_t stream, std::unique_ptr<cuda::Stop> stop);
   std::vector<cuda::Point> Points() const;

@@ -36,6 +36,8 @@
   X(CtxGetStreamPriorityRange, cuCtxGetStreamPriorityRange, true)                                     \
   /* Memory: a reserved window, chunks mapped into it, pinned host memory. */                         \
   X(MemGetInfo, cuMemGetInfo_v2, true)                                                                \
+  X(MemAlloc, cuMemAlloc_v2, true) /* what the session's programs do not see */                       \
+  X(MemFree, cuMemFree_v2, true)                                                                      \
   X(MemGetAllocationGranularity, cuMemGetAllocationGranularity, true)                                 \
   X(MemAddressReserve, cuMemAddressReserve, true)                                                     \
   X(MemAddressFree, cuMemAddressFree, true)                                                           \

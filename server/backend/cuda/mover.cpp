@@ -28,14 +28,6 @@ void EachRow(const Piece& piece, const Side& side, Copy&& copy) {
   }
 }
 
-Mark EndOf(const Stream& stream, std::uint64_t sequence) {
-  Mark mark;
-  mark.sequence = sequence;
-  mark.count = stream.submitted;
-  mark.ends_stop = true;
-  return mark;
-}
-
 }  // namespace
 
 // Shared regions -----------------------------------------------------------------------------------------------------

@@ -265,6 +265,7 @@ void Progress::Complete(Stream& stream, const Mark& mark) {
     if (stream.kind != kLegacy && stream.kind != kNonBlocking) stream.device->stopped_blocking.fetch_sub(1);
     stream.is_stopped.store(false, std::memory_order_release);
   }
+  if (mark.tell) mark.tell();
   // Before it is reported: the executor then looks how much room there is.
   stream.completed.store(mark.count, std::memory_order_release);
   sink_->Completed(stream.slot, mark.sequence);

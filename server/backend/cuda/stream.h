@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -59,14 +60,18 @@ struct Parcel {
 };
 
 struct RealArray;
+class BlasHandle;
+struct LibraryWork;
 
-// What a stopped stream waits for: a copy that goes through the movers' buffers, or a host function of the client.
+// What a stopped stream waits for: a copy that goes through the movers' buffers, a call of a library, or a host
+// function of the client.
 struct Stop {
   std::uint64_t sequence = 0;
   std::unique_ptr<CopyJob> copy;
   std::shared_ptr<const RealArray> dst_array;  // of the driver's, if the copy's sides lie in one
   std::shared_ptr<const RealArray> src_array;
-  std::uint64_t host_call = 0;  // if there is no copy
+  std::shared_ptr<LibraryWork> library;
+  std::uint64_t host_call = 0;  // if there is neither
 };
 
 struct Stream;
@@ -86,6 +91,7 @@ struct Mark {
   std::vector<StagingRange> staging;
   std::unique_ptr<Parcel> parcel;  // sent before the mark counts as completed
   std::unique_ptr<Stop> stop;      // begins when the mark is reached
+  std::function<void()> tell;      // called when it is reached, before that is told to the client
   bool ends_stop = false;
 };
 
@@ -122,9 +128,11 @@ struct Stream {
   std::uint64_t marks_seen = 0;                // a legacy stream's: of the device's blocking streams
   bool is_listed = false;                      // among those with unmarked commands
   bool has_word = false;                       // FetchWord() went to the device
+  std::shared_ptr<BlasHandle> blas;            // once it has called libcublas (library.h)
 
   std::atomic<std::uint64_t> completed{0};  // commands
   std::atomic<bool> is_stopped{false};
+  std::atomic<bool> awaits_result{false};  // of a library
 
   // Progress's.
   std::deque<Mark> marks;     // not completed
@@ -140,6 +148,15 @@ struct Stream {
   };
   std::deque<Launched> launches;  // not known to have completed
 };
+
+// The mark behind what a stream was stopped for.
+inline Mark EndOf(const Stream& stream, std::uint64_t sequence) {
+  Mark mark;
+  mark.sequence = sequence;
+  mark.count = stream.submitted;
+  mark.ends_stop = true;
+  return mark;
+}
 
 // A point that every stream has to pass before something goes.
 struct Point {

@@ -5,7 +5,7 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/limits.h"
-#include "protocol/library/library.h"
+#include "protocol/library/lt_problem.h"
 #include "server/backend/cpu/ptx/module.h"
 #include "server/module/image.h"
 
@@ -16,7 +16,8 @@ constexpr std::uint64_t kGlobalsBytes = 1 * limits::kGiB;  // of the window, for
 constexpr std::uint64_t kGlobalAlignment = 256;
 constexpr std::uint8_t kLegacy = 0;
 constexpr std::uint8_t kNonBlocking = 2;
-constexpr std::size_t kResultBytes = 64;  // of any function of a library
+constexpr std::size_t kResultBytes = 64;                   // of any function of a library that has results
+constexpr std::size_t kAnswerBytes = sizeof(LtHeuristic);  // one algorithm for every problem
 
 // CUdevice_attribute numbers that programs and the shim's own checks ask for.
 const std::vector<std::pair<std::uint32_t, std::int32_t>>& Limits() {
@@ -167,6 +168,10 @@ Status NullBackend::LibraryCall(std::uint32_t stream, std::uint64_t sequence, Li
   // Zeros, as many as any function has.
   if (answer != nullptr) answer({0, Bytes(kResultBytes)});
   return Complete(stream, sequence);
+}
+
+void NullBackend::LibraryAsk(LibraryJob /*job*/, std::function<void(Result<LibraryAnswer>)> answer) {
+  answer(LibraryAnswer{0, Bytes(kAnswerBytes)});
 }
 
 Status NullBackend::Hold(std::uint32_t stream, bool on) {

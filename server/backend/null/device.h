@@ -56,6 +56,7 @@ class NullBackend final : public Backend {
   void LibraryOpen(std::uint32_t library, std::uint32_t device, std::function<void(Result<Bytes>)> answer) override;
   Status LibraryCall(std::uint32_t stream, std::uint64_t sequence, LibraryJob job,
                      std::function<void(LibraryAnswer)> answer) override;
+  void LibraryAsk(LibraryJob job, std::function<void(Result<LibraryAnswer>)> answer) override;
   Status Hold(std::uint32_t stream, bool on) override;
   void Close() override;
 

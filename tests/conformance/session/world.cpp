@@ -146,6 +146,11 @@ void World::StartForked(const Setting& setting, const BackendOptions& options) {
 void World::Start(const Setting& setting, const BackendOptions& options) {
   if (setting.backend == "cuda") {
     setenv("ACCELMESH_LIBCUDA", ACCELMESH_CONTRACT_LIBCUDA, 1);
+#ifdef ACCELMESH_CONTRACT_LIBCUBLAS
+    setenv("ACCELMESH_LIBCUBLAS", ACCELMESH_CONTRACT_LIBCUBLAS, 1);
+    setenv("ACCELMESH_LIBCUBLASLT", ACCELMESH_CONTRACT_LIBCUBLASLT, 1);
+    setenv("XDG_CACHE_HOME", Folder().c_str(), 1);  // what was said before may be of another build
+#endif
     // As many devices as the software GPU is: one.
     setenv("ACCELMESH_CONTRACT", "devices=1", 1);
   }

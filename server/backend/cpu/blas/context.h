@@ -23,6 +23,8 @@ inline constexpr std::uint32_t kIllegalAddress = 700;
 inline constexpr std::uint32_t kMisalignedAddress = 716;
 inline constexpr std::uint32_t kNotSupported = 801;
 
+inline constexpr i64 kRepeatsMax = i64{1} << 31;
+
 // Elements `step` apart; a negative step begins at the last in memory, as BLAS has it.
 template <typename T>
 struct Strided {
@@ -45,8 +47,10 @@ class Context {
     text.copy(outcome_->text, sizeof(outcome_->text) - 1);
   }
 
+  // Without a step, a vector is one number many times: of so many as may be that no call takes for ever.
   template <typename T>
   Strided<const T> Vector(In<T> x, i64 count, i64 step) {
+    if (step == 0 && count > kRepeatsMax) Fail(kNotSupported, "one number more than 2^31 times");
     const i64 apart = step == std::numeric_limits<i64>::min() ? std::numeric_limits<i64>::max() : std::abs(step);
     const auto* const memory = static_cast<const T*>(Check(x.address, Extent(1, count, apart), sizeof(T), alignof(T)));
     return {step < 0 && memory != nullptr ? memory + (count - 1) * apart : memory, step};
@@ -100,6 +104,16 @@ class Context {
     if (from != nullptr) std::memcpy(static_cast<void*>(values.data()), from, N * sizeof(T));
     return values;
   }
+  // What stands where a result goes: nothing yet, if that is the host's.
+  template <typename T, std::size_t N>
+  std::array<T, N> Before(std::size_t word) {
+    return arguments_.words().has_device_pointers() ? Values<T, N>(word) : std::array<T, N>{};
+  }
+  // Whether there is a place for a result, for who has something else to write before it.
+  template <typename T>
+  void CheckResult(Result<T> result) {
+    Before<T, 1>(result.word);
+  }
   // Results in the order of the function's parameters.
   template <typename T>
   void Give(Result<T> result, T value) {
@@ -134,7 +148,7 @@ class Context {
     i64 extent = 0;
     if (__builtin_mul_overflow(count - 1, stride, &extent) || __builtin_add_overflow(extent, size, &extent) ||
         extent < 0) {
-      Fail(kInvalidValue, "an operand larger than memory");
+      Fail(kIllegalAddress, "an operand larger than memory");
       return 0;
     }
     return static_cast<std::uint64_t>(extent);

@@ -16,6 +16,13 @@ using ComplexFloat = std::complex<float>;
 using ComplexDouble = std::complex<double>;
 using i64 = std::int64_t;
 
+// A complex number of two bytes, for products only.
+struct alignas(2) ComplexInt8 {
+  std::int8_t real = 0;
+  std::int8_t imaginary = 0;
+  explicit operator ComplexFloat() const { return {static_cast<float>(real), static_cast<float>(imaginary)}; }
+};
+
 template <typename T>
 inline constexpr bool kIsComplex = std::is_same_v<T, ComplexFloat> || std::is_same_v<T, ComplexDouble>;
 template <typename T>
@@ -45,6 +52,10 @@ To Convert(From value) {
     return static_cast<To>(value);
   }
 }
+
+// What sums of many are kept in that are rounded once.
+template <typename T>
+using Wide = std::conditional_t<kIsComplex<T>, ComplexDouble, double>;
 
 // The conjugate, of a real number itself.
 template <typename T>

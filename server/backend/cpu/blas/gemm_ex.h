@@ -6,30 +6,6 @@
 
 namespace accelmesh::cpu_blas {
 
-// One product with operands of `A`, a result of `C`, sums in `Work` and scalars of `S`.
-template <typename A, typename C, typename Work, typename S>
-void MixedProduct(Context& context, const ProductShape& s, S alpha, S beta, std::uint64_t a, std::uint64_t b,
-                  std::uint64_t c) {
-  if (s.is_empty()) return;
-  const bool reads = alpha != S(0) && s.k > 0;
-  C* const to = context.Matrix(Out<C>{c}, s.m, s.n, s.ldc);
-  const A* const left = reads ? context.Matrix(In<A>{a}, s.a_rows(), s.a_columns(), s.lda) : nullptr;
-  const A* const right = reads ? context.Matrix(In<A>{b}, s.b_rows(), s.b_columns(), s.ldb) : nullptr;
-  if (context.failed()) return;
-  ProductShape shape = s;
-  if (!reads) shape.k = 0;
-  if constexpr (std::is_same_v<A, C> && std::is_same_v<A, S>) {
-    Gemm(shape.transa, shape.transb, shape.m, shape.n, shape.k, alpha, left, shape.lda, right, shape.ldb, beta, to,
-         shape.ldc);
-  } else if (reads) {
-    ProductBy<Work>(shape, alpha, left, right, beta, to);
-  } else {
-    for (i64 j = 0; j < s.n; ++j) {
-      for (i64 i = 0; i < s.m; ++i) to[j * s.ldc + i] = Blend<C, S>(S(0), S(0), beta, to[j * s.ldc + i]);
-    }
-  }
-}
-
 struct MixedTypes {
   int a;
   int b;
@@ -60,6 +36,8 @@ void ForTypes(Context& context, const MixedTypes& types, Run run) {
     if (is(CUDA_R_16BF, CUDA_R_16BF)) return run.template operator()<Bfloat16, Bfloat16, float, float, float>();
     if (is(CUDA_R_16BF, CUDA_R_32F)) return run.template operator()<Bfloat16, float, float, float, float>();
     if (is(CUDA_R_8I, CUDA_R_32F)) return run.template operator()<std::int8_t, float, double, float, float>();
+    if (is(CUDA_C_8I, CUDA_C_32F))
+      return run.template operator()<ComplexInt8, ComplexFloat, ComplexFloat, ComplexFloat, ComplexFloat>();
   }
   context.Fail(kNotSupported, "that combination of types is not written yet");
 }
@@ -68,12 +46,13 @@ inline void GemmEx(Context& context, int transa, int transb, i64 m, i64 n, i64 k
                    int a_type, i64 lda, In<void> b, int b_type, i64 ldb, Scalar<void> beta, Out<void> c, int c_type,
                    i64 ldc, int compute, int /*algorithm*/) {
   const ProductShape shape{transa, transb, m, n, k, lda, ldb, ldc};
-  if (!CheckProduct<void>(context, shape)) return;
+  if (shape.is_empty()) return;
   ForTypes(context, {a_type, b_type, c_type, compute},
            [&]<typename A, typename C, typename Work, typename S, typename Stored>() {
              const S scale = Convert<S>(context.ValueAs<Stored>(alpha));
              const S keep = Convert<S>(context.ValueAs<Stored>(beta));
-             MixedProduct<A, C, Work>(context, shape, scale, keep, a.address, b.address, c.address);
+             MixedProduct<A, C, Work>(context, shape, scale, keep, In<A>{a.address}, In<A>{b.address},
+                                      Out<C>{c.address});
            });
 }
 
@@ -82,16 +61,16 @@ inline void GemmStridedBatchedEx(Context& context, int transa, int transb, i64 m
                                  i64 stride_b, Scalar<void> beta, Out<void> c, int c_type, i64 ldc, i64 stride_c,
                                  i64 count, int compute, int /*algorithm*/) {
   const ProductShape shape{transa, transb, m, n, k, lda, ldb, ldc};
-  if (!CheckProduct<void>(context, shape)) return;
+  if (shape.is_empty() || count <= 0) return;
   ForTypes(context, {a_type, b_type, c_type, compute},
            [&]<typename A, typename C, typename Work, typename S, typename Stored>() {
              const S scale = Convert<S>(context.ValueAs<Stored>(alpha));
              const S keep = Convert<S>(context.ValueAs<Stored>(beta));
-             for (i64 i = 0; i < count && !context.failed(); ++i) {
-               MixedProduct<A, C, Work>(context, shape, scale, keep, Behind(In<A>{a.address}, i, stride_a).address,
-                                        Behind(In<A>{b.address}, i, stride_b).address,
-                                        Behind(Out<C>{c.address}, i, stride_c).address);
-             }
+             ForBatch(context, count, [&](i64 i, bool only_checks) {
+               MixedProduct<A, C, Work>(context, shape, scale, keep, Behind(In<A>{a.address}, i, stride_a),
+                                        Behind(In<A>{b.address}, i, stride_b), Behind(Out<C>{c.address}, i, stride_c),
+                                        only_checks);
+             });
            });
 }
 
@@ -99,7 +78,7 @@ inline void GemmBatchedEx(Context& context, int transa, int transb, i64 m, i64 n
                           InArray<void> a, int a_type, i64 lda, InArray<void> b, int b_type, i64 ldb, Scalar<void> beta,
                           OutArray<void> c, int c_type, i64 ldc, i64 count, int compute, int /*algorithm*/) {
   const ProductShape shape{transa, transb, m, n, k, lda, ldb, ldc};
-  if (!CheckProduct<void>(context, shape) || shape.is_empty() || count <= 0) return;
+  if (shape.is_empty() || count <= 0) return;
   const std::vector<In<void>> left = context.Addresses(a, count);
   const std::vector<In<void>> right = context.Addresses(b, count);
   const std::vector<Out<void>> to = context.Addresses(c, count);
@@ -108,9 +87,36 @@ inline void GemmBatchedEx(Context& context, int transa, int transb, i64 m, i64 n
            [&]<typename A, typename C, typename Work, typename S, typename Stored>() {
              const S scale = Convert<S>(context.ValueAs<Stored>(alpha));
              const S keep = Convert<S>(context.ValueAs<Stored>(beta));
-             for (std::size_t i = 0; i < to.size() && !context.failed(); ++i)
-               MixedProduct<A, C, Work>(context, shape, scale, keep, left[i].address, right[i].address, to[i].address);
+             ForBatch(context, count, [&](i64 i, bool only_checks) {
+               const auto index = static_cast<std::size_t>(i);
+               MixedProduct<A, C, Work>(context, shape, scale, keep, In<A>{left[index].address},
+                                        In<A>{right[index].address}, Out<C>{to[index].address}, only_checks);
+             });
            });
+}
+
+// Of float or of complex numbers of it, which the scalars are as well.
+template <typename T>
+void gemmEx(Context& context, int transa, int transb, i64 m, i64 n, i64 k, Scalar<T> alpha, In<void> a, int a_type,
+            i64 lda, In<void> b, int b_type, i64 ldb, Scalar<T> beta, Out<void> c, int c_type, i64 ldc) {
+  const ProductShape shape{transa, transb, m, n, k, lda, ldb, ldc};
+  if (shape.is_empty()) return;
+  const T scale = context.Value(alpha);
+  const T keep = context.Value(beta);
+  ForTypes(context, {a_type, b_type, c_type, CUBLAS_COMPUTE_32F},
+           [&]<typename A, typename C, typename Work, typename S, typename Stored>() {
+             if constexpr (std::is_same_v<S, T>) {
+               MixedProduct<A, C, Work>(context, shape, scale, keep, In<A>{a.address}, In<A>{b.address},
+                                        Out<C>{c.address});
+             } else {
+               context.Fail(kNotSupported, "that combination of types is none of this function's");
+             }
+           });
+}
+template <typename T>
+void gemm3mEx(Context& context, int transa, int transb, i64 m, i64 n, i64 k, Scalar<T> alpha, In<void> a, int a_type,
+              i64 lda, In<void> b, int b_type, i64 ldb, Scalar<T> beta, Out<void> c, int c_type, i64 ldc) {
+  gemmEx(context, transa, transb, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc);
 }
 
 }  // namespace accelmesh::cpu_blas

@@ -5,7 +5,7 @@
 
 #include <cblas.h>
 
-#include "server/backend/cpu/blas/elements.h"
+#include "server/backend/cpu/blas/context.h"
 #include "server/backend/cpu/blas/enumerators.h"
 
 namespace accelmesh::cpu_blas {
@@ -13,6 +13,12 @@ namespace accelmesh::cpu_blas {
 template <typename... N>
 bool Fit(N... numbers) {
   return ((numbers >= -0x7fffffffLL && numbers <= 0x7fffffffLL) && ...);
+}
+
+template <typename... N>
+bool CheckFit(Context& context, N... numbers) {
+  if (!Fit(numbers...)) context.Fail(kNotSupported, "dimensions of more than 31 bits are not written yet");
+  return !context.failed();
 }
 
 inline CBLAS_TRANSPOSE TransposeOf(int operation) {

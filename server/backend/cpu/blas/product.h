@@ -1,14 +1,15 @@
-// Matrix products of every type: C = alpha * op(A) * op(B) + beta * C, one or many.
+// One matrix product of any types: C = alpha * op(A) * op(B) + beta * C.
 //
-// Half, bf16 and int8 are converted, multiplied where sums of their kind are kept (float; for int8, double, in which
-// such sums are exact) and rounded once.
+// Half, bf16 and int8 are converted, multiplied where sums of their kind are kept and rounded once: block by block, so
+// that what is converted at a time has a limit. Half and bf16 are summed in float; int8, exactly, in double.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <type_traits>
-#include <vector>
 
+#include "server/backend/cpu/blas/batches.h"
 #include "server/backend/cpu/blas/context.h"
 #include "server/backend/cpu/blas/openblas.h"
 
@@ -30,23 +31,6 @@ struct ProductShape {
   bool is_empty() const { return m <= 0 || n <= 0; }
 };
 
-template <typename T>
-bool CheckProduct(Context& context, const ProductShape& s) {
-  if (!Fit(s.m, s.n, s.k, s.lda, s.ldb, s.ldc) || s.k < 0)
-    context.Fail(kNotSupported, "dimensions of more than 31 bits are not written yet");
-  return !context.failed();
-}
-
-// The columns of a matrix without gaps, as another type.
-template <typename To, typename From>
-std::vector<To> Converted(const From* from, i64 rows, i64 columns, i64 stride) {
-  std::vector<To> all(static_cast<std::size_t>(rows * columns));
-  for (i64 j = 0; j < columns; ++j) {
-    for (i64 i = 0; i < rows; ++i) all[static_cast<std::size_t>(j * rows + i)] = Convert<To>(from[j * stride + i]);
-  }
-  return all;
-}
-
 // What is stored of `alpha * sum + beta * before`; whole numbers wrap around.
 template <typename C, typename S, typename Work>
 C Blend(S alpha, Work sum, S beta, C before) {
@@ -60,107 +44,104 @@ C Blend(S alpha, Work sum, S beta, C before) {
   }
 }
 
+// Rows by columns of a matrix as another type, without gaps.
+template <typename To, typename From>
+void ConvertBlock(const From* from, i64 rows, i64 columns, i64 stride, To* to) {
+  for (i64 j = 0; j < columns; ++j) {
+    for (i64 i = 0; i < rows; ++i) to[j * rows + i] = Convert<To>(from[j * stride + i]);
+  }
+}
+
+template <typename T>
+std::unique_ptr<T[]> MakeBlock(i64 elements) {
+  return std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(elements));
+}
+
 // `Work`: where products are summed. `S`: of the scalars.
 template <typename Work, typename A, typename C, typename S>
 void ProductBy(const ProductShape& s, S alpha, const A* a, const A* b, S beta, C* c) {
-  const std::vector<Work> wide_a = Converted<Work>(a, s.a_rows(), s.a_columns(), s.lda);
-  const std::vector<Work> wide_b = Converted<Work>(b, s.b_rows(), s.b_columns(), s.ldb);
-  std::vector<Work> sums(static_cast<std::size_t>(s.m * s.n));
-  if (s.k > 0) {
-    Gemm(s.transa, s.transb, s.m, s.n, s.k, Work(1), wide_a.data(), std::max<i64>(1, s.a_rows()), wide_b.data(),
-         std::max<i64>(1, s.b_rows()), Work(0), sums.data(), s.m);
-  }
-  for (i64 j = 0; j < s.n; ++j) {
-    for (i64 i = 0; i < s.m; ++i) {
-      C& place = c[j * s.ldc + i];
-      place = Blend<C, S>(alpha, sums[static_cast<std::size_t>(j * s.m + i)], beta, place);
+  constexpr i64 kWidth = 1024;
+  constexpr i64 kDepth = 512;
+  const i64 rows_max = std::min(s.m, kWidth);
+  const i64 columns_max = std::min(s.n, kWidth);
+  const i64 depth_max = std::min(s.k, kDepth);
+  // Products of int8 of a block's depth are exact in float as well.
+  constexpr bool kInPieces = std::is_same_v<A, std::int8_t>;
+  static_assert(kDepth * 128 * 128 <= 1 << 24);
+  using Piece = std::conditional_t<kInPieces, float, Work>;
+  const auto left = MakeBlock<Piece>(rows_max * depth_max);
+  const auto right = MakeBlock<Piece>(depth_max * columns_max);
+  const auto sums = MakeBlock<Work>(rows_max * columns_max);
+  const auto piece = MakeBlock<Piece>(kInPieces ? rows_max * columns_max : 0);
+  const bool plain_a = s.transa == CUBLAS_OP_N;
+  const bool plain_b = s.transb == CUBLAS_OP_N;
+  for (i64 column = 0; column < s.n; column += kWidth) {
+    const i64 columns = std::min(kWidth, s.n - column);
+    for (i64 row = 0; row < s.m; row += kWidth) {
+      const i64 rows = std::min(kWidth, s.m - row);
+      if (kInPieces || s.k == 0) std::fill_n(sums.get(), rows * columns, Work(0));
+      for (i64 done = 0; done < s.k; done += kDepth) {
+        const i64 depth = std::min(kDepth, s.k - done);
+        const i64 left_rows = plain_a ? rows : depth;
+        const i64 right_rows = plain_b ? depth : columns;
+        ConvertBlock(a + (plain_a ? done * s.lda + row : row * s.lda + done), left_rows, plain_a ? depth : rows, s.lda,
+                     left.get());
+        ConvertBlock(b + (plain_b ? column * s.ldb + done : done * s.ldb + column), right_rows,
+                     plain_b ? columns : depth, s.ldb, right.get());
+        const auto multiply = [&](Piece keep, Piece* to) {
+          Gemm(s.transa, s.transb, rows, columns, depth, Piece(1), left.get(), left_rows, right.get(), right_rows, keep,
+               to, rows);
+        };
+        if constexpr (kInPieces) {
+          multiply(0, piece.get());
+          for (i64 i = 0; i < rows * columns; ++i)
+            sums[static_cast<std::size_t>(i)] += piece[static_cast<std::size_t>(i)];
+        } else {
+          multiply(Piece(done == 0 ? 0 : 1), sums.get());
+        }
+      }
+      for (i64 j = 0; j < columns; ++j) {
+        C* const to = c + (column + j) * s.ldc + row;
+        for (i64 i = 0; i < rows; ++i)
+          to[i] = Blend<C, S>(alpha, sums[static_cast<std::size_t>(j * rows + i)], beta, to[i]);
+      }
     }
   }
 }
 
-// One product of operands whose memory is checked here.
-template <typename T, typename S>
-void Product(Context& context, const ProductShape& s, S alpha, In<T> a, In<T> b, S beta, Out<T> c) {
+// A product of operands of `A`, a result of `C`, sums in `Work` and scalars of `S`, whose memory is checked here.
+template <typename A, typename C, typename Work, typename S>
+void MixedProduct(Context& context, const ProductShape& s, S alpha, S beta, In<A> a, In<A> b, Out<C> c,
+                  bool only_checks = false) {
+  if (s.k < 0) context.Fail(kInvalidValue, "a product of less than nothing");
   if (s.is_empty()) return;
-  T* const to = context.Matrix(c, s.m, s.n, s.ldc);
   // Without an alpha the operands are not looked at.
   const bool reads = alpha != S(0) && s.k > 0;
-  const T* const left = reads ? context.Matrix(a, s.a_rows(), s.a_columns(), s.lda) : nullptr;
-  const T* const right = reads ? context.Matrix(b, s.b_rows(), s.b_columns(), s.ldb) : nullptr;
-  if (context.failed()) return;
+  C* const to = context.Matrix(c, s.m, s.n, s.ldc);
+  const A* const left = reads ? context.Matrix(a, s.a_rows(), s.a_columns(), s.lda) : nullptr;
+  const A* const right = reads ? context.Matrix(b, s.b_rows(), s.b_columns(), s.ldb) : nullptr;
+  constexpr bool kIsWhole = std::is_same_v<A, C> && std::is_same_v<A, S>;
+  if (kIsWhole) CheckFit(context, s.m, s.n, s.k, s.lda, s.ldb, s.ldc);
+  if (only_checks || context.failed()) return;
   ProductShape shape = s;
-  if (!reads) shape.k = 0;
-  if constexpr (kIsSmall<T>) {
-    ProductBy<float>(shape, alpha, left, right, beta, to);
-  } else {
+  if (!reads) {
+    shape.k = 0;
+    shape.lda = std::max<i64>(1, shape.a_rows());
+    shape.ldb = std::max<i64>(1, shape.b_rows());
+  }
+  if constexpr (kIsWhole) {
     Gemm(shape.transa, shape.transb, shape.m, shape.n, shape.k, alpha, left, shape.lda, right, shape.ldb, beta, to,
          shape.ldc);
+  } else {
+    ProductBy<Work>(shape, alpha, left, right, beta, to);
   }
 }
 
-template <typename T>
-void gemm(Context& context, int transa, int transb, i64 m, i64 n, i64 k, Scalar<T> alpha, In<T> a, i64 lda, In<T> b,
-          i64 ldb, Scalar<T> beta, Out<T> c, i64 ldc) {
-  const ProductShape shape{transa, transb, m, n, k, lda, ldb, ldc};
-  const auto scale = Convert<Sum<T>>(context.Value(alpha));
-  const auto keep = Convert<Sum<T>>(context.Value(beta));
-  if (CheckProduct<T>(context, shape)) Product(context, shape, scale, a, b, keep, c);
-}
-template <typename T>
-void gemm3m(Context& context, int transa, int transb, i64 m, i64 n, i64 k, Scalar<T> alpha, In<T> a, i64 lda, In<T> b,
-            i64 ldb, Scalar<T> beta, Out<T> c, i64 ldc) {
-  gemm(context, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-}
-
-template <typename T>
-void gemmBatched(Context& context, int transa, int transb, i64 m, i64 n, i64 k, Scalar<T> alpha, InArray<T> a, i64 lda,
-                 InArray<T> b, i64 ldb, Scalar<T> beta, OutArray<T> c, i64 ldc, i64 count) {
-  const ProductShape shape{transa, transb, m, n, k, lda, ldb, ldc};
-  const auto scale = Convert<Sum<T>>(context.Value(alpha));
-  const auto keep = Convert<Sum<T>>(context.Value(beta));
-  if (shape.is_empty() || count <= 0) return;
-  const std::vector<In<T>> left = context.Addresses(a, count);
-  const std::vector<In<T>> right = context.Addresses(b, count);
-  const std::vector<Out<T>> to = context.Addresses(c, count);
-  if (!CheckProduct<T>(context, shape)) return;
-  for (std::size_t i = 0; i < to.size() && !context.failed(); ++i)
-    Product(context, shape, scale, left[i], right[i], keep, to[i]);
-}
-template <typename T>
-void gemm3mBatched(Context& context, int transa, int transb, i64 m, i64 n, i64 k, Scalar<T> alpha, InArray<T> a,
-                   i64 lda, InArray<T> b, i64 ldb, Scalar<T> beta, OutArray<T> c, i64 ldc, i64 count) {
-  gemmBatched(context, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, count);
-}
-
-// `index` strides of `stride` elements behind an operand.
-template <typename T>
-In<T> Behind(In<T> operand, i64 index, i64 stride) {
-  return {operand.address +
-          static_cast<std::uint64_t>(index) * static_cast<std::uint64_t>(stride) * std::uint64_t{sizeof(T)}};
-}
-template <typename T>
-Out<T> Behind(Out<T> operand, i64 index, i64 stride) {
-  return {Behind(In<T>(operand), index, stride).address};
-}
-
-template <typename T>
-void gemmStridedBatched(Context& context, int transa, int transb, i64 m, i64 n, i64 k, Scalar<T> alpha, In<T> a,
-                        i64 lda, i64 stride_a, In<T> b, i64 ldb, i64 stride_b, Scalar<T> beta, Out<T> c, i64 ldc,
-                        i64 stride_c, i64 count) {
-  const ProductShape shape{transa, transb, m, n, k, lda, ldb, ldc};
-  const auto scale = Convert<Sum<T>>(context.Value(alpha));
-  const auto keep = Convert<Sum<T>>(context.Value(beta));
-  if (!CheckProduct<T>(context, shape)) return;
-  for (i64 i = 0; i < count && !context.failed(); ++i) {
-    Product(context, shape, scale, Behind(a, i, stride_a), Behind(b, i, stride_b), keep, Behind(c, i, stride_c));
-  }
-}
-template <typename T>
-void gemm3mStridedBatched(Context& context, int transa, int transb, i64 m, i64 n, i64 k, Scalar<T> alpha, In<T> a,
-                          i64 lda, i64 stride_a, In<T> b, i64 ldb, i64 stride_b, Scalar<T> beta, Out<T> c, i64 ldc,
-                          i64 stride_c, i64 count) {
-  gemmStridedBatched(context, transa, transb, m, n, k, alpha, a, lda, stride_a, b, ldb, stride_b, beta, c, ldc,
-                     stride_c, count);
+// A product in one type.
+template <typename T, typename S>
+void Product(Context& context, const ProductShape& s, S alpha, In<T> a, In<T> b, S beta, Out<T> c,
+             bool only_checks = false) {
+  MixedProduct<T, T, Sum<T>>(context, s, alpha, beta, a, b, c, only_checks);
 }
 
 }  // namespace accelmesh::cpu_blas

@@ -153,6 +153,31 @@ TEST_F(GraphProgramTest, ChildrenRunInTheirPlaceAndWhatIsOffNotAtAll) {
   EXPECT_EQ(off->records, 0u);
 }
 
+TEST_F(GraphProgramTest, ALibrarysFunctionIsItsCommandWithItsWords) {
+  Kernel();
+  GraphLibrary call{0, 1, 42, 3, {1, 2, 3, 4, 5, 6, 7, 8}};
+  const GraphNode* node = Add(call);
+  Compile();
+  ASSERT_EQ(program_.steps.size(), 1u);
+  ASSERT_EQ(program_.records.size(), 2u);
+  EXPECT_EQ(node->first_record, 1u);
+  EXPECT_EQ(program_.device_nodes.back(), node);
+  FrameReader reader = FrameReader::OfPayload(program_.records[1], 1);
+  const auto record = reader.Next();
+  ASSERT_TRUE(record.ok());
+  EXPECT_EQ(static_cast<CommandId>(record->command), CommandId::kLibraryCall);
+  wire::LibraryCall command;
+  ASSERT_EQ(record->body.size(), sizeof(command));
+  std::memcpy(&command, record->body.data(), sizeof(command));
+  EXPECT_EQ(command.library(), 1u);
+  EXPECT_EQ(command.function(), 42u);
+  EXPECT_EQ(command.settings(), 3u);
+  EXPECT_EQ(Bytes(record->payload.begin(), record->payload.end()), call.arguments);
+  // Another function in its place is another record in that one's.
+  call.function = 43;
+  EXPECT_TRUE(CompileSingle(call, options_).has_value());
+}
+
 TEST_F(GraphProgramTest, AStepHoldsWhatOneCommandMayLaunch) {
   for (std::uint32_t i = 0; i <= limits::kGraphLaunchNodesMax; ++i) Kernel();
   Compile();

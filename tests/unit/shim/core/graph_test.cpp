@@ -14,6 +14,14 @@ GraphPayload Kernel(std::uint32_t index = 0, std::uint8_t argument = 0) {
   kernel.arguments = {argument};
   return kernel;
 }
+GraphPayload Call(std::uint32_t function, std::uint8_t argument = 0, std::uint32_t device = 0) {
+  GraphLibrary call;
+  call.device = device;
+  call.library = 1;
+  call.function = function;
+  call.arguments = {argument};
+  return call;
+}
 GraphPayload Copy(bool to_device, bool from_device) {
   return GraphCopy{{0x1000, 64, 64, to_device}, {0x2000, 64, 64, from_device}, 64, 1, 1};
 }
@@ -194,6 +202,25 @@ TEST_F(GraphTest, WhatANodeMayBecome) {
   EXPECT_EQ(CheckNodeUpdate(fill(8, 1, 1), fill(9, 1, 2)), GraphUpdateResult::kSuccess);
   EXPECT_EQ(CheckNodeUpdate(fill(8, 2, 1), fill(8, 2, 2)), GraphUpdateResult::kSuccess);
   EXPECT_EQ(CheckNodeUpdate(fill(8, 2, 1), fill(9, 2, 1)), GraphUpdateResult::kParametersChanged);
+}
+
+TEST_F(GraphTest, ALibrarysFunctionIsOneOfTheKernels) {
+  EXPECT_EQ(KindOf(Call(1)), GraphNodeKind::kLibrary);
+  EXPECT_EQ(ToldKind(KindOf(Call(1))), GraphNodeKind::kKernel);
+  EXPECT_EQ(ToldKind(KindOf(Copy(true, false))), GraphNodeKind::kCopy);
+  EXPECT_TRUE(SameWork(Call(1, 2), Call(1, 2)));
+  EXPECT_FALSE(SameWork(Call(1, 2), Call(1, 3)));
+  EXPECT_FALSE(SameWork(Call(1, 2), Call(2, 2)));
+  EXPECT_FALSE(SameWork(Call(1), Kernel()));
+  EXPECT_EQ(CheckNodeUpdate(Call(1, 2), Call(1, 3)), GraphUpdateResult::kSuccess);
+  EXPECT_EQ(CheckNodeUpdate(Call(1), Call(2)), GraphUpdateResult::kSuccess);
+  EXPECT_EQ(CheckNodeUpdate(Call(1), Kernel()), GraphUpdateResult::kSuccess);
+  EXPECT_EQ(CheckNodeUpdate(Kernel(), Call(1)), GraphUpdateResult::kSuccess);
+  EXPECT_EQ(CheckNodeUpdate(Call(1), Call(1, 0, 1)), GraphUpdateResult::kUnsupportedFunctionChange);
+  EXPECT_EQ(CheckNodeUpdate(Call(1), Copy(true, false)), GraphUpdateResult::kNodeTypeChanged);
+  Add(graph_, {}, Call(7, 9));
+  const std::unique_ptr<Graph> clone = graph_.Clone();
+  EXPECT_TRUE(SameWork(clone->nodes()[0]->payload, Call(7, 9)));
 }
 
 TEST_F(GraphTest, MemoryIsFreedOnceAndByOneOfTheTwo) {

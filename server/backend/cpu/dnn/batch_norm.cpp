@@ -1,0 +1,197 @@
+#include <algorithm>
+#include <cmath>
+
+#include "server/backend/cpu/dnn/split.h"
+#include "server/backend/cpu/dnn/table.h"
+
+namespace accelmesh::cpu_dnn {
+namespace {
+
+// What is normalised together: a channel's elements, or those of a place in all images.
+auto Populations(const Shape& shape, std::int64_t mode) {
+  return Split(shape, [mode](int d) { return d == 0 || (d > 1 && mode != CUDNN_BATCHNORM_PER_ACTIVATION); });
+}
+
+bool IsKnown(std::int64_t mode) {
+  return mode >= CUDNN_BATCHNORM_PER_ACTIVATION && mode <= CUDNN_BATCHNORM_SPATIAL_PERSISTENT;
+}
+// One for each population.
+bool AreParameters(const Shape& parameters, const Shape& x, std::int64_t mode) {
+  if (parameters.rank != x.rank || !IsKnown(mode)) return false;
+  for (int d = 0; d < x.rank; ++d) {
+    const bool is_inside = d == 0 || (d > 1 && mode != CUDNN_BATCHNORM_PER_ACTIVATION);
+    if (parameters.dims[d] != (is_inside ? 1 : x.dims[d])) return false;
+  }
+  return true;
+}
+
+struct Moments {
+  double mean = 0;
+  double variance = 0;  // of the population
+};
+
+template <typename Real>
+Moments Measure(const Real* x, const Shape& population, const Indices& strides) {
+  const double count = static_cast<double>(Elements(population));
+  Moments moments;
+  Walk<1>(population, {strides}, [&](const Offsets<1>& at) { moments.mean += static_cast<double>(x[at[0]]); });
+  moments.mean /= count;
+  Walk<1>(population, {strides}, [&](const Offsets<1>& at) {
+    const double apart = static_cast<double>(x[at[0]]) - moments.mean;
+    moments.variance += apart * apart;
+  });
+  moments.variance /= count;
+  return moments;
+}
+
+// A tensor of parameters that may be absent.
+template <typename Real>
+View<Real> Optional(Context& context, const DnnTensor& tensor, std::uint64_t address) {
+  return address == 0 ? View<Real>{} : context.In<Real>({tensor, address});
+}
+
+// Parameters lie as what is computed with: cuDNN's are float, or double where x is.
+bool HaveRealType(Context& context, const DnnTensor& x, const DnnTensor& parameters) {
+  const int wanted = x.type == CUDNN_DATA_DOUBLE ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
+  if (parameters.type != wanted) context.Fail(kNotSupported, "parameters of another type");
+  return parameters.type == wanted;
+}
+
+void ForwardTraining(Context& context) {
+  const auto arguments = context.Arguments<DnnBatchNormForwardTraining>();
+  Run(context, arguments.x.tensor, arguments, [](Context& c, const DnnBatchNormForwardTraining& words, auto real) {
+    using Real = decltype(real);
+    if (!HaveRealType(c, words.x.tensor, words.parameters)) return;
+    const View<Real> x = c.In<Real>(words.x);
+    const View<Real> scale = c.In<Real>({words.parameters, words.scale}),
+                     bias = c.In<Real>({words.parameters, words.bias});
+    const View<Real> running_mean = Optional<Real>(c, words.parameters, words.running_mean);
+    const View<Real> running_variance = Optional<Real>(c, words.parameters, words.running_variance);
+    const View<Real> saved_mean = Optional<Real>(c, words.parameters, words.saved_mean);
+    const View<Real> saved_deviation = Optional<Real>(c, words.parameters, words.saved_inverse_deviation);
+    const Output<Real> output(c, words.y, words.blend);
+    const View<Real>& y = output.view();
+    c.Require(SameDims(x.shape, y.shape) && AreParameters(scale.shape, x.shape, words.mode),
+              "tensors of different dimensions");
+    if (c.failed()) return;
+    const auto split = Populations(x.shape, words.mode);
+    const Shape& population = split.inside();
+    const Indices y_strides = split.Inside(y.shape.strides);
+    const double count = static_cast<double>(Elements(population)), factor = words.average_factor;
+    const auto average = [&](Real& kept, double now) {
+      const double before = factor == 1 ? 0 : static_cast<double>(kept) * (1 - factor);
+      kept = static_cast<Real>(now * factor + before);
+    };
+    Walk<3>(
+        split.outside(), {split.outside().strides, split.Outside(y.shape.strides), split.Outside(scale.shape.strides)},
+        [&](const Offsets<3>& at) {
+          const Moments moments = Measure(x.data + at[0], population, population.strides);
+          const double inverse = 1 / std::sqrt(moments.variance + words.epsilon);
+          const double gain = static_cast<double>(scale.data[at[2]]), offset = static_cast<double>(bias.data[at[2]]);
+          Walk<2>(population, {population.strides, y_strides}, [&](const Offsets<2>& in) {
+            const double apart = static_cast<double>(x.data[at[0] + in[0]]) - moments.mean;
+            y.data[at[1] + in[1]] = static_cast<Real>(gain * apart * inverse + offset);
+          });
+          if (running_mean.data != nullptr) average(running_mean.data[at[2]], moments.mean);
+          // What is kept is the estimate of where the population came from.
+          if (running_variance.data != nullptr)
+            average(running_variance.data[at[2]], moments.variance * count / std::max(count - 1, 1.0));
+          if (saved_mean.data != nullptr) saved_mean.data[at[2]] = static_cast<Real>(moments.mean);
+          if (saved_deviation.data != nullptr) saved_deviation.data[at[2]] = static_cast<Real>(inverse);
+        });
+    output.Finish();
+  });
+}
+
+void ForwardInference(Context& context) {
+  const auto arguments = context.Arguments<DnnBatchNormForwardInference>();
+  Run(context, arguments.x.tensor, arguments, [](Context& c, const DnnBatchNormForwardInference& words, auto real) {
+    using Real = decltype(real);
+    if (!HaveRealType(c, words.x.tensor, words.parameters)) return;
+    const View<Real> x = c.In<Real>(words.x);
+    const View<Real> scale = c.In<Real>({words.parameters, words.scale}),
+                     bias = c.In<Real>({words.parameters, words.bias});
+    const View<Real> mean = c.In<Real>({words.parameters, words.mean}),
+                     variance = c.In<Real>({words.parameters, words.variance});
+    const Output<Real> output(c, words.y, words.blend);
+    const View<Real>& y = output.view();
+    c.Require(SameDims(x.shape, y.shape) && AreParameters(scale.shape, x.shape, words.mode),
+              "tensors of different dimensions");
+    if (c.failed()) return;
+    Indices strides{};
+    Broadcast(scale.shape, x.shape, &strides);
+    Walk<3>(x.shape, {x.shape.strides, y.shape.strides, strides}, [&](const Offsets<3>& at) {
+      const double inverse = 1 / std::sqrt(static_cast<double>(variance.data[at[2]]) + words.epsilon);
+      const double apart = static_cast<double>(x.data[at[0]]) - static_cast<double>(mean.data[at[2]]);
+      y.data[at[1]] = static_cast<Real>(static_cast<double>(scale.data[at[2]]) * apart * inverse +
+                                        static_cast<double>(bias.data[at[2]]));
+    });
+    output.Finish();
+  });
+}
+
+void Backward(Context& context) {
+  const auto arguments = context.Arguments<DnnBatchNormBackward>();
+  Run(context, arguments.x.tensor, arguments, [](Context& c, const DnnBatchNormBackward& words, auto real) {
+    using Real = decltype(real);
+    if (!HaveRealType(c, words.x.tensor, words.parameters)) return;
+    const View<Real> x = c.In<Real>(words.x), dy = c.In<Real>(words.dy);
+    const View<Real> scale = c.In<Real>({words.parameters, words.scale});
+    const View<Real> saved_mean = Optional<Real>(c, words.parameters, words.saved_mean);
+    const View<Real> saved_deviation = Optional<Real>(c, words.parameters, words.saved_inverse_deviation);
+    const Output<Real> output(c, words.dx, words.data);
+    const Output<Real> gains(c, {words.parameters, words.scale_gradient}, words.parameter);
+    const Output<Real> offsets(c, {words.parameters, words.bias_gradient}, words.parameter);
+    const View<Real>& dx = output.view();
+    c.Require(
+        SameDims(x.shape, dy.shape) && SameDims(x.shape, dx.shape) && AreParameters(scale.shape, x.shape, words.mode),
+        "tensors of different dimensions");
+    if (c.failed()) return;
+    const auto split = Populations(x.shape, words.mode);
+    const Shape& population = split.inside();
+    const std::array<Indices, 3> inside{population.strides, split.Inside(dy.shape.strides),
+                                        split.Inside(dx.shape.strides)};
+    const double count = static_cast<double>(Elements(population));
+    Walk<5>(split.outside(),
+            {split.outside().strides, split.Outside(dy.shape.strides), split.Outside(dx.shape.strides),
+             split.Outside(scale.shape.strides), split.Outside(gains.view().shape.strides)},
+            [&](const Offsets<5>& at) {
+              double mean = 0, inverse = 0;
+              if (saved_mean.data != nullptr && saved_deviation.data != nullptr) {
+                mean = static_cast<double>(saved_mean.data[at[3]]);
+                inverse = static_cast<double>(saved_deviation.data[at[3]]);
+              } else {
+                const Moments moments = Measure(x.data + at[0], population, population.strides);
+                mean = moments.mean;
+                inverse = 1 / std::sqrt(moments.variance + words.epsilon);
+              }
+              double sum = 0, product = 0;
+              Walk<2>(population, {inside[0], inside[1]}, [&](const Offsets<2>& in) {
+                const double slope = static_cast<double>(dy.data[at[1] + in[1]]);
+                sum += slope;
+                product += slope * (static_cast<double>(x.data[at[0] + in[0]]) - mean) * inverse;
+              });
+              const double gain = static_cast<double>(scale.data[at[3]]) * inverse;
+              Walk<3>(population, inside, [&](const Offsets<3>& in) {
+                const double apart = (static_cast<double>(x.data[at[0] + in[0]]) - mean) * inverse;
+                const double slope = static_cast<double>(dy.data[at[1] + in[1]]);
+                dx.data[at[2] + in[2]] = static_cast<Real>(gain * (slope - (sum + apart * product) / count));
+              });
+              gains.view().data[at[4]] = static_cast<Real>(product);
+              offsets.view().data[at[4]] = static_cast<Real>(sum);
+            });
+    output.Finish();
+    gains.Finish();
+    offsets.Finish();
+  });
+}
+
+}  // namespace
+
+void AddBatchNorm(Table& table) {
+  table[kDnnFunction<DnnBatchNormForwardTraining>] = &ForwardTraining;
+  table[kDnnFunction<DnnBatchNormForwardInference>] = &ForwardInference;
+  table[kDnnFunction<DnnBatchNormBackward>] = &Backward;
+}
+
+}  // namespace accelmesh::cpu_dnn

@@ -1,0 +1,349 @@
+#include "server/backend/cuda/library.h"
+
+#include <algorithm>
+
+#include "protocol/base/log.h"
+
+namespace accelmesh::cuda {
+namespace {
+
+// A function that has run on a device with so many problems has loaded what it has: the next one is not stopped for.
+constexpr std::uint32_t kProblemsMax = 256;
+
+// Factorisations and the like have no form with 64-bit numbers, and make memory of their own.
+bool MayWait(const BlasLibrary::Function& function) {
+  return function.waits == BlasLibrary::Waits::kNothing && !function.is_wide;
+}
+
+std::uint64_t Mix(std::uint64_t hash, std::uint64_t value) {
+  hash = (hash ^ value) * 0x9e3779b97f4a7c15;
+  return hash ^ hash >> 29;
+}
+std::uint64_t MixBytes(std::uint64_t hash, ByteView bytes) {
+  for (std::size_t at = 0; at + sizeof(std::uint64_t) <= bytes.size(); at += sizeof(std::uint64_t)) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + at, sizeof(word));
+    hash = Mix(hash, word);
+  }
+  return hash;
+}
+
+// What a program finds out later of a call that it has not waited for.
+DeviceStatus DeviceStatusOf(cublasStatus_t status) {
+  switch (status) {
+    case CUBLAS_STATUS_INVALID_VALUE: return kDeviceInvalidValue;
+    case CUBLAS_STATUS_ALLOC_FAILED: return kDeviceOutOfMemory;
+    case CUBLAS_STATUS_NOT_SUPPORTED:
+    case CUBLAS_STATUS_ARCH_MISMATCH: return kDeviceNotSupported;
+    case CUBLAS_STATUS_EXECUTION_FAILED: return kDeviceLaunchFailed;
+    default: return kDeviceUnknown;
+  }
+}
+
+std::shared_ptr<const Module> NamesOf(std::uint32_t library) {
+  auto names = std::make_shared<Module>();
+  for (std::uint32_t i = 0; i < LibraryFunctions(library); ++i) {
+    Kernel function;
+    function.name = LibraryFunctionName(library, i);
+    names->kernels.push_back(std::move(function));
+  }
+  return names;
+}
+
+}  // namespace
+
+void Library::Start(CompletionSink* sink, std::vector<Device*> devices) {
+  sink_ = sink;
+  for (Device* device : devices) {
+    OnDevice on;
+    on.device = device;
+    devices_.push_back(std::move(on));
+  }
+  for (const std::uint32_t library : {kLibraryBlas, kLibraryBlasLt}) names_[library] = NamesOf(library);
+  service_.Start([] {});
+}
+
+void Library::Stop() {
+  service_.Stop();
+  const MutexLock lock(answer_mu_);
+  is_stopped_ = true;
+}
+
+template <typename Answer, typename Question>
+void Library::Tell(const Answer& answer, const Question& ask) {
+  auto said = ask();
+  const MutexLock lock(answer_mu_);
+  if (!is_stopped_) answer(std::move(said));
+}
+
+void Library::Close(const std::vector<std::shared_ptr<Stream>>& streams) {
+  for (const std::shared_ptr<Stream>& stream : streams) {
+    if (stream->blas == nullptr || Enter(driver_, *stream->device) != CUDA_SUCCESS) continue;
+    stream->blas->Destroy();
+    stream->blas.reset();
+  }
+  for (OnDevice& on : devices_) {
+    if (Enter(driver_, *on.device) != CUDA_SUCCESS) continue;
+    for (const std::shared_ptr<BlasHandle>& handle : on.idle) handle->Destroy();
+    on.idle.clear();
+    if (on.lt != nullptr) (void)lt_->Destroy(on.lt);
+    if (on.results != 0) (void)driver_.MemFree(on.results);
+  }
+}
+
+// Opening ------------------------------------------------------------------------------------------------------------
+
+void Library::Open(std::uint32_t library, std::uint32_t device, std::function<void(Result<Bytes>)> answer) {
+  service_.Post([this, library, device, answer = std::move(answer)] {
+    Tell(answer, [&] { return OpenHere(library, devices_[device]); });
+    return true;
+  });
+}
+
+Result<Bytes> Library::OpenHere(std::uint32_t library, OnDevice& on) {
+  constexpr const char* kWhere = "cuda::Library::Open";
+  if (progress_.lost()) return Status(Code::kDeviceFault, kWhere, "the context is lost");
+  if (const CUresult entered = Enter(driver_, *on.device); entered != CUDA_SUCCESS) {
+    (void)progress_.NoteResult(entered);
+    return Status(Code::kUnsupported, kWhere, driver_.Text(entered));
+  }
+  if (library == kLibraryBlas) {
+    ACCELMESH_RETURN_IF_ERROR(OpenBlas(on));
+    return blas_->Bits();
+  }
+  if (library == kLibraryBlasLt) {
+    ACCELMESH_RETURN_IF_ERROR(OpenLt(on));
+    return lt_->Bits();
+  }
+  return Status(Code::kUnsupported, kWhere, "the cuda backend has no library " + std::to_string(library));
+}
+
+Status Library::OpenBlas(OnDevice& on) {
+  if (blas_ == nullptr) {
+    ACCELMESH_ASSIGN_OR_RETURN(blas_, BlasLibrary::Load());
+  }
+  if (on.results == 0) {
+    const CUresult result = driver_.MemAlloc(&on.results, limits::kStreamsMax * kResultBytes);
+    if (result != CUDA_SUCCESS) return {Code::kOutOfMemory, "cuda::Library::Open", driver_.Text(result)};
+  }
+  // The first one takes the longest, so that no stream has to wait for it.
+  if (on.idle.empty()) {
+    ACCELMESH_ASSIGN_OR_RETURN(std::shared_ptr<BlasHandle> handle, MakeHandle(on));
+    on.idle.push_back(std::move(handle));
+  }
+  return Status::Ok();
+}
+
+Result<std::shared_ptr<BlasHandle>> Library::MakeHandle(OnDevice& /*on*/) {
+  cublasHandle_t handle = nullptr;
+  const cublasStatus_t status = blas_->Create(&handle);
+  if (status != CUBLAS_STATUS_SUCCESS) {
+    const Code code = status == CUBLAS_STATUS_ALLOC_FAILED ? Code::kOutOfMemory : Code::kUnsupported;
+    return Status(code, "cublasCreate", blas_->StatusName(status));
+  }
+  return std::make_shared<BlasHandle>(*blas_, handle);
+}
+
+Status Library::OpenLt(OnDevice& on) {
+  if (lt_ == nullptr) {
+    ACCELMESH_ASSIGN_OR_RETURN(lt_, LtLibrary::Load());
+    memory_ = std::make_unique<LibraryMemory>(LibraryMemory::PathOf("heuristics"));
+  }
+  if (on.lt != nullptr) return Status::Ok();
+  const cublasStatus_t status = lt_->Create(&on.lt);
+  if (status != CUBLAS_STATUS_SUCCESS) return {Code::kUnsupported, "cublasLtCreate", lt_->StatusName(status)};
+  std::array<char, 256> name{};
+  (void)driver_.DeviceGetName(name.data(), static_cast<int>(name.size()), on.device->handle);
+  int processors = 0;
+  (void)driver_.DeviceGetAttribute(&processors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, on.device->handle);
+  on.identity = std::to_string(lt_->GetVersion()) + "|" + name.data() + "|" + std::to_string(processors) + "|";
+  return Status::Ok();
+}
+
+// Questions ----------------------------------------------------------------------------------------------------------
+
+void Library::Ask(LibraryJob job, std::function<void(Result<LibraryAnswer>)> answer) {
+  service_.Post([this, job = std::move(job), answer = std::move(answer)] {
+    Tell(answer, [&] { return Result<LibraryAnswer>(AskHere(job)); });
+    return true;
+  });
+}
+
+LibraryAnswer Library::AskHere(const LibraryJob& job) {
+  LibraryAnswer answer;
+  answer.status = CUBLAS_STATUS_NOT_SUPPORTED;
+  OnDevice& on = devices_[job.device];
+  if (job.library != kLibraryBlasLt || on.lt == nullptr) return answer;
+  answer.status = CUBLAS_STATUS_EXECUTION_FAILED;
+  if (progress_.lost() || progress_.NoteResult(Enter(driver_, *on.device))) return answer;
+  if (job.function != kLtFunction<LtFindAlgorithms>) return lt_->Ask(on.lt, job.function, job.arguments);
+  const ByteView identity = AsBytes(std::string_view(on.identity));
+  Bytes key(identity.begin(), identity.end());
+  key.insert(key.end(), job.arguments.begin(), job.arguments.end());
+  if (std::optional<Bytes> known = memory_->Find(key)) {
+    answer.status = CUBLAS_STATUS_SUCCESS;
+    answer.results = *std::move(known);
+    return answer;
+  }
+  answer = lt_->Ask(on.lt, job.function, job.arguments);
+  if (answer.status == CUBLAS_STATUS_SUCCESS) memory_->Keep(key, answer.results);
+  return answer;
+}
+
+// Calls --------------------------------------------------------------------------------------------------------------
+
+Library::Problem Library::ProblemOf(const LibraryWork& work) const {
+  const LibraryJob& job = work.job;
+  Problem problem = Mix(Mix(Mix(0, job.device), job.library), job.function);
+  if (job.library == kLibraryBlasLt) return MixBytes(problem, LtProblem(job.function, job.arguments));
+  if (job.library != kLibraryBlas || blas_ == nullptr) return problem;
+  BlasSettings settings = ReadBlasSettings(*job.settings).value_or(BlasSettings());
+  settings.workspace = settings.workspace != 0;
+  problem = MixBytes(problem, AsBytes(settings));
+  const BlasLibrary::Function* const function = blas_->Find(job.function);
+  const LibraryArguments words(job.arguments);
+  const std::size_t count = job.arguments.size() / sizeof(std::uint64_t) - 1;
+  problem = Mix(problem, words.has_device_pointers());
+  for (std::size_t i = 0; i < count && function != nullptr; ++i) {
+    const auto word = static_cast<std::uint64_t>(words.Word(i));
+    const bool is_number = (function->numbers >> i & 1) != 0;
+    const bool is_address = (function->addresses >> i & 1) != 0;
+    problem = Mix(problem, is_number ? word : is_address ? word % 16 : word != 0);
+  }
+  return problem;
+}
+
+bool Library::MayRun(const Stream& stream, const LibraryWork& work) {
+  const LibraryJob& job = work.job;
+  if (job.library == kLibraryBlas) {
+    const BlasLibrary::Function* const function = blas_ == nullptr ? nullptr : blas_->Find(job.function);
+    if (function == nullptr || stream.blas == nullptr || MayWait(*function)) return false;
+    if (work.answer != nullptr && stream.awaits_result.load(std::memory_order_acquire)) return false;
+  }
+  const MutexLock lock(mu_);
+  const auto count = seen_of_.find({job.device, job.library, job.function});
+  if (count == seen_of_.end()) return false;
+  return count->second >= kProblemsMax || seen_.contains(ProblemOf(work));
+}
+
+std::function<void()> Library::Run(Stream& stream, LibraryWork& work) {
+  const LibraryJob& job = work.job;
+  const OnDevice& on = devices_[job.device];
+  cublasStatus_t status = CUBLAS_STATUS_NOT_SUPPORTED;
+  std::string status_name;
+  Bytes results;
+  std::size_t fetched_bytes = 0;
+  if (job.library == kLibraryBlasLt && on.lt != nullptr) {
+    status = lt_->Run(on.lt, job.function, job.arguments, stream.handle);
+    if (status != CUBLAS_STATUS_SUCCESS) status_name = lt_->StatusName(status);
+  } else if (const BlasLibrary::Function* const function =
+                 job.library == kLibraryBlas && blas_ != nullptr ? blas_->Find(job.function) : nullptr;
+             function != nullptr && stream.blas != nullptr) {
+    const bool has_pointers = LibraryArguments(job.arguments).has_device_pointers();
+    const bool fetches = function->waits == BlasLibrary::Waits::kResult && !has_pointers;
+    const CUdeviceptr place = fetches ? on.results + stream.slot * kResultBytes : 0;
+    NativeArguments arguments(job.arguments, place);
+    status = stream.blas->Run(*function, job.settings, has_pointers || fetches, arguments);
+    if (status != CUBLAS_STATUS_SUCCESS) status_name = blas_->StatusName(status);
+    if (status == CUBLAS_STATUS_SUCCESS && fetches) {
+      fetched_bytes = std::min(arguments.result_bytes(), kResultBytes);
+      const CUresult copied = driver_.MemcpyAsync(reinterpret_cast<CUdeviceptr>(results_ + stream.slot * kResultBytes),
+                                                  place, kResultBytes, stream.handle);
+      if (copied != CUDA_SUCCESS) {
+        (void)progress_.NoteResult(copied);
+        status = CUBLAS_STATUS_EXECUTION_FAILED;
+        status_name = driver_.Text(copied);
+      }
+    } else if (status == CUBLAS_STATUS_SUCCESS && work.answer != nullptr) {
+      results = arguments.HostResults();
+    }
+  }
+  if (status == CUBLAS_STATUS_SUCCESS) {
+    progress_.NoteLaunch(stream, work.sequence, names_[job.library], job.function);
+  } else if (work.answer == nullptr) {
+    Report(stream, work, status, status_name);
+  }
+  if (work.answer == nullptr) return nullptr;
+  stream.awaits_result.store(true, std::memory_order_release);
+  return [this, &stream, status, fetched_bytes, results = std::move(results), answer = std::move(work.answer)] {
+    LibraryAnswer told;
+    told.status = progress_.lost() ? CUBLAS_STATUS_EXECUTION_FAILED : status;
+    if (told.status == CUBLAS_STATUS_SUCCESS) {
+      told.results = results;
+      const std::uint8_t* const fetched = results_ + stream.slot * kResultBytes;
+      told.results.insert(told.results.end(), fetched, fetched + fetched_bytes);
+    }
+    answer(std::move(told));
+    stream.awaits_result.store(false, std::memory_order_release);
+  };
+}
+
+void Library::Refuse(const LibraryWork& work) {
+  if (work.answer != nullptr) work.answer({CUBLAS_STATUS_EXECUTION_FAILED, {}});
+}
+
+void Library::Report(const Stream& stream, const LibraryWork& work, cublasStatus_t status, const std::string& name) {
+  // What the library was told by the driver may be the end of the context, which is told once for all streams.
+  if (status == CUBLAS_STATUS_EXECUTION_FAILED && progress_.NoteResult(driver_.StreamQuery(stream.handle))) return;
+  sink_->Failed(stream.slot, work.sequence, DeviceStatusOf(status), false,
+                std::string(LibraryFunctionName(work.job.library, work.job.function)) + ": " + name);
+}
+
+// Calls of stopped streams -------------------------------------------------------------------------------------------
+
+void Library::Begin(std::shared_ptr<Stream> stream, std::unique_ptr<cuda::Stop> stop) {
+  service_.Post([this, stream = std::move(stream), stop = std::shared_ptr<const cuda::Stop>(std::move(stop))] {
+    BeginHere(stream, *stop);
+    return true;
+  });
+}
+
+bool Library::GiveHandle(Stream& stream) {
+  OnDevice& on = devices_[stream.device->index];
+  if (on.idle.empty()) {
+    Result<std::shared_ptr<BlasHandle>> made = MakeHandle(on);
+    if (!made.ok()) {
+      log::Warning("cuda backend", made.status().ToString());
+      return false;
+    }
+    on.idle.push_back(*std::move(made));
+  }
+  if (on.idle.back()->Use(stream.handle) != CUBLAS_STATUS_SUCCESS) return false;
+  stream.blas = std::move(on.idle.back());
+  on.idle.pop_back();
+  return true;
+}
+
+void Library::BeginHere(const std::shared_ptr<Stream>& stream, const cuda::Stop& stop) {
+  LibraryWork& work = *stop.library;
+  if (progress_.lost() || progress_.NoteResult(Enter(driver_, *stream->device))) {
+    Refuse(work);
+    progress_.AddReached(stream, EndOf(*stream, work.sequence));
+    return;
+  }
+  if (work.job.library == kLibraryBlas && stream->blas == nullptr && !GiveHandle(*stream)) {
+    if (work.answer == nullptr) Report(*stream, work, CUBLAS_STATUS_ALLOC_FAILED, "no handle could be made");
+    if (work.answer != nullptr) work.answer({CUBLAS_STATUS_ALLOC_FAILED, {}});
+    progress_.AddReached(stream, EndOf(*stream, work.sequence));
+    return;
+  }
+  Mark end = EndOf(*stream, work.sequence);
+  end.tell = Run(*stream, work);
+  {
+    const MutexLock lock(mu_);
+    const bool is_new = seen_.insert(ProblemOf(work)).second;
+    std::uint32_t& count = seen_of_[{work.job.device, work.job.library, work.job.function}];
+    if (is_new) ++count;
+  }
+  progress_.Add(stream, std::move(end));
+}
+
+void Library::Retire(const Point& end) {
+  service_.Post([this, end] {
+    if (!progress_.lost() && !end.passed()) return false;
+    if (end.stream->blas != nullptr) devices_[end.stream->device->index].idle.push_back(std::move(end.stream->blas));
+    return true;
+  });
+}
+
+}  // namespace accelmesh::cuda

@@ -1,0 +1,110 @@
+#include "shim/dnn/handle.h"
+
+#include "protocol/library/library.h"
+#include "shim/dnn/report.h"
+#include "shim/gen_dnn_face.h"
+#include "shim/runtime/pointer_table.h"
+#include "shim/runtime/runtime.h"
+
+namespace accelmesh::dnn {
+namespace {
+
+constexpr DeviceResult kDeviceOutOfMemory = 2;
+constexpr DeviceResult kDeviceNotSupported = 801;
+
+struct Handles {
+  Mutex mu;  // of changes
+  PointerTable<cudnnContext> table;
+};
+// Never destroyed: destructors of the program's own objects destroy handles.
+Handles& AllHandles() {
+  static auto* handles = new Handles;
+  return *handles;
+}
+
+}  // namespace
+
+cudnnStatus_t FindHandle(cudnnHandle_t handle, cudnnContext** found) {
+  cudnnContext* const context = AllHandles().table.Find(handle);
+  if (context == nullptr) return CUDNN_STATUS_BAD_PARAM;
+  if (Runtime::Get().SessionIfOpen() != context->session) return CUDNN_STATUS_NOT_INITIALIZED;
+  *found = context;
+  return CUDNN_STATUS_SUCCESS;
+}
+
+Stream* StreamOf(const cudnnContext& context) {
+  const cudaStream_t stream = context.stream.load(std::memory_order_relaxed);
+  // The handle's device, whichever is current.
+  if (stream == nullptr || stream == cudaStreamLegacy) return Runtime::Get().device(context.device).legacy;
+  return ResolveStream(*context.session, stream);
+}
+
+cudnnStatus_t StatusOf(DeviceResult result) {
+  switch (result) {
+    case 0: return CUDNN_STATUS_SUCCESS;
+    case kDeviceOutOfMemory: return CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED;
+    case kDeviceNotSupported: return CUDNN_STATUS_NOT_SUPPORTED;
+    default: return CUDNN_STATUS_EXECUTION_FAILED;
+  }
+}
+
+}  // namespace accelmesh::dnn
+
+namespace accelmesh::face {
+
+using namespace accelmesh::dnn;
+
+cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
+  if (handle == nullptr) return CUDNN_STATUS_BAD_PARAM;
+  cudaError_t error = cudaSuccess;
+  ClientSession* const session = Runtime::Get().Session(&error);
+  if (session == nullptr) return CUDNN_STATUS_NOT_INITIALIZED;
+  auto context = std::make_unique<cudnnContext>();
+  context->session = session;
+  context->device = CurrentDevice();
+  DeviceResult opened = session->OpenLibrary(kLibraryDnn, context->device, &context->functions);
+  // The settings of calls have no words (dnn_calls.h), but a number like others'.
+  if (opened == 0) opened = session->LibrarySettings(kLibraryDnn, {}, &context->settings);
+  if (opened != 0) {
+    const cudnnStatus_t status = StatusOf(opened);
+    if (status == CUDNN_STATUS_NOT_SUPPORTED) SayRefused("cudnnCreate", "the server has no such library");
+    return status == CUDNN_STATUS_EXECUTION_FAILED ? CUDNN_STATUS_NOT_INITIALIZED : status;
+  }
+  Handles& handles = AllHandles();
+  const MutexLock lock(handles.mu);
+  handles.table.Set(context.get(), context.get());
+  *handle = context.release();
+  return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) {
+  if (handle == nullptr) return CUDNN_STATUS_SUCCESS;
+  cudnnContext* context = nullptr;
+  {
+    Handles& handles = AllHandles();
+    const MutexLock lock(handles.mu);
+    context = handles.table.Find(handle);
+    if (context == nullptr) return CUDNN_STATUS_BAD_PARAM;
+    handles.table.Erase(handle);
+  }
+  // CUDA waits for the device here; what a program can see of it is that its work is done.
+  if (Runtime::Get().SessionIfOpen() == context->session) (void)context->session->SynchronizeDevice(context->device);
+  delete context;
+  return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t streamId) {
+  cudnnContext* context = nullptr;
+  if (const cudnnStatus_t status = FindHandle(handle, &context); status != CUDNN_STATUS_SUCCESS) return status;
+  context->stream.store(streamId, std::memory_order_relaxed);
+  return CUDNN_STATUS_SUCCESS;
+}
+cudnnStatus_t cudnnGetStream(cudnnHandle_t handle, cudaStream_t* streamId) {
+  cudnnContext* context = nullptr;
+  if (const cudnnStatus_t status = FindHandle(handle, &context); status != CUDNN_STATUS_SUCCESS) return status;
+  if (streamId == nullptr) return CUDNN_STATUS_BAD_PARAM;
+  *streamId = context->stream.load(std::memory_order_relaxed);
+  return CUDNN_STATUS_SUCCESS;
+}
+
+}  // namespace accelmesh::face
