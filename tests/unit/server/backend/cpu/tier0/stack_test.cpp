@@ -121,9 +121,11 @@ TEST_F(Stack, SaveAndRestore) {
 
 // Addresses of 32 bits: the same of narrower registers.
 TEST_F(Stack, ThirtyTwoBits) {
+  // What lies there first differs from what is stored, whatever an earlier kernel has left.
   Load(
-      "cvt.u32.u64 %r2, %rd2; alloca.u32 %r3, %r2, 16; stacksave.u32 %r4; alloca.u32 %r5, 20; st.local.u32 [%r5+16], "
-      "%r1; stackrestore.u32 %r4; stacksave.u32 %r6; alloca.u32 %r7, 20; ld.local.u32 %r8, [%r5+16];\n"
+      "cvt.u32.u64 %r2, %rd2; alloca.u32 %r3, %r2, 16; stacksave.u32 %r4; alloca.u32 %r5, 20; st.local.b32 [%r5+16], "
+      "-1; st.local.u32 [%r5+16], %r1; stackrestore.u32 %r4; stacksave.u32 %r6; alloca.u32 %r7, 20; ld.local.u32 %r8, "
+      "[%r5+16];\n"
       "cvt.u64.u32 %rd4, %r3; cvt.u64.u32 %rd5, %r4; st.global.u64 [%rd3], %rd4; st.global.u64 [%rd3+8], %rd5; "
       "cvt.u64.u32 %rd4, %r5; cvt.u64.u32 %rd5, %r6; st.global.u64 [%rd3+16], %rd4; st.global.u64 [%rd3+24], %rd5; "
       "cvt.u64.u32 %rd4, %r7; cvt.u64.u32 %rd5, %r8; st.global.u64 [%rd3+32], %rd4; st.global.u64 [%rd3+40], %rd5;");
