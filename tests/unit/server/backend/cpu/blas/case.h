@@ -129,7 +129,7 @@ class Case {
   void Put(const Parameters&... parameters) {
     (PutOne(parameters), ...);
   }
-  // All words at once, some of which are addresses of these operands; without one, something else is meant.
+  // All words at once, some of which are addresses of these operands.
   void PutWords(std::span<const std::uint64_t> words, const std::vector<Operand*>& operands,
                 std::span<const std::size_t> optional);
   // Whether the outcome is what the rest of the case can look at.
