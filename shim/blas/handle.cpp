@@ -66,10 +66,7 @@ cublasStatus_t FindHandle(cublasHandle_t handle, cublasContext** found) {
 }
 
 Stream* StreamOf(const cublasContext& context) {
-  const cudaStream_t stream = context.stream.load(std::memory_order_relaxed);
-  // The handle's device, whichever is current.
-  if (stream == nullptr || stream == cudaStreamLegacy) return Runtime::Get().device(context.device).legacy;
-  return ResolveStream(*context.session, stream);
+  return StreamOfHandle(*context.session, context.device, context.stream.load(std::memory_order_relaxed));
 }
 
 DeviceResult SettingsOf(cublasContext& context, std::uint32_t* id) {

@@ -79,8 +79,7 @@ cublasStatus_t CurrentTarget(Target* target) {
 }
 
 Stream* StreamOf(const Target& target, cudaStream_t stream) {
-  if (stream == nullptr || stream == cudaStreamLegacy) return Runtime::Get().device(target.device).legacy;
-  return ResolveStream(*target.session, stream);
+  return StreamOfHandle(*target.session, target.device, stream);
 }
 
 }  // namespace accelmesh::blaslt

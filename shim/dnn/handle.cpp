@@ -33,10 +33,7 @@ cudnnStatus_t FindHandle(cudnnHandle_t handle, cudnnContext** found) {
 }
 
 Stream* StreamOf(const cudnnContext& context) {
-  const cudaStream_t stream = context.stream.load(std::memory_order_relaxed);
-  // The handle's device, whichever is current.
-  if (stream == nullptr || stream == cudaStreamLegacy) return Runtime::Get().device(context.device).legacy;
-  return ResolveStream(*context.session, stream);
+  return StreamOfHandle(*context.session, context.device, context.stream.load(std::memory_order_relaxed));
 }
 
 cudnnStatus_t StatusOf(DeviceResult result) {

@@ -124,6 +124,12 @@ inline Stream* ResolveStream(ClientSession& session, cudaStream_t stream) {
   Stream* ours = reinterpret_cast<Stream*>(stream);
   return session.IsStream(ours) ? ours : nullptr;
 }
+// The stream that a library's handle was set to: null is the legacy stream of the handle's device, whichever is
+// current.
+inline Stream* StreamOfHandle(ClientSession& session, std::uint32_t device, cudaStream_t stream) {
+  if (stream == nullptr || stream == cudaStreamLegacy) return Runtime::Get().device(device).legacy;
+  return ResolveStream(session, stream);
+}
 
 }  // namespace accelmesh
 
