@@ -80,8 +80,8 @@ class Triangle {
 // Checked; `n` is positive.
 template <typename T>
 Triangle<const T> WholeTriangle(Context& context, int uplo, i64 n, In<T> a, i64 stride) {
-  return {
-      Triangle<const T>::Form::kWhole, uplo == CUBLAS_FILL_MODE_UPPER, context.Matrix(a, n, n, stride), n, stride, n};
+  const T* const at = context.Matrix(a, n, n, &stride);
+  return {Triangle<const T>::Form::kWhole, uplo == CUBLAS_FILL_MODE_UPPER, at, n, stride, n};
 }
 template <typename T>
 Triangle<const T> PackedTriangle(Context& context, int uplo, i64 n, In<T> a) {
@@ -102,7 +102,8 @@ Triangle<const T> BandTriangle(Context& context, int uplo, i64 n, i64 diagonals,
 }
 template <typename T>
 Triangle<T> WholeTriangle(Context& context, int uplo, i64 n, Out<T> a, i64 stride) {
-  return {Triangle<T>::Form::kWhole, uplo == CUBLAS_FILL_MODE_UPPER, context.Matrix(a, n, n, stride), n, stride, n};
+  T* const at = context.Matrix(a, n, n, &stride);
+  return {Triangle<T>::Form::kWhole, uplo == CUBLAS_FILL_MODE_UPPER, at, n, stride, n};
 }
 template <typename T>
 Triangle<T> PackedTriangle(Context& context, int uplo, i64 n, Out<T> a) {

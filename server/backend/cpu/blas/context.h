@@ -4,6 +4,7 @@
 // operands, before it touches any.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <cstring>
@@ -60,15 +61,24 @@ class Context {
     const Strided<const T> same = Vector(In<T>{x.address}, count, step);
     return {const_cast<T*>(same.first), step};
   }
-  // `columns` of `rows`, `stride` apart.
+  // `columns` of `rows`, `*stride` apart. What nothing is apart by may be any number: the stride of a single column
+  // becomes one that can be added to its address and that OpenBLAS can express.
   template <typename T>
-  const T* Matrix(In<T> a, i64 rows, i64 columns, i64 stride) {
-    if (stride < rows) Fail(kInvalidValue, "columns that overlap");
-    return static_cast<const T*>(Check(a.address, Extent(rows, columns, stride), sizeof(T), alignof(T)));
+  const T* Matrix(In<T> a, i64 rows, i64 columns, i64* stride) {
+    if (*stride < rows) Fail(kInvalidValue, "columns that overlap");
+    if (columns <= 1) *stride = StrideOfOne(rows);
+    return static_cast<const T*>(Check(a.address, Extent(rows, columns, *stride), sizeof(T), alignof(T)));
   }
   template <typename T>
-  T* Matrix(Out<T> a, i64 rows, i64 columns, i64 stride) {
+  T* Matrix(Out<T> a, i64 rows, i64 columns, i64* stride) {
     return const_cast<T*>(Matrix(In<T>{a.address}, rows, columns, stride));
+  }
+  // Null for an operand that is not looked at, whose stride may be any as well.
+  template <typename T>
+  const T* MatrixIf(bool reads, In<T> a, i64 rows, i64 columns, i64* stride) {
+    if (reads) return Matrix(a, rows, columns, stride);
+    *stride = StrideOfOne(rows);
+    return nullptr;
   }
   template <typename T>
   std::vector<In<T>> Addresses(InArray<T> array, i64 count) {
@@ -155,6 +165,7 @@ class Context {
   }
 
  private:
+  static i64 StrideOfOne(i64 rows) { return std::max<i64>(1, rows); }
   template <typename T>
   std::vector<T> Read(std::uint64_t address, i64 count) {
     const void* const from = Check(address, static_cast<std::uint64_t>(count < 0 ? 0 : count), sizeof(T), alignof(T));

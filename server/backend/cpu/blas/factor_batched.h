@@ -139,7 +139,7 @@ void getrfBatched(Context& context, i64 n, OutArray<T> a, i64 lda, Out<std::int3
   std::int32_t* const all = pivots.address == 0 ? nullptr : CheckNumbers(context, pivots.address, n, count);
   std::int32_t* const results = CheckNumbers(context, info.address, 1, count);
   ForBatch(context, count, [&](i64 i, bool only_checks) {
-    T* const matrix = context.Matrix(matrices[static_cast<std::size_t>(i)], n, n, lda);
+    T* const matrix = context.Matrix(matrices[static_cast<std::size_t>(i)], n, n, &lda);
     if (!CheckFit(context, n, lda) || only_checks) return;
     results[i] = Factor(matrix, n, lda, all == nullptr ? nullptr : all + i * n);
   });
@@ -154,8 +154,8 @@ void getriBatched(Context& context, i64 n, InArray<T> a, i64 lda, In<std::int32_
   const std::int32_t* const all = pivots.address == 0 ? nullptr : CheckNumbers(context, pivots.address, n, count);
   std::int32_t* const results = CheckNumbers(context, info.address, 1, count);
   ForBatch(context, count, [&](i64 i, bool only_checks) {
-    const T* const factors = context.Matrix(matrices[static_cast<std::size_t>(i)], n, n, lda);
-    T* const inverse = context.Matrix(to[static_cast<std::size_t>(i)], n, n, ldc);
+    const T* const factors = context.Matrix(matrices[static_cast<std::size_t>(i)], n, n, &lda);
+    T* const inverse = context.Matrix(to[static_cast<std::size_t>(i)], n, n, &ldc);
     const std::vector<std::int32_t> own = CheckedPivots(context, all, i, n);
     if (!CheckFit(context, n, lda, ldc) || only_checks) return;
     results[i] = 0;
@@ -175,8 +175,8 @@ void getrsBatched(Context& context, int trans, i64 n, i64 columns, InArray<T> a,
   const std::vector<Out<T>> to = context.Addresses(b, count);
   const std::int32_t* const all = pivots.address == 0 ? nullptr : CheckNumbers(context, pivots.address, n, count);
   ForBatch(context, count, [&](i64 i, bool only_checks) {
-    const T* const factors = context.Matrix(matrices[static_cast<std::size_t>(i)], n, n, lda);
-    T* const right = context.Matrix(to[static_cast<std::size_t>(i)], n, columns, ldb);
+    const T* const factors = context.Matrix(matrices[static_cast<std::size_t>(i)], n, n, &lda);
+    T* const right = context.Matrix(to[static_cast<std::size_t>(i)], n, columns, &ldb);
     const std::vector<std::int32_t> own = CheckedPivots(context, all, i, n);
     if (!CheckFit(context, n, columns, lda, ldb) || only_checks) return;
     SolveFactored(trans, factors, n, lda, own, right, columns, ldb);
@@ -192,8 +192,8 @@ void matinvBatched(Context& context, i64 n, InArray<T> a, i64 lda, OutArray<T> i
   std::int32_t* const results = CheckNumbers(context, info.address, 1, count);
   std::vector<T> factors;
   ForBatch(context, count, [&](i64 i, bool only_checks) {
-    const T* const matrix = context.Matrix(matrices[static_cast<std::size_t>(i)], n, n, lda);
-    T* const target = context.Matrix(to[static_cast<std::size_t>(i)], n, n, lda_inverse);
+    const T* const matrix = context.Matrix(matrices[static_cast<std::size_t>(i)], n, n, &lda);
+    T* const target = context.Matrix(to[static_cast<std::size_t>(i)], n, n, &lda_inverse);
     if (!CheckFit(context, n, lda, lda_inverse) || only_checks) return;
     factors.clear();
     for (i64 j = 0; j < n; ++j) factors.insert(factors.end(), matrix + j * lda, matrix + j * lda + n);

@@ -61,7 +61,7 @@ void geqrfBatched(Context& context, i64 m, i64 n, OutArray<T> a, i64 lda, OutArr
   const std::vector<Out<T>> factors = context.Addresses(taus, count);
   ForBatch(context, count, [&](i64 i, bool only_checks) {
     const auto index = static_cast<std::size_t>(i);
-    T* const matrix = context.Matrix(matrices[index], m, n, lda);
+    T* const matrix = context.Matrix(matrices[index], m, n, &lda);
     T* const own = context.Vector(factors[index], std::min(m, n), 1).first;
     if (!only_checks && !context.failed()) FactorOrthogonal(m, n, matrix, lda, own);
   });
@@ -78,8 +78,8 @@ void gelsBatched(Context& context, int trans, i64 m, i64 n, i64 columns, OutArra
   std::int32_t* const results = singular.address == 0 ? nullptr : CheckNumbers(context, singular.address, 1, count);
   std::vector<T> taus;
   ForBatch(context, count, [&](i64 i, bool only_checks) {
-    T* const matrix = context.Matrix(matrices[static_cast<std::size_t>(i)], m, n, lda);
-    T* const right = context.Matrix(to[static_cast<std::size_t>(i)], m, columns, ldc);
+    T* const matrix = context.Matrix(matrices[static_cast<std::size_t>(i)], m, n, &lda);
+    T* const right = context.Matrix(to[static_cast<std::size_t>(i)], m, columns, &ldc);
     if (!CheckFit(context, m, n, columns, lda, ldc) || only_checks) return;
     taus.resize(static_cast<std::size_t>(n));
     FactorOrthogonal(m, n, matrix, lda, taus.data());

@@ -46,7 +46,7 @@ void AddOuterProduct(Context& context, i64 m, i64 n, Scalar<T> alpha, In<T> x, i
   if (m <= 0 || n <= 0) return;
   const T scale = context.Value(alpha);
   if (scale == T(0)) return;
-  T* const to = context.Matrix(a, m, n, lda);
+  T* const to = context.Matrix(a, m, n, &lda);
   const std::vector<T> left = Gathered(context, x, m, incx);
   const std::vector<T> right = Gathered(context, y, n, incy);
   if (context.failed()) return;

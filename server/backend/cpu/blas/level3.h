@@ -18,28 +18,30 @@ void TimesSquare(Context& context, int side, i64 m, i64 n, Scalar<T> alpha, In<T
   const T keep = context.Value(beta);
   const i64 order = side == CUBLAS_SIDE_LEFT ? m : n;
   const bool reads = scale != T(0);
-  const T* const left = reads ? context.Matrix(a, order, order, lda) : nullptr;
-  const T* const right = reads ? context.Matrix(b, m, n, ldb) : nullptr;
-  T* const to = context.Matrix(c, m, n, ldc);
-  if (CheckFit(context, m, n, lda, ldb, ldc)) multiply(scale, left, right, keep, to);
+  const T* const left = context.MatrixIf(reads, a, order, order, &lda);
+  const T* const right = context.MatrixIf(reads, b, m, n, &ldb);
+  T* const to = context.Matrix(c, m, n, &ldc);
+  if (CheckFit(context, m, n, lda, ldb, ldc)) multiply(scale, left, lda, right, ldb, keep, to, ldc);
 }
 
 template <typename T>
 void symm(Context& context, int side, int uplo, i64 m, i64 n, Scalar<T> alpha, In<T> a, i64 lda, In<T> b, i64 ldb,
           Scalar<T> beta, Out<T> c, i64 ldc) {
-  TimesSquare(context, side, m, n, alpha, a, lda, b, ldb, beta, c, ldc,
-              [&](T scale, const T* left, const T* right, T keep, T* to) {
-                Symm(side, uplo, m, n, scale, left, lda, right, ldb, keep, to, ldc);
-              });
+  TimesSquare(
+      context, side, m, n, alpha, a, lda, b, ldb, beta, c, ldc,
+      [&](T scale, const T* left, i64 left_stride, const T* right, i64 right_stride, T keep, T* to, i64 stride) {
+        Symm(side, uplo, m, n, scale, left, left_stride, right, right_stride, keep, to, stride);
+      });
 }
 
 template <typename T>
 void hemm(Context& context, int side, int uplo, i64 m, i64 n, Scalar<T> alpha, In<T> a, i64 lda, In<T> b, i64 ldb,
           Scalar<T> beta, Out<T> c, i64 ldc) {
-  TimesSquare(context, side, m, n, alpha, a, lda, b, ldb, beta, c, ldc,
-              [&](T scale, const T* left, const T* right, T keep, T* to) {
-                Hemm(side, uplo, m, n, scale, left, lda, right, ldb, keep, to, ldc);
-              });
+  TimesSquare(
+      context, side, m, n, alpha, a, lda, b, ldb, beta, c, ldc,
+      [&](T scale, const T* left, i64 left_stride, const T* right, i64 right_stride, T keep, T* to, i64 stride) {
+        Hemm(side, uplo, m, n, scale, left, left_stride, right, right_stride, keep, to, stride);
+      });
 }
 
 template <typename T>
@@ -55,9 +57,9 @@ void trmm(Context& context, int side, int uplo, int trans, int diag, i64 m, i64 
   const T scale = context.Value(alpha);
   const i64 order = side == CUBLAS_SIDE_LEFT ? m : n;
   const bool reads = scale != T(0);
-  const T* const triangle = reads ? context.Matrix(a, order, order, lda) : nullptr;
-  const T* const from = reads ? context.Matrix(b, m, n, ldb) : nullptr;
-  T* const to = context.Matrix(c, m, n, ldc);
+  const T* const triangle = context.MatrixIf(reads, a, order, order, &lda);
+  const T* const from = context.MatrixIf(reads, b, m, n, &ldb);
+  T* const to = context.Matrix(c, m, n, &ldc);
   if (!CheckFit(context, m, n, lda, ldb, ldc)) return;
   if (!reads) return FillZero(m, n, to, ldc);
   if (from != to) {
@@ -78,12 +80,12 @@ struct SolveShape {
 };
 
 template <typename T>
-void SolveMatrix(Context& context, const SolveShape& s, T scale, In<T> a, Out<T> b, bool only_checks = false) {
+void SolveMatrix(Context& context, SolveShape s, T scale, In<T> a, Out<T> b, bool only_checks = false) {
   if (s.m <= 0 || s.n <= 0) return;
   const i64 order = s.side == CUBLAS_SIDE_LEFT ? s.m : s.n;
   const bool reads = scale != T(0);
-  const T* const triangle = reads ? context.Matrix(a, order, order, s.lda) : nullptr;
-  T* const to = context.Matrix(b, s.m, s.n, s.ldb);
+  const T* const triangle = context.MatrixIf(reads, a, order, order, &s.lda);
+  T* const to = context.Matrix(b, s.m, s.n, &s.ldb);
   if (!CheckFit(context, s.m, s.n, s.lda, s.ldb) || only_checks) return;
   if (!reads) return FillZero(s.m, s.n, to, s.ldb);
   Trsm(s.side, s.uplo, s.trans, s.diag, s.m, s.n, scale, triangle, s.lda, to, s.ldb);
@@ -119,9 +121,9 @@ void geam(Context& context, int transa, int transb, i64 m, i64 n, Scalar<T> alph
   const T right_scale = context.Value(beta);
   const bool plain_a = transa == CUBLAS_OP_N;
   const bool plain_b = transb == CUBLAS_OP_N;
-  const T* const left = left_scale != T(0) ? context.Matrix(a, plain_a ? m : n, plain_a ? n : m, lda) : nullptr;
-  const T* const right = right_scale != T(0) ? context.Matrix(b, plain_b ? m : n, plain_b ? n : m, ldb) : nullptr;
-  T* const to = context.Matrix(c, m, n, ldc);
+  const T* const left = context.MatrixIf(left_scale != T(0), a, plain_a ? m : n, plain_a ? n : m, &lda);
+  const T* const right = context.MatrixIf(right_scale != T(0), b, plain_b ? m : n, plain_b ? n : m, &ldb);
+  T* const to = context.Matrix(c, m, n, &ldc);
   if (context.failed()) return;
   const auto sum_at = [&](i64 i, i64 j) {
     T sum(0);
@@ -145,9 +147,9 @@ template <typename T>
 void dgmm(Context& context, int side, i64 m, i64 n, In<T> a, i64 lda, In<T> x, i64 incx, Out<T> c, i64 ldc) {
   if (m <= 0 || n <= 0) return;
   const bool is_left = side == CUBLAS_SIDE_LEFT;
-  const T* const from = context.Matrix(a, m, n, lda);
+  const T* const from = context.Matrix(a, m, n, &lda);
   const Strided<const T> diagonal = context.Vector(x, is_left ? m : n, incx);
-  T* const to = context.Matrix(c, m, n, ldc);
+  T* const to = context.Matrix(c, m, n, &ldc);
   if (context.failed()) return;
   for (i64 j = 0; j < n; ++j) {
     for (i64 i = 0; i < m; ++i) to[j * ldc + i] = from[j * lda + i] * diagonal[is_left ? i : j];

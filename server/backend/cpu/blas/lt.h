@@ -7,8 +7,8 @@
 
 namespace accelmesh::cpu_blas {
 
-void LtRun(Context& context, const LtMatmul& words);
-void LtRun(Context& context, const LtTransform& words);
+void LtRun(Context& context, LtMatmul words);
+void LtRun(Context& context, LtTransform words);
 
 // The two ends of the border (blas.h).
 void ListLtFunctions(std::uint8_t* bits, std::size_t bytes);

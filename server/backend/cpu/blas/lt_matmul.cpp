@@ -203,11 +203,13 @@ void RunMatmul(Context& context, const LtMatmul& words) {
 
 }  // namespace
 
-void LtRun(Context& context, const LtMatmul& words) {
+void LtRun(Context& context, LtMatmul words) {
   if (const char* why = RefusalOf(words.operation, words.layouts); why != nullptr)
     return context.Fail(kNotSupported, why);
   if (const char* why = words.has_algorithm != 0 ? RefusalOf(words.algorithm) : nullptr; why != nullptr)
     return context.Fail(kNotSupported, why);
+  for (LtLayout* layout : {&words.layouts.a, &words.layouts.b, &words.layouts.c, &words.layouts.d})
+    layout->leading = LeadingOf(*layout);
   switch (words.operation.scale_type) {
     case CUDA_R_32I: return RunMatmul<double, double, true>(context, words);
     case CUDA_R_64F: return RunMatmul<double>(context, words);

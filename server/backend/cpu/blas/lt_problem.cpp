@@ -1,5 +1,6 @@
 #include "server/backend/cpu/blas/lt_problem.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -21,9 +22,9 @@ const char* RefusalOf(const LtLayout& layout) {
   if (layout.batch_mode != CUBLASLT_BATCH_MODE_STRIDED && layout.batch_mode != CUBLASLT_BATCH_MODE_POINTER_ARRAY)
     return "an unknown batch mode";
   if (layout.rows < 0 || layout.columns < 0 || layout.batch_count < 1 || ElementBytes(layout.type) == 0 ||
-      layout.leading < (layout.order == CUBLASLT_ORDER_ROW ? layout.columns : layout.rows))
+      layout.leading < (IsRowOrder(layout) ? layout.columns : layout.rows))
     return "a layout of no matrix";
-  return Fit(layout.rows, layout.columns, layout.leading) ? nullptr : "the cpu backend has no such large matrices";
+  return Fit(layout.rows, layout.columns, LeadingOf(layout)) ? nullptr : "the cpu backend has no such large matrices";
 }
 
 // Scales of whole matrices and, of A and B, one for each row or column.
@@ -118,6 +119,11 @@ bool ReadEpilogue(i64 epilogue, Epilogue* all) {
   }
   all->has_row_gradient = (epilogue & kGradient) != 0;
   return true;
+}
+
+i64 LeadingOf(const LtLayout& layout) {
+  const i64 count = IsRowOrder(layout) ? layout.rows : layout.columns;
+  return count <= 1 ? std::max<i64>(1, IsRowOrder(layout) ? layout.columns : layout.rows) : layout.leading;
 }
 
 const char* RefusalOf(const LtTypes& types) {

@@ -13,6 +13,10 @@ const char* RefusalOf(const LtOperation& operation, const LtLayouts& layouts);
 const char* RefusalOf(const LtTypes& types);
 const char* RefusalOf(const LtTransform& words);
 
+// From one column or row of a matrix to the next: where it has one only, which may be any apart from nothing, its
+// length, which can be added to an address and which OpenBLAS can express.
+i64 LeadingOf(const LtLayout& layout);
+
 // What lies in the bytes of our algorithm. It has one way to go about it, and no other configuration.
 struct CpuAlgorithm {
   static constexpr std::uint32_t kMark = 0x75706361;

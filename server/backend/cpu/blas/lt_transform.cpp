@@ -67,9 +67,10 @@ void Transform(Context& context, const LtTransform& words) {
 
 }  // namespace
 
-void LtRun(Context& context, const LtTransform& words) {
+void LtRun(Context& context, LtTransform words) {
   if (const char* why = RefusalOf(words); why != nullptr) return context.Fail(kNotSupported, why);
   if (words.c_layout.rows == 0 || words.c_layout.columns == 0) return;
+  for (LtLayout* layout : {&words.a_layout, &words.b_layout, &words.c_layout}) layout->leading = LeadingOf(*layout);
   switch (words.scale_type) {
     case CUDA_C_32F: return Transform<ComplexFloat>(context, words);
     case CUDA_C_64F: return Transform<ComplexDouble>(context, words);

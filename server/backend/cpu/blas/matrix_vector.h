@@ -62,14 +62,14 @@ void SmallMatrixTimesVector(const MatrixVectorShape& s, float alpha, const A* a,
 }
 
 template <typename A, typename Y, typename S>
-void MatrixTimesVector(Context& context, const MatrixVectorShape& s, S alpha, In<A> a, In<A> x, S beta, Out<Y> y,
+void MatrixTimesVector(Context& context, MatrixVectorShape s, S alpha, In<A> a, In<A> x, S beta, Out<Y> y,
                        bool only_checks = false) {
   if (s.m <= 0 || s.n <= 0) return;
   const i64 columns = s.trans == CUBLAS_OP_N ? s.n : s.m;
   const i64 rows = s.trans == CUBLAS_OP_N ? s.m : s.n;
   // Without an alpha the operands are not looked at.
   const bool reads = alpha != S(0);
-  const A* const matrix = reads ? context.Matrix(a, s.m, s.n, s.lda) : nullptr;
+  const A* const matrix = context.MatrixIf(reads, a, s.m, s.n, &s.lda);
   const Strided<const A> vector = context.Vector(x, reads ? columns : 0, s.incx);
   const Strided<Y> place = context.Vector(y, rows, s.incy);
   if (only_checks || context.failed()) return;

@@ -111,29 +111,23 @@ void ProductBy(const ProductShape& s, S alpha, const A* a, const A* b, S beta, C
 
 // A product of operands of `A`, a result of `C`, sums in `Work` and scalars of `S`, whose memory is checked here.
 template <typename A, typename C, typename Work, typename S>
-void MixedProduct(Context& context, const ProductShape& s, S alpha, S beta, In<A> a, In<A> b, Out<C> c,
+void MixedProduct(Context& context, ProductShape s, S alpha, S beta, In<A> a, In<A> b, Out<C> c,
                   bool only_checks = false) {
   if (s.k < 0) context.Fail(kInvalidValue, "a product of less than nothing");
   if (s.is_empty()) return;
   // Without an alpha the operands are not looked at.
   const bool reads = alpha != S(0) && s.k > 0;
-  C* const to = context.Matrix(c, s.m, s.n, s.ldc);
-  const A* const left = reads ? context.Matrix(a, s.a_rows(), s.a_columns(), s.lda) : nullptr;
-  const A* const right = reads ? context.Matrix(b, s.b_rows(), s.b_columns(), s.ldb) : nullptr;
+  if (!reads) s.k = 0;
+  C* const to = context.Matrix(c, s.m, s.n, &s.ldc);
+  const A* const left = context.MatrixIf(reads, a, s.a_rows(), s.a_columns(), &s.lda);
+  const A* const right = context.MatrixIf(reads, b, s.b_rows(), s.b_columns(), &s.ldb);
   constexpr bool kIsWhole = std::is_same_v<A, C> && std::is_same_v<A, S>;
   if (kIsWhole) CheckFit(context, s.m, s.n, s.k, s.lda, s.ldb, s.ldc);
   if (only_checks || context.failed()) return;
-  ProductShape shape = s;
-  if (!reads) {
-    shape.k = 0;
-    shape.lda = std::max<i64>(1, shape.a_rows());
-    shape.ldb = std::max<i64>(1, shape.b_rows());
-  }
   if constexpr (kIsWhole) {
-    Gemm(shape.transa, shape.transb, shape.m, shape.n, shape.k, alpha, left, shape.lda, right, shape.ldb, beta, to,
-         shape.ldc);
+    Gemm(s.transa, s.transb, s.m, s.n, s.k, alpha, left, s.lda, right, s.ldb, beta, to, s.ldc);
   } else {
-    ProductBy<Work>(shape, alpha, left, right, beta, to);
+    ProductBy<Work>(s, alpha, left, right, beta, to);
   }
 }
 

@@ -29,15 +29,14 @@ struct RankKOperands {
   T* c;
 };
 
-// Checked; look at failed().
+// Checked, and the strides of `s` as Matrix() leaves them; look at failed().
 template <typename T>
-RankKOperands<T> CheckRankK(Context& context, const RankKShape& s, bool reads, In<T> a, In<T> b, Out<T> c) {
+RankKOperands<T> CheckRankK(Context& context, RankKShape& s, bool reads, In<T> a, In<T> b, Out<T> c) {
   RankKOperands<T> found{};
-  if (reads) {
-    found.a = context.Matrix(a, s.rows(), s.columns(), s.lda);
-    found.b = context.Matrix(b, s.rows(), s.columns(), s.ldb);
-  }
-  found.c = context.Matrix(c, s.n, s.n, s.ldc);
+  if (!reads) s.k = 0;
+  found.a = context.MatrixIf(reads, a, s.rows(), s.columns(), &s.lda);
+  found.b = context.MatrixIf(reads, b, s.rows(), s.columns(), &s.ldb);
+  found.c = context.Matrix(c, s.n, s.n, &s.ldc);
   CheckFit(context, s.n, s.k, s.lda, s.ldb, s.ldc);
   return found;
 }
@@ -45,45 +44,45 @@ RankKOperands<T> CheckRankK(Context& context, const RankKShape& s, bool reads, I
 template <typename T>
 void syrk(Context& context, int uplo, int trans, i64 n, i64 k, Scalar<T> alpha, In<T> a, i64 lda, Scalar<T> beta,
           Out<T> c, i64 ldc) {
-  const RankKShape s{uplo, trans, n, k, lda, lda, ldc};
+  RankKShape s{uplo, trans, n, k, lda, lda, ldc};
   if (s.is_empty()) return;
   const T scale = context.Value(alpha);
   const T keep = context.Value(beta);
   const RankKOperands<T> to = CheckRankK(context, s, scale != T(0), a, a, c);
-  if (!context.failed()) Syrk(uplo, trans, n, to.a == nullptr ? 0 : k, scale, to.a, lda, keep, to.c, ldc);
+  if (!context.failed()) Syrk(uplo, trans, n, s.k, scale, to.a, s.lda, keep, to.c, s.ldc);
 }
 
 template <typename T>
 void herk(Context& context, int uplo, int trans, i64 n, i64 k, Scalar<RealOf<T>> alpha, In<T> a, i64 lda,
           Scalar<RealOf<T>> beta, Out<T> c, i64 ldc) {
-  const RankKShape s{uplo, trans, n, k, lda, lda, ldc};
+  RankKShape s{uplo, trans, n, k, lda, lda, ldc};
   if (s.is_empty()) return;
   const RealOf<T> scale = context.Value(alpha);
   const RealOf<T> keep = context.Value(beta);
   const RankKOperands<T> to = CheckRankK(context, s, scale != 0, a, a, c);
-  if (!context.failed()) Herk(uplo, trans, n, to.a == nullptr ? 0 : k, scale, to.a, lda, keep, to.c, ldc);
+  if (!context.failed()) Herk(uplo, trans, n, s.k, scale, to.a, s.lda, keep, to.c, s.ldc);
 }
 
 template <typename T>
 void syr2k(Context& context, int uplo, int trans, i64 n, i64 k, Scalar<T> alpha, In<T> a, i64 lda, In<T> b, i64 ldb,
            Scalar<T> beta, Out<T> c, i64 ldc) {
-  const RankKShape s{uplo, trans, n, k, lda, ldb, ldc};
+  RankKShape s{uplo, trans, n, k, lda, ldb, ldc};
   if (s.is_empty()) return;
   const T scale = context.Value(alpha);
   const T keep = context.Value(beta);
   const RankKOperands<T> to = CheckRankK(context, s, scale != T(0), a, b, c);
-  if (!context.failed()) Syr2k(uplo, trans, n, to.a == nullptr ? 0 : k, scale, to.a, lda, to.b, ldb, keep, to.c, ldc);
+  if (!context.failed()) Syr2k(uplo, trans, n, s.k, scale, to.a, s.lda, to.b, s.ldb, keep, to.c, s.ldc);
 }
 
 template <typename T>
 void her2k(Context& context, int uplo, int trans, i64 n, i64 k, Scalar<T> alpha, In<T> a, i64 lda, In<T> b, i64 ldb,
            Scalar<RealOf<T>> beta, Out<T> c, i64 ldc) {
-  const RankKShape s{uplo, trans, n, k, lda, ldb, ldc};
+  RankKShape s{uplo, trans, n, k, lda, ldb, ldc};
   if (s.is_empty()) return;
   const T scale = context.Value(alpha);
   const RealOf<T> keep = context.Value(beta);
   const RankKOperands<T> to = CheckRankK(context, s, scale != T(0), a, b, c);
-  if (!context.failed()) Her2k(uplo, trans, n, to.a == nullptr ? 0 : k, scale, to.a, lda, to.b, ldb, keep, to.c, ldc);
+  if (!context.failed()) Her2k(uplo, trans, n, s.k, scale, to.a, s.lda, to.b, s.ldb, keep, to.c, s.ldc);
 }
 
 // One triangle of C = alpha * op(A) * transposed(op(B)) + beta * C, by strips of columns: what lies beside the diagonal
@@ -126,7 +125,7 @@ void TriangleOfProduct(const RankKShape& s, T scale, const RankKOperands<T>& to,
 template <typename T>
 void syrkx(Context& context, int uplo, int trans, i64 n, i64 k, Scalar<T> alpha, In<T> a, i64 lda, In<T> b, i64 ldb,
            Scalar<T> beta, Out<T> c, i64 ldc) {
-  const RankKShape s{uplo, trans, n, k, lda, ldb, ldc};
+  RankKShape s{uplo, trans, n, k, lda, ldb, ldc};
   if (s.is_empty()) return;
   const T scale = context.Value(alpha);
   const T keep = context.Value(beta);
@@ -137,7 +136,7 @@ void syrkx(Context& context, int uplo, int trans, i64 n, i64 k, Scalar<T> alpha,
 template <typename T>
 void herkx(Context& context, int uplo, int trans, i64 n, i64 k, Scalar<T> alpha, In<T> a, i64 lda, In<T> b, i64 ldb,
            Scalar<RealOf<T>> beta, Out<T> c, i64 ldc) {
-  const RankKShape s{uplo, trans, n, k, lda, ldb, ldc};
+  RankKShape s{uplo, trans, n, k, lda, ldb, ldc};
   if (s.is_empty()) return;
   const T scale = context.Value(alpha);
   const RealOf<T> keep = context.Value(beta);

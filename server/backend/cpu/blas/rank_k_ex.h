@@ -21,17 +21,17 @@ void RankKEx(Context& context, int trans, i64 n, i64 k, Scalar<S> alpha, In<void
   const i64 columns = plain ? k : n;
   if (c_type != CUDA_C_32F || (a_type != CUDA_C_32F && a_type != CUDA_C_8I))
     return context.Fail(kNotSupported, "that combination of types is none of this function's");
-  ComplexFloat* const to = context.Matrix(Out<ComplexFloat>{c.address}, n, n, ldc);
+  ComplexFloat* const to = context.Matrix(Out<ComplexFloat>{c.address}, n, n, &ldc);
   if (scale == S(0) || k == 0) {
-    if (CheckFit(context, n, k, ldc)) update(0, scale, nullptr, std::max<i64>(1, rows), keep, to);
+    if (CheckFit(context, n, k, ldc)) update(0, scale, nullptr, std::max<i64>(1, rows), keep, to, ldc);
     return;
   }
   if (a_type == CUDA_C_32F) {
-    const ComplexFloat* const from = context.Matrix(In<ComplexFloat>{a.address}, rows, columns, lda);
-    if (CheckFit(context, n, k, lda, ldc)) update(k, scale, from, lda, keep, to);
+    const ComplexFloat* const from = context.Matrix(In<ComplexFloat>{a.address}, rows, columns, &lda);
+    if (CheckFit(context, n, k, lda, ldc)) update(k, scale, from, lda, keep, to, ldc);
     return;
   }
-  const ComplexInt8* const from = context.Matrix(In<ComplexInt8>{a.address}, rows, columns, lda);
+  const ComplexInt8* const from = context.Matrix(In<ComplexInt8>{a.address}, rows, columns, &lda);
   if (!CheckFit(context, n, ldc)) return;
   constexpr i64 kPanel = 128;
   std::vector<ComplexFloat> panel;
@@ -43,15 +43,16 @@ void RankKEx(Context& context, int trans, i64 n, i64 k, Scalar<S> alpha, In<void
       const ComplexInt8* const column = from + (plain ? (first + j) * lda : j * lda + first);
       for (i64 i = 0; i < panel_rows; ++i) panel.push_back(Convert<ComplexFloat>(column[i]));
     }
-    update(depth, scale, panel.data(), panel_rows, first == 0 ? keep : S(1), to);
+    update(depth, scale, panel.data(), panel_rows, first == 0 ? keep : S(1), to, ldc);
   }
 }
 
 inline void syrkEx(Context& context, int uplo, int trans, i64 n, i64 k, Scalar<ComplexFloat> alpha, In<void> a,
                    int a_type, i64 lda, Scalar<ComplexFloat> beta, Out<void> c, int c_type, i64 ldc) {
-  RankKEx(context, trans, n, k, alpha, a, a_type, lda, beta, c, c_type, ldc,
-          [&](i64 depth, ComplexFloat scale, const ComplexFloat* from, i64 stride, ComplexFloat keep,
-              ComplexFloat* to) { Syrk(uplo, trans, n, depth, scale, from, stride, keep, to, ldc); });
+  RankKEx(
+      context, trans, n, k, alpha, a, a_type, lda, beta, c, c_type, ldc,
+      [&](i64 depth, ComplexFloat scale, const ComplexFloat* from, i64 from_stride, ComplexFloat keep, ComplexFloat* to,
+          i64 stride) { Syrk(uplo, trans, n, depth, scale, from, from_stride, keep, to, stride); });
 }
 inline void syrk3mEx(Context& context, int uplo, int trans, i64 n, i64 k, Scalar<ComplexFloat> alpha, In<void> a,
                      int a_type, i64 lda, Scalar<ComplexFloat> beta, Out<void> c, int c_type, i64 ldc) {
@@ -60,9 +61,8 @@ inline void syrk3mEx(Context& context, int uplo, int trans, i64 n, i64 k, Scalar
 inline void herkEx(Context& context, int uplo, int trans, i64 n, i64 k, Scalar<float> alpha, In<void> a, int a_type,
                    i64 lda, Scalar<float> beta, Out<void> c, int c_type, i64 ldc) {
   RankKEx(context, trans, n, k, alpha, a, a_type, lda, beta, c, c_type, ldc,
-          [&](i64 depth, float scale, const ComplexFloat* from, i64 stride, float keep, ComplexFloat* to) {
-            Herk(uplo, trans, n, depth, scale, from, stride, keep, to, ldc);
-          });
+          [&](i64 depth, float scale, const ComplexFloat* from, i64 from_stride, float keep, ComplexFloat* to,
+              i64 stride) { Herk(uplo, trans, n, depth, scale, from, from_stride, keep, to, stride); });
 }
 inline void herk3mEx(Context& context, int uplo, int trans, i64 n, i64 k, Scalar<float> alpha, In<void> a, int a_type,
                      i64 lda, Scalar<float> beta, Out<void> c, int c_type, i64 ldc) {

@@ -169,8 +169,8 @@ Matrix Case::Dense(Type type, i64 rows, i64 columns, Role role, Content content,
   a.columns = columns;
   a.stride = std::max<i64>(1, rows) + (Chance(40) ? 0 : 1 + Below(8));
   Lay(a, type, rows <= 0 || columns <= 0 ? 0 : (columns - 1) * a.stride + rows, role, batch);
-  // One column is reached by any stride; past 31 bits they are refused.
-  if (columns <= 1 && kind_ != Kind::kHostile && Chance(15)) a.stride = i64{1} << 30;
+  // One column is reached by any stride.
+  if (columns <= 1 && kind_ != Kind::kHostile && Chance(15)) a.stride = i64{1} << (Chance(50) ? 33 : 61);
   for (i64 piece = 0; content == Content::kNumbers && piece < batch.count; ++piece) {
     for (i64 j = 0; j < columns; ++j) {
       for (i64 i = 0; i < rows; ++i) a.memory->Set(a.At(i, j, piece), Number(type));
