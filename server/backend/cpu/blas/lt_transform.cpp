@@ -1,5 +1,6 @@
 // cublasLtMatrixTransform: C = alpha * op(A) + beta * op(B), whatever their types and orders are.
-#include <optional>
+#include <memory>
+#include <vector>
 
 #include "server/backend/cpu/blas/batches.h"
 #include "server/backend/cpu/blas/lt.h"
@@ -14,9 +15,9 @@ class Side {
  public:
   Side(Context& context, const LtLayout& layout, std::uint64_t address, i64 operation, S scale)
       : layout_(layout), operation_(operation), scale_(scale), steps_(layout) {
-    if (address != 0 && scale != S(0)) matrices_.emplace(context, layout, address);
+    if (address != 0 && scale != S(0)) matrices_ = std::make_unique<const Matrices>(context, layout, address);
   }
-  void Prepare(i64 index) { first_ = matrices_ ? matrices_->At(index) : nullptr; }
+  void Prepare(i64 index) { first_ = matrices_ != nullptr ? matrices_->At(index) : nullptr; }
   // Adds what it has for a column of the result.
   void AddTo(i64 column, i64 rows, std::vector<S>* before, S* values) const {
     if (first_ == nullptr) return;
@@ -33,7 +34,7 @@ class Side {
   i64 operation_;
   S scale_;
   Steps steps_;
-  std::optional<Matrices> matrices_;
+  std::unique_ptr<const Matrices> matrices_;  // g++ 12 warns of an optional one with sanitizers
   const void* first_ = nullptr;
 };
 
