@@ -85,8 +85,9 @@ Status WatchLoader(void (*on_change)()) {
   g_on_change = on_change;
   const Redirection redirection{LoaderList().r_brk, reinterpret_cast<std::uintptr_t>(&accelmesh_loader_entry)};
   ACCELMESH_ASSIGN_OR_RETURN(NearPages pages, Redirect({&redirection, 1}));
-  // ld.so stays as long as the process does, and so must they.
-  static_cast<void>(new NearPages(std::move(pages)));
+  // ld.so stays as long as the process does, and so must they. LeakSanitizer looks for a pointer to them.
+  [[gnu::used]] static const NearPages* kept = nullptr;
+  kept = new NearPages(std::move(pages));
   return Status::Ok();
 }
 

@@ -45,12 +45,20 @@ struct Parameters {
   float* slopes;
 };
 
-static cudnnTensorDescriptor_t Describe(int n, int c, int h, int w) {
-  cudnnTensorDescriptor_t tensor = nullptr;
-  CHECK_DNN(cudnnCreateTensorDescriptor(&tensor));
-  CHECK_DNN(cudnnSetTensor4dDescriptor(tensor, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, n, c, h, w));
-  return tensor;
-}
+class Image4d {
+ public:
+  Image4d(int n, int c, int h, int w) {
+    CHECK_DNN(cudnnCreateTensorDescriptor(&tensor_));
+    CHECK_DNN(cudnnSetTensor4dDescriptor(tensor_, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, n, c, h, w));
+  }
+  Image4d(const Image4d&) = delete;
+  Image4d& operator=(const Image4d&) = delete;
+  ~Image4d() { CHECK_DNN(cudnnDestroyTensorDescriptor(tensor_)); }
+  operator cudnnTensorDescriptor_t() const { return tensor_; }
+
+ private:
+  cudnnTensorDescriptor_t tensor_ = nullptr;
+};
 
 // A convolution with its bias, then a maximum over 2 x 2.
 class Convolution {
@@ -59,10 +67,10 @@ class Convolution {
       : dnn_(dnn),
         weights(static_cast<size_t>(kernels) * channels * 25, 1.0f / static_cast<float>(channels * 5), random),
         bias(kernels, 0, random),
-        in_(Describe(kBatch, channels, size, size)),
-        middle_(Describe(kBatch, kernels, size - 4, size - 4)),
-        out_(Describe(kBatch, kernels, (size - 4) / 2, (size - 4) / 2)),
-        bias_(Describe(1, kernels, 1, 1)),
+        in_(kBatch, channels, size, size),
+        middle_(kBatch, kernels, size - 4, size - 4),
+        out_(kBatch, kernels, (size - 4) / 2, (size - 4) / 2),
+        bias_(1, kernels, 1, 1),
         convolved_(Allocate(static_cast<size_t>(kBatch) * kernels * (size - 4) * (size - 4))),
         convolved_slope_(Allocate(static_cast<size_t>(kBatch) * kernels * (size - 4) * (size - 4))),
         out(Allocate(static_cast<size_t>(kBatch) * kernels * (size - 4) / 2 * (size - 4) / 2)) {
@@ -82,6 +90,13 @@ class Convolution {
                                                             &filter_way_));
     workspace_bytes_ = std::max(forward_.memory, std::max(data_.memory, filter_way_.memory));
     if (workspace_bytes_ != 0) CHECK(cudaMalloc(&workspace_, workspace_bytes_));
+  }
+  Convolution(const Convolution&) = delete;
+  Convolution& operator=(const Convolution&) = delete;
+  ~Convolution() {
+    CHECK_DNN(cudnnDestroyPoolingDescriptor(pooling_));
+    CHECK_DNN(cudnnDestroyConvolutionDescriptor(convolution_));
+    CHECK_DNN(cudnnDestroyFilterDescriptor(filter_));
   }
   void Forward(const float* in) {
     CHECK_DNN(cudnnConvolutionForward(dnn_, &kOne, in_, in, filter_, weights.values, convolution_, forward_.algo,
@@ -110,7 +125,7 @@ class Convolution {
   Parameters weights, bias;
 
  private:
-  cudnnTensorDescriptor_t in_, middle_, out_, bias_;
+  Image4d in_, middle_, out_, bias_;
   float *convolved_, *convolved_slope_;
 
  public:
@@ -138,8 +153,8 @@ class Product {
         blas_(blas),
         inputs_(inputs),
         outputs_(outputs),
-        bias_(Describe(1, outputs, 1, 1)),
-        out_(Describe(kBatch, outputs, 1, 1)) {}
+        bias_(1, outputs, 1, 1),
+        out_(kBatch, outputs, 1, 1) {}
   void Forward(const float* in) {
     CHECK_BLAS(cublasSgemm(blas_, CUBLAS_OP_T, CUBLAS_OP_N, outputs_, kBatch, inputs_, &kOne, weights.values, inputs_,
                            in, inputs_, &kZero, out, outputs_));
@@ -161,7 +176,7 @@ class Product {
   cudnnHandle_t dnn_;
   cublasHandle_t blas_;
   int inputs_, outputs_;
-  cudnnTensorDescriptor_t bias_, out_;
+  Image4d bias_, out_;
 };
 
 class LeNet {
@@ -178,6 +193,9 @@ class LeNet {
     CHECK_DNN(cudnnSetActivationDescriptor(relu_, CUDNN_ACTIVATION_RELU, CUDNN_NOT_PROPAGATE_NAN, 0));
     CHECK(cudaMalloc(reinterpret_cast<void**>(&labels_), kBatch * sizeof(int)));
   }
+  LeNet(const LeNet&) = delete;
+  LeNet& operator=(const LeNet&) = delete;
+  ~LeNet() { CHECK_DNN(cudnnDestroyActivationDescriptor(relu_)); }
   void SetBatch(const std::vector<float>& images, const std::vector<int>& labels) {
     CHECK(cudaMemcpyAsync(images_, images.data(), images.size() * sizeof(float), cudaMemcpyHostToDevice, stream_));
     CHECK(cudaMemcpyAsync(labels_, labels.data(), labels.size() * sizeof(int), cudaMemcpyHostToDevice, stream_));
