@@ -15,7 +15,9 @@ packages=(
   python3 python3-pip python3-venv python3-clang-19 libclang-19-dev libgl-dev libvdpau-dev
   # libraries
   libzmq3-dev cppzmq-dev libflatbuffers-dev flatbuffers-compiler libspdlog-dev libcli11-dev libzstd-dev liblz4-dev
-  libsodium-dev libssl-dev libopenblas-dev libdnnl-dev
+  libsodium-dev libssl-dev libopenblas-dev libdnnl-dev liblzma-dev nlohmann-json3-dev
+  # the market's registry
+  libsqlite3-dev zlib1g-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   # tests
   libgtest-dev libgmock-dev libbenchmark-dev
 )
@@ -39,6 +41,7 @@ if [ -n "$check" ]; then
   for package in ${missing[@]+"${missing[@]}"}; do echo "missing: Debian package $package" >&2; fault=1; done
   scripts/fetch_toolkit.sh --check || fault=1
   scripts/fetch_libzmq.sh --check || fault=1
+  scripts/fetch_etcd.sh --check || fault=1
   [ $fault = 0 ] && echo "setup: nothing is missing"
   exit $fault
 fi
@@ -55,4 +58,5 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 scripts/fetch_toolkit.sh
 scripts/fetch_libzmq.sh
+scripts/fetch_etcd.sh
 echo "setup: done"
