@@ -47,6 +47,32 @@ BODIES = """
     cudnnAddTensor cudnnOpTensor cudnnReduceTensor cudnnScaleTensor cudnnSetTensor cudnnTransformTensor
     cudnnDeriveBNTensorDescriptor cudnnBatchNormalizationForwardTraining cudnnBatchNormalizationForwardInference
     cudnnBatchNormalizationBackward
+    cudnnCreateDropoutDescriptor cudnnDestroyDropoutDescriptor cudnnDropoutGetStatesSize cudnnDropoutGetReserveSpaceSize
+    cudnnSetDropoutDescriptor cudnnRestoreDropoutDescriptor cudnnGetDropoutDescriptor cudnnDropoutForward cudnnDropoutBackward
+    cudnnCreateRNNDescriptor cudnnDestroyRNNDescriptor cudnnSetRNNDescriptor_v8 cudnnGetRNNDescriptor_v8
+    cudnnRNNSetClip_v8 cudnnRNNSetClip_v9 cudnnRNNGetClip_v8 cudnnRNNGetClip_v9 cudnnBuildRNNDynamic
+    cudnnCreateRNNDataDescriptor cudnnDestroyRNNDataDescriptor cudnnSetRNNDataDescriptor cudnnGetRNNDataDescriptor
+    cudnnGetRNNTempSpaceSizes cudnnGetRNNWeightSpaceSize cudnnGetRNNWeightParams
+    cudnnRNNForward cudnnRNNBackwardData_v8 cudnnRNNBackwardWeights_v8
+    cudnnCreateLRNDescriptor cudnnDestroyLRNDescriptor cudnnSetLRNDescriptor cudnnGetLRNDescriptor
+    cudnnLRNCrossChannelForward cudnnLRNCrossChannelBackward cudnnDivisiveNormalizationForward cudnnDivisiveNormalizationBackward
+    cudnnCreateSpatialTransformerDescriptor cudnnDestroySpatialTransformerDescriptor cudnnSetSpatialTransformerNdDescriptor
+    cudnnSpatialTfGridGeneratorForward cudnnSpatialTfGridGeneratorBackward cudnnSpatialTfSamplerForward cudnnSpatialTfSamplerBackward
+    cudnnCreateCTCLossDescriptor cudnnDestroyCTCLossDescriptor cudnnSetCTCLossDescriptor cudnnSetCTCLossDescriptorEx
+    cudnnSetCTCLossDescriptor_v8 cudnnSetCTCLossDescriptor_v9 cudnnGetCTCLossDescriptor cudnnGetCTCLossDescriptorEx
+    cudnnGetCTCLossDescriptor_v8 cudnnGetCTCLossDescriptor_v9 cudnnGetCTCLossWorkspaceSize cudnnGetCTCLossWorkspaceSize_v8
+    cudnnCTCLoss cudnnCTCLoss_v8
+    cudnnBatchNormalizationForwardTrainingEx cudnnBatchNormalizationBackwardEx
+    cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize cudnnGetBatchNormalizationBackwardExWorkspaceSize
+    cudnnGetBatchNormalizationTrainingExReserveSpaceSize
+    cudnnDeriveNormTensorDescriptor cudnnNormalizationForwardTraining cudnnNormalizationForwardInference cudnnNormalizationBackward
+    cudnnGetNormalizationForwardTrainingWorkspaceSize cudnnGetNormalizationBackwardWorkspaceSize
+    cudnnGetNormalizationTrainingReserveSpaceSize
+    cudnnCreateTensorTransformDescriptor cudnnDestroyTensorTransformDescriptor cudnnSetTensorTransformDescriptor
+    cudnnGetTensorTransformDescriptor cudnnInitTransformDest cudnnTransformTensorEx cudnnTransformFilter cudnnIm2Col
+    cudnnReorderFilterAndBias cudnnGetFoldedConvBackwardDataDescriptors cudnnQueryRuntimeError
+    cudnnBackendCreateDescriptor cudnnBackendDestroyDescriptor cudnnBackendInitialize cudnnBackendFinalize
+    cudnnBackendSetAttribute cudnnBackendGetAttribute cudnnBackendExecute cudnnBackendPopulateCudaGraph cudnnBackendUpdateCudaGraph
     """.split()
 # Of those, what is on the wire, and the structure of its words.
 STRUCTURES = {
@@ -71,19 +97,39 @@ STRUCTURES = {
     "cudnnBatchNormalizationForwardTraining": "DnnBatchNormForwardTraining",
     "cudnnBatchNormalizationForwardInference": "DnnBatchNormForwardInference",
     "cudnnBatchNormalizationBackward": "DnnBatchNormBackward",
+    "cudnnDropoutGetStatesSize": "DnnDropoutSizes",
+    "cudnnSetDropoutDescriptor": "DnnDropoutSeed",
+    "cudnnDropoutForward": "DnnDropoutForward",
+    "cudnnDropoutBackward": "DnnDropoutBackward",
+    "cudnnGetRNNTempSpaceSizes": "DnnRnnSizes",
+    "cudnnGetRNNWeightParams": "DnnRnnWeights",
+    "cudnnRNNForward": "DnnRnnForward",
+    "cudnnRNNBackwardData_v8": "DnnRnnBackwardData",
+    "cudnnRNNBackwardWeights_v8": "DnnRnnBackwardWeights",
+    "cudnnLRNCrossChannelForward": "DnnLrnForward",
+    "cudnnLRNCrossChannelBackward": "DnnLrnBackward",
+    "cudnnDivisiveNormalizationForward": "DnnDivisiveForward",
+    "cudnnDivisiveNormalizationBackward": "DnnDivisiveBackward",
+    "cudnnSpatialTfGridGeneratorForward": "DnnGridForward",
+    "cudnnSpatialTfGridGeneratorBackward": "DnnGridBackward",
+    "cudnnSpatialTfSamplerForward": "DnnSamplerForward",
+    "cudnnSpatialTfSamplerBackward": "DnnSamplerBackward",
+    "cudnnGetCTCLossWorkspaceSize": "DnnCtcSizes",  # of both versions
+    "cudnnCTCLoss": "DnnCtcLoss",
+    "cudnnGetNormalizationForwardTrainingWorkspaceSize": "DnnNormSizes",  # of all sizes, also of cudnnBatchNormalization...Ex
+    "cudnnNormalizationForwardTraining": "DnnNormForwardTraining",  # as are these
+    "cudnnNormalizationForwardInference": "DnnNormForwardInference",
+    "cudnnNormalizationBackward": "DnnNormBackward",
+    "cudnnTransformTensorEx": "DnnTransformEx",
+    "cudnnTransformFilter": "DnnTransformFilter",
+    "cudnnIm2Col": "DnnIm2Col",
+    "cudnnBackendFinalize": "DnnGraphQuery",
+    "cudnnBackendExecute": "DnnGraphExecute",
 }
 
 # Refused with CUDNN_STATUS_NOT_SUPPORTED until a body answers them: {why: names}.
 REFUSED = {
-    "its state of random numbers is not remoted yet": "cudnn*Dropout*",
-    "recurrent networks are not remoted yet": "cudnn*RNN*",
     "attention is not remoted yet": "cudnn*Attn* cudnn*SeqData*",
-    "CTC loss is not remoted yet": "cudnn*CTC*",
-    "the graph API is not remoted yet": "cudnnBackend*",
     "fused operations of cuDNN 7 are not remoted; it calls them deprecated": "cudnn*FusedOps*",
-    "it is not remoted yet": """
-        cudnn*LRN* cudnnDivisiveNormalization* cudnn*Spatial* cudnn*Normalization* cudnnDeriveNormTensorDescriptor cudnn*TensorTransform*
-        cudnnInitTransformDest cudnnTransformTensorEx cudnnTransformFilter cudnnIm2Col cudnnReorderFilterAndBias
-        cudnnGetFoldedConvBackwardDataDescriptors cudnnQueryRuntimeError""",
 }
 WHY_REFUSED = "it is in no header"

@@ -2,9 +2,9 @@
 // order: whole numbers and enumerators of 32 bits, scalars as doubles, addresses of device memory. Descriptors are the
 // client's; what they say travels with each call. Enumerators are those of cudnn_graph.h, cudnn_ops.h and cudnn_cnn.h.
 //
-// All are posted into their stream (wire::LibraryCall) but DnnFindAlgorithms, which depends on nothing but its words,
-// is asked (wire::LibraryAsk) and may be remembered for good. The settings of all calls are number 0, which has no
-// words.
+// All are posted into their stream (wire::LibraryCall) but those that IsAsked() (library.h): DnnFindAlgorithms and the
+// sizes and places of others depend on nothing but their words, are asked (wire::LibraryAsk) and may be remembered for
+// good. The settings of all calls are number 0, which has no words. Some have a tail behind their words (kDnnHasTail).
 //
 // Threads: values.
 #pragma once
@@ -12,66 +12,14 @@
 #include <array>
 #include <cstdint>
 
+#include "protocol/library/dnn_dropout.h"
+#include "protocol/library/dnn_graph.h"
+#include "protocol/library/dnn_layers.h"
+#include "protocol/library/dnn_recurrent.h"
+#include "protocol/library/dnn_tensor.h"
 #include "protocol/library/library.h"
 
 namespace accelmesh {
-
-inline constexpr std::int32_t kDnnDimensionsMax = 8;
-inline constexpr std::int32_t kDnnSpatialMax = kDnnDimensionsMax - 2;
-
-// cudnnTensorDescriptor_t, or a filter with the strides that its format gives it.
-struct DnnTensor {
-  std::int32_t type = 0;
-  std::int32_t format = 0;  // a filter's
-  std::int32_t rank = 0;    // 0: no tensor
-  std::int32_t reserved = 0;
-  std::array<std::int32_t, kDnnDimensionsMax> dims{};
-  std::array<std::int32_t, kDnnDimensionsMax> strides{};  // elements
-};
-
-// cudnnConvolutionDescriptor_t.
-struct DnnConvolution {
-  std::int32_t rank = 0;  // of space
-  std::int32_t mode = 0;
-  std::int32_t compute_type = 0;
-  std::int32_t math_type = 0;
-  std::int32_t groups = 1;
-  std::int32_t reorder = 0;
-  std::array<std::int32_t, kDnnSpatialMax> pads{};
-  std::array<std::int32_t, kDnnSpatialMax> strides{};
-  std::array<std::int32_t, kDnnSpatialMax> dilations{};
-};
-
-// cudnnActivationDescriptor_t.
-struct DnnActivation {
-  std::int32_t mode = 0;
-  std::int32_t propagates_nan = 0;
-  double coefficient = 0;
-  double swish_beta = 1;
-};
-
-// cudnnPoolingDescriptor_t.
-struct DnnPooling {
-  std::int32_t rank = 0;  // of space
-  std::int32_t mode = 0;
-  std::int32_t propagates_nan = 0;
-  std::int32_t reserved = 0;
-  std::array<std::int32_t, kDnnSpatialMax> window{};
-  std::array<std::int32_t, kDnnSpatialMax> pads{};
-  std::array<std::int32_t, kDnnSpatialMax> strides{};
-};
-
-// Results are alpha times what is computed plus beta times what was there, which is not read if beta is 0.
-struct DnnBlend {
-  double alpha = 1;
-  double beta = 0;
-};
-
-// A tensor and where it lies.
-struct DnnOperand {
-  DnnTensor tensor;
-  std::uint64_t address = 0;
-};
 
 // What the three directions of a convolution have in common: y from x and w, dx from w and dy, dw from x and dy.
 struct DnnConvolutionCall {
@@ -245,6 +193,24 @@ struct DnnBatchNormBackward {
   DnnBlend data;
   DnnBlend parameter;
 };
+
+struct DnnDropoutForward {
+  DnnOperand x;
+  DnnOperand y;
+  DnnDropout dropout;
+  DnnSpace reserve;
+};
+struct DnnDropoutBackward {
+  DnnOperand dy;
+  DnnOperand dx;
+  DnnDropout dropout;
+  DnnSpace reserve;
+};
+
+// Whether a tail follows the words, whose first is how many words it has; and how many those may be.
+template <typename Words>
+inline constexpr bool kDnnHasTail = requires(Words words) { words.tail_words; };
+inline constexpr std::size_t kDnnTailWordsMax = 3840;
 
 template <typename Words>
 inline constexpr std::uint32_t kDnnWords = sizeof(Words) / sizeof(std::uint64_t);

@@ -14,6 +14,7 @@ struct Shape {
   std::uint32_t function;
   const char* name;
   std::uint32_t words;
+  bool has_tail = false;  // of as many words as its first says
 };
 
 // In the order of their numbers, which may have gaps: a function that a newer library has lost keeps its own.
@@ -27,7 +28,7 @@ constexpr Shape kBlasLt[] = {
 #include "protocol/gen_blaslt_functions.inc"
 };
 #undef ACCELMESH_BLASLT_FUNCTION
-#define ACCELMESH_DNN_FUNCTION(function, name, Words) {function, name, kDnnWords<Words>},
+#define ACCELMESH_DNN_FUNCTION(function, name, Words) {function, name, kDnnWords<Words>, kDnnHasTail<Words>},
 constexpr Shape kDnn[] = {
 #include "protocol/gen_dnn_functions.inc"
 };
@@ -57,14 +58,23 @@ const Shape* Find(std::uint32_t library, std::uint32_t function) {
 bool IsAsked(std::uint32_t library, std::uint32_t function) {
   switch (library) {
     case kLibraryBlasLt: return function != kLtFunction<LtMatmul> && function != kLtFunction<LtTransform>;
-    case kLibraryDnn: return function == kDnnFunction<DnnFindAlgorithms>;
+    case kLibraryDnn:
+      return function == kDnnFunction<DnnFindAlgorithms> || function == kDnnFunction<DnnDropoutSizes> ||
+             function == kDnnFunction<DnnRnnSizes> || function == kDnnFunction<DnnRnnWeights> ||
+             function == kDnnFunction<DnnCtcSizes> || function == kDnnFunction<DnnNormSizes> ||
+             function == kDnnFunction<DnnGraphQuery>;
     default: return false;
   }
 }
 
 bool HasLibraryShape(std::uint32_t library, std::uint32_t function, ByteView arguments) {
   const Shape* const shape = Find(library, function);
-  return shape != nullptr && arguments.size() == (1 + shape->words) * sizeof(std::uint64_t);
+  if (shape == nullptr) return false;
+  const std::size_t words = (1 + shape->words) * sizeof(std::uint64_t);
+  if (!shape->has_tail) return arguments.size() == words;
+  if (arguments.size() < words) return false;
+  const auto tail = static_cast<std::uint64_t>(LibraryArguments(arguments).Word(0));
+  return tail <= kDnnTailWordsMax && arguments.size() == words + tail * sizeof(std::uint64_t);
 }
 
 std::uint32_t LibraryFunctions(std::uint32_t library) {

@@ -1,6 +1,7 @@
 // Session: functions of NVIDIA's libraries. They are commands of their stream like launches; what they read and write
 // is checked by whoever runs them, as it is with kernels.
 #include "protocol/base/log.h"
+#include "protocol/library/dnn_graph.h"
 #include "protocol/library/library.h"
 #include "protocol/library/packed_words.h"
 #include "server/session/session_inl.h"
@@ -32,9 +33,14 @@ Status Session::On(const wire::LibraryOpen& command, const RecordView& record) {
 Status Session::On(const wire::LibrarySettings& command, const RecordView& record) {
   if (LibraryFunctions(command.library()) == 0) return {Code::kBadFrame, "LibrarySettings.library", "no such library"};
   std::vector<std::shared_ptr<const Bytes>>& settings = library_settings_[command.library()];
-  if (command.settings() != settings.size() || settings.size() >= limits::kLibrarySettingsMax)
+  // Those of cuDNN are plans: fewer, and longer.
+  const bool are_plans = command.library() == kLibraryDnn;
+  const std::size_t most = are_plans ? kDnnPlansMax : limits::kLibrarySettingsMax;
+  const std::size_t most_bytes =
+      are_plans ? kDnnPlanWordsMax * sizeof(std::uint64_t) : limits::kLibrarySettingsBytesMax;
+  if (command.settings() != settings.size() || settings.size() >= most)
     return {Code::kBadFrame, "LibrarySettings.settings", "not the next number"};
-  if (record.payload.size() > limits::kLibrarySettingsBytesMax || record.payload.size() % sizeof(std::uint64_t) != 0)
+  if (record.payload.size() > most_bytes || record.payload.size() % sizeof(std::uint64_t) != 0)
     return {Code::kBadFrame, "LibrarySettings.words", "past the limit, or no words"};
   settings.push_back(std::make_shared<const Bytes>(record.payload.begin(), record.payload.end()));
   return Status::Ok();

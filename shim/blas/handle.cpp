@@ -4,7 +4,7 @@
 #include "shim/blas/entry.h"
 #include "shim/core/capture.h"
 #include "shim/gen_blas_face.h"
-#include "shim/runtime/pointer_table.h"
+#include "shim/runtime/library_handles.h"
 #include "shim/runtime/runtime.h"
 
 namespace accelmesh::blas {
@@ -13,15 +13,7 @@ namespace {
 constexpr DeviceResult kDeviceOutOfMemory = 2;
 constexpr DeviceResult kDeviceNotSupported = 801;
 
-struct Handles {
-  Mutex mu;  // of changes
-  PointerTable<cublasContext> table;
-};
-// Never destroyed: destructors of the program's own objects destroy handles.
-Handles& AllHandles() {
-  static auto* handles = new Handles;
-  return *handles;
-}
+using Handles = LibraryHandles<cublasContext>;
 
 // Sets one field; calls from now on have it.
 template <typename T, typename V>
@@ -59,7 +51,7 @@ bool IsMathMode(cublasMath_t mode) {
 }  // namespace
 
 cublasStatus_t FindHandle(cublasHandle_t handle, cublasContext** found) {
-  cublasContext* const context = AllHandles().table.Find(handle);
+  cublasContext* const context = Handles::All().Find(handle);
   if (context == nullptr || Runtime::Get().SessionIfOpen() != context->session) return CUBLAS_STATUS_NOT_INITIALIZED;
   *found = context;
   return CUBLAS_STATUS_SUCCESS;
@@ -109,26 +101,12 @@ cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
     if (status == CUBLAS_STATUS_NOT_SUPPORTED) blas::SayRefused("cublasCreate_v2", "the server has no such library");
     return status == CUBLAS_STATUS_EXECUTION_FAILED ? CUBLAS_STATUS_NOT_INITIALIZED : status;
   }
-  Handles& handles = AllHandles();
-  const MutexLock lock(handles.mu);
-  handles.table.Set(context.get(), context.get());
-  *handle = context.release();
+  *handle = Handles::All().Add(std::move(context));
   return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
-  cublasContext* context = nullptr;
-  {
-    Handles& handles = AllHandles();
-    const MutexLock lock(handles.mu);
-    context = handles.table.Find(handle);
-    if (context == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
-    handles.table.Erase(handle);
-  }
-  // CUDA waits for the device here; what a program can see of it is that its work is done.
-  if (Runtime::Get().SessionIfOpen() == context->session) (void)context->session->SynchronizeDevice(context->device);
-  delete context;
-  return CUBLAS_STATUS_SUCCESS;
+  return Handles::All().TakeIdle(handle) == nullptr ? CUBLAS_STATUS_NOT_INITIALIZED : CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t streamId) {

@@ -9,7 +9,7 @@
 #include "shim/blas/entry.h"
 #include "shim/blas/handle.h"
 #include "shim/gen_blaslt_face.h"
-#include "shim/runtime/pointer_table.h"
+#include "shim/runtime/library_handles.h"
 #include "shim/runtime/runtime.h"
 
 struct cublasLtContext {
@@ -20,15 +20,7 @@ struct cublasLtContext {
 namespace accelmesh::blaslt {
 namespace {
 
-struct Handles {
-  Mutex mu;  // of changes
-  PointerTable<cublasLtContext> table;
-};
-// Never destroyed: destructors of the program's own objects destroy handles.
-Handles& AllHandles() {
-  static auto* handles = new Handles;
-  return *handles;
-}
+using Handles = LibraryHandles<cublasLtContext>;
 
 constinit std::array<std::atomic<const OpenLibrary*>, limits::kDevicesMax> g_libraries{};
 
@@ -56,7 +48,7 @@ cublasStatus_t Open(Target* target) {
 }  // namespace
 
 cublasStatus_t FindTarget(cublasLtHandle_t handle, Target* target) {
-  if (const cublasLtContext* const context = AllHandles().table.Find(handle); context != nullptr) {
+  if (const cublasLtContext* const context = Handles::All().Find(handle); context != nullptr) {
     target->session = context->session;
     target->device = context->device;
     if (Runtime::Get().SessionIfOpen() != target->session) return CUBLAS_STATUS_NOT_INITIALIZED;
@@ -95,22 +87,13 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t* lightHandle) {
   auto context = std::make_unique<cublasLtContext>();
   context->session = target.session;
   context->device = target.device;
-  Handles& handles = AllHandles();
-  const MutexLock lock(handles.mu);
-  handles.table.Set(context.get(), context.get());
-  *lightHandle = context.release();
+  *lightHandle = Handles::All().Add(std::move(context));
   return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t lightHandle) {
   if (lightHandle == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
-  Handles& handles = AllHandles();
-  const MutexLock lock(handles.mu);
-  const cublasLtContext* const context = handles.table.Find(lightHandle);
-  if (context == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
-  handles.table.Erase(lightHandle);
-  delete context;
-  return CUBLAS_STATUS_SUCCESS;
+  return Handles::All().Take(lightHandle) == nullptr ? CUBLAS_STATUS_NOT_INITIALIZED : CUBLAS_STATUS_SUCCESS;
 }
 
 }  // namespace accelmesh::face

@@ -1,5 +1,6 @@
 // Session: functions of NVIDIA's libraries.
 #include "protocol/base/log.h"
+#include "protocol/library/dnn_graph.h"
 #include "protocol/library/packed_words.h"
 #include "shim/core/session_inl.h"
 
@@ -62,7 +63,7 @@ DeviceResult ClientSession::LibrarySettings(std::uint32_t library, ByteView word
     return 0;
   }
   const auto next = static_cast<std::uint32_t>(numbers.size());
-  if (next >= limits::kLibrarySettingsMax) {
+  if (next >= (library == kLibraryDnn ? kDnnPlansMax : limits::kLibrarySettingsMax)) {
     log::Warning("library", "handles were set to more different values than a session remembers");
     return kOutOfMemory;
   }

@@ -47,34 +47,6 @@ struct Question {
 
 }  // namespace
 
-void Call::Support(bool holds, const char* why) {
-  if (holds || status_ != CUDNN_STATUS_SUCCESS) return;
-  SayRefused(name_, why);
-  status_ = CUDNN_STATUS_NOT_SUPPORTED;
-}
-
-void Call::SupportTensors(std::initializer_list<DnnTensor> tensors) {
-  for (const DnnTensor& tensor : tensors) {
-    const bool is_known = tensor.type == CUDNN_DATA_FLOAT || tensor.type == CUDNN_DATA_DOUBLE ||
-                          tensor.type == CUDNN_DATA_HALF || tensor.type == CUDNN_DATA_BFLOAT16;
-    Support(is_known, "its tensors are not of FLOAT, DOUBLE, HALF or BFLOAT16");
-    for (const std::int32_t stride : tensor.strides) Support(stride >= 0, "a tensor has strides below 0");
-  }
-}
-
-double Call::Scalar(const void* scalar, const DnnTensor& result) {
-  Require(scalar != nullptr);
-  if (status_ != CUDNN_STATUS_SUCCESS) return 0;
-  if (result.type == CUDNN_DATA_DOUBLE) {
-    double value = 0;
-    std::memcpy(&value, scalar, sizeof(value));
-    return value;
-  }
-  float value = 0;
-  std::memcpy(&value, scalar, sizeof(value));
-  return static_cast<double>(value);
-}
-
 cudnnStatus_t Call::CheckFunction(std::uint32_t function) {
   if (!HasBit(*context_->functions, function)) [[unlikely]] {
     SayRefused(name_, "the server's library does not have it");

@@ -25,6 +25,9 @@ class Call {
   // `name` is a literal: what complaints call it.
   Call(cudnnHandle_t handle, const char* name) : name_(name), status_(FindHandle(handle, &context_)) {}
   cudnnStatus_t status() const { return status_; }
+  void Fail(cudnnStatus_t status) {
+    if (status_ == CUDNN_STATUS_SUCCESS) status_ = status;
+  }
   // CUDNN_STATUS_BAD_PARAM if not.
   void Require(bool holds) {
     if (!holds && status_ == CUDNN_STATUS_SUCCESS) status_ = CUDNN_STATUS_BAD_PARAM;
@@ -57,6 +60,33 @@ class Call {
     const Arguments<Words> arguments{0, words};
     return PostBytes(kDnnFunction<Words>, AsBytes(arguments));
   }
+  // The same of a function whose words have a tail (dnn_calls.h).
+  template <typename Words>
+  cudnnStatus_t Post(Words words, std::span<const std::int32_t> tail) {
+    static_assert(kDnnHasTail<Words>);
+    words.tail_words = TailWords(tail);
+    Support(words.tail_words <= kDnnTailWordsMax, "of more sequences or steps than one message holds");
+    if (status_ != CUDNN_STATUS_SUCCESS) return status_;
+    return PostWithTail(kDnnFunction<Words>, AsBytes(words), tail);
+  }
+  // What the server's library says of itself, such as sizes: asked once a question, which its words are all of.
+  template <typename Words, typename Answer>
+  cudnnStatus_t Ask(const Words& words, Answer* answer) {
+    if (status_ != CUDNN_STATUS_SUCCESS) return status_;
+    const Arguments<Words> arguments{0, words};
+    return AskBytes(kDnnFunction<Words>, AsBytes(arguments), answer, sizeof(*answer));
+  }
+  // The same of a function whose words have a tail.
+  template <typename Words, typename Answer>
+  cudnnStatus_t Ask(Words words, std::span<const std::int32_t> tail, Answer* answer) {
+    static_assert(kDnnHasTail<Words>);
+    words.tail_words = TailWords(tail);
+    Support(words.tail_words <= kDnnTailWordsMax, "of more words than one message holds");
+    if (status_ != CUDNN_STATUS_SUCCESS) return status_;
+    return AskBytes(kDnnFunction<Words>, WithTail(AsBytes(words), tail), answer, sizeof(*answer));
+  }
+  // Runs a plan (dnn_graph.h), which is sent with its first execution.
+  cudnnStatus_t PostPlan(ByteView plan, DnnGraphExecute words, std::span<const std::int32_t> tail);
   // Which algorithms there are for a convolution: asked once a problem. They stay.
   cudnnStatus_t FindAlgorithms(const DnnFindAlgorithms& problem, std::span<const DnnAlgorithm>* algorithms);
   // Until the handle's stream has come to its end.
@@ -71,6 +101,10 @@ class Call {
 
   cudnnStatus_t CheckFunction(std::uint32_t function);
   cudnnStatus_t PostBytes(std::uint32_t function, ByteView arguments);
+  static Bytes WithTail(ByteView words, std::span<const std::int32_t> tail);
+  static std::uint64_t TailWords(std::span<const std::int32_t> tail) { return (tail.size() + 1) / 2; }
+  cudnnStatus_t PostWithTail(std::uint32_t function, ByteView words, std::span<const std::int32_t> tail);
+  cudnnStatus_t AskBytes(std::uint32_t function, ByteView arguments, void* to, std::size_t bytes);
   cudnnStatus_t Failed(DeviceResult result);
 
   const char* name_;

@@ -3,7 +3,7 @@
 #include "protocol/library/library.h"
 #include "shim/dnn/report.h"
 #include "shim/gen_dnn_face.h"
-#include "shim/runtime/pointer_table.h"
+#include "shim/runtime/library_handles.h"
 #include "shim/runtime/runtime.h"
 
 namespace accelmesh::dnn {
@@ -12,20 +12,12 @@ namespace {
 constexpr DeviceResult kDeviceOutOfMemory = 2;
 constexpr DeviceResult kDeviceNotSupported = 801;
 
-struct Handles {
-  Mutex mu;  // of changes
-  PointerTable<cudnnContext> table;
-};
-// Never destroyed: destructors of the program's own objects destroy handles.
-Handles& AllHandles() {
-  static auto* handles = new Handles;
-  return *handles;
-}
+using Handles = LibraryHandles<cudnnContext>;
 
 }  // namespace
 
 cudnnStatus_t FindHandle(cudnnHandle_t handle, cudnnContext** found) {
-  cudnnContext* const context = AllHandles().table.Find(handle);
+  cudnnContext* const context = Handles::All().Find(handle);
   if (context == nullptr) return CUDNN_STATUS_BAD_PARAM;
   if (Runtime::Get().SessionIfOpen() != context->session) return CUDNN_STATUS_NOT_INITIALIZED;
   *found = context;
@@ -67,27 +59,13 @@ cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
     if (status == CUDNN_STATUS_NOT_SUPPORTED) SayRefused("cudnnCreate", "the server has no such library");
     return status == CUDNN_STATUS_EXECUTION_FAILED ? CUDNN_STATUS_NOT_INITIALIZED : status;
   }
-  Handles& handles = AllHandles();
-  const MutexLock lock(handles.mu);
-  handles.table.Set(context.get(), context.get());
-  *handle = context.release();
+  *handle = Handles::All().Add(std::move(context));
   return CUDNN_STATUS_SUCCESS;
 }
 
 cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) {
   if (handle == nullptr) return CUDNN_STATUS_SUCCESS;
-  cudnnContext* context = nullptr;
-  {
-    Handles& handles = AllHandles();
-    const MutexLock lock(handles.mu);
-    context = handles.table.Find(handle);
-    if (context == nullptr) return CUDNN_STATUS_BAD_PARAM;
-    handles.table.Erase(handle);
-  }
-  // CUDA waits for the device here; what a program can see of it is that its work is done.
-  if (Runtime::Get().SessionIfOpen() == context->session) (void)context->session->SynchronizeDevice(context->device);
-  delete context;
-  return CUDNN_STATUS_SUCCESS;
+  return Handles::All().TakeIdle(handle) == nullptr ? CUDNN_STATUS_BAD_PARAM : CUDNN_STATUS_SUCCESS;
 }
 
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t streamId) {

@@ -199,6 +199,86 @@ static void TestOperations() {
   CHECK_DNN(cudnnDestroyReduceTensorDescriptor(reduction));
 }
 
+static void TestLosses() {
+  cudnnCTCLossDescriptor_t loss = nullptr;
+  CHECK_DNN(cudnnCreateCTCLossDescriptor(&loss));
+  cudnnDataType_t type = CUDNN_DATA_HALF;
+  cudnnLossNormalizationMode_t norm = CUDNN_LOSS_NORMALIZATION_SOFTMAX;
+  cudnnNanPropagation_t nan = CUDNN_PROPAGATE_NAN;
+  CHECK_DNN(cudnnSetCTCLossDescriptor(loss, CUDNN_DATA_FLOAT));
+  CHECK_DNN(cudnnGetCTCLossDescriptor(loss, &type));
+  EXPECT(type == CUDNN_DATA_FLOAT, "a loss of type %d", type);
+  CHECK_DNN(cudnnSetCTCLossDescriptorEx(loss, CUDNN_DATA_FLOAT, CUDNN_LOSS_NORMALIZATION_SOFTMAX, CUDNN_PROPAGATE_NAN));
+  norm = CUDNN_LOSS_NORMALIZATION_NONE;
+  nan = CUDNN_NOT_PROPAGATE_NAN;
+  CHECK_DNN(cudnnGetCTCLossDescriptorEx(loss, &type, &norm, &nan));
+  EXPECT(norm == CUDNN_LOSS_NORMALIZATION_SOFTMAX && nan == CUDNN_PROPAGATE_NAN, "normalisation %d", norm);
+  CHECK_DNN(
+      cudnnSetCTCLossDescriptor_v8(loss, CUDNN_DATA_FLOAT, CUDNN_LOSS_NORMALIZATION_SOFTMAX, CUDNN_PROPAGATE_NAN, 17));
+  cudnnCTCGradMode_t gradient = CUDNN_CTC_ZERO_OOB_GRADIENTS;
+  int length = 0;
+  CHECK_DNN(cudnnSetCTCLossDescriptor_v9(loss, CUDNN_DATA_FLOAT, CUDNN_LOSS_NORMALIZATION_SOFTMAX,
+                                         CUDNN_CTC_SKIP_OOB_GRADIENTS, 23));
+  CHECK_DNN(cudnnGetCTCLossDescriptor_v9(loss, &type, &norm, &gradient, &length));
+  EXPECT(norm == CUDNN_LOSS_NORMALIZATION_SOFTMAX && gradient == CUDNN_CTC_SKIP_OOB_GRADIENTS && length == 23,
+         "labels of at most %d, gradient %d", length, gradient);
+  CHECK_DNN(cudnnDestroyCTCLossDescriptor(loss));
+}
+
+static void TestSequences() {
+  cudnnRNNDataDescriptor_t data = nullptr;
+  CHECK_DNN(cudnnCreateRNNDataDescriptor(&data));
+  const int lengths[3] = {5, 3, 1};
+  float fill = 1.5f, got_fill = 0;
+  CHECK_DNN(cudnnSetRNNDataDescriptor(data, CUDNN_DATA_FLOAT, CUDNN_RNN_DATA_LAYOUT_BATCH_MAJOR_UNPACKED, 6, 3, 4,
+                                      lengths, &fill));
+  cudnnDataType_t type = CUDNN_DATA_DOUBLE;
+  cudnnRNNDataLayout_t layout = CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_PACKED;
+  int longest = 0, batch = 0, width = 0, got[3] = {};
+  CHECK_DNN(cudnnGetRNNDataDescriptor(data, &type, &layout, &longest, &batch, &width, 3, got, &got_fill));
+  EXPECT(type == CUDNN_DATA_FLOAT && layout == CUDNN_RNN_DATA_LAYOUT_BATCH_MAJOR_UNPACKED && longest == 6 &&
+             batch == 3 && width == 4 && std::memcmp(got, lengths, sizeof(got)) == 0 && got_fill == 1.5f,
+         "%d sequences of at most %d, filled with %g", batch, longest, static_cast<double>(got_fill));
+  CHECK_DNN(cudnnDestroyRNNDataDescriptor(data));
+
+  cudnnRNNDescriptor_t network = nullptr;
+  cudnnDropoutDescriptor_t dropout = nullptr;
+  CHECK_DNN(cudnnCreateRNNDescriptor(&network));
+  CHECK_DNN(cudnnCreateDropoutDescriptor(&dropout));
+  CHECK_DNN(cudnnSetRNNDescriptor_v8(network, CUDNN_RNN_ALGO_STANDARD, CUDNN_LSTM, CUDNN_RNN_DOUBLE_BIAS,
+                                     CUDNN_UNIDIRECTIONAL, CUDNN_LINEAR_INPUT, CUDNN_DATA_FLOAT, CUDNN_DATA_FLOAT,
+                                     CUDNN_DEFAULT_MATH, 4, 5, 5, 1, dropout, 0));
+  cudnnRNNClipMode_t clips = CUDNN_RNN_CLIP_NONE;
+  cudnnNanPropagation_t nan = CUDNN_NOT_PROPAGATE_NAN;
+  double low = 0, high = 0;
+  CHECK_DNN(cudnnRNNSetClip_v8(network, CUDNN_RNN_CLIP_MINMAX, CUDNN_PROPAGATE_NAN, -0.5, 2));
+  CHECK_DNN(cudnnRNNGetClip_v8(network, &clips, &nan, &low, &high));
+  EXPECT(clips == CUDNN_RNN_CLIP_MINMAX && nan == CUDNN_PROPAGATE_NAN && low == -0.5 && high == 2,
+         "clipped to %g and %g", low, high);
+  CHECK_DNN_STATUS(cudnnRNNSetClip_v8(network, CUDNN_RNN_CLIP_MINMAX, CUDNN_PROPAGATE_NAN, 2, -0.5), kBad);
+  CHECK_DNN(cudnnDestroyDropoutDescriptor(dropout));
+  CHECK_DNN(cudnnDestroyRNNDescriptor(network));
+}
+
+static void TestTransforms() {
+  cudnnTensorTransformDescriptor_t transform = nullptr;
+  CHECK_DNN(cudnnCreateTensorTransformDescriptor(&transform));
+  const int32_t before[4] = {0, 1, 2, 3}, after[4] = {3, 2, 1, 0};
+  const uint32_t fold[2] = {2, 1};
+  CHECK_DNN(
+      cudnnSetTensorTransformDescriptor(transform, 4, CUDNN_TENSOR_NHWC, before, after, fold, CUDNN_TRANSFORM_FOLD));
+  cudnnTensorFormat_t format = CUDNN_TENSOR_NCHW;
+  cudnnFoldingDirection_t direction = CUDNN_TRANSFORM_UNFOLD;
+  int32_t got_before[4] = {}, got_after[4] = {};
+  uint32_t got_fold[2] = {};
+  CHECK_DNN(cudnnGetTensorTransformDescriptor(transform, 4, &format, got_before, got_after, got_fold, &direction));
+  EXPECT(format == CUDNN_TENSOR_NHWC && direction == CUDNN_TRANSFORM_FOLD &&
+             std::memcmp(before, got_before, sizeof(before)) == 0 &&
+             std::memcmp(after, got_after, sizeof(after)) == 0 && std::memcmp(fold, got_fold, sizeof(fold)) == 0,
+         "a transform to format %d", format);
+  CHECK_DNN(cudnnDestroyTensorTransformDescriptor(transform));
+}
+
 static void Listen(cudnnSeverity_t, void*, const cudnnDebug_t*, const char*) {}
 
 static void TestCallback() {
@@ -283,6 +363,9 @@ int main() {
   TestConvolutions();
   TestPoolings();
   TestOperations();
+  TestLosses();
+  TestSequences();
+  TestTransforms();
   TestCallback();
   cudnnHandle_t handle = nullptr;
   CHECK_DNN(cudnnCreate(&handle));

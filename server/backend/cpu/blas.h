@@ -9,7 +9,7 @@
 
 namespace accelmesh::cpu_blas {
 
-inline constexpr std::uint32_t kAbi = 2;
+inline constexpr std::uint32_t kAbi = 3;
 inline constexpr const char* kLibraryName = "libaccelmesh_cpu_blas.so";
 inline constexpr const char* kSymbol = "accelmesh_cpu_blas";
 
@@ -23,6 +23,9 @@ struct Call {
   // Whether [address, address + bytes) is memory that the device may use.
   bool (*allowed)(const void* memory, std::uint64_t address, std::uint64_t bytes) = nullptr;
   const void* memory = nullptr;
+  // What the call's settings are, of libraries that have words for them.
+  const std::uint8_t* settings = nullptr;
+  std::size_t settings_bytes = 0;
 };
 
 inline constexpr std::size_t kResultBytesMax = 256;

@@ -60,7 +60,10 @@ Result<Bytes> CpuLibrary::Open(std::uint32_t library, std::uint32_t threads) {
 cpu_blas::Outcome CpuLibrary::Run(const LibraryJob& job, const tier0::MemoryMap& memory) const {
   cpu_blas::Outcome outcome;
   const cpu_blas::Interface* const object = job.library == kLibraryDnn ? dnn_ : blas_;
-  object->run({job.library, job.function, job.arguments.data(), job.arguments.size(), &Allowed, &memory}, &outcome);
+  object->run(
+      {job.library, job.function, job.arguments.data(), job.arguments.size(), &Allowed, &memory,
+       job.settings == nullptr ? nullptr : job.settings->data(), job.settings == nullptr ? 0 : job.settings->size()},
+      &outcome);
   return outcome;
 }
 

@@ -1,60 +1,19 @@
 #include <algorithm>
 #include <cmath>
 
-#include "server/backend/cpu/dnn/split.h"
+#include "server/backend/cpu/dnn/population.h"
 #include "server/backend/cpu/dnn/table.h"
 
 namespace accelmesh::cpu_dnn {
 namespace {
 
-// What is normalised together: a channel's elements, or those of a place in all images.
-auto Populations(const Shape& shape, std::int64_t mode) {
-  return Split(shape, [mode](int d) { return d == 0 || (d > 1 && mode != CUDNN_BATCHNORM_PER_ACTIVATION); });
-}
-
 bool IsKnown(std::int64_t mode) {
   return mode >= CUDNN_BATCHNORM_PER_ACTIVATION && mode <= CUDNN_BATCHNORM_SPATIAL_PERSISTENT;
 }
+bool IsPerActivation(std::int64_t mode) { return mode == CUDNN_BATCHNORM_PER_ACTIVATION; }
 // One for each population.
 bool AreParameters(const Shape& parameters, const Shape& x, std::int64_t mode) {
-  if (parameters.rank != x.rank || !IsKnown(mode)) return false;
-  for (int d = 0; d < x.rank; ++d) {
-    const bool is_inside = d == 0 || (d > 1 && mode != CUDNN_BATCHNORM_PER_ACTIVATION);
-    if (parameters.dims[d] != (is_inside ? 1 : x.dims[d])) return false;
-  }
-  return true;
-}
-
-struct Moments {
-  double mean = 0;
-  double variance = 0;  // of the population
-};
-
-template <typename Real>
-Moments Measure(const Real* x, const Shape& population, const Indices& strides) {
-  const double count = static_cast<double>(Elements(population));
-  Moments moments;
-  Walk<1>(population, {strides}, [&](const Offsets<1>& at) { moments.mean += static_cast<double>(x[at[0]]); });
-  moments.mean /= count;
-  Walk<1>(population, {strides}, [&](const Offsets<1>& at) {
-    const double apart = static_cast<double>(x[at[0]]) - moments.mean;
-    moments.variance += apart * apart;
-  });
-  moments.variance /= count;
-  return moments;
-}
-
-// A tensor of parameters that may be absent.
-template <typename Real>
-View<Real> Optional(Context& context, const DnnTensor& tensor, std::uint64_t address) {
-  return address == 0 ? View<Real>{} : context.In<Real>({tensor, address});
-}
-
-// Parameters lie as what is computed with: cuDNN's are float, or double where x is.
-bool HaveRealType(Context& context, const DnnTensor& x, const DnnTensor& parameters) {
-  const int wanted = x.type == CUDNN_DATA_DOUBLE ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
-  if (parameters.type != wanted) context.Fail(kNotSupported, "parameters of another type");
-  return parameters.type == wanted;
+  return IsKnown(mode) && cpu_dnn::AreParameters(parameters, x, IsPerActivation(mode));
 }
 
 void ForwardTraining(Context& context) {
@@ -74,7 +33,7 @@ void ForwardTraining(Context& context) {
     c.Require(SameDims(x.shape, y.shape) && AreParameters(scale.shape, x.shape, words.mode),
               "tensors of different dimensions");
     if (c.failed()) return;
-    const auto split = Populations(x.shape, words.mode);
+    const auto split = Populations(x.shape, IsPerActivation(words.mode));
     const Shape& population = split.inside();
     const Indices y_strides = split.Inside(y.shape.strides);
     const double count = static_cast<double>(Elements(population)), factor = words.average_factor;
@@ -147,7 +106,7 @@ void Backward(Context& context) {
         SameDims(x.shape, dy.shape) && SameDims(x.shape, dx.shape) && AreParameters(scale.shape, x.shape, words.mode),
         "tensors of different dimensions");
     if (c.failed()) return;
-    const auto split = Populations(x.shape, words.mode);
+    const auto split = Populations(x.shape, IsPerActivation(words.mode));
     const Shape& population = split.inside();
     const std::array<Indices, 3> inside{population.strides, split.Inside(dy.shape.strides),
                                         split.Inside(dx.shape.strides)};

@@ -40,6 +40,25 @@ class Context {
     return words;
   }
 
+  // The same for a function whose words have a tail (dnn_calls.h): numbers of 32 bits.
+  template <typename Words>
+  Words Arguments(std::vector<std::int32_t>* tail) const {
+    Words words;
+    constexpr std::size_t kHeadBytes = sizeof(std::uint64_t) + sizeof(words);
+    if (call_.argument_bytes < kHeadBytes) return words;
+    std::memcpy(static_cast<void*>(&words), call_.arguments + sizeof(std::uint64_t), sizeof(words));
+    tail->resize((call_.argument_bytes - kHeadBytes) / sizeof(std::int32_t));
+    if (!tail->empty()) std::memcpy(tail->data(), call_.arguments + kHeadBytes, tail->size() * sizeof(std::int32_t));
+    return words;
+  }
+
+  // The words of the call's settings.
+  std::vector<std::int64_t> Settings() const {
+    std::vector<std::int64_t> words(call_.settings_bytes / sizeof(std::int64_t));
+    if (!words.empty()) std::memcpy(words.data(), call_.settings, words.size() * sizeof(std::int64_t));
+    return words;
+  }
+
   // What is computed with: float or double, which are then what In() and Out() are for.
   bool IsDouble(const DnnTensor& tensor) const { return tensor.type == CUDNN_DATA_DOUBLE; }
   void Require(bool holds, const char* what) {

@@ -21,6 +21,14 @@ const Table& Functions() {
     AddPooling(all);
     AddSoftmax(all);
     AddBatchNorm(all);
+    AddDropout(all);
+    AddRecurrent(all);
+    AddLrn(all);
+    AddSpatial(all);
+    AddCtc(all);
+    AddNormalization(all);
+    AddTensorTransform(all);
+    AddGraphs(all);
     return all;
   }();
   return table;

@@ -18,6 +18,14 @@ void AddReductions(Table& table);
 void AddPooling(Table& table);
 void AddSoftmax(Table& table);
 void AddBatchNorm(Table& table);
+void AddDropout(Table& table);
+void AddRecurrent(Table& table);
+void AddLrn(Table& table);
+void AddSpatial(Table& table);
+void AddCtc(Table& table);
+void AddNormalization(Table& table);
+void AddTensorTransform(Table& table);
+void AddGraphs(Table& table);
 
 // A function of these words that computes with `Real`, whatever the type of its tensor `deciding`.
 template <typename Words, typename Compute>

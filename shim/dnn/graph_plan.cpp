@@ -1,0 +1,186 @@
+// A graph as words (protocol/library/dnn_graph.h).
+#include <algorithm>
+#include <map>
+
+#include "shim/dnn/descriptors.h"
+#include "shim/dnn/graph.h"
+#include "shim/dnn/graph_table.h"
+#include "shim/dnn/report.h"
+
+namespace accelmesh::dnn {
+namespace {
+
+constexpr const char* kFinalize = "cudnnBackendFinalize";
+
+std::size_t BytesOfType(std::int64_t type) {
+  switch (type) {
+    case CUDNN_DATA_DOUBLE:
+    case CUDNN_DATA_INT64: return 8;
+    case CUDNN_DATA_FLOAT:
+    case CUDNN_DATA_INT32: return 4;
+    case CUDNN_DATA_HALF:
+    case CUDNN_DATA_BFLOAT16: return 2;
+    default: return 1;
+  }
+}
+
+class Writer {
+ public:
+  explicit Writer(GraphState& graph) : graph_(graph) {}
+  cudnnStatus_t Write() {
+    graph_.plan.assign(2, 0);
+    Add(graph_);
+    if (status_ != CUDNN_STATUS_SUCCESS) return status_;
+    if (graph_.plan.size() > kDnnPlanWordsMax) {
+      SayRefused(kFinalize, "a graph of more descriptors than one message holds");
+      return CUDNN_STATUS_NOT_SUPPORTED;
+    }
+    graph_.plan[0] = kDnnPlanVersion | static_cast<std::int64_t>(places_.size()) << 32;
+    return CUDNN_STATUS_SUCCESS;
+  }
+
+ private:
+  // Its place among the descriptors. They are no deeper than graph, operation, tensor.
+  std::int64_t Add(const GraphState& state) {
+    if (const auto known = places_.find(&state); known != places_.end()) return known->second;
+    std::vector<std::int64_t> words{0};
+    std::int64_t attributes = 0;
+    for (const GraphState::Value& value : state.values) {
+      const AttributeRow* const row = FindRow(state.type, value.name);
+      if (row == nullptr || row->need == Need::kLocal || row->need == Need::kAnswer) continue;
+      std::vector<std::int64_t> elements = value.words;
+      for (std::size_t i = 0; i < value.references.size(); ++i) elements[i] = Add(*value.references[i]);
+      words.push_back(value.name | std::int64_t{value.type} << 16 | static_cast<std::int64_t>(elements.size()) << 32);
+      words.insert(words.end(), elements.begin(), elements.end());
+      ++attributes;
+    }
+    words[0] = state.type | attributes << 32;
+    graph_.plan.insert(graph_.plan.end(), words.begin(), words.end());
+    if (state.type == CUDNN_BACKEND_TENSOR_DESCRIPTOR) Bind(state);
+    const auto place = static_cast<std::int64_t>(places_.size());
+    places_.emplace(&state, place);
+    return place;
+  }
+
+  void Bind(const GraphState& tensor) {
+    if (tensor.Number(CUDNN_ATTR_TENSOR_IS_VIRTUAL) != 0) return;
+    const std::int64_t uid = tensor.Number(CUDNN_ATTR_TENSOR_UNIQUE_ID);
+    const std::size_t bytes =
+        tensor.Number(CUDNN_ATTR_TENSOR_IS_BY_VALUE) != 0 ? BytesOfType(tensor.Number(CUDNN_ATTR_TENSOR_DATA_TYPE)) : 0;
+    const auto known = std::find_if(graph_.bindings.begin(), graph_.bindings.end(),
+                                    [uid](const GraphState::Binding& binding) { return binding.uid == uid; });
+    if (known == graph_.bindings.end()) {
+      graph_.bindings.push_back({uid, bytes});
+    } else if (known->value_bytes != bytes) {
+      status_ = CUDNN_STATUS_BAD_PARAM;
+    }
+  }
+
+  GraphState& graph_;
+  std::map<const GraphState*, std::int64_t> places_;
+  cudnnStatus_t status_ = CUDNN_STATUS_SUCCESS;
+};
+
+bool IsTensor(const GraphState& tensor) {
+  const auto* const dims = tensor.Find(CUDNN_ATTR_TENSOR_DIMENSIONS);
+  const auto* const strides = tensor.Find(CUDNN_ATTR_TENSOR_STRIDES);
+  const auto is_above_0 = [](std::int64_t size) { return size > 0; };
+  return dims->words.size() == strides->words.size() && !dims->words.empty() &&
+         std::all_of(dims->words.begin(), dims->words.end(), is_above_0);
+}
+
+}  // namespace
+
+cudnnStatus_t WritePlan(GraphState& graph) { return Writer(graph).Write(); }
+
+cudnnStatus_t FinalizeState(GraphState& state) {
+  const auto answer = [&state](int name, int type, std::vector<std::int64_t> words,
+                               std::vector<GraphState::Reference> references = {}) {
+    state.values.push_back({name, type, std::move(words), std::move(references)});
+  };
+  switch (state.type) {
+    case CUDNN_BACKEND_TENSOR_DESCRIPTOR: return IsTensor(state) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;
+    case CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR: {
+      constexpr int kGraphHandle = 800;
+      if (state.Find(kGraphHandle) == nullptr) return CUDNN_STATUS_BAD_PARAM;
+      for (const auto& operation : state.Find(CUDNN_ATTR_OPERATIONGRAPH_OPS)->references) {
+        if (!IsOperation(operation->type)) return CUDNN_STATUS_BAD_PARAM;
+      }
+      return WritePlan(state);
+    }
+    case CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR: {
+      const GraphState::Reference graph = state.Refers(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
+      DnnGraphAnswer said;
+      if (const cudnnStatus_t status = AskGraph(*graph, &said); status != CUDNN_STATUS_SUCCESS) return status;
+      std::vector<GraphState::Reference> configurations;
+      for (std::int64_t index = 0; index < said.engines; ++index) {
+        auto engine = std::make_shared<GraphState>(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+        engine->values = {{CUDNN_ATTR_ENGINE_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, {0}, {graph}},
+                          {CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, {index}, {}}};
+        auto configuration = std::make_shared<GraphState>(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+        configuration->values = {{CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, {0}, {engine}}};
+        for (const auto& made : {engine, configuration}) {
+          if (const cudnnStatus_t status = FinalizeState(*made); status != CUDNN_STATUS_SUCCESS) return status;
+          made->is_final = true;
+        }
+        configurations.push_back(std::move(configuration));
+      }
+      std::vector<std::int64_t> places(configurations.size());
+      answer(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, std::move(places),
+             std::move(configurations));
+      return CUDNN_STATUS_SUCCESS;
+    }
+    case CUDNN_BACKEND_ENGINE_DESCRIPTOR: {
+      DnnGraphAnswer said;
+      const GraphState::Reference graph = state.Refers(CUDNN_ATTR_ENGINE_OPERATION_GRAPH);
+      if (const cudnnStatus_t status = AskGraph(*graph, &said); status != CUDNN_STATUS_SUCCESS) return status;
+      const std::int64_t index = state.Number(CUDNN_ATTR_ENGINE_GLOBAL_INDEX);
+      if (index < 0 || index >= said.engines) return CUDNN_STATUS_BAD_PARAM;
+      const auto bits = [](std::uint64_t mask) {
+        std::vector<std::int64_t> set;
+        for (int bit = 0; bit < 64; ++bit) {
+          if ((mask >> bit & 1) != 0) set.push_back(bit);
+        }
+        return set;
+      };
+      answer(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, bits(said.numerical_notes));
+      answer(CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE, bits(said.behavior_notes));
+      answer(CUDNN_ATTR_ENGINE_KNOB_INFO, CUDNN_TYPE_BACKEND_DESCRIPTOR, {});
+      answer(CUDNN_ATTR_ENGINE_LAYOUT_INFO, CUDNN_TYPE_BACKEND_DESCRIPTOR, {});
+      return CUDNN_STATUS_SUCCESS;
+    }
+    case CUDNN_BACKEND_ENGINECFG_DESCRIPTOR: {
+      const GraphState::Value* const knobs = state.Find(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES);
+      // An engine says that it has none.
+      if (knobs != nullptr && !knobs->references.empty()) return CUDNN_STATUS_BAD_PARAM;
+      DnnGraphAnswer said;
+      const GraphState::Reference engine = state.Refers(CUDNN_ATTR_ENGINECFG_ENGINE);
+      const GraphState::Reference graph = engine->Refers(CUDNN_ATTR_ENGINE_OPERATION_GRAPH);
+      if (const cudnnStatus_t status = AskGraph(*graph, &said); status != CUDNN_STATUS_SUCCESS) return status;
+      answer(CUDNN_ATTR_ENGINECFG_INTERMEDIATE_INFO, CUDNN_TYPE_BACKEND_DESCRIPTOR, {});
+      answer(CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE, CUDNN_TYPE_INT64, {static_cast<std::int64_t>(said.workspace_bytes)});
+      answer(CUDNN_ATTR_ENGINECFG_SHARED_MEMORY_USED, CUDNN_TYPE_INT64, {0});
+      return CUDNN_STATUS_SUCCESS;
+    }
+    case CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR: {
+      const GraphState::Reference configuration = state.Refers(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
+      const GraphState::Reference engine = configuration->Refers(CUDNN_ATTR_ENGINECFG_ENGINE);
+      const GraphState::Reference graph = engine->Refers(CUDNN_ATTR_ENGINE_OPERATION_GRAPH);
+      state.plan = graph->plan;
+      state.plan[1] = engine->Number(CUDNN_ATTR_ENGINE_GLOBAL_INDEX);
+      state.bindings = graph->bindings;
+      answer(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64,
+             {configuration->Number(CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE)});
+      answer(CUDNN_ATTR_EXECUTION_PLAN_COMPUTED_INTERMEDIATE_UIDS, CUDNN_TYPE_INT64, {});
+      return CUDNN_STATUS_SUCCESS;
+    }
+    case CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR:
+      return state.Find(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS)->words.size() ==
+                     state.Find(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS)->words.size()
+                 ? CUDNN_STATUS_SUCCESS
+                 : CUDNN_STATUS_BAD_PARAM;
+    default: return CUDNN_STATUS_SUCCESS;
+  }
+}
+
+}  // namespace accelmesh::dnn
