@@ -28,8 +28,33 @@ std::uint64_t MixBytes(std::uint64_t hash, ByteView bytes) {
   return hash;
 }
 
+// A library's own numbers for what every library has.
+struct Statuses {
+  std::uint32_t success = CUBLAS_STATUS_SUCCESS;
+  std::uint32_t not_supported = CUBLAS_STATUS_NOT_SUPPORTED;
+  std::uint32_t no_memory = CUBLAS_STATUS_ALLOC_FAILED;
+  std::uint32_t failed = CUBLAS_STATUS_EXECUTION_FAILED;
+};
+Statuses StatusesOf(std::uint32_t library) {
+  if (library != kLibraryDnn) return {};
+  return {CUDNN_STATUS_SUCCESS, CUDNN_STATUS_NOT_SUPPORTED, CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED,
+          CUDNN_STATUS_EXECUTION_FAILED};
+}
+
 // What a program finds out later of a call that it has not waited for.
-DeviceStatus DeviceStatusOf(cublasStatus_t status) {
+DeviceStatus DnnDeviceStatusOf(std::uint32_t status) {
+  if (status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED ||
+      status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED)
+    return kDeviceOutOfMemory;
+  switch (CUDNN_STATUS_CATEGORY(status)) {
+    case CUDNN_STATUS_BAD_PARAM: return kDeviceInvalidValue;
+    case CUDNN_STATUS_NOT_SUPPORTED: return kDeviceNotSupported;
+    case CUDNN_STATUS_EXECUTION_FAILED: return kDeviceLaunchFailed;
+    default: return kDeviceUnknown;
+  }
+}
+DeviceStatus DeviceStatusOf(std::uint32_t library, std::uint32_t status) {
+  if (library == kLibraryDnn) return DnnDeviceStatusOf(status);
   switch (status) {
     case CUBLAS_STATUS_INVALID_VALUE: return kDeviceInvalidValue;
     case CUBLAS_STATUS_ALLOC_FAILED: return kDeviceOutOfMemory;
@@ -59,7 +84,7 @@ void Library::Start(CompletionSink* sink, std::vector<Device*> devices) {
     on.device = device;
     devices_.push_back(std::move(on));
   }
-  for (const std::uint32_t library : {kLibraryBlas, kLibraryBlasLt}) names_[library] = NamesOf(library);
+  for (const std::uint32_t library : {kLibraryBlas, kLibraryBlasLt, kLibraryDnn}) names_[library] = NamesOf(library);
   service_.Start([] {});
 }
 
@@ -78,14 +103,19 @@ void Library::Tell(const Answer& answer, const Question& ask) {
 
 void Library::Close(const std::vector<std::shared_ptr<Stream>>& streams) {
   for (const std::shared_ptr<Stream>& stream : streams) {
-    if (stream->blas == nullptr || Enter(driver_, *stream->device) != CUDA_SUCCESS) continue;
-    stream->blas->Destroy();
+    if (stream->blas == nullptr && stream->dnn == nullptr) continue;
+    if (Enter(driver_, *stream->device) != CUDA_SUCCESS) continue;
+    if (stream->blas != nullptr) stream->blas->Destroy();
+    if (stream->dnn != nullptr) stream->dnn->Destroy();
     stream->blas.reset();
+    stream->dnn.reset();
   }
   for (OnDevice& on : devices_) {
     if (Enter(driver_, *on.device) != CUDA_SUCCESS) continue;
     for (const std::shared_ptr<BlasHandle>& handle : on.idle) handle->Destroy();
+    for (const std::shared_ptr<DnnHandle>& handle : on.dnn_idle) handle->Destroy();
     on.idle.clear();
+    on.dnn_idle.clear();
     if (on.lt != nullptr) (void)lt_->Destroy(on.lt);
     if (on.results != 0) (void)driver_.MemFree(on.results);
   }
@@ -115,6 +145,10 @@ Result<Bytes> Library::OpenHere(std::uint32_t library, OnDevice& on) {
     ACCELMESH_RETURN_IF_ERROR(OpenLt(on));
     return lt_->Bits();
   }
+  if (library == kLibraryDnn) {
+    ACCELMESH_RETURN_IF_ERROR(OpenDnn(on));
+    return dnn_->Bits();
+  }
   return Status(Code::kUnsupported, kWhere, "the cuda backend has no library " + std::to_string(library));
 }
 
@@ -128,13 +162,13 @@ Status Library::OpenBlas(OnDevice& on) {
   }
   // The first one takes the longest, so that no stream has to wait for it.
   if (on.idle.empty()) {
-    ACCELMESH_ASSIGN_OR_RETURN(std::shared_ptr<BlasHandle> handle, MakeHandle(on));
+    ACCELMESH_ASSIGN_OR_RETURN(std::shared_ptr<BlasHandle> handle, MakeBlas());
     on.idle.push_back(std::move(handle));
   }
   return Status::Ok();
 }
 
-Result<std::shared_ptr<BlasHandle>> Library::MakeHandle(OnDevice& /*on*/) {
+Result<std::shared_ptr<BlasHandle>> Library::MakeBlas() {
   cublasHandle_t handle = nullptr;
   const cublasStatus_t status = blas_->Create(&handle);
   if (status != CUBLAS_STATUS_SUCCESS) {
@@ -147,17 +181,41 @@ Result<std::shared_ptr<BlasHandle>> Library::MakeHandle(OnDevice& /*on*/) {
 Status Library::OpenLt(OnDevice& on) {
   if (lt_ == nullptr) {
     ACCELMESH_ASSIGN_OR_RETURN(lt_, LtLibrary::Load());
-    memory_ = std::make_unique<LibraryMemory>(LibraryMemory::PathOf("heuristics"));
   }
   if (on.lt != nullptr) return Status::Ok();
   const cublasStatus_t status = lt_->Create(&on.lt);
   if (status != CUBLAS_STATUS_SUCCESS) return {Code::kUnsupported, "cublasLtCreate", lt_->StatusName(status)};
+  on.identity = IdentityOf(on, std::to_string(lt_->GetVersion()));
+  return Status::Ok();
+}
+
+std::string Library::IdentityOf(const OnDevice& on, const std::string& library) const {
   std::array<char, 256> name{};
   (void)driver_.DeviceGetName(name.data(), static_cast<int>(name.size()), on.device->handle);
   int processors = 0;
   (void)driver_.DeviceGetAttribute(&processors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, on.device->handle);
-  on.identity = std::to_string(lt_->GetVersion()) + "|" + name.data() + "|" + std::to_string(processors) + "|";
+  return library + "|" + name.data() + "|" + std::to_string(processors) + "|";
+}
+
+Status Library::OpenDnn(OnDevice& on) {
+  if (dnn_ == nullptr) {
+    ACCELMESH_ASSIGN_OR_RETURN(dnn_, DnnLibrary::Load());
+  }
+  if (!on.dnn_identity.empty()) return Status::Ok();
+  ACCELMESH_ASSIGN_OR_RETURN(std::shared_ptr<DnnHandle> handle, MakeDnn());
+  on.dnn_idle.push_back(std::move(handle));
+  on.dnn_identity = IdentityOf(on, "cudnn " + std::to_string(dnn_->GetVersion()));
   return Status::Ok();
+}
+
+Result<std::shared_ptr<DnnHandle>> Library::MakeDnn() {
+  cudnnHandle_t handle = nullptr;
+  const cudnnStatus_t status = dnn_->Create(&handle);
+  if (status != CUDNN_STATUS_SUCCESS) {
+    const Code code = DnnDeviceStatusOf(status) == kDeviceOutOfMemory ? Code::kOutOfMemory : Code::kUnsupported;
+    return Status(code, "cudnnCreate", dnn_->StatusName(status));
+  }
+  return std::make_shared<DnnHandle>(driver_, *dnn_, handle);
 }
 
 // Questions ----------------------------------------------------------------------------------------------------------
@@ -169,24 +227,40 @@ void Library::Ask(LibraryJob job, std::function<void(Result<LibraryAnswer>)> ans
   });
 }
 
+LibraryAnswer Library::AskLibrary(const LibraryJob& job) {
+  const OnDevice& on = devices_[job.device];
+  if (job.library == kLibraryBlasLt) return lt_->Ask(on.lt, job.function, job.arguments);
+  return on.dnn_idle.back()->Ask(job.function, job.arguments);
+}
+
 LibraryAnswer Library::AskHere(const LibraryJob& job) {
   LibraryAnswer answer;
-  answer.status = CUBLAS_STATUS_NOT_SUPPORTED;
+  answer.status = StatusesOf(job.library).not_supported;
   OnDevice& on = devices_[job.device];
-  if (job.library != kLibraryBlasLt || on.lt == nullptr) return answer;
-  answer.status = CUBLAS_STATUS_EXECUTION_FAILED;
+  const bool is_dnn = job.library == kLibraryDnn;
+  if (is_dnn ? on.dnn_identity.empty() : job.library != kLibraryBlasLt || on.lt == nullptr) return answer;
+  answer.status = StatusesOf(job.library).failed;
   if (progress_.lost() || progress_.NoteResult(Enter(driver_, *on.device))) return answer;
-  if (job.function != kLtFunction<LtFindAlgorithms>) return lt_->Ask(on.lt, job.function, job.arguments);
-  const ByteView identity = AsBytes(std::string_view(on.identity));
-  Bytes key(identity.begin(), identity.end());
+  if (is_dnn && on.dnn_idle.empty()) {
+    // Streams have all of them.
+    Result<std::shared_ptr<DnnHandle>> made = MakeDnn();
+    if (!made.ok()) return answer;
+    on.dnn_idle.push_back(*std::move(made));
+  }
+  if (!is_dnn && job.function != kLtFunction<LtFindAlgorithms>) return AskLibrary(job);
+  if (memory_ == nullptr) memory_ = std::make_unique<LibraryMemory>(LibraryMemory::PathOf("heuristics"));
+  std::string identity = on.identity;
+  if (is_dnn) identity = on.dnn_identity + std::to_string(job.function) + "|";
+  const ByteView front = AsBytes(std::string_view(identity));
+  Bytes key(front.begin(), front.end());
   key.insert(key.end(), job.arguments.begin(), job.arguments.end());
   if (std::optional<Bytes> known = memory_->Find(key)) {
-    answer.status = CUBLAS_STATUS_SUCCESS;
+    answer.status = StatusesOf(job.library).success;
     answer.results = *std::move(known);
     return answer;
   }
-  answer = lt_->Ask(on.lt, job.function, job.arguments);
-  if (answer.status == CUBLAS_STATUS_SUCCESS) memory_->Keep(key, answer.results);
+  answer = AskLibrary(job);
+  if (answer.status == StatusesOf(job.library).success) memory_->Keep(key, answer.results);
   return answer;
 }
 
@@ -220,58 +294,76 @@ bool Library::MayRun(const Stream& stream, const LibraryWork& work) {
     if (function == nullptr || stream.blas == nullptr || MayWait(*function)) return false;
     if (work.answer != nullptr && stream.awaits_result.load(std::memory_order_acquire)) return false;
   }
+  if (job.library == kLibraryDnn) return stream.dnn != nullptr && stream.dnn->Knows(job.function, job.arguments);
   const MutexLock lock(mu_);
   const auto count = seen_of_.find({job.device, job.library, job.function});
   if (count == seen_of_.end()) return false;
   return count->second >= kProblemsMax || seen_.contains(ProblemOf(work));
 }
 
-std::function<void()> Library::Run(Stream& stream, LibraryWork& work) {
+Library::Outcome Library::CallBlas(Stream& stream, const LibraryWork& work, const BlasLibrary::Function& function) {
   const LibraryJob& job = work.job;
-  const OnDevice& on = devices_[job.device];
-  cublasStatus_t status = CUBLAS_STATUS_NOT_SUPPORTED;
-  std::string status_name;
-  Bytes results;
-  std::size_t fetched_bytes = 0;
-  if (job.library == kLibraryBlasLt && on.lt != nullptr) {
-    status = lt_->Run(on.lt, job.function, job.arguments, stream.handle);
-    if (status != CUBLAS_STATUS_SUCCESS) status_name = lt_->StatusName(status);
-  } else if (const BlasLibrary::Function* const function =
-                 job.library == kLibraryBlas && blas_ != nullptr ? blas_->Find(job.function) : nullptr;
-             function != nullptr && stream.blas != nullptr) {
-    const bool has_pointers = LibraryArguments(job.arguments).has_device_pointers();
-    const bool fetches = function->waits == BlasLibrary::Waits::kResult && !has_pointers;
-    const CUdeviceptr place = fetches ? on.results + stream.slot * kResultBytes : 0;
-    NativeArguments arguments(job.arguments, place);
-    status = stream.blas->Run(*function, job.settings, has_pointers || fetches, arguments);
-    if (status != CUBLAS_STATUS_SUCCESS) status_name = blas_->StatusName(status);
-    if (status == CUBLAS_STATUS_SUCCESS && fetches) {
-      fetched_bytes = std::min(arguments.result_bytes(), kResultBytes);
-      const CUresult copied = driver_.MemcpyAsync(reinterpret_cast<CUdeviceptr>(results_ + stream.slot * kResultBytes),
-                                                  place, kResultBytes, stream.handle);
-      if (copied != CUDA_SUCCESS) {
-        (void)progress_.NoteResult(copied);
-        status = CUBLAS_STATUS_EXECUTION_FAILED;
-        status_name = driver_.Text(copied);
-      }
-    } else if (status == CUBLAS_STATUS_SUCCESS && work.answer != nullptr) {
-      results = arguments.HostResults();
+  Outcome outcome;
+  const bool has_pointers = LibraryArguments(job.arguments).has_device_pointers();
+  const bool fetches = function.waits == BlasLibrary::Waits::kResult && !has_pointers;
+  const CUdeviceptr place = fetches ? devices_[job.device].results + stream.slot * kResultBytes : 0;
+  NativeArguments arguments(job.arguments, place);
+  const cublasStatus_t status = stream.blas->Run(function, job.settings, has_pointers || fetches, arguments);
+  if (status != CUBLAS_STATUS_SUCCESS) {
+    outcome.status_name = blas_->StatusName(status);
+  } else if (fetches) {
+    outcome.fetched_bytes = std::min(arguments.result_bytes(), kResultBytes);
+    const CUresult copied = driver_.MemcpyAsync(reinterpret_cast<CUdeviceptr>(results_ + stream.slot * kResultBytes),
+                                                place, kResultBytes, stream.handle);
+    if (copied != CUDA_SUCCESS) {
+      (void)progress_.NoteResult(copied);
+      return {CUBLAS_STATUS_EXECUTION_FAILED, driver_.Text(copied), {}, 0};
     }
+  } else if (work.answer != nullptr) {
+    outcome.results = arguments.HostResults();
   }
-  if (status == CUBLAS_STATUS_SUCCESS) {
-    progress_.NoteLaunch(stream, work.sequence, names_[job.library], job.function);
+  outcome.status = status;
+  return outcome;
+}
+
+Library::Outcome Library::CallLibrary(Stream& stream, const LibraryWork& work) {
+  const LibraryJob& job = work.job;
+  Outcome outcome;
+  if (job.library == kLibraryBlas && stream.blas != nullptr) {
+    if (const BlasLibrary::Function* const function = blas_->Find(job.function); function != nullptr)
+      return CallBlas(stream, work, *function);
+  } else if (const cublasLtHandle_t lt = devices_[job.device].lt; job.library == kLibraryBlasLt && lt != nullptr) {
+    const cublasStatus_t status = lt_->Run(lt, job.function, job.arguments, stream.handle);
+    if (status != CUBLAS_STATUS_SUCCESS) outcome.status_name = lt_->StatusName(status);
+    outcome.status = status;
+    return outcome;
+  } else if (job.library == kLibraryDnn && stream.dnn != nullptr) {
+    const cudnnStatus_t status = stream.dnn->Run(job.function, job.arguments);
+    if (status != CUDNN_STATUS_SUCCESS) outcome.status_name = dnn_->StatusName(status);
+    outcome.status = status;
+    return outcome;
+  }
+  outcome.status = StatusesOf(job.library).not_supported;
+  return outcome;
+}
+
+std::function<void()> Library::Run(Stream& stream, LibraryWork& work) {
+  const Statuses statuses = StatusesOf(work.job.library);
+  Outcome outcome = CallLibrary(stream, work);
+  if (outcome.status == statuses.success) {
+    progress_.NoteLaunch(stream, work.sequence, names_[work.job.library], work.job.function);
   } else if (work.answer == nullptr) {
-    Report(stream, work, status, status_name);
+    Report(stream, work, outcome);
   }
   if (work.answer == nullptr) return nullptr;
   stream.awaits_result.store(true, std::memory_order_release);
-  return [this, &stream, status, fetched_bytes, results = std::move(results), answer = std::move(work.answer)] {
+  return [this, &stream, statuses, outcome = std::move(outcome), answer = std::move(work.answer)] {
     LibraryAnswer told;
-    told.status = progress_.lost() ? CUBLAS_STATUS_EXECUTION_FAILED : status;
-    if (told.status == CUBLAS_STATUS_SUCCESS) {
-      told.results = results;
+    told.status = progress_.lost() ? statuses.failed : outcome.status;
+    if (told.status == statuses.success) {
+      told.results = outcome.results;
       const std::uint8_t* const fetched = results_ + stream.slot * kResultBytes;
-      told.results.insert(told.results.end(), fetched, fetched + fetched_bytes);
+      told.results.insert(told.results.end(), fetched, fetched + outcome.fetched_bytes);
     }
     answer(std::move(told));
     stream.awaits_result.store(false, std::memory_order_release);
@@ -279,14 +371,16 @@ std::function<void()> Library::Run(Stream& stream, LibraryWork& work) {
 }
 
 void Library::Refuse(const LibraryWork& work) {
-  if (work.answer != nullptr) work.answer({CUBLAS_STATUS_EXECUTION_FAILED, {}});
+  if (work.answer != nullptr) work.answer({StatusesOf(work.job.library).failed, {}});
 }
 
-void Library::Report(const Stream& stream, const LibraryWork& work, cublasStatus_t status, const std::string& name) {
+void Library::Report(const Stream& stream, const LibraryWork& work, const Outcome& outcome) {
+  const std::uint32_t library = work.job.library;
+  const DeviceStatus status = DeviceStatusOf(library, outcome.status);
   // What the library was told by the driver may be the end of the context, which is told once for all streams.
-  if (status == CUBLAS_STATUS_EXECUTION_FAILED && progress_.NoteResult(driver_.StreamQuery(stream.handle))) return;
-  sink_->Failed(stream.slot, work.sequence, DeviceStatusOf(status), false,
-                std::string(LibraryFunctionName(work.job.library, work.job.function)) + ": " + name);
+  if (status == kDeviceLaunchFailed && progress_.NoteResult(driver_.StreamQuery(stream.handle))) return;
+  sink_->Failed(stream.slot, work.sequence, status, false,
+                std::string(LibraryFunctionName(library, work.job.function)) + ": " + outcome.status_name);
 }
 
 // Calls of stopped streams -------------------------------------------------------------------------------------------
@@ -298,19 +392,33 @@ void Library::Begin(std::shared_ptr<Stream> stream, std::unique_ptr<cuda::Stop> 
   });
 }
 
-bool Library::GiveHandle(Stream& stream) {
-  OnDevice& on = devices_[stream.device->index];
-  if (on.idle.empty()) {
-    Result<std::shared_ptr<BlasHandle>> made = MakeHandle(on);
+namespace {
+
+// An idle handle, or one that `make` makes, for the stream.
+template <typename Handle, typename Make>
+bool Give(std::vector<std::shared_ptr<Handle>>& idle, std::shared_ptr<Handle>& place, CUstream stream, Make make) {
+  if (idle.empty()) {
+    Result<std::shared_ptr<Handle>> made = make();
     if (!made.ok()) {
       log::Warning("cuda backend", made.status().ToString());
       return false;
     }
-    on.idle.push_back(*std::move(made));
+    idle.push_back(*std::move(made));
   }
-  if (on.idle.back()->Use(stream.handle) != CUBLAS_STATUS_SUCCESS) return false;
-  stream.blas = std::move(on.idle.back());
-  on.idle.pop_back();
+  if (static_cast<int>(idle.back()->Use(stream)) != 0) return false;
+  place = std::move(idle.back());
+  idle.pop_back();
+  return true;
+}
+
+}  // namespace
+
+bool Library::GiveHandle(Stream& stream, std::uint32_t library) {
+  OnDevice& on = devices_[stream.device->index];
+  if (library == kLibraryBlas && stream.blas == nullptr)
+    return Give(on.idle, stream.blas, stream.handle, [this] { return MakeBlas(); });
+  if (library == kLibraryDnn && stream.dnn == nullptr)
+    return Give(on.dnn_idle, stream.dnn, stream.handle, [this] { return MakeDnn(); });
   return true;
 }
 
@@ -321,15 +429,18 @@ void Library::BeginHere(const std::shared_ptr<Stream>& stream, const cuda::Stop&
     progress_.AddReached(stream, EndOf(*stream, work.sequence));
     return;
   }
-  if (work.job.library == kLibraryBlas && stream->blas == nullptr && !GiveHandle(*stream)) {
-    if (work.answer == nullptr) Report(*stream, work, CUBLAS_STATUS_ALLOC_FAILED, "no handle could be made");
-    if (work.answer != nullptr) work.answer({CUBLAS_STATUS_ALLOC_FAILED, {}});
+  if (!GiveHandle(*stream, work.job.library)) {
+    const std::uint32_t status = StatusesOf(work.job.library).no_memory;
+    if (work.answer == nullptr) Report(*stream, work, {status, "no handle could be made", {}, 0});
+    if (work.answer != nullptr) work.answer({status, {}});
     progress_.AddReached(stream, EndOf(*stream, work.sequence));
     return;
   }
   Mark end = EndOf(*stream, work.sequence);
   end.tell = Run(*stream, work);
-  {
+  if (work.job.library == kLibraryDnn) {
+    stream->dnn->Learn(work.job.function, work.job.arguments);
+  } else {
     const MutexLock lock(mu_);
     const bool is_new = seen_.insert(ProblemOf(work)).second;
     std::uint32_t& count = seen_of_[{work.job.device, work.job.library, work.job.function}];
@@ -341,7 +452,9 @@ void Library::BeginHere(const std::shared_ptr<Stream>& stream, const cuda::Stop&
 void Library::Retire(const Point& end) {
   service_.Post([this, end] {
     if (!progress_.lost() && !end.passed()) return false;
-    if (end.stream->blas != nullptr) devices_[end.stream->device->index].idle.push_back(std::move(end.stream->blas));
+    OnDevice& on = devices_[end.stream->device->index];
+    if (end.stream->blas != nullptr) on.idle.push_back(std::move(end.stream->blas));
+    if (end.stream->dnn != nullptr) on.dnn_idle.push_back(std::move(end.stream->dnn));
     return true;
   });
 }

@@ -1,13 +1,14 @@
 // NVIDIA's libraries on the cuda backend: the server's own, one handle per stream, made once and kept.
 //
 // A function of a library only queues work, but the first time it may also load kernels, which waits for whatever runs,
-// or make memory. So the executor calls what it has called before: a problem that a device has not seen, and each of
-// some functions that may always wait, stops its stream (mover.h) and is called by the thread of this class. That
-// thread also opens libraries, makes handles (both may take seconds) and asks them. A result that the program waits for
-// is computed into device memory and copied to pinned memory behind it, so nobody waits for the stream; who watches it
-// (progress.h) answers. Handles are not destroyed before the session ends: the next stream takes that of one that is
-// gone. Their workspaces are the library's own, outside of the session's window, in what the server does not sell; a
-// program's own is used where it sets one. Threads: beside each method stands whose it is.
+// or make memory. So the executor calls what it has called before: a problem that a device has not seen (of cuDNN: a
+// handle, which keeps plans), and each of some functions that may always wait, stops its stream (mover.h) and is called
+// by the thread of this class. That thread also opens libraries, makes handles (both may take seconds) and asks them. A
+// result that the program waits for is computed into device memory and copied to pinned memory behind it, so nobody
+// waits for the stream; who watches it (progress.h) answers. Handles are not destroyed before the session ends: the
+// next stream takes that of one that is gone, as it is. Their workspaces are the library's own, outside of the
+// session's window, in what the server does not sell; a program's own is used where it sets one. Threads: beside each
+// method stands whose it is.
 #pragma once
 
 #include <map>
@@ -16,6 +17,7 @@
 #include <unordered_set>
 
 #include "server/backend/cuda/library_blas.h"
+#include "server/backend/cuda/library_dnn.h"
 #include "server/backend/cuda/library_lt.h"
 #include "server/backend/cuda/library_memory.h"
 #include "server/backend/cuda/progress.h"
@@ -70,8 +72,18 @@ class Library {
     Device* device = nullptr;
     CUdeviceptr results = 0;  // kResultBytes for each stream
     cublasLtHandle_t lt = nullptr;
-    std::string identity;                           // of the library and the kind of device, for what is remembered
-    std::vector<std::shared_ptr<BlasHandle>> idle;  // this thread's
+    std::string identity;  // of its kind, and of cuBLASLt, for what is remembered
+    std::string dnn_identity;
+    // This thread's.
+    std::vector<std::shared_ptr<BlasHandle>> idle;
+    std::vector<std::shared_ptr<DnnHandle>> dnn_idle;
+  };
+  // What became of a call.
+  struct Outcome {
+    std::uint32_t status = 0;  // the library's
+    std::string status_name;
+    Bytes results;
+    std::size_t fetched_bytes = 0;  // of results that come with the stream
   };
   using Problem = std::uint64_t;  // a hash
 
@@ -81,12 +93,18 @@ class Library {
   Result<Bytes> OpenHere(std::uint32_t library, OnDevice& on);
   Status OpenBlas(OnDevice& on);
   Status OpenLt(OnDevice& on);
+  Status OpenDnn(OnDevice& on);
+  std::string IdentityOf(const OnDevice& on, const std::string& library) const;
   LibraryAnswer AskHere(const LibraryJob& job);
-  Result<std::shared_ptr<BlasHandle>> MakeHandle(OnDevice& on);
+  LibraryAnswer AskLibrary(const LibraryJob& job);
+  Result<std::shared_ptr<BlasHandle>> MakeBlas();
+  Result<std::shared_ptr<DnnHandle>> MakeDnn();
   void BeginHere(const std::shared_ptr<Stream>& stream, const cuda::Stop& stop);
-  bool GiveHandle(Stream& stream);
+  bool GiveHandle(Stream& stream, std::uint32_t library);
   Problem ProblemOf(const LibraryWork& work) const;
-  void Report(const Stream& stream, const LibraryWork& work, cublasStatus_t status, const std::string& name);
+  Outcome CallLibrary(Stream& stream, const LibraryWork& work);
+  Outcome CallBlas(Stream& stream, const LibraryWork& work, const BlasLibrary::Function& function);
+  void Report(const Stream& stream, const LibraryWork& work, const Outcome& outcome);
 
   const Driver& driver_;
   Progress& progress_;
@@ -97,6 +115,7 @@ class Library {
   // Made by the thread before the first answer says that there is one, then constant.
   std::unique_ptr<const BlasLibrary> blas_;
   std::unique_ptr<const LtLibrary> lt_;
+  std::unique_ptr<const DnnLibrary> dnn_;
   std::unique_ptr<LibraryMemory> memory_;
   std::map<std::uint32_t, std::shared_ptr<const Module>> names_;  // by library: what is under way, by name
 

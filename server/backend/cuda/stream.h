@@ -61,6 +61,7 @@ struct Parcel {
 
 struct RealArray;
 class BlasHandle;
+class DnnHandle;
 struct LibraryWork;
 
 // What a stopped stream waits for: a copy that goes through the movers' buffers, a call of a library, or a host
@@ -129,6 +130,7 @@ struct Stream {
   bool is_listed = false;                      // among those with unmarked commands
   bool has_word = false;                       // FetchWord() went to the device
   std::shared_ptr<BlasHandle> blas;            // once it has called libcublas (library.h)
+  std::shared_ptr<DnnHandle> dnn;              // once it has called libcudnn
 
   std::atomic<std::uint64_t> completed{0};  // commands
   std::atomic<bool> is_stopped{false};

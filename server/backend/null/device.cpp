@@ -5,6 +5,7 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/limits.h"
+#include "protocol/library/dnn_calls.h"
 #include "protocol/library/lt_problem.h"
 #include "server/backend/cpu/ptx/module.h"
 #include "server/module/image.h"
@@ -18,6 +19,7 @@ constexpr std::uint8_t kLegacy = 0;
 constexpr std::uint8_t kNonBlocking = 2;
 constexpr std::size_t kResultBytes = 64;                   // of any function of a library that has results
 constexpr std::size_t kAnswerBytes = sizeof(LtHeuristic);  // one algorithm for every problem
+constexpr std::int32_t kConvolutionAlgorithms = 6;         // numbers that all directions have
 
 // CUdevice_attribute numbers that programs and the shim's own checks ask for.
 const std::vector<std::pair<std::uint32_t, std::int32_t>>& Limits() {
@@ -170,8 +172,18 @@ Status NullBackend::LibraryCall(std::uint32_t stream, std::uint64_t sequence, Li
   return Complete(stream, sequence);
 }
 
-void NullBackend::LibraryAsk(LibraryJob /*job*/, std::function<void(Result<LibraryAnswer>)> answer) {
-  answer(LibraryAnswer{0, Bytes(kAnswerBytes)});
+void NullBackend::LibraryAsk(LibraryJob job, std::function<void(Result<LibraryAnswer>)> answer) {
+  LibraryAnswer said{0, Bytes(kAnswerBytes)};
+  if (job.library == kLibraryDnn && job.function == kDnnFunction<DnnFindAlgorithms>) {
+    // Programs choose one by its number.
+    said.results.clear();
+    for (std::int32_t number = 0; number < kConvolutionAlgorithms; ++number) {
+      const DnnAlgorithm algorithm{number, 0, 0, 0, 0};
+      const ByteView bytes = AsBytes(algorithm);
+      said.results.insert(said.results.end(), bytes.begin(), bytes.end());
+    }
+  }
+  answer(std::move(said));
 }
 
 Status NullBackend::Hold(std::uint32_t stream, bool on) {

@@ -149,8 +149,11 @@ void World::Start(const Setting& setting, const BackendOptions& options) {
 #ifdef ACCELMESH_CONTRACT_LIBCUBLAS
     setenv("ACCELMESH_LIBCUBLAS", ACCELMESH_CONTRACT_LIBCUBLAS, 1);
     setenv("ACCELMESH_LIBCUBLASLT", ACCELMESH_CONTRACT_LIBCUBLASLT, 1);
-    setenv("XDG_CACHE_HOME", Folder().c_str(), 1);  // what was said before may be of another build
 #endif
+#ifdef ACCELMESH_CONTRACT_LIBCUDNN
+    setenv("ACCELMESH_LIBCUDNN", ACCELMESH_CONTRACT_LIBCUDNN, 1);
+#endif
+    setenv("XDG_CACHE_HOME", Folder().c_str(), 1);  // what was said before may be of another build
     // As many devices as the software GPU is: one.
     setenv("ACCELMESH_CONTRACT", "devices=1", 1);
   }

@@ -42,14 +42,14 @@ const Driver& TheDriver() {
   return driver;
 }
 
-const cpu_blas::Interface* LinearAlgebra() {
+const cpu_blas::Interface* Software() {
   static const cpu_blas::Interface* const interface = []() -> const cpu_blas::Interface* {
-    void* const object = ::dlopen(ACCELMESH_CPU_BLAS, RTLD_NOW | RTLD_LOCAL);
+    void* const object = ::dlopen(ACCELMESH_SOFTWARE, RTLD_NOW | RTLD_LOCAL);
     if (object == nullptr) {
-      std::fprintf(stderr, "contract libcublas: %s\n", ::dlerror());
+      std::fprintf(stderr, "contract library: %s\n", ::dlerror());
       return nullptr;
     }
-    const auto get = reinterpret_cast<cpu_blas::GetInterface>(::dlsym(object, cpu_blas::kSymbol));
+    const auto get = reinterpret_cast<cpu_blas::GetInterface>(::dlsym(object, ACCELMESH_SOFTWARE_SYMBOL));
     const cpu_blas::Interface* const found = get == nullptr ? nullptr : get();
     if (found == nullptr || found->abi != cpu_blas::kAbi) return nullptr;
     found->start(1);
@@ -74,7 +74,7 @@ struct Queued {
 int RunQueued(void* data) {
   const Queued& queued = *static_cast<const Queued*>(data);
   const cpu_blas::Outcome outcome = RunFunction(queued.library, queued.function, queued.arguments, queued.device);
-  if (outcome.device_status != 0) std::fprintf(stderr, "contract libcublas: %s: %s\n", queued.name, outcome.text);
+  if (outcome.device_status != 0) std::fprintf(stderr, "contract library: %s: %s\n", queued.name, outcome.text);
   if (queued.heard) queued.heard(outcome);
   if (outcome.device_status == 0) return CUDA_SUCCESS;
   return outcome.is_sticky ? static_cast<int>(outcome.device_status) : CUDA_ERROR_LAUNCH_FAILED;
@@ -99,14 +99,14 @@ bool MayWait(const char* function, const char* why) {
 
 bool HasFunction(std::uint32_t library, std::uint32_t function) {
   Bytes bits(function / 8 + 1);
-  if (LinearAlgebra() == nullptr) return false;
-  LinearAlgebra()->functions(library, bits.data(), bits.size());
+  if (Software() == nullptr) return false;
+  Software()->functions(library, bits.data(), bits.size());
   return (bits[function / 8] >> (function % 8) & 1) != 0;
 }
 
 cpu_blas::Outcome RunFunction(std::uint32_t library, std::uint32_t function, ByteView arguments, int device) {
   cpu_blas::Outcome outcome;
-  LinearAlgebra()->run({library, function, arguments.data(), arguments.size(), &Allowed, &device}, &outcome);
+  Software()->run({library, function, arguments.data(), arguments.size(), &Allowed, &device}, &outcome);
   return outcome;
 }
 

@@ -1,4 +1,5 @@
-// What the contract libraries stand on: the contract libcuda of this process, and the software GPU's linear algebra.
+// What the contract libraries stand on: the contract libcuda of this process, and the software GPU's functions, of
+// which ACCELMESH_SOFTWARE is the shared object.
 //
 // Threads: any.
 #pragma once

@@ -1,134 +1,31 @@
-// NVIDIA's libraries behind the cuda backend's interface, on the contract libcuda and libcublas: what a session cannot
-// see. Both count every rule that the backend breaks; none may be.
-#include "protocol/library/library.h"
-
-#include <dlfcn.h>
+// cuBLAS and cuBLASLt behind the cuda backend's interface, on contract libraries: what a session cannot see.
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
-#include <condition_variable>
-#include <cstdlib>
-#include <cstring>
-#include <filesystem>
-#include <future>
-#include <map>
-#include <mutex>
-#include <thread>
-
-#include "protocol/base/clock.h"
-#include "protocol/base/limits.h"
 #include "protocol/library/blas_settings.h"
 #include "protocol/library/lt_problem.h"
-#include "server/device.h"
-#include "tests/contract/control.h"
 #include "tests/contract/libcublas/control.h"
+#include "tests/unit/server/backend/cuda/library_backend.h"
 
 namespace accelmesh {
 namespace {
 
 using ::testing::HasSubstr;
 
-constexpr std::uint64_t kWindow = 0x5500'0000'0000;
-constexpr std::uint64_t kWindowBytes = 64 * limits::kGiB;
-constexpr std::uint8_t kNonBlocking = 2;
 constexpr std::uint64_t kTwo = 0x40000000;  // as a float
 
-class Recorder final : public CompletionSink {
- public:
-  void Completed(std::uint32_t stream, std::uint64_t sequence) override {
-    const std::lock_guard lock(mu_);
-    completed_[stream] = std::max(completed_[stream], sequence);
-    changed_.notify_all();
-  }
-  void Failed(std::uint32_t, std::uint64_t, DeviceStatus status, bool sticky, std::string_view text) override {
-    const std::lock_guard lock(mu_);
-    failures_.push_back({status, sticky, std::string(text)});
-  }
-  Status SendToClient(std::uint64_t, std::uint64_t, ByteView) override { return Status::Ok(); }
-  void Output(std::uint64_t, std::string_view) override {}
-  void Complaint(std::uint64_t, std::string_view) override {}
-
-  bool Await(std::uint32_t stream, std::uint64_t sequence) {
-    std::unique_lock lock(mu_);
-    return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return completed_[stream] >= sequence; });
-  }
-  bool IsComplete(std::uint32_t stream, std::uint64_t sequence) {
-    const std::lock_guard lock(mu_);
-    return completed_[stream] >= sequence;
-  }
-  struct Failure {
-    DeviceStatus status;
-    bool sticky;
-    std::string text;
-  };
-  std::vector<Failure> failures() {
-    const std::lock_guard lock(mu_);
-    return failures_;
-  }
-
- private:
-  std::mutex mu_;
-  std::condition_variable changed_;
-  std::map<std::uint32_t, std::uint64_t> completed_;
-  std::vector<Failure> failures_;
-};
-
-template <typename Function>
-Function* Find(const char* path, const char* name) {
-  return reinterpret_cast<Function*>(::dlsym(::dlopen(path, RTLD_NOW), name));
-}
-#define CONTRACT(function) Find<decltype(function)>(ACCELMESH_CONTRACT_LIBCUDA, #function)
-
-class CudaLibraryTest : public ::testing::Test {
+class CudaLibraryTest : public LibraryBackendTest {
  protected:
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "cuda-library-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    cache_ = pattern;
-    ::setenv("XDG_CACHE_HOME", cache_.c_str(), 1);
-    ::setenv("ACCELMESH_LIBCUDA", ACCELMESH_CONTRACT_LIBCUDA, 1);
     ::setenv("ACCELMESH_LIBCUBLAS", ACCELMESH_CONTRACT_LIBCUBLAS, 1);
     ::setenv("ACCELMESH_LIBCUBLASLT", ACCELMESH_CONTRACT_LIBCUBLASLT, 1);
-    ::setenv("ACCELMESH_CONTRACT", "devices=2", 1);
-    CONTRACT(contract_reset)();
-    Start();
+    LibraryBackendTest::SetUp();
   }
   void TearDown() override {
-    Stop();
-    EXPECT_EQ(CONTRACT(contract_violations)(), 0u) << CONTRACT(contract_last_violation)();
+    LibraryBackendTest::TearDown();
     EXPECT_EQ(Last().handles, 0);
-    std::filesystem::remove_all(cache_);
   }
-
-  // A session.
-  void Start() {
-    void* const library = ::dlopen(ACCELMESH_BACKEND_CUDA, RTLD_NOW | RTLD_LOCAL);
-    ASSERT_NE(library, nullptr) << ::dlerror();
-    const auto create = reinterpret_cast<CreateBackendFunction>(::dlsym(library, kCreateBackendSymbol));
-    BackendOptions options;
-    options.memory_bytes = 64 * limits::kMiB;
-    options.window_is_reserved = true;  // leaves the stdout of this process alone
-    backend_.reset(create(kBackendAbi, options));
-    const auto devices = backend_->Open(kWindow, kWindowBytes, &sink_);
-    ASSERT_TRUE(devices.ok()) << devices.status().ToString();
-    other_window_ = (*devices)[1].window_base;
-    for (const std::uint32_t device : {0, 1}) ASSERT_TRUE(backend_->StreamCreate(device, device, 0, 0).ok());
-    for (const std::uint32_t stream : {a_, b_}) ASSERT_TRUE(backend_->StreamCreate(stream, 0, kNonBlocking, 0).ok());
-    CONTRACT(contract_set_executor)(1);
-    ASSERT_TRUE(backend_->MemAlloc(0, kWindow, 4096).ok());
-    FillJob fill{kWindow, 4096, 4096, 4096};
-    ASSERT_TRUE(backend_->Fill(a_, ++sequence_, fill).ok());
-    ASSERT_TRUE(Finishes(a_));
-  }
-  void Stop() {
-    CONTRACT(contract_set_executor)(0);
-    backend_.reset();
-  }
-
   Result<Bytes> Open(std::uint32_t library = kLibraryBlas, std::uint32_t device = 0) {
-    auto said = std::make_shared<std::promise<Result<Bytes>>>();
-    backend_->LibraryOpen(library, device, [said](Result<Bytes> functions) { said->set_value(std::move(functions)); });
-    return said->get_future().get();
+    return LibraryBackendTest::Open(library, device);
   }
   static std::uint32_t Number(const std::string& name) {
     std::uint32_t function = 0;
@@ -145,16 +42,6 @@ class CudaLibraryTest : public ::testing::Test {
     std::memcpy(job.arguments.data(), words.data(), job.arguments.size());
     return job;
   }
-  void Call(std::uint32_t stream, LibraryJob job) {
-    EXPECT_TRUE(backend_->LibraryCall(stream, ++sequence_, std::move(job), nullptr).ok());
-  }
-  std::future<LibraryAnswer> Query(std::uint32_t stream, LibraryJob job) {
-    auto said = std::make_shared<std::promise<LibraryAnswer>>();
-    const auto status = backend_->LibraryCall(stream, ++sequence_, std::move(job),
-                                              [said](LibraryAnswer answer) { said->set_value(std::move(answer)); });
-    EXPECT_TRUE(status.ok());
-    return said->get_future();
-  }
   LibraryJob Scale(std::uint64_t count = 4, std::uint64_t factor = kTwo) const {
     return Job("cublasSscal_v2", {count, factor, 0, kWindow, 1});
   }
@@ -165,20 +52,11 @@ class CudaLibraryTest : public ::testing::Test {
     job.settings = std::make_shared<const Bytes>();
     job.arguments.resize(sizeof(std::uint64_t) + sizeof(words));
     std::memcpy(job.arguments.data() + sizeof(std::uint64_t), &words, sizeof(words));
-    auto said = std::make_shared<std::promise<Result<LibraryAnswer>>>();
-    backend_->LibraryAsk(job, [said](Result<LibraryAnswer> answer) { said->set_value(std::move(answer)); });
-    const Result<LibraryAnswer> answer = said->get_future().get();
-    EXPECT_TRUE(answer.ok());
-    return answer.ok() ? *answer : LibraryAnswer{999, {}};
+    return LibraryBackendTest::Ask(std::move(job));
   }
   static long long Heuristics() {
     return Find<decltype(contract_blas_heuristics)>(ACCELMESH_CONTRACT_LIBCUBLASLT, "contract_blas_heuristics")();
   }
-  bool Finishes(std::uint32_t stream) {
-    if (backend_->WantsInputDrained()) backend_->InputDrained();
-    return sink_.Await(stream, sequence_);
-  }
-  bool IsStopped(std::uint32_t stream) const { return backend_->InFlight(stream) >= limits::kStreamInFlightMax; }
   static contract_blas_state Last() {
     contract_blas_state state{};
     Find<decltype(contract_blas_last)>(ACCELMESH_CONTRACT_LIBCUBLAS, "contract_blas_last")(&state);
@@ -189,14 +67,7 @@ class CudaLibraryTest : public ::testing::Test {
     settings_ = std::make_shared<const Bytes>(bytes.begin(), bytes.end());
   }
 
-  const std::uint32_t a_ = 2;  // behind the legacy streams of both devices
-  const std::uint32_t b_ = 3;
-  std::uint64_t other_window_ = 0;
-  std::uint64_t sequence_ = 0;
   std::shared_ptr<const Bytes> settings_ = std::make_shared<const Bytes>(sizeof(BlasSettings));
-  std::string cache_;
-  Recorder sink_;
-  std::unique_ptr<Backend> backend_;
 };
 
 TEST_F(CudaLibraryTest, EveryFunctionOfTheWireIsThere) {
@@ -222,21 +93,15 @@ TEST_F(CudaLibraryTest, AServerWithoutTheLibrarySaysSo) {
 
 TEST_F(CudaLibraryTest, OnlyWhatWasCalledBeforeIsCalledFromTheExecutor) {
   ASSERT_TRUE(Open().ok());
-  const auto stops = [this](LibraryJob job) {
-    Call(a_, std::move(job));
-    const bool is_stopped = IsStopped(a_) || sink_.IsComplete(a_, sequence_);
-    EXPECT_TRUE(Finishes(a_));
-    return is_stopped;
-  };
   CONTRACT(contract_delay_launches)(20000);
-  EXPECT_TRUE(stops(Scale())) << "no handle, and nothing is known";
-  EXPECT_FALSE(stops(Scale()));
-  EXPECT_FALSE(stops(Scale(4, kTwo + 1))) << "another scalar is no other problem";
-  EXPECT_TRUE(stops(Scale(5))) << "another number is";
-  EXPECT_FALSE(stops(Scale(5)));
+  EXPECT_TRUE(Stops(a_, Scale())) << "no handle, and nothing is known";
+  EXPECT_FALSE(Stops(a_, Scale()));
+  EXPECT_FALSE(Stops(a_, Scale(4, kTwo + 1))) << "another scalar is no other problem";
+  EXPECT_TRUE(Stops(a_, Scale(5))) << "another number is";
+  EXPECT_FALSE(Stops(a_, Scale(5)));
   Set({.math_mode = 2});
-  EXPECT_TRUE(stops(Scale()));
-  EXPECT_FALSE(stops(Scale()));
+  EXPECT_TRUE(Stops(a_, Scale()));
+  EXPECT_FALSE(Stops(a_, Scale()));
 }
 
 TEST_F(CudaLibraryTest, SettingsReachTheHandleAsTheyDiffer) {

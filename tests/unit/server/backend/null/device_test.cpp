@@ -7,6 +7,7 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/limits.h"
+#include "protocol/library/dnn_calls.h"
 
 namespace accelmesh {
 namespace {
@@ -197,6 +198,26 @@ TEST_F(NullBackendTest, ModuleLoadReportsKernelsAndGlobals) {
   EXPECT_GE(module->globals[0].address, devices_[0].window_base + devices_[0].window_bytes);
   const ByteView garbage = AsBytes(std::string_view("not a module"));
   EXPECT_FALSE(backend_.ModuleLoad(0, 1, Bytes(garbage.begin(), garbage.end())).ok());
+}
+
+TEST_F(NullBackendTest, ConvolutionsHaveAlgorithmsByNumber) {
+  LibraryJob job;
+  job.library = kLibraryDnn;
+  job.function = kDnnFunction<DnnFindAlgorithms>;
+  std::vector<DnnAlgorithm> found;
+  backend_.LibraryAsk(job, [&](const Result<LibraryAnswer>& answer) {
+    ASSERT_TRUE(answer.ok());
+    EXPECT_EQ(answer->status, 0u);
+    found.resize(answer->results.size() / sizeof(DnnAlgorithm));
+    std::memcpy(found.data(), answer->results.data(), found.size() * sizeof(DnnAlgorithm));
+  });
+  ASSERT_GT(found.size(), 1u);
+  ASSERT_LE(found.size(), kDnnAlgorithmsMax);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    EXPECT_EQ(found[i].algorithm, static_cast<std::int32_t>(i));
+    EXPECT_EQ(found[i].status, 0);
+    EXPECT_EQ(found[i].workspace_bytes, 0u);
+  }
 }
 
 }  // namespace

@@ -1,0 +1,211 @@
+// The contract libcudnn: the shim's descriptors and checks (shim/dnn), and the rules that a caller of the real library
+// has to keep. Calls run in their handle's stream, on the contract libcuda's device, by the software GPU's neural
+// networks.
+#include <array>
+#include <cstring>
+#include <deque>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "shim/dnn/call.h"
+#include "shim/dnn/report.h"
+#include "shim/gen_dnn_face.h"
+#include "tests/contract/libcublas/device.h"
+#include "tests/contract/libcudnn/control.h"
+
+namespace accelmesh::dnn {
+namespace {
+
+using contract::Break;
+using contract::MayWait;
+
+struct Handles {
+  std::mutex mu;
+  std::set<cudnnHandle_t> all;
+  contract_dnn_state state{};
+};
+Handles& AllHandles() {
+  static auto* const handles = new Handles;
+  return *handles;
+}
+
+void NoteWorkspace(std::uint64_t address, std::uint64_t bytes) {
+  Handles& handles = AllHandles();
+  const std::lock_guard lock(handles.mu);
+  handles.state.workspace = address;
+  handles.state.workspace_bytes = bytes;
+}
+
+// While it lives, the thread uses the handle.
+class User {
+ public:
+  User(cudnnContext& context, const char* name) : context_(context) {
+    if (context_.users.fetch_add(1) != 0)
+      Break(CONTRACT_RULE_BAD_HANDLE, std::string(name) + ": another thread is using the handle");
+  }
+  ~User() { context_.users.fetch_sub(1); }
+  User(const User&) = delete;
+  User& operator=(const User&) = delete;
+
+ private:
+  cudnnContext& context_;
+};
+
+// Answers stay, as a Call's do.
+std::span<const DnnAlgorithm> Keep(std::vector<DnnAlgorithm> algorithms) {
+  static auto* const kept = new std::deque<std::vector<DnnAlgorithm>>;
+  const std::lock_guard lock(AllHandles().mu);
+  return kept->emplace_back(std::move(algorithms));
+}
+
+}  // namespace
+
+void SayRefused(const char*, const char*) {}
+
+cudnnStatus_t FindHandle(cudnnHandle_t handle, cudnnContext** found) {
+  {
+    Handles& handles = AllHandles();
+    const std::lock_guard lock(handles.mu);
+    if (!handles.all.contains(handle)) {
+      Break(CONTRACT_RULE_BAD_HANDLE, "cuDNN: no handle, or one that was destroyed");
+      return CUDNN_STATUS_BAD_PARAM;
+    }
+  }
+  if (contract::CurrentContext() != handle->context) {
+    Break(CONTRACT_RULE_WRONG_CONTEXT, "cuDNN: the handle is of another context than the current one");
+    return CUDNN_STATUS_BAD_PARAM;
+  }
+  *found = handle;
+  return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t Call::CheckFunction(std::uint32_t function) {
+  return contract::HasFunction(kLibraryDnn, function) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_NOT_SUPPORTED;
+}
+
+cudnnStatus_t Call::PostBytes(std::uint32_t function, ByteView arguments) {
+  if (const cudnnStatus_t status = CheckFunction(function); status != CUDNN_STATUS_SUCCESS) return status;
+  const User user(*context_, name_);
+  for (const std::uint32_t convolution : {kDnnFunction<DnnConvolutionForward>, kDnnFunction<DnnConvolutionBackwardData>,
+                                          kDnnFunction<DnnConvolutionBackwardFilter>}) {
+    if (function != convolution) continue;
+    const auto words = LibraryArguments(arguments).Value<DnnConvolutionCall>(0);
+    NoteWorkspace(words.workspace, words.workspace_bytes);
+  }
+  {
+    Handles& handles = AllHandles();
+    const std::lock_guard lock(handles.mu);
+    ++handles.state.calls;
+    handles.state.stream = context_->stream;
+  }
+  const CUresult result = contract::QueueFunction(name_, kLibraryDnn, function,
+                                                  Bytes(arguments.begin(), arguments.end()), context_->stream);
+  return result == CUDA_SUCCESS ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_EXECUTION_FAILED;
+}
+
+// Functions that run ask as well, for their checks.
+cudnnStatus_t Call::AskBytes(std::uint32_t function, ByteView arguments, void* to, std::size_t bytes) {
+  if (const cudnnStatus_t status = CheckFunction(function); status != CUDNN_STATUS_SUCCESS) return status;
+  const cpu_blas::Outcome outcome = contract::RunFunction(kLibraryDnn, function, arguments, 0);
+  if (outcome.device_status != 0) return CUDNN_STATUS_EXECUTION_FAILED;
+  if (outcome.status != CUDNN_STATUS_SUCCESS) return static_cast<cudnnStatus_t>(outcome.status);
+  if (outcome.result_bytes != bytes) return CUDNN_STATUS_INTERNAL_ERROR;
+  std::memcpy(to, outcome.results, bytes);
+  return CUDNN_STATUS_SUCCESS;
+}
+
+// Convolutions ask as well, for their checks: that is no question of the program's.
+cudnnStatus_t Call::FindAlgorithms(const DnnFindAlgorithms& problem, std::span<const DnnAlgorithm>* algorithms) {
+  if (status_ != CUDNN_STATUS_SUCCESS) return status_;
+  if (std::string_view(name_).ends_with("Algorithm_v7")) {
+    if (!MayWait(name_, "it may take long")) return CUDNN_STATUS_EXECUTION_FAILED;
+    const User user(*context_, name_);
+    const std::lock_guard lock(AllHandles().mu);
+    ++AllHandles().state.questions;
+  }
+  constexpr std::uint32_t kFunction = kDnnFunction<DnnFindAlgorithms>;
+  if (const cudnnStatus_t status = CheckFunction(kFunction); status != CUDNN_STATUS_SUCCESS) return status;
+  const Arguments<DnnFindAlgorithms> arguments{0, problem};
+  const cpu_blas::Outcome outcome = contract::RunFunction(kLibraryDnn, kFunction, AsBytes(arguments), 0);
+  if (outcome.device_status != 0) return CUDNN_STATUS_EXECUTION_FAILED;
+  if (outcome.status != CUDNN_STATUS_SUCCESS) return static_cast<cudnnStatus_t>(outcome.status);
+  std::vector<DnnAlgorithm> found(outcome.result_bytes / sizeof(DnnAlgorithm));
+  std::memcpy(found.data(), outcome.results, found.size() * sizeof(DnnAlgorithm));
+  if (found.size() > 1) found[1].workspace_bytes = CONTRACT_DNN_WORKSPACE_BYTES;
+  *algorithms = Keep(std::move(found));
+  return CUDNN_STATUS_SUCCESS;
+}
+
+}  // namespace accelmesh::dnn
+
+// Bodies in the place of the shim's ----------------------------------------------------------------------------------
+
+// The shim's, compiled under these names: for them reductions need no room.
+extern "C" decltype(::cudnnReduceTensor) contract_shim_reduce_tensor;
+
+namespace accelmesh::face {
+
+using namespace accelmesh::dnn;
+
+cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
+  CUcontext const context = contract::CurrentContext();
+  if (handle == nullptr || context == nullptr) return CUDNN_STATUS_NOT_INITIALIZED;
+  if (!contract::MayWait("cudnnCreate", "it makes memory")) return CUDNN_STATUS_NOT_INITIALIZED;
+  auto* const made = new cudnnContext;
+  made->context = context;
+  Handles& handles = AllHandles();
+  const std::lock_guard lock(handles.mu);
+  handles.all.insert(made);
+  handles.state.handles = static_cast<int>(handles.all.size());
+  *handle = made;
+  return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) {
+  if (!contract::MayWait("cudnnDestroy", "it waits for the device")) return CUDNN_STATUS_NOT_INITIALIZED;
+  cudnnContext* context = nullptr;
+  if (const cudnnStatus_t status = FindHandle(handle, &context); status != CUDNN_STATUS_SUCCESS) return status;
+  {
+    Handles& handles = AllHandles();
+    const std::lock_guard lock(handles.mu);
+    handles.all.erase(handle);
+    handles.state.handles = static_cast<int>(handles.all.size());
+  }
+  delete context;
+  return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
+  cudnnContext* context = nullptr;
+  if (const cudnnStatus_t status = FindHandle(handle, &context); status != CUDNN_STATUS_SUCCESS) return status;
+  const User user(*context, "cudnnSetStream");
+  context->stream = stream;
+  return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnGetReductionWorkspaceSize(cudnnHandle_t handle, const cudnnReduceTensorDescriptor_t reduction,
+                                             const cudnnTensorDescriptor_t a, const cudnnTensorDescriptor_t c,
+                                             size_t* bytes) {
+  Call call(handle, "cudnnGetReductionWorkspaceSize");
+  call.Require(AreGiven(reduction, a, c, bytes));
+  if (call.status() == CUDNN_STATUS_SUCCESS) *bytes = CONTRACT_DNN_REDUCTION_BYTES;
+  return call.status();
+}
+cudnnStatus_t cudnnReduceTensor(cudnnHandle_t handle, const cudnnReduceTensorDescriptor_t reduction, void* indices,
+                                size_t index_bytes, void* workspace, size_t workspace_bytes, const void* alpha,
+                                const cudnnTensorDescriptor_t a_descriptor, const void* a, const void* beta,
+                                const cudnnTensorDescriptor_t c_descriptor, void* c) {
+  if (workspace == nullptr || workspace_bytes < CONTRACT_DNN_REDUCTION_BYTES) return CUDNN_STATUS_BAD_PARAM;
+  NoteWorkspace(reinterpret_cast<std::uintptr_t>(workspace), workspace_bytes);
+  return ::contract_shim_reduce_tensor(handle, reduction, indices, index_bytes, workspace, workspace_bytes, alpha,
+                                       a_descriptor, a, beta, c_descriptor, c);
+}
+
+}  // namespace accelmesh::face
+
+extern "C" __attribute__((visibility("default"))) void contract_dnn_last(contract_dnn_state* state) {
+  const std::lock_guard lock(accelmesh::dnn::AllHandles().mu);
+  *state = accelmesh::dnn::AllHandles().state;
+}
