@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""docs/coverage/cublas.md and cublaslt.md are what scripts/coverage.sh writes; no more functions are refused, and no more
+"""docs/coverage/cublas.md, cublaslt.md and cudnn.md are what scripts/coverage.sh writes; no more functions are refused, and no more
 work without a test that shows it, than were before.
 
-  library_coverage_test.py --include DIR --cublas FILE [--cublaslt FILE] --functions PROGRAM --plugin FILE --properties PROGRAM
+  library_coverage_test.py --include DIR --cublas FILE [--cublaslt FILE] [--cudnn FILE] --functions PROGRAM
+                           --blas-plugin FILE --blas-tests PROGRAM [--dnn-plugin FILE --dnn-tests PROGRAM]
 """
 import argparse
 import sys
@@ -20,6 +21,7 @@ OPTIONS = argparse.Namespace()
 
 class Page:
     API = ""
+    PLUGIN = "blas"
     EXPORTS = 0       # at least
     # May only go down.
     REFUSED_MAX = 0
@@ -29,8 +31,9 @@ class Page:
         library = getattr(OPTIONS, self.API)
         if library is None:
             self.skipTest(f"no --{self.API}")
+        plugin, tests = (getattr(OPTIONS, f"{self.PLUGIN}_{part}") for part in ("plugin", "tests"))
         self.text, self.rows = library_coverage.write_page(OPTIONS.include, library, ROOT / f"protocol/api/{self.API}.py",
-                                                           OPTIONS.functions, OPTIONS.plugin, OPTIONS.properties, ROOT)
+                                                           OPTIONS.functions, plugin, tests, ROOT)
 
     def test_it_is_not_stale(self):
         page = ROOT / f"docs/coverage/{self.API}.md"
@@ -60,6 +63,14 @@ class CublasLt(Page, unittest.TestCase):
     EXPORTS = 180
     REFUSED_MAX = 135
     UNSHOWN_MAX = 0
+
+
+class Cudnn(Page, unittest.TestCase):
+    API = "cudnn"
+    PLUGIN = "dnn"
+    EXPORTS = 220
+    REFUSED_MAX = 29
+    UNSHOWN_MAX = 5
 
 
 class Reading(unittest.TestCase):
@@ -99,10 +110,18 @@ class Reading(unittest.TestCase):
             self.assertEqual(library_coverage.tests_of_apps(Path(folder), names),
                              {"cublasSgemm_v2": ["apps/a"], "cublasInit_internal": ["apps/a"]})
 
+    def test_what_has_the_words_of_a_function(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "a_test.cpp").write_text("Run(Plan{}); // Other\n")
+            (Path(folder) / "b_test.cpp").write_text("Run(Never{});\n")
+            functions = {f.name: f for f in (blas.Function("cudnnPlan", "", structure="Plan"), blas.Function("cudnnOther", "", structure="Other"),
+                                             blas.Function("cudnnCreate", ""))}
+            self.assertEqual(library_coverage.tests_of_words(functions, Path(folder)), {"cudnnPlan": [f"{Path(folder).name}/a_test"]})
+
     def test_page(self):
         backends = {"cpu": {"cublasSgemm"}, "cuda": {"cublasSgemm"}}
         found = library_coverage.rows(self.FUNCTIONS, {"cublasCreate", "cublasPlan"}, backends, [{"cublasSgemm": ["apps/a"]}])
-        text = library_coverage.page("lib", "rules.py", found)
+        text = library_coverage.page("lib", "rules.py", "blas", found)
         self.assertIn("\n7 functions: 3 work (1 by the client itself, 2 by the cpu backend, 2 by the cuda backend), 4 are refused.\n", text)
         self.assertIn("\n| `cublasSgemm_64` | works | cpu, cuda | apps/a |\n", text)
         self.assertIn("\n| `cublasNever` | refused |  | so |\n", text)
@@ -110,9 +129,10 @@ class Reading(unittest.TestCase):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("--include", "--cublas", "--functions", "--plugin", "--properties"):
+    for name in ("--include", "--cublas", "--functions", "--blas-plugin", "--blas-tests"):
         parser.add_argument(name, type=Path, required=True)
-    parser.add_argument("--cublaslt", type=Path)
+    for name in ("--cublaslt", "--cudnn", "--dnn-plugin", "--dnn-tests"):
+        parser.add_argument(name, type=Path)
     _, rest = parser.parse_known_args(namespace=OPTIONS)
     return unittest.main(argv=[sys.argv[0], *rest])
 
