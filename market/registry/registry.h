@@ -3,20 +3,17 @@
 //
 // Contract:
 // * A Txn is atomic and linearizable: it takes effect at one point between Submit() and its answer, all or nothing.
-// What
-//   was acknowledged is durable: it survives kill -9 of the store at any moment.
+//   What was acknowledged is durable: it survives kill -9 of the store at any moment.
 // * Every transaction that puts, or deletes something that is there, makes the registry's revision grow; one that
-// changes
-//   nothing leaves it. An answer carries the revision after the transaction.
+//   changes nothing leaves it. An answer carries the revision after the transaction.
 // * Keys are ordered bytes. A branch writes a key at most once; its operations run in order, and a get sees what the
-// same
-//   branch wrote before it. Compares look at the state before the transaction.
-// * Watches are hints: they may end at any time (Code says why), and then the client takes a snapshot and watches from
-// the
-//   revision behind it. While a watch lives it misses nothing: changes come in order, once, all of a revision together.
-// * A lease deletes its keys, in one revision, once it was not kept alive for its ttl; a store may take longer, and a
-//   clock that jumps may make it shorter. It is for noticing dead nodes, never for mutual exclusion: grants carry an
-//   epoch (market/registry/epochs.h), which the gpu-server enforces (market/client/epoch_file.h).
+//   same branch wrote before it. Compares look at the state before the transaction.
+// * Watches are hints: they may end at any time (Code says why), and then the client takes a snapshot and watches
+//   from the revision behind it. While a watch lives it misses nothing: changes come in order, once, all of a
+//   revision together.
+// * A lease deletes its keys, in one revision, once it was not kept alive for its ttl; a store may take longer, and
+//   a clock that jumps may make it shorter. It is for noticing dead nodes, never for mutual exclusion: grants carry
+//   an epoch (market/registry/epochs.h), which the gpu-server enforces (market/client/epoch_file.h).
 //
 // Errors: kInvalidArgument, kLimitExceeded, kNotFound (a lease) and kFull (the store has no room, in its queue or on
 // its disk) mean that nothing happened. kDeadlineExceeded, kUnavailable and kClosed mean that nobody knows: the

@@ -79,6 +79,22 @@ memory::desc AnyLayout(const memory::desc& desc) {
   return memory::desc(desc.dims(), memory::data_type::f32, memory::format_tag::any);
 }
 
+// Whether the program's layout is the faster one, measured by dnn_bench (docs/cudnn.md): oneDNN's own are made of
+// blocks of channels, which a gradient of a few channels does not fill, and their reorders cost more than a product
+// that looks at some of the places only, once each. By shape and never by time, so that every run computes the same
+// bits.
+bool StaysAsItIs(Direction direction, const Geometry& g, const Shape& x, const Shape& w) {
+  constexpr i64 kFewChannels = 4;
+  if (direction == Direction::kFilter || StrideOf(x, x.rank - 1) != 1) return false;
+  if (direction == Direction::kData && x.dims[1] / g.groups <= kFewChannels) return true;
+  bool is_point = true, skips = false;
+  for (int d = 0; d < g.rank; ++d) {
+    is_point = is_point && w.dims[d + 2] == 1;
+    skips = skips || g.strides[d] > 1;
+  }
+  return is_point && skips;
+}
+
 Side MakeSide(const memory::desc& theirs, const memory::desc& ours, bool is_result) {
   Side side{theirs, ours, std::nullopt, {}};
   if (theirs == ours) return side;
@@ -100,11 +116,12 @@ std::shared_ptr<const Plan> MakePlan(Direction direction, const Geometry& g, con
     const i64 needed = (y_shape.dims[d + 2] - 1) * g.strides[d] + (w_shape.dims[d + 2] - 1) * g.dilations[d] + 1;
     after.push_back(std::max<i64>(needed - x_shape.dims[d + 2] - g.pads[d], -x_shape.dims[d + 2]));
   }
+  const bool stays = StaysAsItIs(direction, g, x_shape, w_shape);
+  const auto layout = [stays](const memory::desc& desc) { return stays ? desc : AnyLayout(desc); };
   const auto kind =
       direction == Direction::kForward ? dnnl::prop_kind::forward_inference : dnnl::prop_kind::forward_training;
   const dnnl::convolution_forward::primitive_desc forward(
-      {kind, dnnl::algorithm::convolution_direct, AnyLayout(x), AnyLayout(w), AnyLayout(y), strides, dilations, before,
-       after},
+      {kind, dnnl::algorithm::convolution_direct, layout(x), layout(w), layout(y), strides, dilations, before, after},
       Attributes(), Engine());
   auto plan = std::make_shared<Plan>();
   switch (direction) {
@@ -117,8 +134,7 @@ std::shared_ptr<const Plan> MakePlan(Direction direction, const Geometry& g, con
       break;
     case Direction::kData: {
       const dnnl::convolution_backward_data::primitive_desc data(
-          {dnnl::algorithm::convolution_direct, AnyLayout(x), AnyLayout(w), AnyLayout(y), strides, dilations, before,
-           after},
+          {dnnl::algorithm::convolution_direct, layout(x), layout(w), layout(y), strides, dilations, before, after},
           Attributes(), Engine(), forward);
       plan->primitive = dnnl::convolution_backward_data(data);
       plan->scratch = data.scratchpad_desc();
@@ -129,8 +145,7 @@ std::shared_ptr<const Plan> MakePlan(Direction direction, const Geometry& g, con
     }
     case Direction::kFilter: {
       const dnnl::convolution_backward_weights::primitive_desc filter(
-          {dnnl::algorithm::convolution_direct, AnyLayout(x), AnyLayout(w), AnyLayout(y), strides, dilations, before,
-           after},
+          {dnnl::algorithm::convolution_direct, layout(x), layout(w), layout(y), strides, dilations, before, after},
           Attributes(), Engine(), forward);
       plan->primitive = dnnl::convolution_backward_weights(filter);
       plan->scratch = filter.scratchpad_desc();
