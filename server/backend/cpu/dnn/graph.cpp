@@ -111,6 +111,8 @@ const char* ReadTensor(const DnnPlanDescriptor& descriptor, GraphTensor* tensor)
   }
   if (number(CUDNN_ATTR_TENSOR_VECTOR_COUNT, 1) != 1 || number(CUDNN_ATTR_TENSOR_REORDERING_MODE, 0) != 0)
     return "tensors of vectors, or reordered ones, are not computed with";
+  if (!descriptor.Find(CUDNN_ATTR_TENSOR_RAGGED_OFFSET_DESC).empty())
+    return "ragged tensors (CUDNN_ATTR_TENSOR_RAGGED_OFFSET_DESC) are not computed with";
   tensor->tensor.type = static_cast<std::int32_t>(type);
   tensor->tensor.rank = static_cast<std::int32_t>(dims.size());
   constexpr i64 kMost = std::numeric_limits<std::int32_t>::max(), kScratchMost = i64{1} << 29;
@@ -124,6 +126,58 @@ const char* ReadTensor(const DnnPlanDescriptor& descriptor, GraphTensor* tensor)
     tensor->tensor.strides[d] = static_cast<std::int32_t>(strides[d]);
   }
   return nullptr;
+}
+
+// What an operation says in numbers; all else it refers to.
+bool IsNumber(int name) {
+  switch (name) {
+    case CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA:
+    case CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA:
+    case CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA:
+    case CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA:
+    case CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA:
+    case CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA:
+    case CUDNN_ATTR_OPERATION_POINTWISE_ALPHA1:
+    case CUDNN_ATTR_OPERATION_POINTWISE_ALPHA2:
+    case CUDNN_ATTR_OPERATION_NORM_FWD_MODE:
+    case CUDNN_ATTR_OPERATION_NORM_FWD_PHASE:
+    case CUDNN_ATTR_OPERATION_NORM_BWD_MODE:
+    case CUDNN_ATTR_OPERATION_MATMUL_IRREGULARLY_STRIDED_BATCH_COUNT: return true;
+    default: return false;
+  }
+}
+
+// What is given but would not be looked at, or asked for but not written, is refused.
+const char* CheckNormForward(const DnnPlanDescriptor& operation) {
+  const auto has = [&operation](int name) { return !operation.Find(name).empty(); };
+  const i64 mode = operation.Find(CUDNN_ATTR_OPERATION_NORM_FWD_MODE)[0],
+            phase = operation.Find(CUDNN_ATTR_OPERATION_NORM_FWD_PHASE)[0];
+  const bool has_mean = has(CUDNN_ATTR_OPERATION_NORM_FWD_MEAN_DESC),
+             has_inverse = has(CUDNN_ATTR_OPERATION_NORM_FWD_INV_VARIANCE_DESC),
+             makes_mean = has(CUDNN_ATTR_OPERATION_NORM_FWD_OUTPUT_RUNNING_MEAN_DESC),
+             makes_variance = has(CUDNN_ATTR_OPERATION_NORM_FWD_OUTPUT_RUNNING_VAR_DESC);
+  if (mode < 0 || mode > CUDNN_RMS_NORM || mode == CUDNN_GROUP_NORM) return "a normalisation of that mode";
+  if (phase != CUDNN_NORM_FWD_TRAINING && phase != CUDNN_NORM_FWD_INFERENCE) return "a normalisation of no phase";
+  if (has(CUDNN_ATTR_OPERATION_NORM_FWD_PEER_STAT_DESCS)) return "a normalisation with peers' statistics";
+  if (mode == CUDNN_BATCH_NORM && !(has_mean && has_inverse)) return "a batch normalisation without statistics";
+  if (mode == CUDNN_RMS_NORM && has_mean) return "an RMS normalisation with a mean";
+  const bool is_training = phase == CUDNN_NORM_FWD_TRAINING;
+  if (!is_training && mode != CUDNN_BATCH_NORM && (has_mean || has_inverse))
+    return "an inference with given statistics that is no batch normalisation";
+  if (!makes_mean && !makes_variance) return nullptr;
+  if (!is_training || mode == CUDNN_RMS_NORM || mode == CUDNN_LAYER_NORM)
+    return "running statistics of what does not keep any";
+  const bool has_old = (!makes_mean || has(CUDNN_ATTR_OPERATION_NORM_FWD_INPUT_RUNNING_MEAN_DESC)) &&
+                       (!makes_variance || has(CUDNN_ATTR_OPERATION_NORM_FWD_INPUT_RUNNING_VAR_DESC));
+  return has_old && has(CUDNN_ATTR_OPERATION_NORM_FWD_EXP_AVG_FACTOR_DESC)
+             ? nullptr
+             : "running statistics without a factor or the ones before";
+}
+
+bool IsReduction(const Graph& graph, const DnnPlanDescriptor& operation) {
+  const auto place = static_cast<std::size_t>(operation.Find(CUDNN_ATTR_OPERATION_REDUCTION_DESC)[0]);
+  const i64 reduction = graph.plan.descriptors[place].Find(CUDNN_ATTR_REDUCTION_OPERATOR)[0];
+  return reduction >= CUDNN_REDUCE_TENSOR_ADD && reduction <= CUDNN_REDUCE_TENSOR_MUL_NO_ZEROS;
 }
 
 // What of an operation does not depend on others.
@@ -144,7 +198,10 @@ const char* CheckOperation(const Graph& graph, const DnnPlanDescriptor& operatio
   if (operation.type != CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR && lacks(row->made[0]))
     return "an operation without a result";
   for (const DnnPlanAttribute& attribute : operation.attributes) {
-    if (attribute.type != kDnnElementDescriptor) continue;
+    if (attribute.type != kDnnElementDescriptor) {
+      if (!IsNumber(static_cast<int>(attribute.name))) return "an operation with a number for a tensor";
+      continue;
+    }
     if (attribute.words.size() != 1) return "an operation that refers to several descriptors, or none";
     const bool is_description = row->description_name == static_cast<int>(attribute.name);
     const std::uint32_t wanted = is_description ? row->description_type : CUDNN_BACKEND_TENSOR_DESCRIPTOR;
@@ -160,22 +217,24 @@ const char* CheckOperation(const Graph& graph, const DnnPlanDescriptor& operatio
       return describes(CUDNN_ATTR_POINTWISE_MODE) ? WhyNotPointwise(graph, operation)
                                                   : "a pointwise operation of no mode";
     case CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR:
-      return describes(CUDNN_ATTR_REDUCTION_OPERATOR) ? nullptr : "no reduction";
-    case CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR:
+      return describes(CUDNN_ATTR_REDUCTION_OPERATOR) && IsReduction(graph, operation) ? nullptr : "no reduction";
+    case CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR: {
+      const auto place = static_cast<std::size_t>(operation.Find(row->description_name)[0]);
+      if (RealOf(graph.plan.descriptors[place].Find(CUDNN_ATTR_MATMUL_PADDING_VALUE), 0) != 0)
+        return "a product with a padding value (CUDNN_ATTR_MATMUL_PADDING_VALUE)";
+      if (const auto batches = operation.Find(CUDNN_ATTR_OPERATION_MATMUL_IRREGULARLY_STRIDED_BATCH_COUNT);
+          !batches.empty() && batches[0] != 1)
+        return "a product with a count of irregular batches (IRREGULARLY_STRIDED_BATCH_COUNT)";
       return lacks(CUDNN_ATTR_OPERATION_MATMUL_GEMM_M_OVERRIDE_DESC) &&
                      lacks(CUDNN_ATTR_OPERATION_MATMUL_GEMM_N_OVERRIDE_DESC) &&
                      lacks(CUDNN_ATTR_OPERATION_MATMUL_GEMM_K_OVERRIDE_DESC)
                  ? nullptr
                  : "a product whose sizes are overridden";
-    case CUDNN_BACKEND_OPERATION_NORM_FORWARD_DESCRIPTOR: {
-      const i64 mode = operation.Find(CUDNN_ATTR_OPERATION_NORM_FWD_MODE)[0];
-      if (mode == CUDNN_BATCH_NORM &&
-          (lacks(CUDNN_ATTR_OPERATION_NORM_FWD_MEAN_DESC) || lacks(CUDNN_ATTR_OPERATION_NORM_FWD_INV_VARIANCE_DESC)))
-        return "a batch normalisation without statistics";
-      return mode >= 0 && mode <= CUDNN_RMS_NORM && mode != CUDNN_GROUP_NORM ? nullptr : "a normalisation of that mode";
     }
+    case CUDNN_BACKEND_OPERATION_NORM_FORWARD_DESCRIPTOR: return CheckNormForward(operation);
     case CUDNN_BACKEND_OPERATION_NORM_BACKWARD_DESCRIPTOR: {
       const i64 mode = operation.Find(CUDNN_ATTR_OPERATION_NORM_BWD_MODE)[0];
+      if (!lacks(CUDNN_ATTR_OPERATION_NORM_BWD_PEER_STAT_DESCS)) return "a normalisation with peers' statistics";
       if (mode != CUDNN_RMS_NORM && lacks(CUDNN_ATTR_OPERATION_NORM_BWD_MEAN_DESC))
         return "a normalisation backward without the mean";
       return mode >= 0 && mode <= CUDNN_RMS_NORM && mode != CUDNN_GROUP_NORM ? nullptr : "a normalisation of that mode";
@@ -302,7 +361,7 @@ const char* ReadGraph(std::span<const i64> words, Graph* graph) {
   for (const DnnPlanAttribute& attribute : last.attributes) {
     if (attribute.type != kDnnElementDescriptor) return "a graph with numbers for operations";
   }
-  bool has_integers = false, has_products = false;
+  bool has_integers = false;
   std::map<i64, DnnTensor> by_uid;
   for (std::size_t i = 0; i < graph->plan.descriptors.size(); ++i) {
     if (graph->plan.descriptors[i].type != CUDNN_BACKEND_TENSOR_DESCRIPTOR) continue;
@@ -318,13 +377,9 @@ const char* ReadGraph(std::span<const i64> words, Graph* graph) {
   for (const i64 place : operations) {
     const DnnPlanDescriptor& operation = graph->plan.descriptors[static_cast<std::size_t>(place)];
     if (const char* const why = CheckOperation(*graph, operation); why != nullptr) return why;
-    has_products = has_products ||
-                   (operation.type >= CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR &&
-                    operation.type <= CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR) ||
-                   operation.type == CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR;
   }
-  // Floats have no room for every integer; products are quick in floats only.
-  graph->is_double = graph->is_double || (has_integers && !has_products);
+  // Floats have no room for every integer.
+  graph->is_double = graph->is_double || has_integers;
   return Order(graph, {operations.begin(), operations.end()});
 }
 

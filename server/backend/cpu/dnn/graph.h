@@ -105,7 +105,8 @@ class GraphRun {
           Walk<2>(stored.shape, {stored.shape.strides, value.shape.strides}, [&](const Offsets<2>& at) {
             // What does not fit is undefined to cast.
             constexpr double kMost = 9.2e18;
-            const double real = std::clamp(static_cast<double>(value.data[at[1]]), -kMost, kMost);
+            const double old = blend.beta == 0 ? 0 : blend.beta * static_cast<double>(to[at[0]]);
+            const double real = std::clamp(blend.alpha * static_cast<double>(value.data[at[1]]) + old, -kMost, kMost);
             to[at[0]] =
                 static_cast<std::remove_reference_t<decltype(*to)>>(std::isnan(real) ? 0 : static_cast<i64>(real));
           });

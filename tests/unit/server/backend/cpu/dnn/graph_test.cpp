@@ -1,80 +1,20 @@
-// Operation graphs of the software GPU: every pointwise mode and layer normalisation against formulas of their own, and
-// what is refused.
-#include <cudnn.h>
-#include <gtest/gtest.h>
-
-#include <bit>
+// Operation graphs of the software GPU: every pointwise mode against a formula of its own, and words that are no plan.
+// Beside it: graph_norm_test.cpp (normalisations), graph_products_test.cpp (convolutions, reductions, types,
+// refusals).
 #include <cmath>
 #include <functional>
 #include <limits>
 
-#include "tests/unit/server/backend/cpu/dnn/plugin.h"
+#include "tests/unit/server/backend/cpu/dnn/graph_plan.h"
 
 namespace accelmesh {
 namespace {
 
 using dnn_test::AddressOf;
-using Words = std::vector<std::int64_t>;
-
-std::int64_t Bits(double value) { return std::bit_cast<std::int64_t>(value); }
-
-// The words of a plan, written by hand.
-class PlanText {
- public:
-  struct Attribute {
-    int name;
-    int type;
-    Words words;
-  };
-  std::int64_t Add(int type, const std::vector<Attribute>& attributes) {
-    words_.push_back(type | static_cast<std::int64_t>(attributes.size()) << 32);
-    for (const Attribute& attribute : attributes) {
-      words_.push_back(attribute.name | std::int64_t{attribute.type} << 16 |
-                       static_cast<std::int64_t>(attribute.words.size()) << 32);
-      words_.insert(words_.end(), attribute.words.begin(), attribute.words.end());
-    }
-    return count_++;
-  }
-  std::int64_t Tensor(std::int64_t uid, const Words& dims, int type = CUDNN_DATA_DOUBLE) {
-    Words strides(dims.size());
-    std::int64_t stride = 1;
-    for (std::size_t d = dims.size(); d-- > 0;) {
-      strides[d] = stride;
-      stride *= dims[d];
-    }
-    return Add(CUDNN_BACKEND_TENSOR_DESCRIPTOR, {{CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, {type}},
-                                                 {CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, dims},
-                                                 {CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, strides},
-                                                 {CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, {uid}}});
-  }
-  Words Graph(const Words& operations) {
-    Add(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR,
-        {{CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, operations}});
-    Words all{kDnnPlanVersion | count_ << 32, 0};
-    all.insert(all.end(), words_.begin(), words_.end());
-    return all;
-  }
-  static Attribute Refer(int name, std::int64_t place) { return {name, CUDNN_TYPE_BACKEND_DESCRIPTOR, {place}}; }
-
- private:
-  Words words_;
-  std::int64_t count_ = 0;
-};
-
-class Runner : public dnn_test::Device {
- public:
-  cpu_blas::Outcome Execute(const Words& plan, const Words& pairs) const {
-    Words arguments{0, static_cast<std::int64_t>(pairs.size()), 0};
-    arguments.insert(arguments.end(), pairs.begin(), pairs.end());
-    cpu_blas::Outcome outcome;
-    dnn_test::Plugin().run(
-        {kLibraryDnn, kDnnFunction<DnnGraphExecute>, reinterpret_cast<const std::uint8_t*>(arguments.data()),
-         arguments.size() * sizeof(std::int64_t), &Allowed, static_cast<const dnn_test::Device*>(this),
-         reinterpret_cast<const std::uint8_t*>(plan.data()), plan.size() * sizeof(std::int64_t)},
-        &outcome);
-    return outcome;
-  }
-};
+using dnn_test::Bits;
+using dnn_test::PlanText;
+using dnn_test::Runner;
+using dnn_test::Words;
 
 const Words kDims{2, 3, 4};
 constexpr std::size_t kElements = 24;
@@ -224,6 +164,13 @@ TEST(CpuGraph, WhatIsNoPlanIsRefused) {
                 PlanText::Refer(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, x),
                 PlanText::Refer(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y)});
   EXPECT_NE(device.Execute(text.Graph({astray}), {1, from, 2, to}).device_status, 0u);
+  PlanText number;
+  number.Tensor(1, kDims);
+  const std::int64_t no_tensor =
+      number.Add(CUDNN_BACKEND_OPERATION_RESHAPE_DESCRIPTOR,
+                 {{CUDNN_ATTR_OPERATION_RESHAPE_XDESC, CUDNN_TYPE_INT64, {std::int64_t{1} << 40}},
+                  PlanText::Refer(CUDNN_ATTR_OPERATION_RESHAPE_YDESC, 0)});
+  EXPECT_NE(device.Execute(number.Graph({no_tensor}), {1, from}).device_status, 0u);
   // No word may be anything that ends elsewhere than in an answer.
   for (std::size_t at = 0; at < plan.size(); ++at) {
     for (const std::int64_t other :
