@@ -185,6 +185,20 @@ static void* MemoryOf(cudnnTensorDescriptor_t descriptor) {
   return Space(bytes);
 }
 
+// With the workspace that the library asks for.
+static void ConvolveBack(cudnnHandle_t handle, cudnnFilterDescriptor_t filter, const void* w,
+                         cudnnTensorDescriptor_t dy_layout, const void* dy, cudnnConvolutionDescriptor_t convolution,
+                         cudnnTensorDescriptor_t dx_layout, void* dx) {
+  const float one = 1, zero = 0;
+  size_t bytes = 0;
+  CHECK_DNN(cudnnGetConvolutionBackwardDataWorkspaceSize(handle, filter, dy_layout, convolution, dx_layout,
+                                                         CUDNN_CONVOLUTION_BWD_DATA_ALGO_0, &bytes));
+  void* const workspace = Space(bytes);
+  CHECK_DNN(cudnnConvolutionBackwardData(handle, &one, filter, w, dy_layout, dy, convolution,
+                                         CUDNN_CONVOLUTION_BWD_DATA_ALGO_0, workspace, bytes, &zero, dx_layout, dx));
+  CHECK(cudaFree(workspace));
+}
+
 static void TestFolds(cudnnHandle_t handle, Random& random, int size, int pad, int stride) {
   const int height = 9, width = 10, channels = 3, images = 5;
   const float one = 1, zero = 0;
@@ -199,9 +213,8 @@ static void TestFolds(cudnnHandle_t handle, Random& random, int size, int pad, i
   Filter filter, folded_filter;
   CHECK_DNN(
       cudnnSetFilter4dDescriptor(filter.descriptor, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NCHW, images, channels, size, size));
-  CHECK_DNN(cudnnConvolutionBackwardData(handle, &one, filter.descriptor, w.memory(), dy.descriptor(), dy.memory(),
-                                         convolution, CUDNN_CONVOLUTION_BWD_DATA_ALGO_0, nullptr, 0, &zero,
-                                         dx.descriptor(), dx.memory()));
+  ConvolveBack(handle, filter.descriptor, w.memory(), dy.descriptor(), dy.memory(), convolution, dx.descriptor(),
+               dx.memory());
   cudnnTensorDescriptor_t padded = nullptr, folded_gradient = nullptr;
   CHECK_DNN(cudnnCreateTensorDescriptor(&padded));
   CHECK_DNN(cudnnCreateTensorDescriptor(&folded_gradient));
@@ -218,9 +231,8 @@ static void TestFolds(cudnnHandle_t handle, Random& random, int size, int pad, i
                                  folded_filter.descriptor, folded_filter.memory));
   CHECK_DNN(
       cudnnTransformTensorEx(handle, transforms[1], &one, dy.descriptor(), dy.memory(), &zero, padded, padded_memory));
-  CHECK_DNN(cudnnConvolutionBackwardData(handle, &one, folded_filter.descriptor, folded_filter.memory, padded,
-                                         padded_memory, folded, CUDNN_CONVOLUTION_BWD_DATA_ALGO_0, nullptr, 0, &zero,
-                                         folded_gradient, folded_memory));
+  ConvolveBack(handle, folded_filter.descriptor, folded_filter.memory, padded, padded_memory, folded, folded_gradient,
+               folded_memory);
   CHECK_DNN(cudnnTransformTensorEx(handle, transforms[3], &one, folded_gradient, folded_memory, &zero,
                                    again.descriptor(), again.memory()));
   std::vector<float> got(static_cast<size_t>(dx.Count()));
