@@ -11,6 +11,8 @@ constexpr const char* kWhere = "WatchLoader";
 constexpr std::uintptr_t kAlignment = 16;  // of a function
 
 void (*g_on_change)() = nullptr;  // written before the redirection
+// ld.so stays as long as the process does, and so must they. LeakSanitizer looks for a pointer to them.
+[[gnu::used]] const NearPages* g_pages = nullptr;
 
 }  // namespace
 }  // namespace accelmesh
@@ -85,9 +87,7 @@ Status WatchLoader(void (*on_change)()) {
   g_on_change = on_change;
   const Redirection redirection{LoaderList().r_brk, reinterpret_cast<std::uintptr_t>(&accelmesh_loader_entry)};
   ACCELMESH_ASSIGN_OR_RETURN(NearPages pages, Redirect({&redirection, 1}));
-  // ld.so stays as long as the process does, and so must they. LeakSanitizer looks for a pointer to them.
-  [[gnu::used]] static const NearPages* kept = nullptr;
-  kept = new NearPages(std::move(pages));
+  g_pages = new NearPages(std::move(pages));
   return Status::Ok();
 }
 
