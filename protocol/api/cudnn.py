@@ -132,4 +132,9 @@ REFUSED = {
     "attention is not remoted yet": "cudnn*Attn* cudnn*SeqData*",
     "fused operations of cuDNN 7 are not remoted; it calls them deprecated": "cudnn*FusedOps*",
 }
+# Bodies that check what they are given, and then refuse with a status of their own. {why: names}
+BODIES_THAT_REFUSE = {
+    "no engine has the note of CUDA graphs; an execution can be captured": "cudnnBackendPopulateCudaGraph cudnnBackendUpdateCudaGraph",
+    "it is for vectors of channels, which are not remoted yet": "cudnnReorderFilterAndBias",
+}
 WHY_REFUSED = "it is in no header"

@@ -15,7 +15,7 @@ import argparse
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import blas
@@ -124,6 +124,8 @@ def page(library: str, api: str, face: str, found: list[Row]) -> str:
 def write_page(include: Path, library: Path, api_path: Path, program: Path, plugin: Path, properties: Path, root: Path) -> tuple[str, list[Row]]:
     api = load_api(api_path)
     functions, _ = blas.describe_all(api, include, exported_names(library, (blas.prefix_of(api),)))
+    for why, names in getattr(api, "BODIES_THAT_REFUSE", {}).items():
+        functions |= {name: replace(functions[name], why_refused=why) for name in names.split()}
     cpu = functions_of_cpu(program, plugin)
     backends = {"cpu": cpu, "cuda": functions_of_cuda(functions, root / "server/backend/cuda")}
     tests = [tests_of_functions((root / "docs/semantics.md").read_text(encoding="utf-8"), re.compile(rf"`({NAME})`")),

@@ -168,11 +168,11 @@ cudnnStatus_t cudnnReorderFilterAndBias(cudnnHandle_t handle, const cudnnFilterD
                                         void* reorderedFilterData, int reorderBias, const void* biasData,
                                         void* reorderedBiasData) {
   Call call(handle, "cudnnReorderFilterAndBias");
-  const DnnTensor filter = call.Tensor(filterDesc);
+  static_cast<void>(call.Tensor(filterDesc));
   call.Require(AreGiven(filterData, reorderedFilterData) &&
                (reorderType == CUDNN_DEFAULT_REORDER || reorderType == CUDNN_NO_REORDER) &&
                (reorderBias == 0 || AreGiven(biasData, reorderedBiasData)));
-  call.Support(filter.format == CUDNN_TENSOR_NCHW_VECT_C, "it is for vectors of channels, which are not remoted yet");
+  call.Support(false, "it is for vectors of channels, which are not remoted yet");
   return call.status();
 }
 

@@ -208,6 +208,13 @@ const char* CheckOperation(const Graph& graph, const DnnPlanDescriptor& operatio
     if (graph.plan.descriptors[static_cast<std::size_t>(attribute.words[0])].type != wanted)
       return "an operation that refers to a descriptor of another type";
   }
+  for (const int beta : {CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA,
+                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA}) {
+    if (RealOf(operation.Find(beta), 0) == 0) continue;
+    const auto result = graph.tensors.find(operation.Find(row->made[0])[0]);
+    if (result != graph.tensors.end() && result->second.is_virtual)
+      return "a convolution that is added to a virtual tensor, which holds nothing before (its beta)";
+  }
   const auto describes = [&](int name) {
     const auto place = static_cast<std::size_t>(operation.Find(row->description_name)[0]);
     return !graph.plan.descriptors[place].Find(name).empty();

@@ -124,6 +124,25 @@ TEST(CpuGraphConvolution, EveryDirectionIsItsSums) {
   }
 }
 
+TEST(CpuGraphConvolution, NothingIsAddedToAVirtualResult) {
+  const Convolution& convolution = Convolutions()[0];
+  for (const double beta : {0.0, 0.5}) {
+    GraphCall call;
+    const std::int64_t x = call.Make(convolution.x), w = call.Make(convolution.w), to = call.Make(convolution.Result()),
+                       between = call.Tensor(9, convolution.Result(), CUDNN_DATA_DOUBLE, false,
+                                             {{CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, {1}}});
+    const std::int64_t product = call.Add(kOperations[2], {PlanText::Refer(kNames[2][3], convolution.Describe(&call)),
+                                                           PlanText::Refer(kNames[2][0], x),
+                                                           PlanText::Refer(kNames[2][1], w),
+                                                           PlanText::Refer(kNames[2][2], between),
+                                                           {kNames[2][5], CUDNN_TYPE_DOUBLE, {Bits(beta)}}});
+    const std::int64_t copy = call.Add(CUDNN_BACKEND_OPERATION_RESHAPE_DESCRIPTOR,
+                                       {PlanText::Refer(CUDNN_ATTR_OPERATION_RESHAPE_XDESC, between),
+                                        PlanText::Refer(CUDNN_ATTR_OPERATION_RESHAPE_YDESC, to)});
+    EXPECT_EQ(call.IsRefused({product, copy}), beta != 0);
+  }
+}
+
 // Past what floats can hold, and blended with what was there.
 TEST(CpuGraphConvolution, IntegersAreExact) {
   for (const int type : {CUDNN_DATA_INT32, CUDNN_DATA_INT64}) {
