@@ -7,7 +7,8 @@ constexpr char kWhere[] = "registry::EtcdStore";
 // An answer has a page of a snapshot at most, or the gets of a transaction.
 constexpr int kAnswerBytesMax = 512 * 1024 * 1024;
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint) {
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint,
+                                           const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kAnswerBytesMax);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10000);
@@ -20,7 +21,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint) {
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(endpoint, credentials, arguments);
 }
 
 // One keep-alive: a stream of one request and one answer. Deletes itself at its end.
@@ -122,10 +123,11 @@ void Connector::Run() {
   while (changes_.Next(&tag, &ok)) continue;
 }
 
-EtcdCalls::EtcdCalls(const EtcdOptions& options) : requests_max_(options.requests_max) {
+EtcdCalls::EtcdCalls(const EtcdOptions& options, const std::shared_ptr<grpc::ChannelCredentials>& credentials)
+    : requests_max_(options.requests_max) {
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (const std::string& endpoint : options.endpoints) {
-    const std::shared_ptr<grpc::Channel> channel = MakeChannel(endpoint);
+    const std::shared_ptr<grpc::Channel> channel = MakeChannel(endpoint, credentials);
     members_.push_back({endpoint, etcdserverpb::KV::NewStub(channel), etcdserverpb::Lease::NewStub(channel),
                         etcdserverpb::Watch::NewStub(channel), etcdserverpb::Maintenance::NewStub(channel)});
     channels.push_back(channel);

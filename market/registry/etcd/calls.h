@@ -55,7 +55,7 @@ bool SurelyNotTaken(const grpc::Status& status);
 
 class EtcdCalls {
  public:
-  explicit EtcdCalls(const EtcdOptions& options);
+  EtcdCalls(const EtcdOptions& options, const std::shared_ptr<grpc::ChannelCredentials>& credentials);
 
   // Cancels what is under way and waits until all of it has been answered. Not on the dispatcher.
   void Close();

@@ -10,18 +10,26 @@ Status Nonsense(const std::string& what) {
   return {Code::kBadFrame, "registry::EtcdStore", "etcd answered " + what + "; is it etcd that listens there?"};
 }
 
-void AddOperations(const std::vector<Operation>& branch,
+std::string Prefixed(std::string_view prefix, const std::string& key) { return std::string(prefix) + key; }
+
+// The key without the prefix that it must have.
+Result<std::string> Unprefixed(std::string_view prefix, const std::string& key) {
+  if (!key.starts_with(prefix) || key.size() == prefix.size()) return Nonsense("with a key that was not asked for");
+  return key.substr(prefix.size());
+}
+
+void AddOperations(const std::vector<Operation>& branch, std::string_view prefix,
                    google::protobuf::RepeatedPtrField<etcdserverpb::RequestOp>& into) {
   for (const Operation& operation : branch) {
     etcdserverpb::RequestOp& op = *into.Add();
     switch (operation.kind) {
-      case Operation::Kind::kGet: op.mutable_range()->set_key(operation.key); break;
+      case Operation::Kind::kGet: op.mutable_range()->set_key(Prefixed(prefix, operation.key)); break;
       case Operation::Kind::kPut:
-        op.mutable_put()->set_key(operation.key);
+        op.mutable_put()->set_key(Prefixed(prefix, operation.key));
         op.mutable_put()->set_value(operation.value);
         op.mutable_put()->set_lease(operation.lease);
         break;
-      case Operation::Kind::kDelete: op.mutable_delete_()->set_key(operation.key); break;
+      case Operation::Kind::kDelete: op.mutable_delete_()->set_key(Prefixed(prefix, operation.key)); break;
     }
   }
 }
@@ -31,14 +39,14 @@ bool NeedsGet(const Txn& txn) { return txn.then.empty() && txn.otherwise.empty()
 
 }  // namespace
 
-etcdserverpb::TxnRequest ToEtcd(const Txn& txn) {
+etcdserverpb::TxnRequest ToEtcd(const Txn& txn, std::string_view prefix) {
   etcdserverpb::TxnRequest request;
   for (const Compare& compare : txn.compares) {
     etcdserverpb::Compare& to = *request.add_compares();
     // The numbers of registry.h are etcd's.
     to.set_relation(static_cast<int>(compare.relation));
     to.set_target(static_cast<int>(compare.field));
-    to.set_key(compare.key);
+    to.set_key(Prefixed(prefix, compare.key));
     switch (compare.field) {
       case Compare::Field::kVersion: to.set_version(compare.number); break;
       case Compare::Field::kCreateRevision: to.set_create_revision(compare.number); break;
@@ -46,21 +54,22 @@ etcdserverpb::TxnRequest ToEtcd(const Txn& txn) {
       case Compare::Field::kValue: to.set_value(compare.value); break;
     }
   }
-  AddOperations(txn.then, *request.mutable_then());
-  AddOperations(txn.otherwise, *request.mutable_otherwise());
-  if (NeedsGet(txn)) request.add_then()->mutable_range()->set_key("/");
+  AddOperations(txn.then, prefix, *request.mutable_then());
+  AddOperations(txn.otherwise, prefix, *request.mutable_otherwise());
+  if (NeedsGet(txn)) request.add_then()->mutable_range()->set_key(Prefixed(prefix, "/"));
   return request;
 }
 
-Result<Entry> FromEtcd(const etcdserverpb::KeyValue& pair) {
+Result<Entry> FromEtcd(const etcdserverpb::KeyValue& pair, std::string_view prefix) {
   if (pair.key().empty() || pair.version() < 1 || pair.create_revision() < 1 ||
       pair.mod_revision() < pair.create_revision() || pair.lease() < 0) {
     return Nonsense("with an entry that none can be");
   }
-  return Entry{pair.key(), pair.value(), pair.create_revision(), pair.mod_revision(), pair.version(), pair.lease()};
+  ACCELMESH_ASSIGN_OR_RETURN(std::string key, Unprefixed(prefix, pair.key()));
+  return Entry{std::move(key), pair.value(), pair.create_revision(), pair.mod_revision(), pair.version(), pair.lease()};
 }
 
-Result<TxnResult> FromEtcd(const Txn& txn, const etcdserverpb::TxnResponse& response) {
+Result<TxnResult> FromEtcd(const Txn& txn, const etcdserverpb::TxnResponse& response, std::string_view prefix) {
   TxnResult result;
   result.succeeded = response.succeeded();
   result.revision = response.header().revision();
@@ -80,7 +89,7 @@ Result<TxnResult> FromEtcd(const Txn& txn, const etcdserverpb::TxnResponse& resp
           return Nonsense("a get with something else");
         }
         if (op.range().kvs_size() == 0) break;
-        ACCELMESH_ASSIGN_OR_RETURN(Entry entry, FromEtcd(op.range().kvs(0)));
+        ACCELMESH_ASSIGN_OR_RETURN(Entry entry, FromEtcd(op.range().kvs(0), prefix));
         if (entry.key != branch[i].key) return Nonsense("with another key than it was asked for");
         one.entry = std::move(entry);
         break;
@@ -98,15 +107,15 @@ Result<TxnResult> FromEtcd(const Txn& txn, const etcdserverpb::TxnResponse& resp
   return result;
 }
 
-Result<std::vector<Change>> FromEtcd(const etcdserverpb::WatchResponse& response) {
+Result<std::vector<Change>> FromEtcd(const etcdserverpb::WatchResponse& response, std::string_view prefix) {
   std::vector<Change> changes;
   for (const etcdserverpb::WatchEvent& from : response.events()) {
     Event event;
     if (from.type() == 0) {
-      ACCELMESH_ASSIGN_OR_RETURN(event.entry, FromEtcd(from.kv()));
+      ACCELMESH_ASSIGN_OR_RETURN(event.entry, FromEtcd(from.kv(), prefix));
     } else {
       event.kind = Event::Kind::kDelete;
-      event.entry.key = from.kv().key();
+      ACCELMESH_ASSIGN_OR_RETURN(event.entry.key, Unprefixed(prefix, from.kv().key()));
       event.entry.mod_revision = from.kv().mod_revision();
     }
     const Revision revision = event.entry.mod_revision;

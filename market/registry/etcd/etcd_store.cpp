@@ -7,6 +7,7 @@
 
 #include "market/registry/etcd/calls.h"
 #include "market/registry/etcd/convert.h"
+#include "market/registry/etcd/tls.h"
 #include "market/registry/etcd/watch_stream.h"
 #include "protocol/base/log.h"
 
@@ -19,7 +20,8 @@ constexpr std::size_t kEndpointsMax = 16;
 
 class Store final : public EtcdStore {
  public:
-  explicit Store(const EtcdOptions& options) : calls_(std::make_unique<EtcdCalls>(options)) {}
+  Store(const EtcdOptions& options, const std::shared_ptr<grpc::ChannelCredentials>& credentials)
+      : prefix_(options.prefix), calls_(std::make_unique<EtcdCalls>(options, credentials)) {}
   ~Store() override { calls_->Close(); }
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -45,23 +47,23 @@ class Store final : public EtcdStore {
     for (const auto* branch : {&txn.then, &txn.otherwise}) {
       for (const Operation& operation : *branch) reads_only &= operation.kind == Operation::Kind::kGet;
     }
-    etcdserverpb::TxnRequest request = ToEtcd(txn);
+    etcdserverpb::TxnRequest request = ToEtcd(txn, prefix_);
     calls_->Start<etcdserverpb::TxnResponse>(
         std::move(request), reads_only, deadline,
         [](const EtcdMember& member, auto&&... call) { member.kv->async()->Txn(call...); },
-        [txn = std::move(txn), done = std::move(done)](Result<etcdserverpb::TxnResponse> response) {
+        [this, txn = std::move(txn), done = std::move(done)](Result<etcdserverpb::TxnResponse> response) {
           if (!response.ok()) return done(response.status());
-          done(FromEtcd(txn, *response));
+          done(FromEtcd(txn, *response, prefix_));
         });
   }
 
   void Snapshot(std::string prefix, Instant deadline, Done<SnapshotResult> done) override {
     if (Status status = CheckPrefix(prefix); !status.ok()) return done(std::move(status));
     etcdserverpb::RangeRequest request;
-    request.set_key(prefix);
-    request.set_range_end(EndOfPrefix(std::move(prefix)));
+    request.set_key(prefix_ + prefix);
+    request.set_range_end(EndOfPrefix(prefix_ + prefix));
     request.set_limit(kPageEntries);
-    NextPage(*calls_, std::move(request), std::make_shared<SnapshotResult>(), deadline, std::move(done));
+    NextPage(std::move(request), std::make_shared<SnapshotResult>(), deadline, std::move(done));
   }
 
   void GrantLease(std::chrono::seconds ttl, Instant deadline, Done<LeaseResult> done) override {
@@ -106,10 +108,10 @@ class Store final : public EtcdStore {
       return std::make_unique<GateHandle>(gate);
     }
     etcdserverpb::WatchRequest request;
-    request.mutable_create()->set_key(prefix);
-    request.mutable_create()->set_range_end(EndOfPrefix(std::move(prefix)));
+    request.mutable_create()->set_key(prefix_ + prefix);
+    request.mutable_create()->set_range_end(EndOfPrefix(prefix_ + prefix));
     request.mutable_create()->set_start_revision(from);
-    return StartWatch(*calls_, std::move(request), std::move(gate));
+    return StartWatch(*calls_, std::move(request), prefix_, std::move(gate));
   }
 
   void Compact(Revision revision, Instant deadline, Done<Revision> done) override {
@@ -126,18 +128,18 @@ class Store final : public EtcdStore {
 
  private:
   // Pages of one revision: that of the first.
-  static void NextPage(EtcdCalls& calls, etcdserverpb::RangeRequest request, std::shared_ptr<SnapshotResult> snapshot,
-                       Instant deadline, Done<SnapshotResult> done) {
+  void NextPage(etcdserverpb::RangeRequest request, std::shared_ptr<SnapshotResult> snapshot, Instant deadline,
+                Done<SnapshotResult> done) {
     etcdserverpb::RangeRequest sent = request;
-    calls.Start<etcdserverpb::RangeResponse>(
+    calls_->Start<etcdserverpb::RangeResponse>(
         std::move(sent), true, deadline,
         [](const EtcdMember& member, auto&&... call) { member.kv->async()->Range(call...); },
-        [&calls, request = std::move(request), snapshot = std::move(snapshot), deadline,
+        [this, request = std::move(request), snapshot = std::move(snapshot), deadline,
          done = std::move(done)](Result<etcdserverpb::RangeResponse> response) mutable {
           if (!response.ok()) return done(response.status());
           if (snapshot->revision == 0) snapshot->revision = response->header().revision();
           for (const etcdserverpb::KeyValue& pair : response->kvs()) {
-            Result<Entry> entry = FromEtcd(pair);
+            Result<Entry> entry = FromEtcd(pair, prefix_);
             if (!entry.ok()) return done(entry.status());
             if (!snapshot->entries.empty() && entry->key <= snapshot->entries.back().key) {
               return done(Status(Code::kBadFrame, kWhere, "etcd answered keys out of order"));
@@ -145,31 +147,39 @@ class Store final : public EtcdStore {
             snapshot->entries.push_back(*std::move(entry));
           }
           if (!response->more() || response->kvs_size() == 0) return done(std::move(*snapshot));
-          request.set_key(snapshot->entries.back().key + '\0');
+          request.set_key(prefix_ + snapshot->entries.back().key + '\0');
           request.set_revision(snapshot->revision);
-          NextPage(calls, std::move(request), std::move(snapshot), deadline, std::move(done));
+          NextPage(std::move(request), std::move(snapshot), deadline, std::move(done));
         });
   }
 
+  const std::string prefix_;
   std::unique_ptr<EtcdCalls> calls_;
   std::string version_;
 };
 
 }  // namespace
 
-Result<std::vector<std::string>> ParseEtcdUrls(std::string_view urls) {
-  constexpr std::string_view kScheme = "http://";
-  std::vector<std::string> endpoints;
+Result<EtcdUrls> ParseEtcdUrls(std::string_view urls) {
+  constexpr std::string_view kPlain = "http://";
+  constexpr std::string_view kTls = "https://";
+  EtcdUrls result;
   const auto refuse = [](Code code, const std::string& text) { return Status(code, "registry::ParseEtcdUrls", text); };
   for (std::size_t at = 0; at <= urls.size();) {
     const std::size_t comma = std::min(urls.find(',', at), urls.size());
     std::string_view url = urls.substr(at, comma - at);
     at = comma + 1;
-    if (url.starts_with("https://")) {
-      return refuse(Code::kUnsupported,
-                    "https is not supported yet: " + KeyText(url) + "; use http:// on a network of your own");
+    const bool tls = url.starts_with(kTls);
+    if (tls && !result.tls && !result.endpoints.empty()) {
+      return refuse(Code::kInvalidArgument, "either all URLs of etcd are https or none: " + KeyText(urls));
     }
-    if (url.starts_with(kScheme)) url.remove_prefix(kScheme.size());
+    result.tls = tls || result.tls;
+    if (tls) url.remove_prefix(kTls.size());
+    if (!tls && url.starts_with(kPlain)) {
+      if (result.tls)
+        return refuse(Code::kInvalidArgument, "either all URLs of etcd are https or none: " + KeyText(urls));
+      url.remove_prefix(kPlain.size());
+    }
     if (url.ends_with('/')) url.remove_suffix(1);
     const std::size_t colon = url.rfind(':');
     const std::string_view port = colon == std::string_view::npos ? std::string_view() : url.substr(colon + 1);
@@ -179,17 +189,23 @@ Result<std::vector<std::string>> ParseEtcdUrls(std::string_view urls) {
     if (!number || std::stoi(std::string(port)) > 65535 || host.empty() || host.size() > 255 ||
         host.find_first_of("/@ \t\n?#") != std::string_view::npos) {
       return refuse(Code::kInvalidArgument,
-                    KeyText(url) + " is no endpoint of etcd; write http://HOST:PORT,http://HOST:PORT");
+                    KeyText(url) + " is no endpoint of etcd; write https://HOST:PORT,https://HOST:PORT");
     }
-    endpoints.emplace_back(url);
+    result.endpoints.emplace_back(url);
   }
-  if (endpoints.size() > kEndpointsMax) return refuse(Code::kLimitExceeded, "at most 16 endpoints of etcd");
-  return endpoints;
+  if (result.endpoints.size() > kEndpointsMax) return refuse(Code::kLimitExceeded, "at most 16 endpoints of etcd");
+  return result;
 }
 
 Result<std::unique_ptr<EtcdStore>> OpenEtcdStore(EtcdOptions options) {
   if (options.endpoints.empty()) return Status(Code::kInvalidArgument, kWhere, "no endpoint of etcd was named");
-  auto store = std::make_unique<Store>(options);
+  const std::string& prefix = options.prefix;
+  if (!prefix.empty() && (prefix.size() > kEtcdPrefixBytesMax || prefix.front() != '/' || prefix.back() == '/')) {
+    return Status(Code::kInvalidArgument, kWhere,
+                  KeyText(prefix) + " is no prefix for keys in etcd; write one like /accelmesh/market");
+  }
+  ACCELMESH_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials, EtcdCredentials(options.tls));
+  auto store = std::make_unique<Store>(options, credentials);
   ACCELMESH_RETURN_IF_ERROR(store->Connect(options.connect));
   return std::unique_ptr<EtcdStore>(std::move(store));
 }

@@ -12,11 +12,12 @@ using Context = std::shared_ptr<grpc::ClientContext>;
 // Deletes itself at its end.
 class WatchStream final : public grpc::ClientBidiReactor<etcdserverpb::WatchRequest, etcdserverpb::WatchResponse> {
  public:
-  WatchStream(EtcdCalls& calls, etcdserverpb::WatchRequest request, std::shared_ptr<SinkGate> gate)
+  WatchStream(EtcdCalls& calls, etcdserverpb::WatchRequest request, std::string prefix, std::shared_ptr<SinkGate> gate)
       : calls_(calls),
         member_(calls.Current(number_)),
         context_(calls.MakeContext(Instant::max())),
         request_(std::move(request)),
+        prefix_(std::move(prefix)),
         gate_(std::move(gate)) {}
 
   Context StreamContext() const { return context_; }
@@ -39,7 +40,7 @@ class WatchStream final : public grpc::ClientBidiReactor<etcdserverpb::WatchRequ
       end_ = Status(Code::kUnavailable, "registry::EtcdStore",
                     "etcd at " + member_.endpoint + " ended the watch: " + KeyText(response_.cancel_reason()));
     } else {
-      Result<std::vector<Change>> changes = FromEtcd(response_);
+      Result<std::vector<Change>> changes = FromEtcd(response_, prefix_);
       if (!changes.ok()) end_ = changes.status();
       if (changes.ok() && !changes->empty()) {
         calls_.Post([gate = gate_, all = *std::move(changes)]() mutable {
@@ -77,6 +78,7 @@ class WatchStream final : public grpc::ClientBidiReactor<etcdserverpb::WatchRequ
   const EtcdMember& member_;
   const Context context_;
   const etcdserverpb::WatchRequest request_;
+  const std::string prefix_;
   etcdserverpb::WatchResponse response_;
   std::shared_ptr<SinkGate> gate_;
   Status end_;
@@ -100,9 +102,9 @@ class StreamHandle final : public WatchHandle {
 
 }  // namespace
 
-std::unique_ptr<WatchHandle> StartWatch(EtcdCalls& calls, etcdserverpb::WatchRequest request,
+std::unique_ptr<WatchHandle> StartWatch(EtcdCalls& calls, etcdserverpb::WatchRequest request, std::string prefix,
                                         std::shared_ptr<SinkGate> gate) {
-  auto* stream = new WatchStream(calls, std::move(request), gate);
+  auto* stream = new WatchStream(calls, std::move(request), std::move(prefix), gate);
   auto handle = std::make_unique<StreamHandle>(std::move(gate), stream->StreamContext());
   stream->Begin();
   return handle;

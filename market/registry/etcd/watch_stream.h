@@ -7,8 +7,8 @@
 
 namespace accelmesh::registry {
 
-// Destroying the handle cancels the stream. `calls` outlives it.
-std::unique_ptr<WatchHandle> StartWatch(EtcdCalls& calls, etcdserverpb::WatchRequest request,
+// `prefix`: what stands before the keys in etcd. Destroying the handle cancels the stream. `calls` outlives it.
+std::unique_ptr<WatchHandle> StartWatch(EtcdCalls& calls, etcdserverpb::WatchRequest request, std::string prefix,
                                         std::shared_ptr<SinkGate> gate);
 
 }  // namespace accelmesh::registry

@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <fstream>
 #include <stdexcept>
 
 namespace accelmesh::registry {
@@ -28,16 +30,59 @@ int FreePort() {
   return ntohs(address.sin_port);
 }
 
-std::string Url(int port) { return "http://127.0.0.1:" + std::to_string(port); }
+// Programs of tests, with arguments of their own making only.
+void Run(const std::string& command) {
+  if (std::system((command + " >/dev/null 2>&1").c_str()) != 0) throw std::runtime_error("failed: " + command);
+}
 
 }  // namespace
 
-EtcdCluster::EtcdCluster(std::size_t members, std::string folder) : folder_(std::move(folder)), members_(members) {
+EtcdCluster::EtcdCluster(std::size_t members, std::string folder, bool has_roles)
+    : folder_(std::move(folder)), has_roles_(has_roles), members_(members) {
+  if (has_roles_) MakeCertificates();
   for (Member& member : members_) {
     member.client_port = FreePort();
     member.peer_port = FreePort();
   }
   for (std::size_t i = 0; i < members; ++i) Start(i);
+  if (has_roles_) MakeRoles();
+}
+
+// An authority, a certificate for the members, one for each user.
+void EtcdCluster::MakeCertificates() const {
+  const std::string key = " -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -batch";
+  Run("openssl req -x509 -days 2 -subj /CN=authority" + key + " -keyout " + folder_ + "/ca.key -out " + folder_ +
+      "/ca.crt");
+  for (const std::string name : {"member", "root", "market"}) {
+    const std::string path = folder_ + "/" + name;
+    Run("openssl req -subj /CN=" + name + key + " -keyout " + path + ".key -out " + path + ".csr");
+    std::ofstream(path + ".ext") << "subjectAltName=IP:127.0.0.1\n";
+    Run("openssl x509 -req -days 2 -CAcreateserial -in " + path + ".csr -CA " + folder_ + "/ca.crt -CAkey " + folder_ +
+        "/ca.key -extfile " + path + ".ext -out " + path + ".crt");
+    Run("chmod 600 " + path + ".key");
+  }
+}
+
+void EtcdCluster::MakeRoles() const {
+  const std::string etcdctl = "ETCDCTL_API=3 " ACCELMESH_ETCD "ctl --endpoints=" + Url(members_[0].client_port) +
+                              " --cacert=" + folder_ + "/ca.crt --cert=" + folder_ + "/root.crt --key=" + folder_ +
+                              "/root.key --dial-timeout=2s --command-timeout=20s ";
+  // etcdctl does not try again while a member is starting.
+  const Deadline deadline = Deadline::After(std::chrono::seconds(30));
+  while (std::system((etcdctl + "user list >/dev/null 2>&1").c_str()) != 0) {
+    if (deadline.passed()) throw std::runtime_error("etcd does not answer etcdctl");
+  }
+  for (const char* command : {"user add root --no-password", "user grant-role root root", "role add market",
+                              "user add market --no-password", "user grant-role market market"}) {
+    Run(etcdctl + command);
+  }
+  Run(etcdctl + "role grant-permission market --prefix=true readwrite " + kRolePrefix + "/");
+  Run(etcdctl + "auth enable");
+}
+
+std::optional<EtcdTls> EtcdCluster::tls(const std::string& user) const {
+  if (!has_roles_) return std::nullopt;
+  return EtcdTls{folder_ + "/ca.crt", folder_ + "/" + user + ".crt", folder_ + "/" + user + ".key"};
 }
 
 EtcdCluster::~EtcdCluster() {
@@ -55,21 +100,28 @@ void EtcdCluster::Start(std::size_t member) {
   if (started.pid > 0) return;
   std::string peers;
   for (std::size_t i = 0; i < members_.size(); ++i) {
-    peers += (i == 0 ? "" : ",") + ("m" + std::to_string(i)) + "=" + Url(members_[i].peer_port);
+    peers +=
+        (i == 0 ? "" : ",") + ("m" + std::to_string(i)) + "=http://127.0.0.1:" + std::to_string(members_[i].peer_port);
   }
   const std::string name = "m" + std::to_string(member);
   const std::string data = folder_ + "/" + name;
   const std::string log = data + ".log";
-  std::vector<std::string> arguments = {ACCELMESH_ETCD,
-                                        "--name=" + name,
-                                        "--data-dir=" + data,
-                                        "--listen-client-urls=" + Url(started.client_port),
-                                        "--advertise-client-urls=" + Url(started.client_port),
-                                        "--listen-peer-urls=" + Url(started.peer_port),
-                                        "--initial-advertise-peer-urls=" + Url(started.peer_port),
-                                        "--initial-cluster=" + peers,
-                                        "--log-level=error",
-                                        "--logger=zap"};
+  std::vector<std::string> arguments = {
+      ACCELMESH_ETCD,
+      "--name=" + name,
+      "--data-dir=" + data,
+      "--listen-client-urls=" + Url(started.client_port),
+      "--advertise-client-urls=" + Url(started.client_port),
+      "--listen-peer-urls=http://127.0.0.1:" + std::to_string(started.peer_port),
+      "--initial-advertise-peer-urls=http://127.0.0.1:" + std::to_string(started.peer_port),
+      "--initial-cluster=" + peers,
+      "--log-level=error",
+      "--logger=zap"};
+  if (has_roles_) {
+    arguments.insert(arguments.end(),
+                     {"--cert-file=" + folder_ + "/member.crt", "--key-file=" + folder_ + "/member.key",
+                      "--trusted-ca-file=" + folder_ + "/ca.crt", "--client-cert-auth"});
+  }
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);

@@ -6,19 +6,26 @@
 #include <string>
 #include <vector>
 
-#include "protocol/base/clock.h"
+#include "market/registry/etcd/etcd_store.h"
 
 namespace accelmesh::registry {
 
 class EtcdCluster {
  public:
   // Throws what is wrong if the members do not start. `folder` is on the disk that is to be tested.
-  EtcdCluster(std::size_t members, std::string folder);
+  EtcdCluster(std::size_t members, std::string folder) : EtcdCluster(members, std::move(folder), false) {}
+  // With mutual TLS, and a user "market" who may touch what begins with kRolePrefix only.
+  static EtcdCluster WithRoles(std::size_t members, std::string folder) {
+    return EtcdCluster(members, std::move(folder), true);
+  }
+  static constexpr char kRolePrefix[] = "/accelmesh/market";
   ~EtcdCluster();
   EtcdCluster(const EtcdCluster&) = delete;
   EtcdCluster& operator=(const EtcdCluster&) = delete;
 
   std::vector<std::string> endpoints() const;
+  // Of the user "market", or of another that was made: "root".
+  std::optional<EtcdTls> tls(const std::string& user = "market") const;
   std::size_t size() const { return members_.size(); }
   // kill -9; Start again goes on with what is on its disk.
   void Kill(std::size_t member);
@@ -33,7 +40,13 @@ class EtcdCluster {
     int client_port = 0;
     int peer_port = 0;
   };
+  EtcdCluster(std::size_t members, std::string folder, bool has_roles);
+  std::string Url(int port) const { return (has_roles_ ? "https" : "http") + ("://127.0.0.1:" + std::to_string(port)); }
+  void MakeCertificates() const;
+  void MakeRoles() const;
+
   std::string folder_;
+  bool has_roles_;
   std::vector<Member> members_;
 };
 

@@ -12,6 +12,10 @@ class EtcdWorld final : public World {
  public:
   explicit EtcdWorld(std::size_t members)
       : cluster_(members, folder_.Path("")), store_(Open(0)), other_(Open(members - 1)) {}
+  // One member, by mutual TLS, as a user whose role ends at a prefix.
+  struct WithRoles {};
+  explicit EtcdWorld(WithRoles)
+      : cluster_(EtcdCluster::WithRoles(1, folder_.Path(""))), store_(Open(0)), other_(Open(0)) {}
   Registry& registry() override { return *store_; }
   Registry& other() override { return *other_; }
   void ForgetHistory() override {
@@ -27,6 +31,8 @@ class EtcdWorld final : public World {
   std::unique_ptr<EtcdStore> Open(std::size_t first) {
     EtcdOptions options;
     options.endpoints = cluster_.endpoints();
+    options.tls = cluster_.tls();
+    if (options.tls.has_value()) options.prefix = EtcdCluster::kRolePrefix;
     std::rotate(options.endpoints.begin(), options.endpoints.begin() + static_cast<std::ptrdiff_t>(first),
                 options.endpoints.end());
     options.connect = std::chrono::seconds(30);
@@ -44,6 +50,7 @@ class EtcdWorld final : public World {
 }  // namespace
 
 std::unique_ptr<World> MakeEtcdWorldOfOne() { return std::make_unique<EtcdWorld>(1); }
+std::unique_ptr<World> MakeEtcdWorldWithRoles() { return std::make_unique<EtcdWorld>(EtcdWorld::WithRoles{}); }
 std::unique_ptr<World> MakeEtcdWorldOfThree() { return std::make_unique<EtcdWorld>(3); }
 
 }  // namespace accelmesh::registry

@@ -75,6 +75,7 @@ const std::vector<WorldKind>& AllWorlds() {
 #ifdef ACCELMESH_ETCD
       {"etcd_one", MakeEtcdWorldOfOne},
       {"etcd_three", MakeEtcdWorldOfThree},
+      {"etcd_roles", MakeEtcdWorldWithRoles},
 #endif
   };
   return worlds;

@@ -74,6 +74,7 @@ std::unique_ptr<World> MakeSimWorld();
 std::unique_ptr<World> MakeSqliteWorld();
 std::unique_ptr<World> MakeEtcdWorldOfOne();
 std::unique_ptr<World> MakeEtcdWorldOfThree();
+std::unique_ptr<World> MakeEtcdWorldWithRoles();
 
 // A folder on the disk of the build, gone at the end.
 class ScratchFolder {

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <thread>
 
@@ -43,10 +45,16 @@ Result<TxnResult> Submit(Registry& registry, Txn txn, Duration patience = second
 }
 
 TEST(EtcdStoreTest, UrlsAreReadOrRefusedByName) {
-  EXPECT_THAT(*ParseEtcdUrls("http://a:1,b:2,http://[::1]:3/"), ElementsAre("a:1", "b:2", "[::1]:3"));
-  EXPECT_EQ(ParseEtcdUrls("https://a:1").code(), Code::kUnsupported);
-  for (const char* bad :
-       {"", "a", "http://a", "a:", ":1", "a:x", "a:1,", "a:99999", "http://u@a:1", "a/b:1", "a:1,,b:2"}) {
+  const Result<EtcdUrls> plain = ParseEtcdUrls("http://a:1,b:2,http://[::1]:3/");
+  ASSERT_TRUE(plain.ok());
+  EXPECT_THAT(plain->endpoints, ElementsAre("a:1", "b:2", "[::1]:3"));
+  EXPECT_FALSE(plain->tls);
+  const Result<EtcdUrls> secured = ParseEtcdUrls("https://a:1,https://b:2");
+  ASSERT_TRUE(secured.ok());
+  EXPECT_THAT(secured->endpoints, ElementsAre("a:1", "b:2"));
+  EXPECT_TRUE(secured->tls);
+  for (const char* bad : {"", "a", "http://a", "a:", ":1", "a:x", "a:1,", "a:99999", "http://u@a:1",
+                          "https://a:1,http://b:2", "http://a:1,https://b:2", "https://a", "a/b:1", "a:1,,b:2"}) {
     EXPECT_EQ(ParseEtcdUrls(bad).code(), Code::kInvalidArgument) << bad;
   }
 }
@@ -58,6 +66,71 @@ TEST(EtcdStoreTest, NobodyThereIsTold) {
   const Result<std::unique_ptr<EtcdStore>> store = OpenEtcdStore(options);
   EXPECT_EQ(store.code(), Code::kUnavailable);
   EXPECT_THAT(store.status().text(), HasSubstr("check that etcd runs"));
+}
+
+// What a certificate's user may not touch is refused, and so is who has no certificate of this authority.
+TEST(EtcdStoreTest, RolesEndAtTheirPrefix) {
+  const ScratchFolder folder;
+  const ScratchFolder elsewhere;
+  const EtcdCluster cluster = EtcdCluster::WithRoles(1, folder.Path(""));
+  EtcdOptions options;
+  options.endpoints = cluster.endpoints();
+  options.tls = cluster.tls();
+  options.connect = seconds(30);
+  const auto open = [](const EtcdOptions& with) {
+    Result<std::unique_ptr<EtcdStore>> store = OpenEtcdStore(with);
+    EXPECT_TRUE(store.ok()) << store.status().ToString();
+    return std::move(*store);
+  };
+  const Txn put{{}, {Operation::Put("/a", "1")}, {}};
+  const auto without = open(options);
+  const Result<TxnResult> refused = Submit(*without, put);
+  EXPECT_EQ(refused.code(), Code::kPermissionDenied) << refused.status().ToString();
+  options.prefix = EtcdCluster::kRolePrefix;
+  const auto within = open(options);
+  EXPECT_TRUE(Submit(*within, put).ok());
+  options.tls = cluster.tls("root");
+  options.prefix.clear();
+  const auto root = open(options);
+  const Result<TxnResult> seen =
+      Submit(*root, {{}, {Operation::Get(std::string(EtcdCluster::kRolePrefix) + "/a"), Operation::Get("/a")}, {}});
+  ASSERT_TRUE(seen.ok()) << seen.status().ToString();
+  EXPECT_TRUE(seen->results[0].entry.has_value());
+  EXPECT_FALSE(seen->results[1].entry.has_value());
+  const EtcdCluster strangers = EtcdCluster::WithRoles(1, elsewhere.Path(""));
+  options.tls = strangers.tls();
+  options.connect = milliseconds(500);
+  EXPECT_EQ(OpenEtcdStore(options).code(), Code::kUnavailable);
+}
+
+TEST(EtcdStoreTest, CertificatesThatCannotBeUsedAreNamed) {
+  const ScratchFolder folder;
+  const auto refuse = [&](const EtcdTls& tls) {
+    EtcdOptions options;
+    options.endpoints = {"127.0.0.1:1"};
+    options.connect = milliseconds(1);
+    options.tls = tls;
+    return OpenEtcdStore(options).status();
+  };
+  const std::string certificate = folder.Path("a.crt");
+  const std::string key = folder.Path("a.key");
+  std::ofstream(certificate) << "-----BEGIN CERTIFICATE-----\n";
+  std::ofstream(key) << "-----BEGIN PRIVATE KEY-----\n";
+  EXPECT_THAT(refuse({}).text(), HasSubstr("--etcd-ca"));
+  EXPECT_THAT(refuse({folder.Path("none"), certificate, key}).text(), HasSubstr("none is not there"));
+  EXPECT_THAT(refuse({certificate, key, key}).text(), HasSubstr("a.key (--etcd-cert) is no PEM file"));
+  std::filesystem::permissions(key, std::filesystem::perms::owner_read | std::filesystem::perms::others_read);
+  EXPECT_THAT(refuse({certificate, certificate, key}).text(), HasSubstr("chmod 600"));
+  EXPECT_EQ(refuse({certificate, certificate, key}).code(), Code::kPermissionDenied);
+}
+
+TEST(EtcdStoreTest, KeysInEtcdHaveAPrefix) {
+  for (const char* bad : {"a", "/a/", "/"}) {
+    EtcdOptions options;
+    options.endpoints = {"127.0.0.1:1"};
+    options.prefix = bad;
+    EXPECT_EQ(OpenEtcdStore(options).code(), Code::kInvalidArgument) << bad;
+  }
 }
 
 TEST(EtcdStoreTest, AnOldVersionIsWarnedOf) {
