@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 
 namespace accelmesh::security {
 namespace {
@@ -137,6 +139,22 @@ Result<Role> ParseRole(std::string_view name) {
     if (kRoleNames[i] == name) return static_cast<Role>(i);
   }
   return Status(Code::kInvalidArgument, "ParseRole", "no such role; there are tenant, provider, admin and witness");
+}
+
+Result<std::string> DefaultKeyFolder() {
+  const auto absolute = [](const char* name) -> std::string {
+    const char* const value = std::getenv(name);
+    return value != nullptr && *value == '/' ? value : "";
+  };
+  std::string folder = absolute("XDG_CONFIG_HOME");
+  if (folder.empty() && !absolute("HOME").empty()) folder = absolute("HOME") + "/.config";
+  if (folder.empty())
+    return Status(Code::kNotFound, "DefaultKeyFolder", "neither XDG_CONFIG_HOME nor HOME names a folder for keys");
+  folder += "/accelmesh";
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return Status::System(error.value(), "DefaultKeyFolder", folder + " cannot be made");
+  return folder + "/keys";
 }
 
 std::string KeyText(const Identity& identity) {

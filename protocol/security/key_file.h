@@ -64,6 +64,10 @@ class KeyFolder {
   std::string path_;
 };
 
+// Where a user's keys lie: $XDG_CONFIG_HOME/accelmesh/keys, else $HOME/.config/accelmesh/keys; the folder above is
+// made. kNotFound if neither is set.
+Result<std::string> DefaultKeyFolder();
+
 // The text of a key file, and back; the fuzzer's way in. Errors repeat nothing of the text.
 std::string KeyText(const Identity& identity);
 Result<Identity> ParseKeyText(std::string_view text);
