@@ -26,6 +26,16 @@ class BulkExpectations {
   // destination, or more bytes than it has: kBadFrame, nothing written.
   Status Land(std::uint64_t token, std::uint64_t offset, ByteView piece);
 
+  // The same for a transport that receives in place. A piece begins: kBadFrame as for Land(); false if nobody expects
+  // it, and it is to be dropped.
+  Result<bool> Begin(std::uint64_t token, std::uint64_t offset, std::size_t size);
+  // Where its bytes from `offset` on go, to be written before Leave(), without waiting; null if nobody expects them any
+  // more.
+  std::uint8_t* Enter(std::uint64_t token, std::uint64_t offset);
+  void Leave(std::uint64_t token);
+  // All bytes of the piece have landed.
+  void End(std::uint64_t token, std::size_t size);
+
  private:
   struct Expectation {
     MutableByteView destination;
@@ -33,6 +43,8 @@ class BulkExpectations {
     std::size_t landed = 0;   // bytes of pieces whose copy has finished
     int copying = 0;
   };
+
+  static Status Claim(Expectation& expectation, std::uint64_t offset, std::size_t piece);
 
   Mutex mutex_;
   CondVar idle_;

@@ -15,13 +15,16 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/result.h"
+#include "protocol/security/curve.h"
 
 namespace accelmesh {
 
@@ -196,18 +199,21 @@ Result<Endpoint> ParseEndpoint(std::string_view url);
 // `endpoint`, says hello, follows the Welcome to the worker and attaches to it. On success `welcome` holds the
 // Welcome frame (verified by the caller's schema code as well). kUnavailable if nobody listens, with the remedy;
 // kPermissionDenied / kVersionMismatch / kLimitExceeded as the server's refusal says.
+// With `credentials` a zmq session is CURVE from the hello on: the server is the one that they name, or there is none.
 struct Connected {
   std::unique_ptr<ClientChannel> channel;
   Bytes welcome;
 };
 Result<Connected> ConnectShm(const Endpoint& endpoint, ByteView hello, Deadline deadline);
-Result<Connected> ConnectZmq(const Endpoint& endpoint, ByteView hello, Deadline deadline);
+Result<Connected> ConnectZmq(const Endpoint& endpoint, ByteView hello, Deadline deadline,
+                             const security::CurveCredentials* credentials = nullptr);
 
 // Supervisor side: accepts HELLOs at one endpoint. One thread.
 struct Arrival {
   Bytes hello;             // unverified frame, bounded by limits::kFrameBytesMax
   std::uint64_t peer = 0;  // names the client in Answer()
   int connection_fd = -1;  // shm: the client's connection, to be passed to the worker; owned by the receiver
+  std::optional<security::CurveKey> client_key;  // CURVE: whose connection it is
 };
 class Listener {
  public:
@@ -220,8 +226,16 @@ class Listener {
   // Sends a finished Welcome (or refusal) frame to a zmq client. For shm the connection itself answers.
   virtual Status Answer(std::uint64_t peer, ByteView welcome) = 0;
 };
+// Hears this user's processes only; so does ListenZmq() on ipc without security.
 Result<std::unique_ptr<Listener>> ListenShm(const Endpoint& endpoint);
-Result<std::unique_ptr<Listener>> ListenZmq(const Endpoint& endpoint);
+
+// What makes a zmq listener CURVE; then it may listen on addresses that other machines reach.
+struct ListenSecurity {
+  security::CurveSecret secret;
+  // Whether the holder of this key may say hello at all, and why not. On a thread of the listener's.
+  std::function<Status(const security::CurveKey&)> may_connect;
+};
+Result<std::unique_ptr<Listener>> ListenZmq(const Endpoint& endpoint, const ListenSecurity* security = nullptr);
 
 // Worker side: the channel of one session. For shm `connection_fd` is the client's connection and `welcome` is sent
 // on it together with what the client needs; for zmq sockets are bound first (OpenedZmq.endpoints goes into the
@@ -233,10 +247,14 @@ struct WorkerEndpoints {
   std::uint16_t port_first = 0;
   std::uint16_t port_last = 0;
   std::string folder;
+  // CURVE: the only key that may connect.
+  std::optional<security::CurveKey> client_key;
 };
 struct OpenedZmq {
   std::unique_ptr<ServerChannel> channel;
-  std::string endpoint;  // "tcp://127.0.0.1:40123" or "ipc:///...": what goes into Welcome.worker_endpoint
+  std::string bulk_endpoint;      // what goes into Welcome.bulk_endpoint
+  security::CurveKey worker_key;  // CURVE: made for this worker; goes into Welcome.worker_key
+  std::string endpoint;           // "tcp://127.0.0.1:40123" or "ipc:///...": what goes into Welcome.worker_endpoint
 };
 Result<OpenedZmq> OpenZmqWorker(const WorkerEndpoints& where, ByteView secret);
 Result<std::unique_ptr<ServerChannel>> OpenShmWorker(int connection_fd, ByteView welcome, Deadline deadline);

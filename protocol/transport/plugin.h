@@ -17,7 +17,7 @@
 namespace accelmesh {
 
 // Raised with every change of this file, of ProgressPage or of the meaning of a function.
-inline constexpr std::uint32_t kPluginAbi = 1;
+inline constexpr std::uint32_t kPluginAbi = 2;
 inline constexpr const char* kPluginSymbol = "accelmesh_transport_plugin";
 
 struct PluginStatus {
@@ -53,13 +53,21 @@ struct PluginChannel {
   void (*close)(void* self);
 };
 
+// security::CurveCredentials.
+struct PluginCredentials {
+  std::uint8_t server_key[32];
+  std::uint8_t key[32];
+  std::uint8_t secret[32];
+};
+
 // What the symbol kPluginSymbol points to.
 struct PluginTable {
   std::uint32_t abi;
-  // Connects as ConnectZmq() does. `log` takes the plugin's lines for the life of the process. `channel` is set on
-  // success only.
-  void (*connect)(const char* url, const std::uint8_t* hello, std::size_t hello_bytes, std::int64_t deadline_ns,
-                  PluginLogCallback log, PluginChannel* channel, PluginStatus* status);
+  // Connects as ConnectZmq() does. `credentials`: null without CURVE. `log` takes the plugin's lines for the life of
+  // the process. `channel` is set on success only.
+  void (*connect)(const char* url, const std::uint8_t* hello, std::size_t hello_bytes,
+                  const PluginCredentials* credentials, std::int64_t deadline_ns, PluginLogCallback log,
+                  PluginChannel* channel, PluginStatus* status);
 };
 
 // Opens the plugin at `path` (RTLD_LOCAL; it stays for the life of the process, and counts whatever path is given
@@ -69,7 +77,8 @@ Result<const PluginTable*> OpenPlugin(const std::string& path, const Endpoint& e
 
 // Opens the plugin if it is not open, and connects through it.
 Result<std::unique_ptr<ClientChannel>> ConnectThroughPlugin(const std::string& path, const Endpoint& endpoint,
-                                                            ByteView hello, Deadline deadline);
+                                                            ByteView hello, Deadline deadline,
+                                                            const security::CurveCredentials* credentials = nullptr);
 
 // The plugin's side: fills `channel` with functions that work on `implementation` and takes ownership of it.
 void ExportChannel(std::unique_ptr<ClientChannel> implementation, PluginChannel* channel);

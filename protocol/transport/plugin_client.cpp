@@ -101,11 +101,20 @@ Result<const PluginTable*> OpenPlugin(const std::string& path, const Endpoint& e
 }
 
 Result<std::unique_ptr<ClientChannel>> ConnectThroughPlugin(const std::string& path, const Endpoint& endpoint,
-                                                            ByteView hello, Deadline deadline) {
+                                                            ByteView hello, Deadline deadline,
+                                                            const security::CurveCredentials* credentials) {
   ACCELMESH_ASSIGN_OR_RETURN(const PluginTable* const table, OpenPlugin(path, endpoint));
+  PluginCredentials keys;
+  if (credentials != nullptr) {
+    std::memcpy(keys.server_key, credentials->server_key.bytes.data(), sizeof(keys.server_key));
+    std::memcpy(keys.key, credentials->own.key.bytes.data(), sizeof(keys.key));
+    std::memcpy(keys.secret, credentials->own.secret.bytes.data(), sizeof(keys.secret));
+  }
   PluginChannel channel;
   PluginStatus status;
-  table->connect(endpoint.ToString().c_str(), hello.data(), hello.size(), Ns(deadline), &LogLine, &channel, &status);
+  table->connect(endpoint.ToString().c_str(), hello.data(), hello.size(), credentials != nullptr ? &keys : nullptr,
+                 Ns(deadline), &LogLine, &channel, &status);
+  ::explicit_bzero(&keys, sizeof(keys));
   if (status.code != 0) return Import(status);
   return std::unique_ptr<ClientChannel>(new PluginClient(channel));
 }

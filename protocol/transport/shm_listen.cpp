@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <list>
 
+#include "protocol/base/log.h"
 #include "protocol/transport/channel.h"
 #include "protocol/transport/shm_socket.h"
 
@@ -21,6 +22,17 @@ constexpr Duration kHelloWait = std::chrono::seconds(5);
 constexpr int kBacklog = 64;
 
 int Socket() { return ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+
+// The socket lies in a folder of this user's alone; this is for a folder that somebody opened up.
+bool IsOfThisUser(int connection) {
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+  if (peer.uid == geteuid()) return true;
+  log::Warning("ListenShm", "a process of user " + std::to_string(peer.uid) +
+                                " was refused: shm:// serves this user only; let it use a lease over tcp");
+  return false;
+}
 
 sockaddr_un AddressOf(const std::string& path) {
   sockaddr_un address{};
@@ -106,6 +118,10 @@ class ShmListener final : public Listener {
     for (;;) {
       const int fd = accept4(listen_fd_, nullptr, nullptr, SOCK_CLOEXEC);
       if (fd < 0) return;
+      if (!IsOfThisUser(fd)) {
+        close(fd);
+        continue;
+      }
       if (silent_.size() >= kSilentMax) {
         close(silent_.front().fd);
         silent_.pop_front();

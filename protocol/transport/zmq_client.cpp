@@ -1,5 +1,6 @@
-// The client's end of a zmq session. Senders share three sockets, each under its mutex; what comes down belongs to the
-// pumping thread alone, so that a waiting caller receives by itself without a thread in between.
+// The client's end of a zmq session. Senders share two sockets, each under its mutex, and the bulk lane's stream; what
+// comes down belongs to the pumping thread alone, so that a waiting caller receives by itself without a thread in
+// between, and bodies where they go.
 #include <poll.h>
 
 #include <algorithm>
@@ -11,9 +12,12 @@
 #include "protocol/base/tsan.h"
 #include "protocol/schema/session_generated.h"
 #include "protocol/transport/bulk_expectations.h"
+#include "protocol/transport/bulk_stream.h"
 #include "protocol/transport/channel.h"
+#include "protocol/transport/curve_socket.h"
 #include "protocol/transport/messages.h"
 #include "protocol/transport/refusal.h"
+#include "protocol/transport/zmq_hello.h"
 #include "protocol/transport/zmq_socket.h"
 
 namespace accelmesh {
@@ -24,10 +28,48 @@ constexpr ChannelTraits kTraits{"zmq", false, limits::kBulkBytesMax, false};
 // How long a sender without room keeps its lane's mutex at a time.
 constexpr long kRoomSliceMs = 2;
 constexpr int kMessagesPerPump = 256;
+// How long a session goes on after its bulk lane alone has ended.
+constexpr Duration kBulkEndPatience = std::chrono::seconds(2);
+// What a server that has ended said last is on its way, by another connection than the one that was seen to end.
+constexpr Duration kLastWords = std::chrono::milliseconds(300);
+constexpr std::size_t kScratchBytes = 64 * limits::kKiB;
 
 Status ClosedStatus() {
   return {Code::kClosed, "zmq", "the connection has ended: the server is gone or has closed it"};
 }
+
+// Where bodies from the server go, and what nobody expects any more.
+class LandingSink final : public BulkSink {
+ public:
+  explicit LandingSink(BulkExpectations& expectations) : expectations_(expectations) {}
+
+  Status Begin(const BulkHeader& header) override {
+    header_ = header;
+    ACCELMESH_ASSIGN_OR_RETURN(is_expected_, expectations_.Begin(header.token, header.offset, header.bytes));
+    return {};
+  }
+  MutableByteView Enter(std::size_t done) override {
+    std::uint8_t* const to = is_expected_ ? expectations_.Enter(header_.token, header_.offset + done) : nullptr;
+    is_inside_ = to != nullptr;
+    if (is_inside_) return {to, header_.bytes - done};
+    if (scratch_ == nullptr) scratch_.reset(new std::uint8_t[kScratchBytes]);
+    return {scratch_.get(), kScratchBytes};
+  }
+  void Leave() override {
+    if (is_inside_) expectations_.Leave(header_.token);
+  }
+  Status End() override {
+    if (is_expected_) expectations_.End(header_.token, header_.bytes);
+    return {};
+  }
+
+ private:
+  BulkExpectations& expectations_;
+  BulkHeader header_;
+  bool is_expected_ = false;
+  bool is_inside_ = false;
+  std::unique_ptr<std::uint8_t[]> scratch_;
+};
 
 struct SendingLane {
   Mutex mutex;
@@ -40,7 +82,10 @@ class ZmqClient final : public ClientChannel {
   explicit ZmqClient(std::unique_ptr<Context> context) : context_(std::move(context)) {}
   ~ZmqClient() override { Close(); }
 
-  Status Attach(const std::array<Endpoint, kLanes>& endpoints, ByteView secret);
+  // `keys`: the worker's and ours; null without CURVE.
+  Status Attach(const std::array<Endpoint, kLanes>& endpoints, ByteView secret, const security::CurveCredentials* keys);
+  // After Attach(): the stream that bodies go by, sealed if the session is CURVE.
+  Status AttachBulk(const Endpoint& endpoint, ByteView secret, bool is_sealed, Deadline deadline);
 
   const ChannelTraits& traits() const override { return kTraits; }
 
@@ -56,9 +101,14 @@ class ZmqClient final : public ClientChannel {
       return {Code::kLimitExceeded, "SendBulk.body",
               "a body has at most 1 MiB, this one " + std::to_string(body.size())};
     }
-    Message message(body, {token, 0, MessageKind::kFrame});
+    if (closed_.load(std::memory_order_acquire)) return ClosedStatus();
     TsanReleaseToPeer();
-    return SendOn(kBulkUpLane, std::move(message), deadline);
+    Status sent = sender_->Send({token, 0, static_cast<std::uint32_t>(body.size())}, body, deadline);
+    if (sent.code() != Code::kClosed) return sent;
+    if (!closed_.load(std::memory_order_acquire)) peer_ended_.store(true, std::memory_order_relaxed);
+    closed_.store(true, std::memory_order_release);
+    wakeup_.Set();
+    return ClosedStatus();
   }
 
   Status ExpectBulk(std::uint64_t token, MutableByteView destination) override {
@@ -88,6 +138,8 @@ class ZmqClient final : public ClientChannel {
   bool WaitForInput(Deadline deadline);
   // Asked often, looks every kLivenessMs.
   bool ServerHasEnded();
+  // A sender has noticed the end: whether the down lane has ended too, behind all that came on it.
+  Result<bool> AwaitLastWords(Deadline deadline);
   Status Fail(Status why) {
     Close();
     failure_ = why;
@@ -97,52 +149,80 @@ class ZmqClient final : public ClientChannel {
 
   // First, so that it goes last: its end waits for all sockets.
   const std::unique_ptr<Context> context_;
-  SendingLane up_[3];  // by Lane: command, side, bulk
+  SendingLane up_[2];  // by Lane: command, side
   BulkExpectations expectations_;
+  BulkSocket bulk_;
+  std::unique_ptr<BulkSender> sender_;
   Wakeup wakeup_;
   std::atomic<bool> interrupted_{false};
   std::atomic<bool> closed_{false};
+  std::atomic<bool> peer_ended_{false};
   ProgressPage progress_;  // written by the pumping thread only
 
   // The pumping thread's.
   Monitor down_monitor_;
-  Monitor bulk_down_monitor_;
   Socket down_;
-  Socket bulk_down_;
+  std::unique_ptr<SocketSource> source_;
+  std::unique_ptr<BulkReader> reader_;
+  LandingSink sink_{expectations_};
+  bool bulk_maybe_readable_ = true;
+  std::optional<Instant> bulk_ended_at_;
   // A message from the down lane that was sent after bodies which have not landed yet; nothing behind it is read.
   std::optional<Message> held_;
   std::uint64_t pieces_landed_ = 0;
   bool server_gone_ = false;
   Instant next_liveness_{};
+  std::optional<Instant> last_words_until_;
   Status failure_;
   std::unique_ptr<std::uint64_t[]> frame_;  // for frames that libzmq left unaligned
 };
 
-Status ZmqClient::Attach(const std::array<Endpoint, kLanes>& endpoints, ByteView secret) {
-  static constexpr const char* kMonitorNames[] = {"command", "side", "bulk-up"};
+Status ZmqClient::Attach(const std::array<Endpoint, kLanes>& endpoints, ByteView secret,
+                         const security::CurveCredentials* keys) {
+  static constexpr const char* kMonitorNames[] = {"command", "side"};
   for (int lane = 0; lane < kLanes; ++lane) {
-    const bool bulk = lane == kBulkUpLane || lane == kBulkDownLane;
-    ACCELMESH_ASSIGN_OR_RETURN(Socket socket,
-                               Socket::Open(*context_, ZMQ_DEALER, bulk ? kBulkMessagesMax : kFrameMessagesMax));
-    if (lane <= kBulkUpLane) {
+    ACCELMESH_ASSIGN_OR_RETURN(Socket socket, Socket::Open(*context_, ZMQ_DEALER, kFrameMessagesMax));
+    if (keys != nullptr) ACCELMESH_RETURN_IF_ERROR(SecureClient(socket.get(), *keys));
+    if (lane != kDownLane) {
       const MutexLock lock(up_[lane].mutex);
       ACCELMESH_RETURN_IF_ERROR(up_[lane].monitor.Watch(*context_, socket, kMonitorNames[lane]));
     }
-    if (lane == kDownLane) ACCELMESH_RETURN_IF_ERROR(down_monitor_.Watch(*context_, socket, "down"));
-    if (lane == kBulkDownLane) ACCELMESH_RETURN_IF_ERROR(bulk_down_monitor_.Watch(*context_, socket, "bulk-down"));
+    if (lane == kDownLane) {
+      ACCELMESH_RETURN_IF_ERROR(down_monitor_.Watch(*context_, socket, "down"));
+      ACCELMESH_RETURN_IF_ERROR(socket.KeepWhatCame());
+    }
     ACCELMESH_RETURN_IF_ERROR(socket.Connect(endpoints[lane]));
     flatbuffers::FlatBufferBuilder builder;
     builder.Finish(wire::CreateAttach(builder, builder.CreateVector(secret.data(), secret.size()),
                                       static_cast<std::uint8_t>(lane)));
     Message attach({builder.GetBufferPointer(), builder.GetSize()}, {0, 0, MessageKind::kAttach});
-    if (socket.TrySend(attach) != Io::kDone) return ZmqStatus(zmq_errno(), "ConnectZmq", "attaching to the worker");
-    if (lane > kBulkUpLane) {
-      (lane == kDownLane ? down_ : bulk_down_) = std::move(socket);
+    // A connection that has failed already takes nothing.
+    if (socket.TrySend(attach) != Io::kDone) {
+      return {Code::kUnavailable, "ConnectZmq",
+              "the worker at " + endpoints[lane].ToString() + " cannot be reached; the server's log says why"};
+    }
+    if (lane == kDownLane) {
+      down_ = std::move(socket);
       continue;
     }
     const MutexLock lock(up_[lane].mutex);
     up_[lane].socket = std::move(socket);
   }
+  return {};
+}
+
+Status ZmqClient::AttachBulk(const Endpoint& endpoint, ByteView secret, bool is_sealed, Deadline deadline) {
+  ACCELMESH_ASSIGN_OR_RETURN(const SealKeys keys, KeysOfSecret(secret));
+  std::unique_ptr<Sealer> sealer;
+  std::unique_ptr<Opener> opener;
+  if (is_sealed) {
+    ACCELMESH_ASSIGN_OR_RETURN(sealer, Sealer::Make(keys.up));
+    ACCELMESH_ASSIGN_OR_RETURN(opener, Opener::Make(keys.down));
+  }
+  ACCELMESH_ASSIGN_OR_RETURN(bulk_, ConnectBulk(endpoint, keys.mark, deadline));
+  sender_ = std::make_unique<BulkSender>(bulk_.fd(), std::move(sealer));
+  source_ = std::make_unique<SocketSource>(bulk_.fd());
+  reader_ = std::make_unique<BulkReader>(std::move(opener));
   return {};
 }
 
@@ -157,6 +237,7 @@ Status ZmqClient::SendOn(Lane lane_index, Message message, Deadline deadline) {
       if (sent != Io::kWouldBlock) return ClosedStatus();
       int descriptor = 0;
       if (lane.monitor.NextEnd(descriptor)) {
+        peer_ended_.store(true, std::memory_order_relaxed);
         closed_.store(true, std::memory_order_release);
         wakeup_.Set();
         return ClosedStatus();
@@ -171,6 +252,7 @@ Status ZmqClient::SendOn(Lane lane_index, Message message, Deadline deadline) {
 
 void ZmqClient::Close() {
   if (closed_.exchange(true)) return;
+  if (sender_ != nullptr) sender_->Close();
   // The server hears it in order on every lane; a lane without room notices when the sockets close.
   for (SendingLane& lane : up_) {
     const MutexLock lock(lane.mutex);
@@ -186,11 +268,20 @@ Status ZmqClient::Pump(FrameSink& sink, Deadline deadline) {
     bool any = false;
     if (interrupted_.load(std::memory_order_relaxed) && interrupted_.exchange(false)) any = true;
     if (!failure_.ok()) return failure_;
+    if (sender_->has_rest()) sender_->Flush();
     // Bodies that something waits for are taken in on the way; others when there is nothing else.
     if (down_.maybe_readable() || held_.has_value()) ACCELMESH_RETURN_IF_ERROR(TakeDown(sink, any));
     if (any) return {};
-    if (bulk_down_.maybe_readable()) ACCELMESH_RETURN_IF_ERROR(TakePieces(any));
+    if (bulk_maybe_readable_) ACCELMESH_RETURN_IF_ERROR(TakePieces(any));
     if (any) return {};
+    if (peer_ended_.load(std::memory_order_relaxed) && !server_gone_) {
+      ACCELMESH_ASSIGN_OR_RETURN(const bool is_over, AwaitLastWords(deadline));
+      if (!is_over) continue;
+      server_gone_ = true;
+      down_.NoteReadable();
+      bulk_maybe_readable_ = true;
+      continue;
+    }
     if (server_gone_ || closed_.load(std::memory_order_acquire)) {
       closed_.store(true, std::memory_order_release);
       return ClosedStatus();
@@ -200,11 +291,21 @@ Status ZmqClient::Pump(FrameSink& sink, Deadline deadline) {
       // What it sent before is still taken in.
       server_gone_ = true;
       down_.NoteReadable();
-      bulk_down_.NoteReadable();
+      bulk_maybe_readable_ = true;
       continue;
     }
     if (deadline.passed()) return {Code::kDeadlineExceeded, "zmq::Pump", "nothing arrived by the deadline"};
   }
+}
+
+Result<bool> ZmqClient::AwaitLastWords(Deadline deadline) {
+  const Instant now = Clock::now();
+  if (!last_words_until_.has_value()) last_words_until_ = now + kLastWords;
+  int descriptor = 0;
+  if (down_monitor_.NextEnd(descriptor) || now >= *last_words_until_) return true;
+  if (!WaitForInput(deadline) && deadline.passed())
+    return Status(Code::kDeadlineExceeded, "zmq::Pump", "nothing arrived by the deadline");
+  return false;
 }
 
 bool ZmqClient::ServerHasEnded() {
@@ -212,34 +313,36 @@ bool ZmqClient::ServerHasEnded() {
   if (now < next_liveness_) return false;
   next_liveness_ = now + std::chrono::milliseconds(kLivenessMs);
   int descriptor = 0;
-  return down_monitor_.NextEnd(descriptor) || bulk_down_monitor_.NextEnd(descriptor);
+  if (bulk_ended_at_.has_value() && now - *bulk_ended_at_ > kBulkEndPatience) return true;
+  return down_monitor_.NextEnd(descriptor);
 }
 
 bool ZmqClient::WaitForInput(Deadline deadline) {
   // While a message is held back only bodies can help.
   pollfd fds[3] = {{wakeup_.fd(), POLLIN, 0},
-                   {bulk_down_.event_fd(), POLLIN, 0},
+                   {bulk_ended_at_.has_value() ? -1 : bulk_.fd(), POLLIN, 0},
                    {held_.has_value() ? -1 : down_.event_fd(), POLLIN, 0}};
   if (poll(fds, 3, std::min(deadline.left_ms(), kLivenessMs)) <= 0) return false;
   if (fds[0].revents != 0) wakeup_.Clear();
-  if (fds[1].revents != 0) bulk_down_.NoteReadable();
+  if (fds[1].revents != 0) bulk_maybe_readable_ = true;
   if (fds[2].revents != 0) down_.NoteReadable();
   return true;
 }
 
 Status ZmqClient::TakePieces(bool& any) {
-  for (int count = 0; count < kMessagesPerPump; ++count) {
-    Message piece;
-    if (bulk_down_.TryReceive(piece) != Io::kDone) return {};
-    Trailer trailer;
-    if (piece.more() || !piece.ReadTrailer(trailer) || trailer.kind != MessageKind::kFrame) {
-      return BadMessage("the server sent something on the bulk lane that is no body");
-    }
-    Status landed = expectations_.Land(trailer.first, trailer.second, piece.body());
-    if (!landed.ok()) return Fail(std::move(landed));
-    ++pieces_landed_;
-    any = true;
+  if (bulk_ended_at_.has_value()) return {};
+  const Result<std::size_t> landed = reader_->Read(*source_, sink_, kMessagesPerPump);
+  if (landed.code() == Code::kClosed) {
+    // Whether the session has ended with it, the other lanes tell.
+    bulk_ended_at_ = Clock::now();
+    bulk_maybe_readable_ = false;
+    return {};
   }
+  if (!landed.ok()) return Fail(landed.status());
+  bulk_maybe_readable_ = *landed == kMessagesPerPump;
+  if (!bulk_maybe_readable_) source_->WakeFor(reader_->due());
+  pieces_landed_ += *landed;
+  any = any || *landed != 0;
   return {};
 }
 
@@ -288,49 +391,24 @@ void ZmqClient::DeliverFrame(FrameSink& sink, ByteView frame) {
   sink.OnFrame({to, frame.size()});
 }
 
-// Says hello to the supervisor and returns its answer.
-Result<Bytes> Greet(const Context& context, const Endpoint& endpoint, ByteView hello, Deadline deadline) {
-  constexpr const char* kWhere = "ConnectZmq";
-  Monitor monitor;
-  ACCELMESH_ASSIGN_OR_RETURN(Socket socket, Socket::Open(context, ZMQ_DEALER, kFrameMessagesMax));
-  ACCELMESH_RETURN_IF_ERROR(monitor.Watch(context, socket, "hello"));
-  ACCELMESH_RETURN_IF_ERROR(socket.Connect(endpoint));
-  Message message(hello);
-  if (socket.TrySend(message) != Io::kDone) return ZmqStatus(zmq_errno(), kWhere, "sending the hello");
-  socket.SetLinger(0);
-  for (;;) {
-    Message answer;
-    if (socket.TryReceive(answer) == Io::kDone) {
-      const ByteView bytes = answer.bytes();
-      return Bytes(bytes.begin(), bytes.end());
-    }
-    int descriptor = 0;
-    if (monitor.NextEnd(descriptor)) {
-      return Status(
-          Code::kUnavailable, kWhere,
-          "no gpu-server listens on " + endpoint.ToString() + "; start one with --listen " + endpoint.ToString());
-    }
-    if (deadline.passed()) {
-      return Status(Code::kUnavailable, kWhere,
-                    endpoint.ToString() + " did not answer the hello in time; is it a gpu-server?");
-    }
-    zmq_pollitem_t items[2] = {{socket.get(), 0, ZMQ_POLLIN, 0}, {monitor.get(), 0, ZMQ_POLLIN, 0}};
-    zmq_poll(items, 2, deadline.left_ms());
-  }
+// Where the worker says that it listens; at every address of its host means at that which the hello went to.
+Result<Endpoint> ParseWorkers(std::string_view url, const Endpoint& supervisor) {
+  ACCELMESH_ASSIGN_OR_RETURN(Endpoint endpoint, ParseEndpoint(url));
+  if (endpoint.scheme == Endpoint::Scheme::kShm)
+    return Status(Code::kBadFrame, "ConnectZmq.welcome", "the welcome names an shm endpoint for a zmq session");
+  if (endpoint.host == "0.0.0.0" || endpoint.host == "::") endpoint.host = supervisor.host;
+  return endpoint;
 }
 
-// The worker's sockets: five endpoints, one per lane, separated by commas.
-Result<std::array<Endpoint, kLanes>> ParseLanes(std::string_view list) {
+// The worker's sockets: an endpoint for each lane, separated by commas.
+Result<std::array<Endpoint, kLanes>> ParseLanes(std::string_view list, const Endpoint& supervisor) {
   std::array<Endpoint, kLanes> endpoints;
   for (int lane = 0; lane < kLanes; ++lane) {
     const std::size_t comma = list.find(',');
     if ((comma == std::string_view::npos) != (lane == kLanes - 1)) {
-      return Status(Code::kBadFrame, "ConnectZmq.welcome", "the welcome does not name five sockets of the worker");
+      return Status(Code::kBadFrame, "ConnectZmq.welcome", "the welcome does not name three sockets of the worker");
     }
-    ACCELMESH_ASSIGN_OR_RETURN(endpoints[lane], ParseEndpoint(list.substr(0, comma)));
-    if (endpoints[lane].scheme == Endpoint::Scheme::kShm) {
-      return Status(Code::kBadFrame, "ConnectZmq.welcome", "the welcome names an shm endpoint for a zmq session");
-    }
+    ACCELMESH_ASSIGN_OR_RETURN(endpoints[lane], ParseWorkers(list.substr(0, comma), supervisor));
     if (comma != std::string_view::npos) list.remove_prefix(comma + 1);
   }
   return endpoints;
@@ -339,7 +417,8 @@ Result<std::array<Endpoint, kLanes>> ParseLanes(std::string_view list) {
 }  // namespace
 }  // namespace zmq
 
-Result<Connected> ConnectZmq(const Endpoint& endpoint, ByteView hello, Deadline deadline) {
+Result<Connected> ConnectZmq(const Endpoint& endpoint, ByteView hello, Deadline deadline,
+                             const security::CurveCredentials* credentials) {
   if (endpoint.scheme == Endpoint::Scheme::kShm) {
     return Status(Code::kInvalidArgument, "ConnectZmq.endpoint", endpoint.ToString() + " is neither tcp nor ipc");
   }
@@ -347,15 +426,27 @@ Result<Connected> ConnectZmq(const Endpoint& endpoint, ByteView hello, Deadline 
     return Status(Code::kLimitExceeded, "ConnectZmq.hello", "a hello has at most 1 MiB");
   }
   auto context = std::make_unique<zmq::Context>();
-  ACCELMESH_ASSIGN_OR_RETURN(Bytes welcome, zmq::Greet(*context, endpoint, hello, deadline));
+  ACCELMESH_ASSIGN_OR_RETURN(Bytes welcome, zmq::Greet(*context, endpoint, hello, deadline, credentials));
   ACCELMESH_RETURN_IF_ERROR(StatusOfWelcome(welcome));
   const auto* message = flatbuffers::GetRoot<wire::Welcome>(welcome.data());
-  if (message->worker_endpoint() == nullptr || message->secret() == nullptr) {
+  if (message->worker_endpoint() == nullptr || message->secret() == nullptr || message->bulk_endpoint() == nullptr) {
     return Status(Code::kBadFrame, "ConnectZmq.welcome", "the welcome names no worker");
   }
-  ACCELMESH_ASSIGN_OR_RETURN(const auto lanes, zmq::ParseLanes(message->worker_endpoint()->string_view()));
+  ACCELMESH_ASSIGN_OR_RETURN(const auto lanes, zmq::ParseLanes(message->worker_endpoint()->string_view(), endpoint));
+  ACCELMESH_ASSIGN_OR_RETURN(const Endpoint bulk, zmq::ParseWorkers(message->bulk_endpoint()->string_view(), endpoint));
+  security::CurveCredentials keys;
+  if (credentials != nullptr) {
+    const auto* const key = message->worker_key();
+    if (key == nullptr || key->size() != keys.server_key.bytes.size()) {
+      return Status(Code::kBadFrame, "ConnectZmq.welcome", "the welcome has no key of the worker");
+    }
+    std::copy(key->begin(), key->end(), keys.server_key.bytes.begin());
+    keys.own = credentials->own;
+  }
   auto channel = std::make_unique<zmq::ZmqClient>(std::move(context));
-  ACCELMESH_RETURN_IF_ERROR(channel->Attach(lanes, {message->secret()->data(), message->secret()->size()}));
+  const ByteView secret{message->secret()->data(), message->secret()->size()};
+  ACCELMESH_RETURN_IF_ERROR(channel->Attach(lanes, secret, credentials != nullptr ? &keys : nullptr));
+  ACCELMESH_RETURN_IF_ERROR(channel->AttachBulk(bulk, secret, credentials != nullptr, deadline));
   Connected connected;
   connected.channel = std::move(channel);
   connected.welcome = std::move(welcome);

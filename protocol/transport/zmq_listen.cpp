@@ -8,6 +8,8 @@
 #include <deque>
 
 #include "protocol/transport/channel.h"
+#include "protocol/transport/curve_socket.h"
+#include "protocol/transport/zap.h"
 #include "protocol/transport/zmq_socket.h"
 
 namespace accelmesh {
@@ -19,8 +21,13 @@ constexpr std::size_t kUnansweredMax = 1024;
 
 class ZmqListener final : public Listener {
  public:
-  ZmqListener(std::unique_ptr<Context> context, Socket router, Endpoint endpoint, int epoll_fd)
-      : context_(std::move(context)), router_(std::move(router)), endpoint_(std::move(endpoint)), epoll_fd_(epoll_fd) {}
+  ZmqListener(std::unique_ptr<Context> context, std::unique_ptr<ZapHandler> zap, Socket router, Endpoint endpoint,
+              int epoll_fd)
+      : context_(std::move(context)),
+        zap_(std::move(zap)),
+        router_(std::move(router)),
+        endpoint_(std::move(endpoint)),
+        epoll_fd_(epoll_fd) {}
   ~ZmqListener() override {
     if (epoll_fd_ >= 0) close(epoll_fd_);
   }
@@ -55,6 +62,10 @@ class ZmqListener final : public Listener {
       if (malformed || hello.bytes().size() > limits::kFrameBytesMax) continue;
       if (unanswered_.size() >= kUnansweredMax) unanswered_.pop_front();
       Arrival arrival;
+      if (zap_ != nullptr) {
+        const std::optional<std::string> key = UserIdOf(hello.get());
+        if (!key.has_value() || !security::ParseHex(*key, arrival.client_key.emplace().bytes).ok()) continue;
+      }
       arrival.peer = next_peer_++;
       arrival.hello.assign(hello.bytes().begin(), hello.bytes().end());
       unanswered_.push_back({arrival.peer, std::move(id)});
@@ -91,6 +102,7 @@ class ZmqListener final : public Listener {
   }
 
   const std::unique_ptr<Context> context_;
+  const std::unique_ptr<ZapHandler> zap_;  // CURVE
   Socket router_;
   const Endpoint endpoint_;
   const int epoll_fd_;
@@ -116,15 +128,36 @@ Status RefuseLiveIpc(const Endpoint& endpoint) {
 }  // namespace
 }  // namespace zmq
 
-Result<std::unique_ptr<Listener>> ListenZmq(const Endpoint& endpoint) {
-  ACCELMESH_RETURN_IF_ERROR(zmq::CheckLocal(endpoint, "ListenZmq"));
+namespace {
+// A ban counts for new connections at the latest after so long.
+constexpr Duration kRememberFor = std::chrono::seconds(1);
+}  // namespace
+
+Result<std::unique_ptr<Listener>> ListenZmq(const Endpoint& endpoint, const ListenSecurity* security) {
+  ACCELMESH_RETURN_IF_ERROR(zmq::CheckAddress(endpoint, security != nullptr, "ListenZmq"));
   if (endpoint.scheme == Endpoint::Scheme::kIpc) ACCELMESH_RETURN_IF_ERROR(zmq::RefuseLiveIpc(endpoint));
   auto context = std::make_unique<zmq::Context>();
+  std::unique_ptr<zmq::ZapHandler> zap;
+  if (security != nullptr) {
+    // A connection is known by its key: the User-Id of its messages.
+    const auto lookup = [may_connect = security->may_connect](const security::CurveKey& key,
+                                                              std::string_view) -> Result<std::string> {
+      if (may_connect) ACCELMESH_RETURN_IF_ERROR(may_connect(key));
+      return security::HexOf(key.bytes);
+    };
+    ACCELMESH_ASSIGN_OR_RETURN(zap, zmq::ZapHandler::Start(context->get(), lookup, kRememberFor));
+  }
   ACCELMESH_ASSIGN_OR_RETURN(zmq::Socket router, zmq::Socket::Open(*context, ZMQ_ROUTER, zmq::kFrameMessagesMax));
+  if (security != nullptr) {
+    ACCELMESH_RETURN_IF_ERROR(zmq::SecureServer(router.get(), security->secret, "hello"));
+  } else if (endpoint.scheme == Endpoint::Scheme::kIpc) {
+    ACCELMESH_RETURN_IF_ERROR(router.AcceptOwnUserOnly());
+  }
   ACCELMESH_ASSIGN_OR_RETURN(Endpoint bound, router.Bind(endpoint));
   const int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   if (epoll_fd < 0) return Status::System(errno, "ListenZmq", "epoll_create1");
-  auto listener = std::make_unique<zmq::ZmqListener>(std::move(context), std::move(router), std::move(bound), epoll_fd);
+  auto listener = std::make_unique<zmq::ZmqListener>(std::move(context), std::move(zap), std::move(router),
+                                                     std::move(bound), epoll_fd);
   ACCELMESH_RETURN_IF_ERROR(listener->Watch());
   return std::unique_ptr<Listener>(std::move(listener));
 }

@@ -17,16 +17,23 @@ void ForwardLog(log::Level level, std::string_view line) {
   }
 }
 
-void Connect(const char* url, const std::uint8_t* hello, std::size_t hello_bytes, std::int64_t deadline_ns,
-             PluginLogCallback log, PluginChannel* channel, PluginStatus* status) {
+void Connect(const char* url, const std::uint8_t* hello, std::size_t hello_bytes, const PluginCredentials* credentials,
+             std::int64_t deadline_ns, PluginLogCallback log, PluginChannel* channel, PluginStatus* status) {
   try {
     g_log.store(log, std::memory_order_release);
     log::SetSink(&ForwardLog);
     log::SetLevel(log::Level::kDebug);  // the shim decides what is shown
     const Result<Endpoint> endpoint = ParseEndpoint(url);
     if (!endpoint.ok()) return ExportStatus(endpoint.status(), status);
+    security::CurveCredentials keys;
+    if (credentials != nullptr) {
+      std::memcpy(keys.server_key.bytes.data(), credentials->server_key, sizeof(credentials->server_key));
+      std::memcpy(keys.own.key.bytes.data(), credentials->key, sizeof(credentials->key));
+      std::memcpy(keys.own.secret.bytes.data(), credentials->secret, sizeof(credentials->secret));
+    }
     Result<Connected> connected =
-        ConnectZmq(*endpoint, {hello, hello_bytes}, Deadline(Instant(std::chrono::nanoseconds(deadline_ns))));
+        ConnectZmq(*endpoint, {hello, hello_bytes}, Deadline(Instant(std::chrono::nanoseconds(deadline_ns))),
+                   credentials != nullptr ? &keys : nullptr);
     if (!connected.ok()) return ExportStatus(connected.status(), status);
     ExportChannel(std::move(connected->channel), channel);
     ExportStatus({}, status);

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "protocol/base/log.h"
+#include "protocol/transport/curve_socket.h"
 
 namespace accelmesh {
 namespace zmq {
@@ -15,31 +16,18 @@ namespace {
 
 constexpr ChannelTraits kTraits{"zmq", false, limits::kBulkBytesMax, false};
 constexpr std::size_t kQueuedFrameBytesMax = 4 * limits::kMiB;
-constexpr std::size_t kQueuedPieceBytesMax = 16 * limits::kMiB;
 // How soon a lane whose peer had no room is tried again.
 constexpr int kBlockedRetryMs = 1;
 constexpr int kRoutingIdBytesMax = 255;
 // How long a client that was welcomed may take to attach before its worker gives up.
 constexpr Duration kFirstAttachPatience = std::chrono::seconds(10);
-
-// A body that stays in the message it came in.
-class MessageBody final : public BulkBody {
- public:
-  MessageBody(Message message, std::shared_ptr<std::atomic<std::size_t>> held)
-      : message_(std::move(message)), held_(std::move(held)) {}
-  ~MessageBody() override { held_->fetch_sub(message_.bytes().size(), std::memory_order_relaxed); }
-  ByteView bytes() const override { return message_.body(); }
-
- private:
-  Message message_;
-  std::shared_ptr<std::atomic<std::size_t>> held_;
-};
+// How long a session goes on after its bulk lane alone has ended.
+constexpr Duration kBulkEndPatience = std::chrono::seconds(2);
 
 }  // namespace
 
 ZmqServer::ZmqServer(ByteView secret) : secret_(secret.begin(), secret.end()) {
-  queues_[0].bytes_max = kQueuedFrameBytesMax;
-  queues_[1].bytes_max = kQueuedPieceBytesMax;
+  queue_.bytes_max = kQueuedFrameBytesMax;
 }
 
 const ChannelTraits& ZmqServer::traits() const { return kTraits; }
@@ -50,39 +38,76 @@ Result<std::string> ZmqServer::Bind(const WorkerEndpoints& where) {
   Endpoint first;
   first.scheme = where.scheme;
   first.host = where.host;
-  ACCELMESH_RETURN_IF_ERROR(CheckLocal(first, "OpenZmqWorker"));
+  ACCELMESH_RETURN_IF_ERROR(CheckAddress(first, where.client_key.has_value(), "OpenZmqWorker"));
+  if (where.client_key.has_value()) ACCELMESH_RETURN_IF_ERROR(Secure(*where.client_key));
   std::string list;
   unsigned port = where.port_first;
   const std::string stem = where.folder + "/worker-" + std::to_string(getpid()) + "-" + std::to_string(next_name++);
-  for (int lane = 0; lane < kLanes; ++lane) {
-    const bool bulk = lane == kBulkUpLane || lane == kBulkDownLane;
-    ACCELMESH_ASSIGN_OR_RETURN(lanes_[lane].router,
-                               Socket::Open(context_, ZMQ_ROUTER, bulk ? kBulkMessagesMax : kFrameMessagesMax));
-    if (lane == kCommandLane) ACCELMESH_RETURN_IF_ERROR(monitor_.Watch(context_, lanes_[lane].router, "command"));
+  // The stream of the bulk lane comes last.
+  for (int lane = 0; lane <= kLanes; ++lane) {
+    const bool is_bulk = lane == kLanes;
+    if (!is_bulk) {
+      Socket& router = lanes_[lane].router;
+      ACCELMESH_ASSIGN_OR_RETURN(router, Socket::Open(context_, ZMQ_ROUTER, kFrameMessagesMax));
+      ACCELMESH_RETURN_IF_ERROR(Prepare(router, where));
+      if (lane == kCommandLane) ACCELMESH_RETURN_IF_ERROR(monitor_.Watch(context_, router, "command"));
+    }
+    const auto try_to_bind = [&](const Endpoint& endpoint) -> Result<Endpoint> {
+      if (!is_bulk) return lanes_[lane].router.Bind(endpoint);
+      ACCELMESH_RETURN_IF_ERROR(BindBulk(endpoint, where.client_key.has_value()));
+      return bulk_->endpoint();
+    };
     Result<Endpoint> bound =
         Status(Code::kUnavailable, "OpenZmqWorker",
                "every port of the worker range " + std::to_string(where.port_first) + "-" +
-                   std::to_string(where.port_last) + " is taken; a session needs five, widen --worker-ports");
+                   std::to_string(where.port_last) + " is taken; a session needs four, widen --worker-ports");
     if (where.scheme == Endpoint::Scheme::kIpc) {
       first.path = stem + "." + std::to_string(lane);
       ACCELMESH_RETURN_IF_ERROR(ParseEndpoint(first.ToString()).status());
-      bound = lanes_[lane].router.Bind(first);
-      if (bound.ok()) socket_paths_.push_back(first.path);
+      bound = try_to_bind(first);
+      if (bound.ok() && !is_bulk) socket_paths_.push_back(first.path);
     } else if (where.port_first == 0) {
       first.port = 0;
-      bound = lanes_[lane].router.Bind(first);
+      bound = try_to_bind(first);
     } else {
       for (; !bound.ok() && port <= where.port_last; ++port) {
         first.port = static_cast<std::uint16_t>(port);
-        Result<Endpoint> tried = lanes_[lane].router.Bind(first);
+        Result<Endpoint> tried = try_to_bind(first);
         if (!tried.ok() && tried.code() != Code::kUnavailable) return tried.status();
         if (tried.ok()) bound = std::move(tried);
       }
     }
     if (!bound.ok()) return bound.status();
-    list += (lane == 0 ? "" : ",") + bound->ToString();
+    if (!is_bulk) list += (lane == 0 ? "" : ",") + bound->ToString();
   }
   return list;
+}
+
+Status ZmqServer::BindBulk(const Endpoint& endpoint, bool is_secured) {
+  ACCELMESH_ASSIGN_OR_RETURN(BulkListening listening, ListenForBulk(endpoint));
+  ACCELMESH_ASSIGN_OR_RETURN(bulk_, BulkServer::Open(std::move(listening), secret_, is_secured, [this] { Wake(); }));
+  return {};
+}
+
+Status ZmqServer::Secure(const security::CurveKey& client) {
+  constexpr std::size_t kZ85Bytes = 41;
+  char key[kZ85Bytes];
+  char secret[kZ85Bytes];
+  if (zmq_curve_keypair(key, secret) != 0) return ZmqStatus(zmq_errno(), "OpenZmqWorker", "making the worker's key");
+  zmq_z85_decode(worker_.key.bytes.data(), key);
+  zmq_z85_decode(worker_.secret.bytes.data(), secret);
+  explicit_bzero(secret, sizeof(secret));
+  const auto lookup = [client](const security::CurveKey& who, std::string_view) -> Result<std::string> {
+    if (who == client) return security::HexOf(who.bytes);
+    return Status(Code::kPermissionDenied, "worker", "this worker serves another client; say hello to its gpu-server");
+  };
+  ACCELMESH_ASSIGN_OR_RETURN(zap_, ZapHandler::Start(context_.get(), lookup));
+  return {};
+}
+
+Status ZmqServer::Prepare(Socket& socket, const WorkerEndpoints& where) {
+  if (where.client_key.has_value()) return SecureServer(socket.get(), worker_.secret, "worker");
+  return where.scheme == Endpoint::Scheme::kIpc ? socket.AcceptOwnUserOnly() : Status();
 }
 
 // Receiving ----------------------------------------------------------------------------------------------------------
@@ -99,8 +124,12 @@ Result<ReceivedFrame> ZmqServer::Receive(bool accept_commands, Deadline deadline
       ACCELMESH_ASSIGN_OR_RETURN(std::optional<ReceivedFrame> side, TakeFrame(kSideLane));
       if (side.has_value()) return *side;
     }
-    ACCELMESH_ASSIGN_OR_RETURN(const bool body, TakeBody());
-    if (body) {
+    if (bulk_->TakeNote()) {
+      if (Status bad = bulk_->failure(); !bad.ok()) {
+        failure_ = std::move(bad);
+        Close();
+        return failure_;
+      }
       received.kind = ReceivedFrame::Kind::kBulk;
       return received;
     }
@@ -108,11 +137,10 @@ Result<ReceivedFrame> ZmqServer::Receive(bool accept_commands, Deadline deadline
       ACCELMESH_ASSIGN_OR_RETURN(std::optional<ReceivedFrame> command, TakeFrame(kCommandLane));
       if (command.has_value()) return *command;
     }
-    // These lanes bring nothing but the attachment.
-    for (Lane lane : {kDownLane, kBulkDownLane}) {
-      if (lanes_[lane].attached || !lanes_[lane].router.maybe_readable()) continue;
-      ACCELMESH_RETURN_IF_ERROR(TakeFrom(lane).status());
-      if (lanes_[lane].attached) queued_.store(true, std::memory_order_relaxed);
+    // This lane brings nothing but the attachment.
+    if (RouterLane& down = lanes_[kDownLane]; !down.attached && down.router.maybe_readable()) {
+      ACCELMESH_RETURN_IF_ERROR(TakeFrom(kDownLane).status());
+      if (down.attached) queued_.store(true, std::memory_order_relaxed);
     }
     if (closed_.load() || ClientGone(accept_commands)) {
       Close();
@@ -144,6 +172,10 @@ bool ZmqServer::ClientGone(bool accept_commands) {
   const Instant now = Clock::now();
   if (now < next_liveness_) return false;
   next_liveness_ = now + std::chrono::milliseconds(kLivenessMs);
+  if (bulk_->HasEndedBefore(now - kBulkEndPatience)) {
+    failure_ = {Code::kClosed, "zmq::Receive", "the client's bulk lane has ended"};
+    return true;
+  }
   int descriptor = -1;
   while (monitor_.NextEnd(descriptor)) {
     if (descriptor >= 0 && descriptor == client_descriptor_) end_seen_ = true;
@@ -160,20 +192,18 @@ bool ZmqServer::ClientGone(bool accept_commands) {
 void ZmqServer::Sleep(bool accept_commands, bool blocked, Deadline deadline) {
   pollfd fds[1 + kLanes];
   fds[0] = {wakeup_.fd(), POLLIN, 0};
-  const bool full = BodiesFull();
   bool readable = false;
   for (int lane = 0; lane < kLanes; ++lane) {
-    const bool unread =
-        (lane == kCommandLane && !accept_commands) || (lane == kBulkUpLane && full) || lane >= kDownLane;
+    const bool unread = (lane == kCommandLane && !accept_commands) || lane == kDownLane;
     const bool skip = unread && lanes_[lane].attached;
     fds[1 + lane] = {skip ? -1 : lanes_[lane].router.event_fd(), POLLIN, 0};
     readable = readable || (!skip && lanes_[lane].router.maybe_readable());
   }
   int timeout = std::min(deadline.left_ms(), kLivenessMs);
-  if ((blocked && lanes_[kDownLane].attached) || full) timeout = std::min(timeout, kBlockedRetryMs);
+  if (blocked && lanes_[kDownLane].attached) timeout = std::min(timeout, kBlockedRetryMs);
   sleeping_.store(true, std::memory_order_seq_cst);
-  const bool awake =
-      readable || interrupted_.load() || closed_.load() || ((progress_dirty_.load() || queued_.load()) && !blocked);
+  const bool awake = readable || interrupted_.load() || closed_.load() || bulk_->has_note() ||
+                     ((progress_dirty_.load() || queued_.load()) && !blocked);
   const int ready = poll(fds, 1 + kLanes, awake ? 0 : timeout);
   sleeping_.store(false, std::memory_order_relaxed);
   if (ready <= 0) return;
@@ -245,6 +275,7 @@ Result<std::optional<ReceivedFrame>> ZmqServer::TakeFrame(Lane lane) {
   received.kind = ReceivedFrame::Kind::kFrame;
   received.lane = lane == kSideLane ? UpLane::kSide : UpLane::kCommand;
   received.frame = frame_.body();
+  if (received.frame.size() > limits::kFrameBytesMax) return Bad("the client sent a frame that is too large");
   if (reinterpret_cast<std::uintptr_t>(received.frame.data()) % alignof(std::uint64_t) != 0) {
     if (!aligned_) aligned_.reset(new std::uint64_t[limits::kFrameBytesMax / sizeof(std::uint64_t)]);
     auto* to = reinterpret_cast<std::uint8_t*>(aligned_.get());
@@ -254,27 +285,7 @@ Result<std::optional<ReceivedFrame>> ZmqServer::TakeFrame(Lane lane) {
   return std::optional<ReceivedFrame>(received);
 }
 
-Result<bool> ZmqServer::TakeBody() {
-  if (!lanes_[kBulkUpLane].router.maybe_readable() || BodiesFull()) return false;
-  ACCELMESH_ASSIGN_OR_RETURN(std::optional<Message> message, TakeFrom(kBulkUpLane));
-  if (!message.has_value()) return false;
-  Trailer trailer;
-  if (!message->ReadTrailer(trailer)) return Bad("the client sent a body without a trailer");
-  if (trailer.kind == MessageKind::kBye) return false;
-  if (trailer.kind != MessageKind::kFrame) return Bad("the client sent something on the bulk lane that is no body");
-  const std::size_t size = message->bytes().size();
-  if (!arrived_.try_emplace(trailer.first, std::move(*message)).second) return Bad("the client sent a token twice");
-  held_bytes_->fetch_add(size, std::memory_order_relaxed);
-  return true;
-}
-
-Result<std::unique_ptr<BulkBody>> ZmqServer::TakeBulk(std::uint64_t token) {
-  const auto found = arrived_.find(token);
-  if (found == arrived_.end()) return Status(Code::kNotFound, "TakeBulk.token", "the body has not arrived");
-  auto body = std::make_unique<MessageBody>(std::move(found->second), held_bytes_);
-  arrived_.erase(found);
-  return std::unique_ptr<BulkBody>(std::move(body));
-}
+Result<std::unique_ptr<BulkBody>> ZmqServer::TakeBulk(std::uint64_t token) { return bulk_->Take(token); }
 
 }  // namespace zmq
 
@@ -285,6 +296,8 @@ Result<OpenedZmq> OpenZmqWorker(const WorkerEndpoints& where, ByteView secret) {
   auto channel = std::make_unique<zmq::ZmqServer>(secret);
   ACCELMESH_ASSIGN_OR_RETURN(std::string endpoint, channel->Bind(where));
   OpenedZmq opened;
+  opened.bulk_endpoint = channel->bulk_endpoint();
+  opened.worker_key = channel->worker_key();
   opened.channel = std::move(channel);
   opened.endpoint = std::move(endpoint);
   return opened;

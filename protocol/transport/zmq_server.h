@@ -1,6 +1,7 @@
 // The worker's end of a zmq session: one ROUTER per lane, whose peer is pinned by the session's secret. All sockets
 // belong to the executor's thread and are served inside Receive() (zmq_server.cpp); other threads leave what they send
-// in bounded queues (zmq_server_send.cpp) and wake the executor only if it sleeps.
+// in a bounded queue (zmq_server_send.cpp) and wake the executor only if it sleeps. Bodies go by a stream of their own
+// (bulk_server.h): whoever sends one writes it there by itself.
 #pragma once
 
 #include <atomic>
@@ -9,12 +10,13 @@
 #include <optional>
 #include <string>
 #include <thread>
-#include <unordered_map>
 #include <vector>
 
 #include "protocol/base/mutex.h"
+#include "protocol/transport/bulk_server.h"
 #include "protocol/transport/channel.h"
 #include "protocol/transport/messages.h"
+#include "protocol/transport/zap.h"
 #include "protocol/transport/zmq_socket.h"
 
 namespace accelmesh::zmq {
@@ -27,7 +29,7 @@ struct RouterLane {
   bool stranger_logged = false;
 };
 
-// Messages of one lane down that wait for the executor. Guarded by ZmqServer::mutex_.
+// Messages down that wait for the executor. Guarded by ZmqServer::mutex_.
 struct OutQueue {
   std::deque<Message> messages;
   std::size_t bytes = 0;
@@ -44,6 +46,8 @@ class ZmqServer final : public ServerChannel {
   }
 
   Result<std::string> Bind(const WorkerEndpoints& where);
+  std::string bulk_endpoint() const { return bulk_->endpoint().ToString(); }
+  const security::CurveKey& worker_key() const { return worker_.key; }
 
   const ChannelTraits& traits() const override;
   Result<ReceivedFrame> Receive(bool accept_commands, Deadline deadline) override;
@@ -85,13 +89,12 @@ class ZmqServer final : public ServerChannel {
       const MutexLock lock(mutex_);
       closed_.store(true);
     }
+    if (bulk_ != nullptr) bulk_->Close();
     room_.NotifyAll();
     wakeup_.Set();
   }
 
  private:
-  enum Queue { kFrames = 0, kPieces = 1 };
-
   bool IsExecutor() const { return executor_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
   void Wake() {
     if (sleeping_.load(std::memory_order_seq_cst)) wakeup_.Set();
@@ -110,13 +113,12 @@ class ZmqServer final : public ServerChannel {
     return failure_;
   }
 
-  Status Enqueue(Queue queue, Message message, Deadline deadline);
+  Status Enqueue(Message message, Deadline deadline);
   // The executor's: what was queued goes out as far as there is room; true if something is left.
   bool Flush();
-  bool FlushQueue(Queue queue, RouterLane& lane) ACCELMESH_REQUIRES(mutex_);
   void QueueProgress(bool will_sleep);
   Message EncodeProgress();
-  void AwaitDownLanes();
+  void AwaitDownLane();
   // Says goodbye and lets go of the sockets.
   void Leave();
 
@@ -124,17 +126,17 @@ class ZmqServer final : public ServerChannel {
   Result<std::optional<Message>> TakeFrom(Lane lane);
   void Admit(Lane lane, const Message& id, const Message& message, bool single);
   Result<std::optional<ReceivedFrame>> TakeFrame(Lane lane);
-  Result<bool> TakeBody();
-  // The session holds as many bodies as it may: the bulk lane is left unread.
-  bool BodiesFull() const {
-    return held_bytes_->load(std::memory_order_relaxed) >= limits::kBulkInFlightBytesMax ||
-           arrived_.size() >= limits::kParkedCommandsMax;
-  }
+  // CURVE: makes the worker's keys and lets nobody but `client` connect.
+  Status Secure(const security::CurveKey& client);
+  Status Prepare(Socket& socket, const WorkerEndpoints& where);
+  Status BindBulk(const Endpoint& endpoint, bool is_secured);
   bool ClientGone(bool accept_commands);
   void Sleep(bool accept_commands, bool blocked, Deadline deadline);
 
   const Bytes secret_;
   Context context_;
+  security::CurvePair worker_;
+  std::unique_ptr<ZapHandler> zap_;  // CURVE
   Monitor monitor_;
   RouterLane lanes_[kLanes];
   Wakeup wakeup_;
@@ -151,11 +153,10 @@ class ZmqServer final : public ServerChannel {
   std::atomic<std::uint64_t> announced_{0};  // of it, what has gone down
   std::atomic<std::uint64_t> dirty_[limits::kStreamsMax / 64] = {};
   std::atomic<std::uint64_t> completed_[limits::kStreamsMax] = {};
-  std::atomic<std::uint64_t> pieces_sent_{0};
 
   Mutex mutex_;
   CondVar room_;
-  OutQueue queues_[2] ACCELMESH_GUARDED_BY(mutex_);
+  OutQueue queue_ ACCELMESH_GUARDED_BY(mutex_);
   std::uint32_t error_ ACCELMESH_GUARDED_BY(mutex_) = 0;
   bool error_is_sticky_ ACCELMESH_GUARDED_BY(mutex_) = false;
   std::uint64_t error_sequence_ ACCELMESH_GUARDED_BY(mutex_) = 0;
@@ -163,15 +164,15 @@ class ZmqServer final : public ServerChannel {
   // The executor's.
   Message frame_;                             // what the last Receive() returned
   std::unique_ptr<std::uint64_t[]> aligned_;  // or here, if libzmq left it unaligned
-  std::unordered_map<std::uint64_t, Message> arrived_;
-  std::shared_ptr<std::atomic<std::size_t>> held_bytes_ = std::make_shared<std::atomic<std::size_t>>(0);
-  int client_descriptor_ = -1;  // of the command lane's connection
+  int client_descriptor_ = -1;                // of the command lane's connection
   const Instant opened_at_ = Clock::now();
   bool end_seen_ = false;  // by the monitor
   bool disconnected_ = false;
   Instant next_liveness_{};
   bool left_ = false;
   Status failure_;
+  // Last, so that it goes first: its thread wakes the executor.
+  std::unique_ptr<BulkServer> bulk_;
 };
 
 }  // namespace accelmesh::zmq

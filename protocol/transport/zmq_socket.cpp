@@ -16,13 +16,17 @@ namespace {
 // How long a socket that is being closed tries to get its last messages out.
 constexpr int kLingerMs = 1000;
 constexpr int kBacklog = 128;
+// Longer than any session lasts after its connection has ended.
+constexpr int kReconnectNeverMs = 24 * 3600 * 1000;
 
 Status SetInt(void* socket, int option, int value) {
   if (zmq_setsockopt(socket, option, &value, sizeof(value)) == 0) return {};
   return ZmqStatus(zmq_errno(), "zmq::Socket::Open", "option " + std::to_string(option));
 }
 
-// Buffers for bodies, used again: fresh ones of that size cost a page fault every 4 KiB, a tenth of a copy's time.
+constexpr std::size_t kPooledMax = 16;
+
+// Buffers for large frames, used again: fresh ones cost a page fault every 4 KiB, a tenth of a copy's time.
 class BodyPool {
  public:
   // For good: libzmq's threads may give a buffer back while the process ends.
@@ -47,7 +51,7 @@ class BodyPool {
     BodyPool& pool = Get();
     {
       const MutexLock lock(pool.mutex_);
-      if (pool.free_.size() < kBulkMessagesMax) {
+      if (pool.free_.size() < kPooledMax) {
         pool.free_.push_back(buffer);  // within its capacity
         return;
       }
@@ -56,7 +60,7 @@ class BodyPool {
   }
 
  private:
-  BodyPool() { free_.reserve(kBulkMessagesMax); }
+  BodyPool() { free_.reserve(kPooledMax); }
 
   Mutex mutex_;
   std::vector<void*> free_ ACCELMESH_GUARDED_BY(mutex_);
@@ -103,9 +107,9 @@ bool Message::ReadTrailer(Trailer& trailer) const {
   return true;
 }
 
-Result<Socket> Socket::Open(const Context& context, int type, int messages_max) {
+Result<Socket> Socket::Open(void* context, int type, int messages_max) {
   Socket socket;
-  socket.socket_ = context.get() == nullptr ? nullptr : zmq_socket(context.get(), type);
+  socket.socket_ = context == nullptr ? nullptr : zmq_socket(context, type);
   if (socket.socket_ == nullptr) return ZmqStatus(zmq_errno(), "zmq::Socket::Open", "zmq_socket");
   const std::int64_t size_max = kMessageBytesMax;
   if (zmq_setsockopt(socket.socket_, ZMQ_MAXMSGSIZE, &size_max, sizeof(size_max)) != 0) {
@@ -155,6 +159,14 @@ Result<Endpoint> Socket::Bind(const Endpoint& endpoint) {
   return ParseEndpoint(bound);
 }
 
+Status Socket::KeepWhatCame() { return SetInt(socket_, ZMQ_RECONNECT_IVL, kReconnectNeverMs); }
+
+Status Socket::AcceptOwnUserOnly() {
+  const uid_t user = ::geteuid();
+  if (zmq_setsockopt(socket_, ZMQ_IPC_FILTER_UID, &user, sizeof(user)) == 0) return {};
+  return ZmqStatus(zmq_errno(), "zmq::Socket::AcceptOwnUserOnly", "ZMQ_IPC_FILTER_UID");
+}
+
 Io Socket::TrySend(Message& message, bool more) {
   if (zmq_msg_send(message.get(), socket_, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) >= 0) return Io::kDone;
   switch (zmq_errno()) {
@@ -174,7 +186,8 @@ Io Socket::TryReceive(Message& message) {
 Status Monitor::Watch(const Context& context, const Socket& socket, const char* name) {
   const std::string address = std::string("inproc://") + name;
   constexpr int kEvents = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED |
-                          ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
+                          ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                          ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_CONNECTED;
   if (zmq_socket_monitor(socket.get(), address.c_str(), kEvents) != 0) {
     return ZmqStatus(zmq_errno(), "zmq::Monitor::Watch", "zmq_socket_monitor");
   }
@@ -194,7 +207,9 @@ bool Monitor::Next(Event& event) {
   }
   while (part.more() && pair_.TryReceive(part) == Io::kDone) {
   }
-  event.begins = kind == ZMQ_EVENT_ACCEPTED;
+  event.kind = kind;
+  event.value = value;
+  event.begins = kind == ZMQ_EVENT_ACCEPTED || kind == ZMQ_EVENT_CONNECTED;
   event.descriptor = event.begins || kind == ZMQ_EVENT_DISCONNECTED ? static_cast<int>(value) : -1;
   return true;
 }
@@ -212,15 +227,17 @@ Status ZmqStatus(int error, const char* where, const std::string& what) {
   return {Code::kSystem, where, what + ": " + zmq_strerror(error)};
 }
 
-Status CheckLocal(const Endpoint& endpoint, const char* where) {
+Status CheckAddress(const Endpoint& endpoint, bool is_secured, const char* where) {
   if (endpoint.scheme == Endpoint::Scheme::kIpc) return {};
   if (endpoint.scheme != Endpoint::Scheme::kTcp) {
     return {Code::kInvalidArgument, where, endpoint.ToString() + " is neither tcp://host:port nor ipc:///path"};
   }
-  if (endpoint.host == "127.0.0.1" || endpoint.host == "localhost" || endpoint.host == "::1") return {};
-  return {Code::kPermissionDenied, where,
-          endpoint.ToString() + ": sessions are neither encrypted nor authenticated yet, so that only 127.0.0.1, " +
-              "localhost, [::1] and ipc may be listened on; use a tunnel (ssh -L) from other machines"};
+  if (is_secured || endpoint.host == "127.0.0.1" || endpoint.host == "localhost" || endpoint.host == "::1") return {};
+  return {
+      Code::kPermissionDenied, where,
+      endpoint.ToString() + ": without a market sessions are neither encrypted nor authenticated, so that only " +
+          "127.0.0.1, localhost, [::1] and ipc may be listened on; serve leases (--market or --market-key), or use a "
+          "tunnel (ssh -L) from other machines"};
 }
 
 Wakeup::Wakeup() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}

@@ -5,8 +5,8 @@
 //     bytes[...]  first:u64  second:u64  kind:u64
 //
 // The trailer stands last so that a frame begins where its message begins. `first` and `second` are, by lane:
-//     bulk up: token, 0      bulk down: token, offset      others up: 0, 0
-//     down: pieces of bulk sent before it, the highest acknowledged sequence
+//     up: 0, 0      down: pieces of bulk sent before it, the highest acknowledged sequence
+// Bodies go by a stream of their own (bulk_stream.h).
 // Threads: a Socket belongs to one thread at a time (libzmq allows to migrate it through a mutex).
 #pragma once
 
@@ -31,13 +31,11 @@ struct Trailer {
   MessageKind kind = MessageKind::kFrame;
 };
 
-enum Lane { kCommandLane = 0, kSideLane = 1, kBulkUpLane = 2, kDownLane = 3, kBulkDownLane = 4, kLanes = 5 };
+enum Lane { kCommandLane = 0, kSideLane = 1, kDownLane = 2, kLanes = 3 };
 
 // The largest message any socket of ours takes; libzmq cuts off a peer that sends more.
 inline constexpr std::size_t kMessageBytesMax = limits::kFrameBytesMax + sizeof(Trailer);
-static_assert(limits::kBulkBytesMax <= limits::kFrameBytesMax);
-// Messages that libzmq holds per lane and side before a sender waits: bulk bodies, frames. Frames are mostly small.
-inline constexpr int kBulkMessagesMax = 16;
+// Messages that libzmq holds per lane and side before a sender waits. They are mostly small.
 inline constexpr int kFrameMessagesMax = 128;
 
 class Message {
@@ -92,7 +90,10 @@ class Socket {
  public:
   Socket() = default;
   // Makes a socket with our limits: message size, `messages_max` in each direction, no reconnecting.
-  static Result<Socket> Open(const Context& context, int type, int messages_max);
+  static Result<Socket> Open(const Context& context, int type, int messages_max) {
+    return Open(context.get(), type, messages_max);
+  }
+  static Result<Socket> Open(void* context, int type, int messages_max);
   ~Socket() { Close(); }
   Socket(Socket&& other) noexcept
       : socket_(other.socket_), event_fd_(other.event_fd_), maybe_readable_(other.maybe_readable_) {
@@ -113,6 +114,11 @@ class Socket {
   Status Connect(const Endpoint& endpoint);
   // kUnavailable if the address is taken. The endpoint comes back with the port that was bound.
   Result<Endpoint> Bind(const Endpoint& endpoint);
+  // What has come stays readable when the connection ends; libzmq would drop it together with an endpoint that it is
+  // not to connect to again. Call before Connect().
+  Status KeepWhatCame();
+  // ipc: connections of other users' processes are closed at once (SO_PEERCRED). Call before Bind().
+  Status AcceptOwnUserOnly();
   void SetLinger(int ms) { zmq_setsockopt(socket_, ZMQ_LINGER, &ms, sizeof(ms)); }
 
   // Never wait. `message` is consumed on kDone only.
@@ -150,8 +156,10 @@ class Monitor {
   Status Watch(const Context& context, const Socket& socket, const char* name);
   void* get() const { return pair_.get(); }
   struct Event {
-    bool begins = false;  // a connection was accepted; otherwise one has ended, or an attempt failed
+    bool begins = false;  // a connection was accepted or made; otherwise one has ended, or an attempt failed
     int descriptor = -1;  // the connection's, or -1 for an attempt
+    int kind = 0;         // ZMQ_EVENT_...
+    std::uint32_t value = 0;
   };
   // The next event, never waiting; false if there is none. Numbers of descriptors are used again.
   bool Next(Event& event);
@@ -164,8 +172,8 @@ class Monitor {
 
 Status ZmqStatus(int error, const char* where, const std::string& what);
 
-// Refuses addresses that other machines can reach.
-Status CheckLocal(const Endpoint& endpoint, const char* where);
+// Refuses addresses that other machines can reach, unless CURVE keeps strangers out.
+Status CheckAddress(const Endpoint& endpoint, bool is_secured, const char* where);
 
 // Waits on an event descriptor and clears it.
 class Wakeup {

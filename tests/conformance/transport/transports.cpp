@@ -17,16 +17,21 @@
 namespace accelmesh::conformance {
 namespace {
 
-Bytes WelcomeFrame(const std::string& worker_endpoint) {
+Bytes WelcomeFrame(const std::string& worker_endpoint, const std::string& bulk_endpoint = "",
+                   ByteView worker_key = {}) {
   flatbuffers::FlatBufferBuilder builder;
   const Bytes secret = TestSecret();
   const auto secret_offset = builder.CreateVector(secret);
   const auto endpoint = builder.CreateString(worker_endpoint);
+  const auto bulk = builder.CreateString(bulk_endpoint);
+  const auto key = builder.CreateVector(worker_key.data(), worker_key.size());
   wire::WelcomeBuilder welcome(builder);
   welcome.add_version(1);
   welcome.add_session_id(1);
   welcome.add_secret(secret_offset);
   welcome.add_worker_endpoint(endpoint);
+  welcome.add_bulk_endpoint(bulk);
+  if (!worker_key.empty()) welcome.add_worker_key(key);
   builder.Finish(welcome.Finish());
   return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
 }
@@ -52,8 +57,11 @@ class ListenerRendezvous final : public Rendezvous {
  private:
   Result<std::unique_ptr<ServerChannel>> Welcome(const Arrival& arrival, Deadline deadline) {
     if (arrival.connection_fd >= 0) return OpenShmWorker(arrival.connection_fd, WelcomeFrame(""), deadline);
+    where_.client_key = arrival.client_key;
     ACCELMESH_ASSIGN_OR_RETURN(OpenedZmq opened, OpenZmqWorker(where_, TestSecret()));
-    ACCELMESH_RETURN_IF_ERROR(listener_->Answer(arrival.peer, WelcomeFrame(opened.endpoint)));
+    const ByteView key = where_.client_key.has_value() ? ByteView(opened.worker_key.bytes) : ByteView();
+    ACCELMESH_RETURN_IF_ERROR(
+        listener_->Answer(arrival.peer, WelcomeFrame(opened.endpoint, opened.bulk_endpoint, key)));
     return std::move(opened.channel);
   }
 
@@ -66,13 +74,14 @@ std::string UniqueName(const char* stem) {
   return std::string(stem) + std::to_string(getpid()) + "-" + std::to_string(next++);
 }
 
-Result<std::unique_ptr<Rendezvous>> ListenAt(const std::string& url, const std::string& folder) {
+Result<std::unique_ptr<Rendezvous>> ListenAt(const std::string& url, const std::string& folder,
+                                             const ListenSecurity* security = nullptr) {
   ACCELMESH_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(url));
   WorkerEndpoints where;
   where.scheme = endpoint.scheme;
   where.folder = folder;
   Result<std::unique_ptr<Listener>> listener =
-      endpoint.scheme == Endpoint::Scheme::kShm ? ListenShm(endpoint) : ListenZmq(endpoint);
+      endpoint.scheme == Endpoint::Scheme::kShm ? ListenShm(endpoint) : ListenZmq(endpoint, security);
   if (!listener.ok()) return listener.status();
   return std::unique_ptr<Rendezvous>(new ListenerRendezvous(std::move(*listener), where));
 }
@@ -102,6 +111,36 @@ Result<std::unique_ptr<Rendezvous>> ListenOnIpc(const std::string& folder) {
   return ListenAt("ipc://" + folder + "/" + UniqueName("hello"), folder);
 }
 
+// The same under CURVE: the server has a key, and hears one client only.
+Result<std::unique_ptr<Rendezvous>> ListenSecured(const std::string& url, const std::string& folder) {
+  ListenSecurity security;
+  security.secret = TestServerKeys().secret;
+  security.may_connect = [](const security::CurveKey& key) {
+    if (key == TestCredentials().own.key) return Status();
+    return Status(Code::kPermissionDenied, "test", "not the client of the tests");
+  };
+  return ListenAt(url, folder, &security);
+}
+Result<std::unique_ptr<Rendezvous>> ListenOnTcpSecured(const std::string& folder) {
+  return ListenSecured("tcp://127.0.0.1:0", folder);
+}
+Result<std::unique_ptr<Rendezvous>> ListenOnIpcSecured(const std::string& folder) {
+  return ListenSecured("ipc://" + folder + "/" + UniqueName("hello"), folder);
+}
+Result<Connected> ConnectSecured(const std::string& url, Deadline deadline) {
+  ACCELMESH_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(url));
+  const security::CurveCredentials credentials = TestCredentials();
+  return ConnectZmq(endpoint, HelloFrame(), deadline, &credentials);
+}
+Result<Connected> ConnectByPluginSecured(const std::string& url, Deadline deadline) {
+  ACCELMESH_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(url));
+  const security::CurveCredentials credentials = TestCredentials();
+  Connected connected;
+  ACCELMESH_ASSIGN_OR_RETURN(
+      connected.channel, ConnectThroughPlugin(ACCELMESH_ZMQ_PLUGIN, endpoint, HelloFrame(), deadline, &credentials));
+  return connected;
+}
+
 std::function<std::unique_ptr<ClientChannel>(std::unique_ptr<ClientChannel>)> EmulatedAs(const char* text) {
   return [text](std::unique_ptr<ClientChannel> inner) {
     const Result<EmulatorOptions> options = ParseEmulatorOptions(text);
@@ -119,6 +158,9 @@ std::vector<Transport> AllTransports() {
       {"zmq_tcp", ListenOnTcp, ConnectTo},
       {"zmq_ipc", ListenOnIpc, ConnectTo},
       {"plugin_tcp", ListenOnTcp, ConnectByPlugin},
+      {"zmq_tcp_curve", ListenOnTcpSecured, ConnectSecured},
+      {"zmq_ipc_curve", ListenOnIpcSecured, ConnectSecured},
+      {"plugin_tcp_curve", ListenOnTcpSecured, ConnectByPluginSecured},
       {"emulated_loopback", nullptr, nullptr, EmulatedAs("")},
       {"emulated_loopback_delayed", nullptr, nullptr, EmulatedAs("rtt_us=300,bandwidth_mbps=10000,jitter_us=50")},
   };
@@ -146,6 +188,17 @@ Pair Open(const Transport& transport) {
   if (client.ok()) pair.client = std::move(client->channel);
   if (served.ok()) pair.server = std::move(*served);
   return pair;
+}
+
+security::CurvePair TestServerKeys() {
+  return security::CurvePairOf(security::SigningKey::FromSeed(Bytes(32, 1)).value()).value();
+}
+
+security::CurveCredentials TestCredentials() {
+  security::CurveCredentials credentials;
+  credentials.server_key = TestServerKeys().key;
+  credentials.own = security::CurvePairOf(security::SigningKey::FromSeed(Bytes(32, 2)).value()).value();
+  return credentials;
 }
 
 Bytes HelloFrame() {

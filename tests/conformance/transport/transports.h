@@ -46,6 +46,10 @@ struct Pair {
 };
 Pair Open(const Transport& transport);
 
+// The keys of CURVE sessions: the server's, and those of the client that they are for.
+security::CurvePair TestServerKeys();
+security::CurveCredentials TestCredentials();
+
 // A finished Hello; the secret of every session that Serve() opens.
 Bytes HelloFrame();
 Bytes TestSecret();
