@@ -18,6 +18,8 @@ packages=(
   libsodium-dev libssl-dev libopenblas-dev libdnnl-dev liblzma-dev nlohmann-json3-dev
   # the market's registry
   libsqlite3-dev zlib1g-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
+  # metrics of the daemons
+  prometheus-cpp-dev
   # tests
   libgtest-dev libgmock-dev libbenchmark-dev
 )
@@ -42,6 +44,7 @@ if [ -n "$check" ]; then
   scripts/fetch_toolkit.sh --check || fault=1
   scripts/fetch_libzmq.sh --check || fault=1
   scripts/fetch_etcd.sh --check || fault=1
+  scripts/fetch_prometheus.sh --check || fault=1
   [ $fault = 0 ] && echo "setup: nothing is missing"
   exit $fault
 fi
@@ -59,4 +62,5 @@ fi
 scripts/fetch_toolkit.sh
 scripts/fetch_libzmq.sh
 scripts/fetch_etcd.sh
+scripts/fetch_prometheus.sh
 echo "setup: done"
