@@ -41,6 +41,7 @@ class Sim {
 
   // A client with a link of its own; the first one is number 0.
   std::unique_ptr<Registry> Connect();
+  std::size_t clients() const { return clients_.size(); }  // the next one's number
 
   Instant now() const { return now_; }
   // Takes the clock to the next event and runs it.

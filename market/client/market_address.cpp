@@ -1,0 +1,64 @@
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+
+#include "market/client/market_client.h"
+
+namespace accelmesh::market {
+namespace {
+
+constexpr char kWhere[] = "MarketAddress";
+constexpr std::size_t kUrlsMax = 16;
+
+std::string ConfigFolder() {
+  const char* config = std::getenv("XDG_CONFIG_HOME");
+  if (config != nullptr && *config != '\0') return std::string(config) + "/accelmesh";
+  const char* home = std::getenv("HOME");
+  return home != nullptr ? std::string(home) + "/.config/accelmesh" : std::string();
+}
+
+Result<security::PublicKey> ReadKeyFile(const std::string& path) {
+  std::ifstream file(path);
+  std::string text;
+  if (!file || !std::getline(file, text)) {
+    return Status(Code::kNotFound, kWhere,
+                  "the market's key is not in " + path +
+                      "; copy market.pub from where slot-market runs, or give --market-key HEX");
+  }
+  security::PublicKey key;
+  if (!security::ParseHex(text, key.bytes).ok()) {
+    return Status(Code::kInvalidArgument, kWhere, path + " holds no key; it is one line of 64 hexadecimal digits");
+  }
+  return key;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> ParseMarketUrls(std::string_view text) {
+  std::vector<std::string> urls;
+  while (true) {
+    const std::size_t comma = text.find(',');
+    const std::string url(text.substr(0, comma));
+    if (!url.starts_with("tcp://") && !url.starts_with("ipc://")) {
+      return Status(Code::kInvalidArgument, kWhere,
+                    "\"" + url.substr(0, 80) + "\" is no market's address; it looks like tcp://127.0.0.1:7710");
+    }
+    urls.push_back(url);
+    if (urls.size() > kUrlsMax) return Status(Code::kInvalidArgument, kWhere, "a market has at most 16 addresses");
+    if (comma == std::string_view::npos) return urls;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+Result<security::PublicKey> FindMarketKey(const std::string& text) {
+  std::string source = text;
+  if (source.empty()) {
+    const char* named = std::getenv("ACCELMESH_MARKET_KEY");
+    source = named != nullptr && *named != '\0' ? named : ConfigFolder() + "/market.pub";
+  }
+  security::PublicKey key;
+  if (source.size() == 2 * security::kKeyBytes && security::ParseHex(source, key.bytes).ok()) return key;
+  return ReadKeyFile(source);
+}
+
+}  // namespace accelmesh::market

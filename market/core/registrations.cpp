@@ -1,0 +1,147 @@
+#include "market/core/registrations.h"
+
+#include <algorithm>
+
+#include "market/core/accounts.h"
+
+namespace accelmesh::market {
+namespace {
+
+constexpr std::int64_t kFirstPrice = 1'000'000;  // a credit an hour, where no owner asks for anything
+
+struct Sums {
+  std::uint64_t share_milli = 0;
+  std::uint64_t memory_bytes = 0;
+};
+Sums LetOf(const Book& book, const std::string& slot) {
+  Sums sums;
+  for (const std::string& id : book.LeasesOfSlot(slot)) {
+    sums.share_milli += book.Lease(id)->share_milli;
+    sums.memory_bytes += book.Lease(id)->memory_bytes;
+  }
+  return sums;
+}
+
+}  // namespace
+
+Result<Decision> DecideRegistration(const Book& book, const std::string& server, ServerRecord record,
+                                    std::vector<SlotRecord> slots) {
+  Edit edit(book);
+  std::set<std::string> named;
+  for (SlotRecord& slot : slots) {
+    const std::string id = slot.slot.id;
+    if (!named.insert(id).second) {
+      return Status(Code::kInvalidArgument, "market::Register.slots", "slot " + id + " is there twice; name it once");
+    }
+    const SlotRecord* known = book.Slot(id);
+    if (known != nullptr && known->slot.server != server) {
+      return Status(Code::kPermissionDenied, "market::Register.slots",
+                    "slot " + id + " is another server's (" + known->server_name + "); give this server another name");
+    }
+    const Sums let = LetOf(book, id);
+    if (let.share_milli > slot.slot.share_milli || let.memory_bytes > slot.slot.memory_bytes) {
+      return Status(Code::kInvalidArgument, "market::Register.slots",
+                    "slot " + id + " has " + std::to_string(let.share_milli) + " thousandths and " +
+                        std::to_string(let.memory_bytes) +
+                        " bytes let, more than it would have; drain it (slotctl drain) and wait for its leases to end");
+    }
+    slot.slot.server = server;
+    // What an admin drained stays so until he lets it again.
+    if (known != nullptr) slot.is_draining = known->is_draining;
+    slot.is_withdrawn = false;
+    const std::string class_name = slot.class_name();
+    if (book.Price(class_name) == nullptr) {
+      auto& price = edit.Open<PriceRecord>(Family::kPrice, class_name);
+      if (price.price_per_hour == 0) price.price_per_hour = slot.reserve_price > 0 ? slot.reserve_price : kFirstPrice;
+    }
+    edit.Put(Family::kSlot, id, std::move(slot));
+  }
+  for (const std::string& id : book.SlotsOfServer(server)) {
+    if (named.contains(id)) continue;
+    if (book.LeasesOfSlot(id).empty()) {
+      edit.Delete(Family::kSlot, id);
+    } else {
+      edit.Slot(id).is_withdrawn = true;
+    }
+  }
+  edit.Put(Family::kServer, server, std::move(record));
+  return edit.Finish();
+}
+
+Result<Decision> DecideDrain(const Book& book, const std::string& server, bool admin,
+                             const std::vector<std::string>& slots, bool drain) {
+  Edit edit(book);
+  for (const std::string& id : slots) {
+    const SlotRecord* slot = book.Slot(id);
+    if (slot == nullptr) {
+      return Status(Code::kNotFound, "market::Drain", "no slot is named " + id + "; see slotctl slots");
+    }
+    if (!admin && slot->slot.server != server) {
+      return Status(Code::kPermissionDenied, "market::Drain",
+                    "slot " + id + " is another server's; its owner or an admin drains it");
+    }
+    if (slot->is_draining != drain) edit.Slot(id).is_draining = drain;
+  }
+  return edit.Finish();
+}
+
+Result<Decision> DecideDeposit(const Book& book, const std::string& identity, const std::string& operation,
+                               std::int64_t amount) {
+  Edit edit(book);
+  AccountRecord& account = edit.Account(identity);
+  if (std::find(account.operations.begin(), account.operations.end(), operation) != account.operations.end()) {
+    return Decision{};
+  }
+  if (book.sums().deposited > kCreditsMax - std::max<std::int64_t>(amount, 0)) {
+    return Status(Code::kLimitExceeded, "market::Deposit", "the market would hold more credits than it can count");
+  }
+  ACCELMESH_RETURN_IF_ERROR(Deposit(account, amount));
+  account.operations.push_back(operation);
+  if (account.operations.size() > kDepositsRemembered) account.operations.erase(account.operations.begin());
+  return edit.Finish();
+}
+
+Decision DecideWelcome(const Book& book, const std::string& identity, std::int64_t amount) {
+  if (amount <= 0 || book.Account(identity) != nullptr) return {};
+  Edit edit(book);
+  if (!Deposit(edit.Account(identity), amount).ok()) return {};
+  return edit.Finish();
+}
+
+Decision DecideTrust(const Book& book, const std::string& identity, IdentityRecord record) {
+  Edit edit(book);
+  edit.Put(Family::kIdentity, identity, std::move(record));
+  return edit.Finish();
+}
+
+Decision DecidePrices(const Book& book, const PriceRules& rules, std::int64_t step_ms, const Moment& moment) {
+  Edit edit(book);
+  for (const auto& [name, use] : book.UseByClass()) {
+    const double utilisation = use.sold_milli == 0 ? 0.0
+                                                   : static_cast<double>(std::min(use.let_milli, use.sold_milli)) /
+                                                         static_cast<double>(use.sold_milli);
+    Step(edit.Open<PriceRecord>(Family::kPrice, name), utilisation, use.reserve_lowest, moment.now_ms, step_ms, rules);
+  }
+  return edit.Finish();
+}
+
+Decision DecideForgetting(const Book& book, const Moment& moment, std::size_t most) {
+  Edit edit(book);
+  std::size_t count = 0;
+  std::size_t left = book.Ended().size();
+  for (const auto& [ended_ms, id] : book.Ended()) {
+    if (count >= most || (ended_ms + kEndedKeptMs > moment.now_ms && left <= kEndedKeptMax)) break;
+    edit.Delete(Family::kLease, id);
+    ++count;
+    --left;
+  }
+  for (const auto& [id, entry] : book.All(Family::kSlot)) {
+    if (count >= most) break;
+    if (!std::get<SlotRecord>(entry).is_withdrawn || !book.LeasesOfSlot(id).empty()) continue;
+    edit.Delete(Family::kSlot, id);
+    ++count;
+  }
+  return edit.Finish();
+}
+
+}  // namespace accelmesh::market

@@ -1,0 +1,289 @@
+// Desk: slot-market without its sockets and clocks. Messages and the registry's answers come in, one at a time;
+// replies, pushes and transactions go out.
+//
+// Replicas share a registry; one of them leads and is alone in deciding. It holds /leader, bound to a lease of the
+// registry, and every transaction compares that key: so one that only believes that it leads writes nothing. The leader
+// decides on a book in memory (market/core) and applies each decision to it at once; what is decided while a round of
+// transactions is under way goes into the next round, many decisions in one transaction. Nobody is answered before what
+// he is told is durable. When a transaction fails, or nobody knows what became of it, the leader writes /leader anew,
+// which fences off whatever may still come, reads everything again, and decides again what was asked: operation ids
+// keep that from happening twice.
+//
+// Threads: one; `post` brings the registry's answers to it. Ownership: registry, key and what the functions need
+// outlive it.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <random>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "market/client/messages.h"
+#include "market/core/grant.h"
+#include "market/core/lease_changes.h"
+#include "market/core/registrations.h"
+#include "market/records/record_codec.h"
+#include "market/registry/registry.h"
+#include "protocol/security/keys.h"
+
+namespace accelmesh::market {
+
+using Peer = std::string;  // the routing id of a connection
+
+struct DeskOptions {
+  std::string name;               // of this replica, for people
+  std::vector<std::string> urls;  // where it is reached
+  std::string store;              // "sqlite", "etcd"
+  std::string store_warning;
+  // Nobody else can have the store: whoever led before is gone.
+  bool is_alone = false;
+  // The store applies transactions in the order in which they were sent: then those of a round may build on one
+  // another.
+  bool keeps_order = false;
+  std::int64_t welcome_credits = 0;  // microcredits, once, for identities of `local`
+  std::chrono::seconds leader_ttl{2};
+  std::chrono::seconds node_ttl{10};
+  Duration price_step = std::chrono::seconds(60);
+  PriceRules price_rules;
+  std::size_t jobs_max = 65536;       // requests that are being decided; more are answered with kFull
+  std::size_t waiting_max = 4096;     // requests that wait until something is free
+  std::size_t transactions_max = 32;  // of one round
+};
+
+struct DeskCounts {
+  std::uint64_t requests = 0;
+  std::uint64_t grants = 0;
+  std::uint64_t renewals = 0;
+  std::uint64_t rejections = 0;
+  std::uint64_t ended = 0;
+  std::uint64_t transactions = 0;
+  std::uint64_t rounds = 0;
+  std::uint64_t resyncs = 0;
+  std::uint64_t elections = 0;
+  std::uint64_t refused = 0;  // messages that did not verify, or callers who may not
+};
+
+class Desk {
+ public:
+  // What the desk needs of its surroundings.
+  struct World {
+    std::function<void(std::function<void()>)> post;
+    std::function<void(const Peer&, Bytes)> send;
+    // Identities that need no entry in the registry: those of the market's own user.
+    std::function<std::optional<IdentityRecord>(const std::string&)> local;
+    // Called when what the ZAP handler knows may have changed.
+    std::function<void()> identities_changed;
+    // How long a grant took, from the request's coming to its being durable.
+    std::function<void(Duration)> granted;
+  };
+
+  Desk(DeskOptions options, registry::Registry& registry, const security::SigningKey& key, World world,
+       std::uint64_t seed);
+  ~Desk();
+  Desk(const Desk&) = delete;
+  Desk& operator=(const Desk&) = delete;
+
+  // The time; call it before anything else happens and some times a second. Does what is due.
+  void Tick(Instant now, std::int64_t wall_ms);
+  void OnMessage(const Peer& peer, const std::string& identity, ByteView bytes);
+  // Starts a round with what was decided since the last. Call it when no more messages are there to be had at once.
+  void Flush();
+  // Gives up the lead, so that another takes it at once. Answers go on to be taken for a while.
+  void Resign(std::function<void()> done);
+
+  bool is_leading() const { return stage_ == Stage::kLeading; }
+  const Book& book() const { return book_; }
+  const DeskCounts& counts() const { return counts_; }
+  std::size_t waiting() const { return waiting_.size(); }
+  // Why nothing is decided now, for people; empty if it is.
+  const std::string& trouble() const { return trouble_; }
+  // Of an identity, from the registry or this user's keys; nothing if nobody knows it.
+  std::optional<IdentityRecord> Identify(const std::string& identity) const;
+
+ private:
+  enum class Stage : std::uint8_t { kStarting, kFollowing, kElecting, kLoading, kLeading };
+  // One request, or one thing that time brings, from its decision to its answer.
+  struct Job {
+    Peer peer;
+    std::uint64_t number = 0;
+    std::string identity;
+    std::shared_ptr<const messages::RequestT> request;  // none: what time brings
+    std::function<void(Job)> again;                     // decides instead of the request's handler
+    Instant asked;
+    Instant until;
+    int tries = 0;
+    Decision decision;
+    std::function<void()> answer;
+  };
+  struct Transaction {
+    std::vector<Job> jobs;
+    std::map<RecordKey, Record> writes;
+    std::set<RecordKey> reads;
+    std::size_t bytes = 0;
+    bool is_done = false;
+  };
+  struct Round {
+    std::vector<Transaction> transactions;
+    // What those before have written, as the registry has it then; nothing: deleted.
+    std::unordered_map<std::string, std::optional<std::string>> values;
+    std::size_t open = 0;
+    bool has_failed = false;
+  };
+  struct Waiting {
+    Job job;
+    Instant until;
+    std::int64_t since_ms = 0;
+    std::int64_t until_ms = 0;
+    std::vector<SlotRejection> rejections;
+    std::vector<scheduler::Gap> gaps;
+  };
+
+  template <typename T, typename Then>
+  registry::Done<T> Here(Then then) {
+    return [post = world_.post, alive = std::weak_ptr<int>(alive_), then = std::move(then)](Result<T> result) {
+      post([alive, then, result = std::make_shared<Result<T>>(std::move(result))] {
+        if (alive.lock() != nullptr) then(std::move(*result));
+      });
+    };
+  }
+  Instant Soon() const { return now_ + std::chrono::seconds(5); }
+
+  // leadership.cpp
+  void Look();
+  void WatchLeader(registry::Revision from);
+  void Elect();
+  void Candidate(registry::LeaseId lease);
+  void Lead(registry::Revision revision, registry::LeaseId lease);
+  void Load();
+  void TakeOver(registry::SnapshotResult snapshot);
+  void WatchNodes(registry::Revision from);
+  void OnNodeGone(const std::string& server, registry::Revision revision);
+  void KeepLead();
+  void StepDown(const std::string& why, Duration pause = std::chrono::milliseconds(200));
+  void ReadIdentities();
+  void Resync(const std::string& why);
+  void Fence();
+  void Later(Duration wait, std::function<void()> what);
+
+  // rounds.cpp
+  void Decided(Job job, Decision decision, std::function<void()> answer);
+  using WrittenBy = std::unordered_map<std::string, std::size_t>;
+  using ReadBy = std::unordered_map<std::string, std::set<std::size_t>>;
+  std::optional<std::set<std::size_t>> BoundTo(const Job& job, const WrittenBy& written, const ReadBy& read) const;
+  bool Assign(Job& job, Round& round, WrittenBy& written, ReadBy& read);
+  registry::Compare AsItWas(const RecordKey& key) const;
+  void Submit(std::size_t index);
+  void OnTransaction(std::uint64_t round, std::size_t index, Result<registry::TxnResult> result);
+  void Again(Job job, bool counts);
+
+  // desk.cpp
+  void Take(Job job);
+  void Dispatch(Job job);
+  void Reply(const Job& job, messages::ReplyT reply);
+  void Fail(const Job& job, const Status& status);
+  template <typename Body>
+  void Answer(const Job& job, Body body) {
+    messages::ReplyT reply;
+    reply.body.Set(std::move(body));
+    Reply(job, std::move(reply));
+  }
+  void Push(const std::string& server, messages::PushBodyUnion body);
+  void PushEnd(const LeaseRecord& lease, const std::string& id, const std::string& reason);
+  bool Allowed(const Job& job, std::initializer_list<MarketRole> roles);
+  void Sweep();
+  void TryWaiting();
+  void Prices();
+  void Forget();
+  void LearnWorkload();
+  void Audit();
+  void Inside(std::function<void(Job)> decide);
+
+  // tenants.cpp
+  void OnGreet(Job job);
+  void OnListSlots(const Job& job);
+  void OnQuote(const Job& job);
+  void OnListPrices(const Job& job);
+  void OnRequest(Job job, Waiting* waiting);
+  void OnRenew(Job job);
+  void OnResize(Job job);
+  void OnRelease(Job job);
+  void OnTransfer(Job job);
+  void OnListLeases(const Job& job);
+  void OnGetAccount(const Job& job);
+  void OnListRequests(const Job& job);
+  void Changed(Job job, LeaseChange change, const char* ended);
+  Result<messages::GrantedT> GrantedOf(const std::string& id);
+  messages::LeaseT LeaseOf(const std::string& id, const LeaseRecord& lease) const;
+  messages::SlotT SlotOf(const std::string& id, const SlotRecord& record) const;
+  messages::AccountT AccountOf(const std::string& id) const;
+
+  // providers.cpp
+  void OnRegister(Job job);
+  void Register(Job job, registry::LeaseId lease);
+  void OnKeep(const Job& job);
+  void OnDrain(Job job);
+  void OnDeposit(Job job);
+  void OnTrust(Job job);
+  void OnListAccounts(const Job& job);
+  void OnRevoke(Job job);
+  void OnStatus(const Job& job);
+  // Paid for up to `until_ms`, or up to now.
+  void EndLease(const std::string& id, LeaseState state, const std::string& reason, std::int64_t until_ms = -1);
+  void LoseServer(const std::string& server);
+
+  const DeskOptions options_;
+  registry::Registry& registry_;
+  const security::SigningKey& key_;
+  const World world_;
+  std::mt19937_64 random_;
+  const std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+  scheduler::Fragmentation workload_;
+
+  Instant now_;
+  Moment moment_;
+  MarketClock clock_;
+  std::int64_t started_ms_ = 0;
+
+  Stage stage_ = Stage::kStarting;
+  std::uint64_t term_ = 0;  // what was begun in an earlier one counts no more
+  bool is_fencing_ = false;
+  bool is_resigned_ = false;
+  registry::LeaseId lease_ = registry::kNoLease;
+  registry::Revision lead_revision_ = 0;
+  std::string lead_value_;
+  LeaderRecord leader_;  // whoever it is
+  bool has_leader_ = false;
+  std::unique_ptr<registry::WatchHandle> leader_watch_;
+  std::unique_ptr<registry::WatchHandle> node_watch_;
+  Instant next_keep_;
+  Instant next_identities_;
+  std::multimap<Instant, std::function<void()>> later_;
+
+  Book book_;
+  std::uint64_t changes_ = 0;  // of the book
+  std::deque<Job> queued_;     // while the book is read anew
+  std::deque<Job> decided_;    // of the next round
+  std::optional<Round> round_;
+  std::uint64_t round_number_ = 0;
+  std::list<Waiting> waiting_;
+  std::uint64_t waiting_tried_ = 0;  // changes_ when they were tried last
+  std::string trouble_;
+
+  struct Session {
+    Peer peer;
+    registry::LeaseId lease = registry::kNoLease;
+    Instant seen;
+  };
+  std::map<std::string, Session> servers_;
+  Instant next_sweep_;
+  Instant next_price_;
+  Instant next_forget_;
+  Instant next_audit_;
+  DeskCounts counts_;
+};
+
+}  // namespace accelmesh::market

@@ -1,0 +1,280 @@
+#include "market/records/record_codec.h"
+
+#include <cmath>
+
+#include "market/core/price.h"
+#include "market/registry/epochs.h"
+#include "protocol/base/bytes.h"
+#include "protocol/schema/records_generated.h"
+
+namespace accelmesh::market {
+namespace {
+
+using Builder = flatbuffers::FlatBufferBuilder;
+constexpr std::size_t kMeasured = scheduler::kOperations * scheduler::kNumberTypes;
+constexpr std::size_t kNumbers = (kMeasured + 3) * 3;
+
+std::vector<double> Numbers(const scheduler::Tags& tags) {
+  std::vector<double> numbers;
+  const auto add = [&](const scheduler::Measured& measured) {
+    numbers.insert(numbers.end(), {measured.mean, measured.low, measured.high});
+  };
+  for (const auto& types : tags.operations_per_s) {
+    for (const scheduler::Measured& measured : types) add(measured);
+  }
+  add(tags.memory_bytes_per_s);
+  add(tags.launch_us);
+  add(tags.round_trip_us);
+  return numbers;
+}
+
+void ReadNumbers(const flatbuffers::Vector<double>* numbers, scheduler::Tags& tags) {
+  if (numbers == nullptr || numbers->size() != kNumbers) return;
+  flatbuffers::uoffset_t at = 0;
+  const auto next = [&](scheduler::Measured& measured) {
+    measured = {numbers->Get(at), numbers->Get(at + 1), numbers->Get(at + 2)};
+    at += 3;
+  };
+  for (auto& types : tags.operations_per_s) {
+    for (scheduler::Measured& measured : types) next(measured);
+  }
+  next(tags.memory_bytes_per_s);
+  next(tags.launch_us);
+  next(tags.round_trip_us);
+}
+
+auto Raw(Builder& builder, const std::string& bytes) {
+  return builder.CreateVector(AsBytes(bytes).data(), bytes.size());
+}
+
+struct Packed {
+  wire::records::Any type = wire::records::Any::NONE;
+  flatbuffers::Offset<void> offset;
+};
+
+Packed Pack(Builder& b, const SlotRecord& r) {
+  return {wire::records::Any::Slot,
+          wire::records::CreateSlot(
+              b, b.CreateString(r.slot.id), b.CreateString(r.slot.server), b.CreateString(r.server_name), r.device,
+              b.CreateString(r.device_name), b.CreateString(r.backend), b.CreateString(r.slot.zone),
+              b.CreateVectorOfStrings(r.slot.labels), b.CreateVector(Numbers(r.slot.tags)),
+              b.CreateVectorOfStrings(r.via), r.slot.share_milli, r.slot.share_milli_step, r.slot.memory_bytes,
+              r.slot.notice_us, r.reserve_price, r.is_draining, r.is_withdrawn)
+              .Union()};
+}
+Packed Pack(Builder& b, const ServerRecord& r) {
+  return {wire::records::Any::Server,
+          wire::records::CreateServer(b, b.CreateString(r.name), b.CreateVectorOfStrings(r.endpoints),
+                                      b.CreateString(r.curve_key), r.registered_ms)
+              .Union()};
+}
+Packed Pack(Builder& b, const LeaseRecord& r) {
+  return {wire::records::Any::Lease,
+          wire::records::CreateLease(
+              b, b.CreateString(r.slot), b.CreateString(r.server), b.CreateString(r.tenant), r.epoch, r.share_milli,
+              r.memory_bytes, r.price_per_hour, r.not_before_ms, r.not_after_ms, r.paid_until_ms, r.held, r.paid,
+              r.returned, static_cast<std::uint8_t>(r.state), r.ended_ms, Raw(b, r.holder_key), Raw(b, r.next_key),
+              b.CreateString(r.request), b.CreateString(r.why), b.CreateString(r.last_operation))
+              .Union()};
+}
+Packed Pack(Builder& b, const AccountRecord& r) {
+  return {
+      wire::records::Any::Account,
+      wire::records::CreateAccount(b, r.balance, r.held, r.deposited, b.CreateVectorOfStrings(r.operations)).Union()};
+}
+Packed Pack(Builder& b, const IdentityRecord& r) {
+  return {
+      wire::records::Any::Identity,
+      wire::records::CreateIdentity(b, b.CreateString(r.name), static_cast<std::uint8_t>(r.role), r.is_banned).Union()};
+}
+Packed Pack(Builder& b, const PriceRecord& r) {
+  std::vector<wire::records::PricePoint> points;
+  points.reserve(r.history.size());
+  for (const PricePoint& point : r.history) {
+    points.emplace_back(point.time_ms, point.price_per_hour, point.utilisation_milli, point.forecast_milli);
+  }
+  return {wire::records::Any::Price,
+          wire::records::CreatePrice(b, r.price_per_hour, r.level, r.trend, b.CreateVector(r.season), r.steps,
+                                     b.CreateVectorOfStructs(points))
+              .Union()};
+}
+
+std::string Finish(Builder& builder, const Packed& packed) {
+  builder.Finish(wire::records::CreateRecord(builder, packed.type, packed.offset));
+  return std::string(reinterpret_cast<const char*>(builder.GetBufferPointer()), builder.GetSize());
+}
+
+std::string Text(const flatbuffers::String* text) { return text != nullptr ? text->str() : std::string(); }
+std::string Text(const flatbuffers::Vector<std::uint8_t>* bytes) {
+  return bytes != nullptr ? std::string(bytes->begin(), bytes->end()) : std::string();
+}
+std::vector<std::string> Texts(const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>* texts) {
+  std::vector<std::string> list;
+  if (texts == nullptr) return list;
+  for (const flatbuffers::String* text : *texts) list.push_back(Text(text));
+  return list;
+}
+
+std::optional<Record> Unpack(const wire::records::Slot& r) {
+  SlotRecord record;
+  record.slot.id = Text(r.id());
+  record.slot.server = Text(r.server());
+  record.slot.zone = Text(r.zone());
+  record.slot.labels = Texts(r.labels());
+  ReadNumbers(r.measured(), record.slot.tags);
+  record.slot.share_milli = r.share_milli();
+  record.slot.share_milli_step = r.share_milli_step();
+  record.slot.memory_bytes = r.memory_bytes();
+  record.slot.notice_us = r.notice_us();
+  record.server_name = Text(r.server_name());
+  record.device = r.device();
+  record.device_name = Text(r.device_name());
+  record.backend = Text(r.backend());
+  record.via = Texts(r.via());
+  record.reserve_price = r.reserve_price();
+  record.is_draining = r.is_draining();
+  record.is_withdrawn = r.is_withdrawn();
+  if (record.slot.share_milli == 0 || record.slot.share_milli > scheduler::kWholeMilli) return std::nullopt;
+  return record;
+}
+std::optional<Record> Unpack(const wire::records::Server& r) {
+  return ServerRecord{Text(r.name()), Texts(r.endpoints()), Text(r.curve_key()), r.registered_ms()};
+}
+std::optional<Record> Unpack(const wire::records::Lease& r) {
+  if (r.state() > static_cast<std::uint8_t>(LeaseState::kTransferred) || r.held() < 0) return std::nullopt;
+  LeaseRecord record;
+  record.slot = Text(r.slot());
+  record.server = Text(r.server());
+  record.tenant = Text(r.tenant());
+  record.epoch = r.epoch();
+  record.share_milli = r.share_milli();
+  record.memory_bytes = r.memory_bytes();
+  record.price_per_hour = r.price_per_hour();
+  record.not_before_ms = r.not_before_ms();
+  record.not_after_ms = r.not_after_ms();
+  record.paid_until_ms = r.paid_until_ms();
+  record.held = r.held();
+  record.paid = r.paid();
+  record.returned = r.returned();
+  record.state = static_cast<LeaseState>(r.state());
+  record.ended_ms = r.ended_ms();
+  record.holder_key = Text(r.holder_key());
+  record.next_key = Text(r.next_key());
+  record.request = Text(r.request());
+  record.why = Text(r.why());
+  record.last_operation = Text(r.last_operation());
+  return record;
+}
+std::optional<Record> Unpack(const wire::records::Account& r) {
+  if (r.balance() < 0 || r.held() < 0 || r.deposited() < 0) return std::nullopt;
+  return AccountRecord{r.balance(), r.held(), r.deposited(), Texts(r.operations())};
+}
+std::optional<Record> Unpack(const wire::records::Identity& r) {
+  if (r.role() > static_cast<std::uint8_t>(MarketRole::kWitness)) return std::nullopt;
+  return IdentityRecord{Text(r.name()), static_cast<MarketRole>(r.role()), r.is_banned()};
+}
+std::optional<Record> Unpack(const wire::records::Price& r) {
+  PriceRecord record;
+  record.price_per_hour = r.price_per_hour();
+  record.level = r.level();
+  record.trend = r.trend();
+  record.steps = r.steps();
+  if (r.season() != nullptr) record.season.assign(r.season()->begin(), r.season()->end());
+  if (record.season.size() > kSeasons || record.price_per_hour < 0) return std::nullopt;
+  if (r.history() != nullptr) {
+    for (const wire::records::PricePoint* point : *r.history()) {
+      record.history.push_back(
+          {point->time_ms(), point->price_per_hour(), point->utilisation_milli(), point->forecast_milli()});
+    }
+  }
+  return record;
+}
+
+const wire::records::Record* Verified(std::string_view bytes) {
+  flatbuffers::Verifier verifier(AsBytes(bytes).data(), bytes.size());
+  if (!verifier.VerifyBuffer<wire::records::Record>(nullptr)) return nullptr;
+  return flatbuffers::GetRoot<wire::records::Record>(bytes.data());
+}
+
+template <typename T>
+std::optional<Record> As(const wire::records::Record& record) {
+  const T* found = record.any_as<T>();
+  return found != nullptr ? Unpack(*found) : std::nullopt;
+}
+
+std::optional<Record> Read(Family family, std::string_view bytes) {
+  const wire::records::Record* record = Verified(bytes);
+  if (record == nullptr) return std::nullopt;
+  switch (family) {
+    case Family::kSlot: return As<wire::records::Slot>(*record);
+    case Family::kServer: return As<wire::records::Server>(*record);
+    case Family::kLease: return As<wire::records::Lease>(*record);
+    case Family::kAccount: return As<wire::records::Account>(*record);
+    case Family::kIdentity: return As<wire::records::Identity>(*record);
+    case Family::kPrice: return As<wire::records::Price>(*record);
+    case Family::kEpoch: return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string EncodeRecord(const Record& record) {
+  // An epoch is a number, as registry/epochs.h has it.
+  if (const auto* epoch = std::get_if<EpochRecord>(&record)) return std::to_string(epoch->epoch);
+  Builder builder(512);
+  const Packed packed = std::visit(
+      [&builder](const auto& r) -> Packed {
+        using T = std::decay_t<decltype(r)>;
+        if constexpr (std::is_same_v<T, std::monostate> || std::is_same_v<T, EpochRecord>) {
+          return {};
+        } else {
+          return Pack(builder, r);
+        }
+      },
+      record);
+  return Finish(builder, packed);
+}
+
+Result<Record> DecodeRecord(const RecordKey& key, std::string_view bytes) {
+  if (key.family == Family::kEpoch) {
+    registry::Entry entry;
+    entry.key = PathOf(key);
+    entry.value = bytes;
+    ACCELMESH_ASSIGN_OR_RETURN(const registry::SlotEpoch epoch, registry::ReadEpoch(entry));
+    return Record(EpochRecord{epoch.epoch});
+  }
+  std::optional<Record> record = Read(key.family, bytes);
+  if (record) return *std::move(record);
+  return Status(Code::kBadFrame, "market::DecodeRecord",
+                registry::KeyText(PathOf(key)) +
+                    " does not verify; somebody else wrote it, or another version of slot-market: put a copy of the "
+                    "registry back, or delete that key if nothing rests on it");
+}
+
+std::optional<RecordKey> ParsePath(std::string_view path) {
+  for (std::size_t i = 0; i < kFamilies; ++i) {
+    const auto family = static_cast<Family>(i);
+    if (path.starts_with(Prefix(family))) return RecordKey{family, std::string(path.substr(Prefix(family).size()))};
+  }
+  return std::nullopt;
+}
+
+std::string EncodeLeader(const LeaderRecord& leader) {
+  Builder builder(256);
+  const auto offset = wire::records::CreateLeader(builder, builder.CreateVectorOfStrings(leader.urls),
+                                                  builder.CreateString(leader.name), leader.since_ms);
+  return Finish(builder, {wire::records::Any::Leader, offset.Union()});
+}
+
+Result<LeaderRecord> DecodeLeader(std::string_view bytes) {
+  const wire::records::Record* record = Verified(bytes);
+  const wire::records::Leader* leader = record != nullptr ? record->any_as_Leader() : nullptr;
+  if (leader == nullptr) {
+    return Status(Code::kBadFrame, "market::DecodeLeader",
+                  "/leader does not verify; another version of slot-market leads");
+  }
+  return LeaderRecord{Texts(leader->urls()), Text(leader->name()), leader->since_ms()};
+}
+
+}  // namespace accelmesh::market

@@ -1,0 +1,68 @@
+// slot-market: parses the command line and runs the daemon.
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+
+#include "market/slot_market/daemon.h"
+#include "protocol/base/log.h"
+
+namespace {
+
+void LogLine(accelmesh::log::Level level, std::string_view line) {
+  static constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
+                                                          spdlog::level::warn, spdlog::level::err};
+  spdlog::log(kLevels[static_cast<int>(level)], "{}", line);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  accelmesh::market::DaemonOptions options;
+  bool verbose = false;
+  CLI::App app{"slot-market: turns functional requests into leased slots of gpu-servers"};
+  app.set_version_flag("--version", std::string("slot-market ") + ACCELMESH_VERSION);
+  app.add_option("--listen", options.listen,
+                 "tcp://HOST:PORT or ipc:///PATH; repeatable (default tcp://127.0.0.1:7710)");
+  app.add_option("--advertise", options.advertise, "the URL by which others reach this replica (default: --listen)");
+  app.add_option(
+      "--store", options.store,
+      "sqlite:PATH or etcd:http://HOST:PORT,... (default: sqlite, the user's state folder, accelmesh/market.sqlite)");
+  app.add_option("--keys", options.keys,
+                 "the folder of keys: of the market, and of this user's programs, which may all "
+                 "connect (default: the user's, accelmesh/keys)");
+  app.add_option("--market-identity", options.identity, "the name of the market's key; made if it is not there");
+  app.add_option("--welcome-credits", options.welcome_credits, "what each identity of this user gets, once")
+      ->check(CLI::Range(0.0, 1e9));
+  app.add_option("--price-step", options.price_step_s, "seconds between two steps of the posted prices")
+      ->check(CLI::Range(0.05, 86400.0));
+  app.add_option("--metrics", options.metrics, "HOST:PORT for Prometheus, or the next free port; off: none");
+  app.add_option("--etcd-prefix", options.etcd_prefix, "before every key in etcd (default /accelmesh/market)");
+  app.add_option("--etcd-ca", options.etcd_ca, "PEM file: who signs etcd's certificates");
+  app.add_option("--etcd-cert", options.etcd_certificate, "PEM file: this market's certificate for etcd");
+  app.add_option("--etcd-key", options.etcd_key, "PEM file: the key to it");
+  app.add_flag("--json", options.json, "say when it is ready as one line of JSON");
+  app.add_flag("--verbose", verbose, "log every server, election and resync");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (options.listen.empty()) options.listen.push_back("tcp://127.0.0.1:7710");
+  spdlog::set_default_logger(spdlog::stderr_color_mt("slot-market"));
+  accelmesh::log::SetSink(&LogLine);
+  accelmesh::log::SetLevel(verbose ? accelmesh::log::Level::kInfo : accelmesh::log::Level::kWarning);
+  // Before any thread starts, so that none of them takes the signal.
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  const accelmesh::Status status = accelmesh::market::RunDaemon(options);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "slot-market: %s\n", status.text().c_str());
+  return 1;
+}

@@ -1,0 +1,121 @@
+// Writes the seeds of desk_fuzz and market_message_fuzz into two folders.
+#include <fstream>
+
+#include "tests/fuzz/desk_world.h"
+#include "tests/integration/market/market_messages.h"
+
+namespace {
+
+using namespace accelmesh;
+using namespace accelmesh::market;
+
+void Save(const std::string& path, ByteView bytes) { std::ofstream(path, std::ios::binary) << AsText(bytes); }
+
+template <typename Body>
+Bytes Message(Body body) {
+  messages::RequestT request;
+  request.number = 1;
+  request.body.Set(std::move(body));
+  return EncodeRequest(request);
+}
+
+void Add(Bytes& input, std::uint8_t who, const Bytes& message) {
+  input.push_back(who);
+  input.push_back(static_cast<std::uint8_t>(message.size() & 0xff));
+  input.push_back(static_cast<std::uint8_t>(message.size() >> 8));
+  input.insert(input.end(), message.begin(), message.end());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) return 2;
+  const std::string desk = std::string(argv[1]) + "/";
+  const std::string message = std::string(argv[2]) + "/";
+  const Bytes server = Message(ServerWith("s", 1, 1, 100));
+  messages::RequestLeaseT ask = AskFor("0.2 TOPS fp32");
+  ask.operation_id.assign(kOperationIdBytes, 9);
+  const std::string lease =
+      LeaseIdOf(fuzz_world::kTenant, std::string(32, '0'), 0).substr(0, 9) + "09090909090909090909090909090909";
+  messages::GreetT greet;
+  greet.version_min = greet.version_max = kMarketVersion;
+  messages::RenewLeaseT renew;
+  renew.operation_id.assign(kOperationIdBytes, 1);
+  renew.lease = lease;
+  messages::ResizeLeaseT resize;
+  resize.operation_id.assign(kOperationIdBytes, 2);
+  resize.lease = lease;
+  resize.share_milli = 100;
+  messages::TransferLeaseT transfer;
+  transfer.operation_id.assign(kOperationIdBytes, 3);
+  transfer.lease = lease;
+  transfer.to = fuzz_world::kAdmin;
+  transfer.holder_key.assign(32, 1);
+  messages::ReleaseLeaseT release;
+  release.operation_id.assign(kOperationIdBytes, 4);
+  release.lease = lease;
+  messages::DepositT deposit;
+  deposit.operation_id.assign(kOperationIdBytes, 5);
+  deposit.identity = fuzz_world::kTenant;
+  deposit.microcredits = 7;
+  messages::TrustT trust;
+  trust.identity = fuzz_world::kTenant;
+  trust.role = "tenant";
+  messages::QuoteT quote;
+  quote.request = "0.2 TOPS fp32";
+  messages::DrainSlotsT drain;
+  drain.slots = {"s/0"};
+  drain.drain = true;
+
+  const auto granted = [&](const char* name, std::initializer_list<std::pair<std::uint8_t, Bytes>> then) {
+    Bytes input;
+    Add(input, 2, server);
+    Add(input, 0, Message(greet));
+    Add(input, 0, Message(ask));
+    for (const auto& [who, bytes] : then) Add(input, who, bytes);
+    Save(desk + name, input);
+    fuzz_world::DeskWorld world;
+    world.Send(2, server);
+    world.Send(0, Message(greet));
+    world.Send(0, Message(ask));
+    for (const auto& [who, bytes] : then) world.Send(who, bytes);
+    Bytes reply{0xff};
+    reply.insert(reply.end(), world.last().begin(), world.last().end());
+    Save(message + name, reply);
+  };
+  granted("grant", {});
+  granted("renew", {{0, Message(renew)}});
+  granted("resize", {{0, Message(resize)}});
+  granted("transfer", {{0, Message(transfer)}});
+  granted("release", {{0, Message(release)}});
+  granted("deposit", {{1, Message(deposit)}});
+  granted("trust", {{1, Message(trust)}});
+  granted("quote", {{0, Message(quote)}});
+  granted("drain", {{1, Message(drain)}, {0, Message(renew)}});
+  granted("slots", {{0, Message(messages::ListSlotsT{})}});
+  granted("prices", {{0, Message(messages::ListPricesT{})}});
+  granted("leases", {{0, Message(messages::ListLeasesT{})}});
+  granted("accounts", {{1, Message(messages::ListAccountsT{})}});
+  granted("status", {{3, Message(messages::GetStatusT{})}});
+  granted("keep", {{2, Message(messages::KeepServerT{})}});
+  granted("stranger", {{3, Message(ask)}});
+  const auto record = [&](const char* name, Family family, const Record& value) {
+    const std::string bytes = EncodeRecord(value);
+    Bytes input{static_cast<std::uint8_t>(family)};
+    input.insert(input.end(), bytes.begin(), bytes.end());
+    Save(message + name, input);
+  };
+  LeaseRecord lease_record;
+  lease_record.slot = "s/0";
+  lease_record.held = 5;
+  lease_record.holder_key.assign(32, 'k');
+  record("record_lease", Family::kLease, lease_record);
+  SlotRecord slot_record;
+  slot_record.slot.id = "s/0";
+  slot_record.slot.share_milli = 1000;
+  slot_record.slot.labels = {"a"};
+  record("record_slot", Family::kSlot, slot_record);
+  record("record_account", Family::kAccount, AccountRecord{1, 2, 3, {"x"}});
+  record("record_price", Family::kPrice, PriceRecord{1, 0.5, 0, {1, 2}, 3, {{1, 2, 3, 4}}});
+  return 0;
+}

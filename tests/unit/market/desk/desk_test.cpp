@@ -1,0 +1,130 @@
+// A desk on a SQLite store whose disk is full for a while, or fails.
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "market/desk/desk.h"
+#include "market/registry/sqlite/sqlite_store.h"
+#include "market/slot_market/mailbox.h"
+#include "protocol/base/log.h"
+#include "tests/conformance/registry/world.h"
+#include "tests/integration/market/market_messages.h"
+#include "tests/unit/market/registry/sqlite/fault_disk.h"
+
+namespace accelmesh::market {
+namespace {
+
+const std::string kTenant(64, '1');
+
+security::SigningKey KeyOf(std::uint8_t number) {
+  return std::move(security::SigningKey::FromSeed(Bytes(security::kKeyBytes, number))).value();
+}
+
+class DeskDiskTest : public testing::Test {
+ protected:
+  DeskDiskTest() : key_(KeyOf(1)), server_(security::HexOf(KeyOf(2).public_key().bytes)) {
+    registry::SqliteOptions options;
+    options.file.path = folder_.Path("market.sqlite");
+    options.file.vfs = registry::FaultDisk::name();
+    store_ = std::move(registry::OpenSqliteStore(options)).value();
+    DeskOptions desk;
+    desk.urls = {"tcp://127.0.0.1:1"};
+    desk.is_alone = desk.keeps_order = true;
+    desk.welcome_credits = 1'000'000'000;
+    Desk::World world;
+    world.post = [this](std::function<void()> what) { mailbox_.Post(std::move(what)); };
+    world.send = [this](const Peer&, const Bytes& bytes) { sent_.push_back(bytes); };
+    world.local = [this](const std::string& identity) -> std::optional<IdentityRecord> {
+      if (identity == kTenant) return IdentityRecord{"tenant", MarketRole::kTenant, false};
+      if (identity == server_) return IdentityRecord{"server", MarketRole::kProvider, false};
+      return std::nullopt;
+    };
+    desk_.emplace(std::move(desk), *store_, key_, std::move(world), 1);
+    Until([this] { return desk_->is_leading(); });
+  }
+  ~DeskDiskTest() override { registry::FaultDisk::SetFull(false); }
+
+  bool Until(const std::function<bool()>& done) {
+    const Deadline deadline = Deadline::After(std::chrono::seconds(10));
+    while (!done()) {
+      if (deadline.passed()) return false;
+      mailbox_.Run();
+      desk_->Tick(Clock::now(), 1'000'000);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return true;
+  }
+  template <typename Body>
+  messages::ReplyT Ask(const std::string& who, Body body) {
+    messages::RequestT request;
+    request.number = ++number_;
+    request.body.Set(std::move(body));
+    sent_.clear();
+    desk_->OnMessage(who.substr(0, 4), who, EncodeRequest(request));
+    desk_->Flush();
+    messages::ReplyT reply;
+    reply.code = 999;
+    Until([&] {
+      for (const Bytes& bytes : sent_) {
+        Result<messages::FromMarketT> message = DecodeFromMarket(bytes);
+        if (!message.ok() || message->reply == nullptr || message->reply->number != number_) continue;
+        reply = std::move(*message->reply);
+        return true;
+      }
+      return false;
+    });
+    return reply;
+  }
+
+  const registry::FaultDisk disk_;
+  registry::ScratchFolder folder_;
+  const security::SigningKey key_;
+  const std::string server_;
+  Mailbox mailbox_;
+  std::vector<Bytes> sent_;
+  std::unique_ptr<registry::Registry> store_;
+  std::optional<Desk> desk_;
+  std::uint64_t number_ = 0;
+};
+
+TEST_F(DeskDiskTest, AFullDiskIsSaidAndHarmsNothing) {
+  log::SetSink([](log::Level, std::string_view) {});
+  messages::GreetT greet;
+  greet.version_min = greet.version_max = kMarketVersion;
+  ASSERT_EQ(Ask(kTenant, greet).code, 0);
+  ASSERT_EQ(Ask(server_, ServerWith("s", 1, 1, 100)).code, 0);
+  ASSERT_EQ(Ask(kTenant, AskFor("0.3 TOPS fp32")).code, 0);
+  registry::FaultDisk::SetFull(true);
+  const messages::RequestLeaseT ask = AskFor("0.3 TOPS fp32");
+  const messages::ReplyT full = Ask(kTenant, ask);
+  EXPECT_EQ(full.code, static_cast<std::uint16_t>(Code::kFull));
+  EXPECT_THAT(full.text, testing::HasSubstr("the disk is full"));
+  EXPECT_THAT(full.text, testing::HasSubstr("make room"));
+  registry::FaultDisk::SetFull(false);
+  // What was not written is not let: the same is granted once there is room.
+  ASSERT_TRUE(Until([this] { return desk_->trouble().empty(); }));
+  const messages::ReplyT granted = Ask(kTenant, ask);
+  ASSERT_EQ(granted.code, 0) << granted.text;
+  EXPECT_EQ(granted.body.AsGrants()->granted.size(), 1U);
+  EXPECT_EQ(desk_->book().active_leases(), 2U);
+  EXPECT_TRUE(desk_->book().CountSums().balanced());
+}
+
+TEST_F(DeskDiskTest, ADiskThatFailsMakesNoPromises) {
+  log::SetSink([](log::Level, std::string_view) {});
+  ASSERT_EQ(Ask(server_, ServerWith("s", 1, 1, 100)).code, 0);
+  registry::FaultDisk::FailNextSync();
+  messages::GreetT greet;
+  greet.version_min = greet.version_max = kMarketVersion;
+  messages::RequestT request;
+  request.number = 77;
+  request.body.Set(greet);
+  desk_->OnMessage("x", kTenant, EncodeRequest(request));
+  desk_->Flush();
+  ASSERT_TRUE(Until([this] { return !desk_->trouble().empty(); }));
+  EXPECT_THAT(desk_->trouble(), testing::HasSubstr("started anew"));
+}
+
+}  // namespace
+}  // namespace accelmesh::market
