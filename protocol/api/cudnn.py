@@ -71,6 +71,10 @@ BODIES = """
     cudnnCreateTensorTransformDescriptor cudnnDestroyTensorTransformDescriptor cudnnSetTensorTransformDescriptor
     cudnnGetTensorTransformDescriptor cudnnInitTransformDest cudnnTransformTensorEx cudnnTransformFilter cudnnIm2Col
     cudnnReorderFilterAndBias cudnnGetFoldedConvBackwardDataDescriptors cudnnQueryRuntimeError
+    cudnnCreateSeqDataDescriptor cudnnDestroySeqDataDescriptor cudnnSetSeqDataDescriptor cudnnGetSeqDataDescriptor
+    cudnnCreateAttnDescriptor cudnnDestroyAttnDescriptor cudnnSetAttnDescriptor cudnnGetAttnDescriptor
+    cudnnGetMultiHeadAttnBuffers cudnnGetMultiHeadAttnWeights
+    cudnnMultiHeadAttnForward cudnnMultiHeadAttnBackwardData cudnnMultiHeadAttnBackwardWeights
     cudnnBackendCreateDescriptor cudnnBackendDestroyDescriptor cudnnBackendInitialize cudnnBackendFinalize
     cudnnBackendSetAttribute cudnnBackendGetAttribute cudnnBackendExecute cudnnBackendPopulateCudaGraph cudnnBackendUpdateCudaGraph
     """.split()
@@ -125,11 +129,15 @@ STRUCTURES = {
     "cudnnIm2Col": "DnnIm2Col",
     "cudnnBackendFinalize": "DnnGraphQuery",
     "cudnnBackendExecute": "DnnGraphExecute",
+    "cudnnGetMultiHeadAttnBuffers": "DnnAttentionSizes",
+    "cudnnGetMultiHeadAttnWeights": "DnnAttentionWeights",
+    "cudnnMultiHeadAttnForward": "DnnAttentionForward",
+    "cudnnMultiHeadAttnBackwardData": "DnnAttentionBackwardData",
+    "cudnnMultiHeadAttnBackwardWeights": "DnnAttentionBackwardWeights",
 }
 
 # Refused with CUDNN_STATUS_NOT_SUPPORTED until a body answers them: {why: names}.
 REFUSED = {
-    "attention is not remoted yet": "cudnn*Attn* cudnn*SeqData*",
     "fused operations of cuDNN 7 are not remoted; it calls them deprecated": "cudnn*FusedOps*",
 }
 # Bodies that check what they are given, and then refuse with a status of their own. {why: names}

@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdint>
 
+#include "protocol/library/dnn_attention.h"
 #include "protocol/library/dnn_dropout.h"
 #include "protocol/library/dnn_graph.h"
 #include "protocol/library/dnn_layers.h"

@@ -62,9 +62,20 @@ bool IsAsked(std::uint32_t library, std::uint32_t function) {
       return function == kDnnFunction<DnnFindAlgorithms> || function == kDnnFunction<DnnDropoutSizes> ||
              function == kDnnFunction<DnnRnnSizes> || function == kDnnFunction<DnnRnnWeights> ||
              function == kDnnFunction<DnnCtcSizes> || function == kDnnFunction<DnnNormSizes> ||
-             function == kDnnFunction<DnnGraphQuery>;
+             function == kDnnFunction<DnnGraphQuery> || function == kDnnFunction<DnnAttentionSizes> ||
+             function == kDnnFunction<DnnAttentionWeights>;
     default: return false;
   }
+}
+
+bool IsLasting(std::uint32_t library, std::uint32_t status) {
+  constexpr std::uint32_t kBlasNotSupported = 15;  // CUBLAS_STATUS_NOT_SUPPORTED
+  // CUDNN_STATUS_NOT_SUPPORTED and, up to _LAYOUT, what of it is about the problem alone.
+  constexpr std::uint32_t kDnnNotSupported = 3000;
+  constexpr std::uint32_t kDnnNotSupportedLayout = 3004;
+  if (status == 0) return true;
+  if (library != kLibraryDnn) return status == kBlasNotSupported;
+  return status >= kDnnNotSupported && status <= kDnnNotSupportedLayout;
 }
 
 bool HasLibraryShape(std::uint32_t library, std::uint32_t function, ByteView arguments) {

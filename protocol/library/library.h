@@ -26,6 +26,8 @@ inline constexpr std::size_t kLibraryWordsMax = 127;
 
 // Whether it is a function that wire::LibraryAsk is for, and the others are not.
 bool IsAsked(std::uint32_t library, std::uint32_t function);
+// Whether the library will answer so again: what it did or cannot do, not what it failed at this time.
+bool IsLasting(std::uint32_t library, std::uint32_t status);
 // Whether `arguments` have the shape of that function, which exists.
 bool HasLibraryShape(std::uint32_t library, std::uint32_t function, ByteView arguments);
 // How many functions the library has numbers for; 0 if there is no such library.

@@ -5,6 +5,7 @@
 // Called directly, oneDNN has its primitive made before, tensors as the program has them, and its own scratch memory;
 // where it would compute in another layout, it is told which one the tensors have (plain), or reorders are made as a
 // program would that wants them back in its own layout (chosen). The software GPU is compared with the faster of both.
+// What follows a convolution in an operation graph is computed with it (followed) or behind it (apart).
 #include <benchmark/benchmark.h>
 
 #include <array>
@@ -144,6 +145,40 @@ void RunOurs(benchmark::State& state, const Problem& p, Direction direction, boo
   state.SetItemsProcessed(state.iterations() * tensors.work);
 }
 
+// relu(x w + bias), as operation graphs ask for it: by one primitive, or step by step over results without gaps.
+void RunFollowed(benchmark::State& state, const Problem& p, bool channels_last, bool is_one) {
+  BeginThread();
+  Tensors tensors(p, channels_last);
+  const Geometry geometry{2, 1, {p.pad, p.pad}, {p.stride, p.stride}, {1, 1}};
+  const auto view = [&](std::size_t i) { return View<float>{tensors.values[i].data(), tensors.shapes[i]}; };
+  const View<float> x = view(0), w = view(1), y = view(2);
+  const std::vector<float> bias(static_cast<std::size_t>(p.kernels), 0.25f);
+  Following following;
+  following.bias = bias.data();
+  std::vector<float> moved(tensors.values[2].size());
+  const Indices channels{0, 1, 0, 0};
+  // As the graphs' functions are called: by a pointer, for each element.
+  float (*volatile const add)(float, float) = [](float a, float b) { return a + b; };
+  float (*volatile const relu)(float, float) = [](float a, float) { return a < 0 ? 0 : a; };
+  const auto step = [&](float (*function)(float, float), const float* from, float* to) {
+    Walk<2>(y.shape, {y.shape.strides, channels},
+            [&](const Offsets<2>& at) { to[at[0]] = function(from[at[0]], bias[static_cast<std::size_t>(at[1])]); });
+  };
+  const auto run = [&] {
+    if (is_one) {
+      ConvolveByOneDnn(Direction::kForward, geometry, x, w, y, following);
+      for (float& value : tensors.values[2]) value = value < 0 ? 0 : value;
+      return;
+    }
+    ConvolveByOneDnn(Direction::kForward, geometry, x, w, y);
+    step(add, y.data, moved.data());
+    step(relu, moved.data(), y.data);
+  };
+  run();
+  for (auto _ : state) run();
+  state.SetItemsProcessed(state.iterations() * tensors.work);
+}
+
 void RunDirect(benchmark::State& state, const Problem& p, Direction direction, bool channels_last, bool is_plain) {
   BeginThread();
   Tensors tensors(p, channels_last);
@@ -168,6 +203,11 @@ void Register() {
                                      [=](auto& state) { RunDirect(state, problem, direction, channels_last, false); });
         benchmark::RegisterBenchmark((name + "/ours").c_str(),
                                      [=](auto& state) { RunOurs(state, problem, direction, channels_last); });
+        if (direction != Direction::kForward) continue;
+        benchmark::RegisterBenchmark((name + "/followed").c_str(),
+                                     [=](auto& state) { RunFollowed(state, problem, channels_last, true); });
+        benchmark::RegisterBenchmark((name + "/apart").c_str(),
+                                     [=](auto& state) { RunFollowed(state, problem, channels_last, false); });
       }
     }
   }

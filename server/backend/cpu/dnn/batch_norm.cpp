@@ -24,10 +24,7 @@ void ForwardTraining(Context& context) {
     const View<Real> x = c.In<Real>(words.x);
     const View<Real> scale = c.In<Real>({words.parameters, words.scale}),
                      bias = c.In<Real>({words.parameters, words.bias});
-    const View<Real> running_mean = Optional<Real>(c, words.parameters, words.running_mean);
-    const View<Real> running_variance = Optional<Real>(c, words.parameters, words.running_variance);
-    const View<Real> saved_mean = Optional<Real>(c, words.parameters, words.saved_mean);
-    const View<Real> saved_deviation = Optional<Real>(c, words.parameters, words.saved_inverse_deviation);
+    const KeptMoments<Real> kept(c, words.parameters, words);
     const Output<Real> output(c, words.y, words.blend);
     const View<Real>& y = output.view();
     c.Require(SameDims(x.shape, y.shape) && AreParameters(scale.shape, x.shape, words.mode),
@@ -36,11 +33,7 @@ void ForwardTraining(Context& context) {
     const auto split = Populations(x.shape, IsPerActivation(words.mode));
     const Shape& population = split.inside();
     const Indices y_strides = split.Inside(y.shape.strides);
-    const double count = static_cast<double>(Elements(population)), factor = words.average_factor;
-    const auto average = [&](Real& kept, double now) {
-      const double before = factor == 1 ? 0 : static_cast<double>(kept) * (1 - factor);
-      kept = static_cast<Real>(now * factor + before);
-    };
+    const double count = static_cast<double>(Elements(population));
     Walk<3>(
         split.outside(), {split.outside().strides, split.Outside(y.shape.strides), split.Outside(scale.shape.strides)},
         [&](const Offsets<3>& at) {
@@ -51,12 +44,7 @@ void ForwardTraining(Context& context) {
             const double apart = static_cast<double>(x.data[at[0] + in[0]]) - moments.mean;
             y.data[at[1] + in[1]] = static_cast<Real>(gain * apart * inverse + offset);
           });
-          if (running_mean.data != nullptr) average(running_mean.data[at[2]], moments.mean);
-          // What is kept is the estimate of where the population came from.
-          if (running_variance.data != nullptr)
-            average(running_variance.data[at[2]], moments.variance * count / std::max(count - 1, 1.0));
-          if (saved_mean.data != nullptr) saved_mean.data[at[2]] = static_cast<Real>(moments.mean);
-          if (saved_deviation.data != nullptr) saved_deviation.data[at[2]] = static_cast<Real>(inverse);
+          kept.Keep(at[2], moments, count, inverse);
         });
     output.Finish();
   });
@@ -96,8 +84,7 @@ void Backward(Context& context) {
     if (!HaveRealType(c, words.x.tensor, words.parameters)) return;
     const View<Real> x = c.In<Real>(words.x), dy = c.In<Real>(words.dy);
     const View<Real> scale = c.In<Real>({words.parameters, words.scale});
-    const View<Real> saved_mean = Optional<Real>(c, words.parameters, words.saved_mean);
-    const View<Real> saved_deviation = Optional<Real>(c, words.parameters, words.saved_inverse_deviation);
+    const SavedMoments<Real> saved(c, words.parameters, words);
     const Output<Real> output(c, words.dx, words.data);
     const Output<Real> gains(c, {words.parameters, words.scale_gradient}, words.parameter);
     const Output<Real> offsets(c, {words.parameters, words.bias_gradient}, words.parameter);
@@ -115,15 +102,7 @@ void Backward(Context& context) {
             {split.outside().strides, split.Outside(dy.shape.strides), split.Outside(dx.shape.strides),
              split.Outside(scale.shape.strides), split.Outside(gains.view().shape.strides)},
             [&](const Offsets<5>& at) {
-              double mean = 0, inverse = 0;
-              if (saved_mean.data != nullptr && saved_deviation.data != nullptr) {
-                mean = static_cast<double>(saved_mean.data[at[3]]);
-                inverse = static_cast<double>(saved_deviation.data[at[3]]);
-              } else {
-                const Moments moments = Measure(x.data + at[0], population, population.strides);
-                mean = moments.mean;
-                inverse = 1 / std::sqrt(moments.variance + words.epsilon);
-              }
+              const auto [mean, inverse] = saved.Of(at[3], x.data + at[0], population);
               double sum = 0, product = 0;
               Walk<2>(population, {inside[0], inside[1]}, [&](const Offsets<2>& in) {
                 const double slope = static_cast<double>(dy.data[at[1] + in[1]]);

@@ -13,6 +13,8 @@ namespace {
 // What cuDNN takes as well.
 constexpr i64 kElementsMax = i64{1} << 31;
 constexpr i64 kExtentMax = i64{1} << 46;
+// Elements that share their memory: what is computed with has a place for each.
+constexpr i64 kOverlappingMax = i64{1} << 26;
 
 int BytesOf(int type) {
   switch (type) {
@@ -104,17 +106,24 @@ Stored Context::Find(const DnnOperand& operand) {
     stored.shape.dims[d] = size;
     stored.shape.strides[d] = stride;
   }
-  if (operand.address % static_cast<std::uint64_t>(bytes) != 0) {
-    Fail(kMisalignedAddress, "a tensor that is not aligned to its elements");
+  if (elements > extent && elements > kOverlappingMax) {
+    Fail(kNotSupported, "a tensor whose elements overlap, and are too many");
     return {};
   }
-  if (!call_.allowed(call_.memory, operand.address,
-                     static_cast<std::uint64_t>(extent) * static_cast<std::uint64_t>(bytes))) {
-    Fail(kIllegalAddress, "a tensor outside of memory");
-    return {};
-  }
-  stored.memory = reinterpret_cast<void*>(operand.address);
+  stored.memory = FindBytes(operand.address, extent * bytes, bytes);
   return stored;
+}
+
+void* Context::FindBytes(std::uint64_t address, i64 bytes, i64 alignment) {
+  if (address % static_cast<std::uint64_t>(alignment) != 0) {
+    Fail(kMisalignedAddress, "a tensor that is not aligned to its elements");
+    return nullptr;
+  }
+  if (!call_.allowed(call_.memory, address, static_cast<std::uint64_t>(bytes))) {
+    Fail(kIllegalAddress, "a tensor outside of memory");
+    return nullptr;
+  }
+  return reinterpret_cast<void*>(address);
 }
 
 }  // namespace accelmesh::cpu_dnn

@@ -92,6 +92,8 @@ class Context {
   }
   // Where a tensor lies; null, and failed(), if it must not be touched.
   Stored Find(const DnnOperand& operand);
+  // The same for what is no tensor of the types above.
+  void* FindBytes(std::uint64_t address, i64 bytes, i64 alignment);
 
  private:
   const cpu_blas::Call& call_;

@@ -16,10 +16,20 @@ struct Geometry {
   Indices dilations{};
 };
 
+// What follows a convolution forward, or a product, and is computed with it: activation(x w + bias + what y was
+// before). Not ReLU: that of oneDNN makes 0 of what is no number.
+enum class Activation { kNone = 0, kTanh, kLogistic, kElu, kGelu, kGeluTanh, kSwish };
+struct Following {
+  const float* bias = nullptr;  // of y's channels, or columns, without gaps
+  bool adds = false;
+  Activation activation = Activation::kNone;
+  float alpha = 0;  // of the activation
+};
+
 // Of tensors x, w, y of the types and dimensions that belong together, computes one from the other two: packed or not,
 // with strides above 0. The filter is not turned around: a cross-correlation.
 void ConvolveByOneDnn(Direction direction, const Geometry& geometry, const View<float>& x, const View<float>& w,
-                      const View<float>& y);
+                      const View<float>& y, const Following& following = {});
 // Why that would not work; null if it would.
 const char* WhyNotByOneDnn(const Geometry& geometry);
 

@@ -8,10 +8,12 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "server/backend/cpu/dnn/convolution.h"
+#include "server/backend/cpu/dnn/following.h"
 #include "server/backend/cpu/dnn/onednn.h"
 
 namespace accelmesh::cpu_dnn {
@@ -26,6 +28,8 @@ struct Key {
   i64 direction;
   Geometry geometry;
   Shape x, w, y;
+  i64 has_bias, adds, activation;
+  double alpha;
 };
 
 // One operand: where the caller has it, where the primitive wants it, and the way between them.
@@ -34,6 +38,9 @@ struct Side {
   memory::desc ours;
   std::optional<dnnl::reorder> reorder;
   memory::desc scratch;  // of the reorder
+  // The way back, of a result that is added to.
+  std::optional<dnnl::reorder> back;
+  memory::desc back_scratch;
 };
 
 // Primitives are run from any thread: with scratch memory of the caller's they have no state.
@@ -95,18 +102,23 @@ bool StaysAsItIs(Direction direction, const Geometry& g, const Shape& x, const S
   return is_point && skips;
 }
 
-Side MakeSide(const memory::desc& theirs, const memory::desc& ours, bool is_result) {
-  Side side{theirs, ours, std::nullopt, {}};
+Side MakeSide(const memory::desc& theirs, const memory::desc& ours, bool is_result, bool is_added_to = false) {
+  Side side{theirs, ours, std::nullopt, {}, std::nullopt, {}};
   if (theirs == ours) return side;
   const memory::desc &from = is_result ? ours : theirs, &to = is_result ? theirs : ours;
   const dnnl::reorder::primitive_desc reorder(Engine(), from, Engine(), to, Attributes());
   side.reorder.emplace(reorder);
   side.scratch = reorder.scratchpad_desc();
+  if (is_added_to) {
+    const dnnl::reorder::primitive_desc back(Engine(), theirs, Engine(), ours, Attributes());
+    side.back.emplace(back);
+    side.back_scratch = back.scratchpad_desc();
+  }
   return side;
 }
 
 std::shared_ptr<const Plan> MakePlan(Direction direction, const Geometry& g, const Shape& x_shape, const Shape& w_shape,
-                                     const Shape& y_shape) {
+                                     const Shape& y_shape, const Following& following) {
   const memory::desc x = Describe(x_shape, 1), w = Describe(w_shape, g.groups), y = Describe(y_shape, 1);
   const memory::dims strides(g.strides.begin(), g.strides.begin() + g.rank);
   memory::dims dilations, before(g.pads.begin(), g.pads.begin() + g.rank), after;
@@ -120,9 +132,16 @@ std::shared_ptr<const Plan> MakePlan(Direction direction, const Geometry& g, con
   const auto layout = [stays](const memory::desc& desc) { return stays ? desc : AnyLayout(desc); };
   const auto kind =
       direction == Direction::kForward ? dnnl::prop_kind::forward_inference : dnnl::prop_kind::forward_training;
-  const dnnl::convolution_forward::primitive_desc forward(
-      {kind, dnnl::algorithm::convolution_direct, layout(x), layout(w), layout(y), strides, dilations, before, after},
-      Attributes(), Engine());
+  const auto algorithm = dnnl::algorithm::convolution_direct;
+  const auto described = [&] {
+    if (following.bias == nullptr)
+      return dnnl::convolution_forward::desc(kind, algorithm, layout(x), layout(w), layout(y), strides, dilations,
+                                             before, after);
+    const memory::desc bias({y_shape.dims[1]}, memory::data_type::f32, memory::format_tag::a);
+    return dnnl::convolution_forward::desc(kind, algorithm, layout(x), layout(w), bias, layout(y), strides, dilations,
+                                           before, after);
+  };
+  const dnnl::convolution_forward::primitive_desc forward(described(), AttributesOf(following), Engine());
   auto plan = std::make_shared<Plan>();
   switch (direction) {
     case Direction::kForward:
@@ -130,7 +149,7 @@ std::shared_ptr<const Plan> MakePlan(Direction direction, const Geometry& g, con
       plan->scratch = forward.scratchpad_desc();
       plan->x = MakeSide(x, forward.src_desc(), false);
       plan->w = MakeSide(w, forward.weights_desc(), false);
-      plan->y = MakeSide(y, forward.dst_desc(), true);
+      plan->y = MakeSide(y, forward.dst_desc(), true, following.adds);
       break;
     case Direction::kData: {
       const dnnl::convolution_backward_data::primitive_desc data(
@@ -159,12 +178,16 @@ std::shared_ptr<const Plan> MakePlan(Direction direction, const Geometry& g, con
 }
 
 std::shared_ptr<const Plan> FindPlan(Direction direction, const Geometry& geometry, const Shape& x, const Shape& w,
-                                     const Shape& y) {
+                                     const Shape& y, const Following& following) {
   static auto* const mutex = new std::mutex;
   static auto* const plans = new std::map<std::string, std::shared_ptr<const Plan>>;
   Key key;
   std::memset(static_cast<void*>(&key), 0, sizeof(key));
   key.direction = static_cast<i64>(direction);
+  key.has_bias = following.bias != nullptr ? 1 : 0;
+  key.adds = following.adds ? 1 : 0;
+  key.activation = static_cast<i64>(following.activation);
+  key.alpha = static_cast<double>(following.alpha);
   const auto put = [](auto& to, const auto& from) { std::memcpy(static_cast<void*>(&to), &from, sizeof(to)); };
   put(key.geometry.groups, geometry.groups);
   put(key.geometry.rank, geometry.rank);
@@ -182,7 +205,7 @@ std::shared_ptr<const Plan> FindPlan(Direction direction, const Geometry& geomet
     if (const auto found = plans->find(bytes); found != plans->end()) return found->second;
   }
   // Two threads may make the same one; making it under the lock would keep everybody waiting.
-  std::shared_ptr<const Plan> plan = MakePlan(direction, geometry, x, w, y);
+  std::shared_ptr<const Plan> plan = MakePlan(direction, geometry, x, w, y, following);
   const std::lock_guard lock(*mutex);
   if (plans->size() >= kPlansMax) plans->clear();
   return plans->try_emplace(std::move(bytes), std::move(plan)).first->second;
@@ -235,15 +258,18 @@ class Bound {
     ours_ = side.reorder.has_value() ? t_buffers.Take(place, side.ours) : theirs_;
   }
   const memory& ours() const { return ours_; }
-  void Bring() { Reorder(theirs_, ours_); }
-  void TakeBack() { Reorder(ours_, theirs_); }
+  void Bring() { Reorder(side_.reorder, side_.scratch, theirs_, ours_); }
+  void TakeBack() { Reorder(side_.reorder, side_.scratch, ours_, theirs_); }
+  // A result that is added to.
+  void BringResult() { Reorder(side_.back, side_.back_scratch, theirs_, ours_); }
 
  private:
-  void Reorder(memory& from, memory& to) {
-    if (!side_.reorder.has_value()) return;
-    side_.reorder->execute(
+  static void Reorder(const std::optional<dnnl::reorder>& reorder, const memory::desc& scratch, memory& from,
+                      memory& to) {
+    if (!reorder.has_value()) return;
+    reorder->execute(
         Stream(),
-        {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}, {DNNL_ARG_SCRATCHPAD, t_buffers.Take(kOfReorder, side_.scratch)}});
+        {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}, {DNNL_ARG_SCRATCHPAD, t_buffers.Take(kOfReorder, scratch)}});
   }
 
   const Side& side_;
@@ -286,26 +312,33 @@ const char* WhyNotByOneDnn(const Geometry& geometry) {
 }
 
 void ConvolveByOneDnn(Direction direction, const Geometry& geometry, const View<float>& x, const View<float>& w,
-                      const View<float>& y) {
+                      const View<float>& y, const Following& following) {
   const std::array<const View<float>*, 3> given{&x, &w, &y};
   const std::size_t result = direction == Direction::kForward ? 2 : direction == Direction::kData ? 0 : 1;
   std::array<View<float>, 3> views;
   std::array<std::unique_ptr<float[]>, 3> copies;
-  for (std::size_t i = 0; i < views.size(); ++i) views[i] = Describable(*given[i], &copies[i], i != result);
+  for (std::size_t i = 0; i < views.size(); ++i)
+    views[i] = Describable(*given[i], &copies[i], i != result || following.adds);
 
   const std::shared_ptr<const Plan> plan =
-      FindPlan(direction, geometry, views[0].shape, views[1].shape, views[2].shape);
+      FindPlan(direction, geometry, views[0].shape, views[1].shape, views[2].shape, following);
   std::array<Bound, 3> sides{Bound(plan->x, 0, views[0].data), Bound(plan->w, 1, views[1].data),
                              Bound(plan->y, 2, views[2].data)};
   for (std::size_t i = 0; i < sides.size(); ++i) {
     if (i != result) sides[i].Bring();
   }
+  if (following.adds) sides[result].BringResult();
   const bool is_forward = direction == Direction::kForward;
-  plan->primitive.execute(
-      Stream(), {{direction == Direction::kData ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, sides[0].ours()},
-                 {direction == Direction::kFilter ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, sides[1].ours()},
-                 {is_forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, sides[2].ours()},
-                 {DNNL_ARG_SCRATCHPAD, t_buffers.Take(kOfPrimitive, plan->scratch)}});
+  std::unordered_map<int, memory> arguments = {
+      {direction == Direction::kData ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, sides[0].ours()},
+      {direction == Direction::kFilter ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, sides[1].ours()},
+      {is_forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, sides[2].ours()},
+      {DNNL_ARG_SCRATCHPAD, t_buffers.Take(kOfPrimitive, plan->scratch)}};
+  if (following.bias != nullptr) {
+    const memory::desc bias({views[2].shape.dims[1]}, memory::data_type::f32, memory::format_tag::a);
+    arguments.emplace(DNNL_ARG_BIAS, memory(bias, Engine(), const_cast<float*>(following.bias)));
+  }
+  plan->primitive.execute(Stream(), arguments);
   sides[result].TakeBack();
   Stream().wait();
   t_buffers.Trim();

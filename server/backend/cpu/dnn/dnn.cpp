@@ -29,6 +29,7 @@ const Table& Functions() {
     AddNormalization(all);
     AddTensorTransform(all);
     AddGraphs(all);
+    AddAttention(all);
     return all;
   }();
   return table;

@@ -5,21 +5,13 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <map>
 #include <vector>
 
 #include "protocol/library/dnn_graph.h"
-#include "server/backend/cpu/dnn/context.h"
+#include "server/backend/cpu/dnn/graph_elements.h"
 
 namespace accelmesh::cpu_dnn {
-
-struct GraphTensor {
-  i64 uid = 0;
-  bool is_virtual = false;
-  bool is_value = false;
-  DnnTensor tensor;
-};
 
 // A plan whose descriptors have been checked as far as one can without memory.
 struct Graph {
@@ -73,19 +65,26 @@ class GraphRun {
     const std::uint64_t word = bindings_.at(tensor.uid);
     if (tensor.is_value) {
       const View<Real> view = context_.Scratch<Real>(ShapeOf(tensor.tensor));
-      std::fill_n(view.data, Elements(view.shape), ValueOf(tensor.tensor.type, word));
+      std::fill_n(view.data, Elements(view.shape), static_cast<Real>(ValueOf(tensor.tensor.type, word)));
       return view;
     }
-    if (tensor.tensor.type != CUDNN_DATA_INT32 && tensor.tensor.type != CUDNN_DATA_INT64)
-      return context_.In<Real>({tensor.tensor, word});
-    const Stored stored = FindIntegers(tensor.tensor, word);
-    if (stored.memory == nullptr) return {};
-    const View<Real> view = context_.Scratch<Real>(stored.shape);
-    VisitIntegers(stored, [&](auto* from) {
-      Walk<2>(stored.shape, {stored.shape.strides, view.shape.strides},
-              [&](const Offsets<2>& at) { view.data[at[1]] = static_cast<Real>(from[at[0]]); });
+    if (IsWideFloat(tensor.tensor.type)) return context_.In<Real>({tensor.tensor, word});
+    return LoadElements<Real>(context_, tensor, word);
+  }
+  // Of a tensor that is not computed with (OperationRow::places): its numbers in the order of their indices.
+  std::vector<i64> Integers(const DnnPlanDescriptor& operation, int name) {
+    const GraphTensor& tensor = TensorAt(operation, name);
+    if (!tensor.is_virtual) return LoadIntegers(context_, tensor, bindings_.at(tensor.uid));
+    std::vector<i64> numbers;
+    const View<Real> view = In(operation, name);
+    if (view.data == nullptr) return numbers;
+    Walk<1>(view.shape, {view.shape.strides}, [&](const Offsets<1>& at) {
+      numbers.push_back(static_cast<i64>(std::clamp<double>(static_cast<double>(view.data[at[0]]), -1, 1e15)));
     });
-    return view;
+    return numbers;
+  }
+  const GraphTensor& TensorAt(const DnnPlanDescriptor& operation, int name) const {
+    return graph_.tensors.at(operation.Find(name)[0]);
   }
 
   // To write, and then to Commit().
@@ -94,35 +93,20 @@ class GraphRun {
     return context_.Scratch<Real>(ShapeOf(graph_.tensors.at(place).tensor));
   }
   void Commit(const DnnPlanDescriptor& operation, int name, const View<Real>& value, DnnBlend blend = {}) {
-    const GraphTensor& tensor = graph_.tensors.at(operation.Find(name)[0]);
+    const GraphTensor& tensor = TensorAt(operation, name);
     if (!tensor.is_virtual) {
       if (tensor.is_value) return context_.Fail(kInvalidValue, "a result that is by value");
-      const std::uint64_t address = bindings_.at(tensor.uid);
-      if (tensor.tensor.type == CUDNN_DATA_INT32 || tensor.tensor.type == CUDNN_DATA_INT64) {
-        const Stored stored = FindIntegers(tensor.tensor, address);
-        if (stored.memory == nullptr) return;
-        VisitIntegers(stored, [&](auto* to) {
-          Walk<2>(stored.shape, {stored.shape.strides, value.shape.strides}, [&](const Offsets<2>& at) {
-            // What does not fit is undefined to cast.
-            constexpr double kMost = 9.2e18;
-            const double old = blend.beta == 0 ? 0 : blend.beta * static_cast<double>(to[at[0]]);
-            const double real = std::clamp(blend.alpha * static_cast<double>(value.data[at[1]]) + old, -kMost, kMost);
-            to[at[0]] =
-                static_cast<std::remove_reference_t<decltype(*to)>>(std::isnan(real) ? 0 : static_cast<i64>(real));
-          });
-        });
-      } else {
-        const Output<Real> output(context_, DnnOperand{tensor.tensor, address}, blend);
-        if (context_.failed()) return;
-        Walk<2>(value.shape, {value.shape.strides, output.view().shape.strides},
-                [&](const Offsets<2>& at) { output.view().data[at[1]] = value.data[at[0]]; });
-        output.Finish();
+      Store(tensor, value, blend);
+    }
+    // What is no number of the tensor's type is none to whoever reads it.
+    const bool is_narrow = !IsWideFloat(tensor.tensor.type);
+    if (tensor.is_virtual && (is_narrow || blend.alpha != 1)) {
+      for (i64 i = 0; i < Elements(value.shape); ++i) {
+        const double real = blend.alpha * static_cast<double>(value.data[i]);
+        value.data[i] = static_cast<Real>(is_narrow ? RoundTo(tensor.tensor.type, real) : real);
       }
     }
-    if (blend.alpha == 1 && blend.beta == 0) {
-      values_[tensor.uid] = value;
-    } else if (tensor.is_virtual) {
-      for (i64 i = 0; i < Elements(value.shape); ++i) value.data[i] *= static_cast<Real>(blend.alpha);
+    if (tensor.is_virtual || (blend.alpha == 1 && blend.beta == 0 && !is_narrow)) {
       values_[tensor.uid] = value;
     } else {
       values_.erase(tensor.uid);  // to be read from memory
@@ -140,32 +124,14 @@ class GraphRun {
   }
 
  private:
-  static Real ValueOf(int type, std::uint64_t word) {
-    switch (type) {
-      case CUDNN_DATA_DOUBLE: return static_cast<Real>(std::bit_cast<double>(word));
-      case CUDNN_DATA_INT64: return static_cast<Real>(static_cast<i64>(word));
-      case CUDNN_DATA_INT32: return static_cast<Real>(static_cast<std::int32_t>(word));
-      case CUDNN_DATA_HALF: return static_cast<Real>(ToReal(std::bit_cast<Half>(static_cast<std::uint16_t>(word))));
-      case CUDNN_DATA_BFLOAT16:
-        return static_cast<Real>(ToReal(std::bit_cast<Bfloat16>(static_cast<std::uint16_t>(word))));
-      default: return static_cast<Real>(std::bit_cast<float>(static_cast<std::uint32_t>(word)));
-    }
-  }
-  // They lie as floats of their width do.
-  Stored FindIntegers(DnnTensor tensor, std::uint64_t address) {
-    const int type = tensor.type;
-    tensor.type = type == CUDNN_DATA_INT64 ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
-    Stored stored = context_.Find({tensor, address});
-    stored.type = type;
-    return stored;
-  }
-  template <typename Visitor>
-  static void VisitIntegers(const Stored& stored, Visitor visit) {
-    if (stored.type == CUDNN_DATA_INT64) {
-      visit(static_cast<i64*>(stored.memory));
-    } else {
-      visit(static_cast<std::int32_t*>(stored.memory));
-    }
+  void Store(const GraphTensor& tensor, const View<Real>& value, DnnBlend blend) {
+    const std::uint64_t address = bindings_.at(tensor.uid);
+    if (!IsWideFloat(tensor.tensor.type)) return StoreElements(context_, tensor, address, value, blend);
+    const Output<Real> output(context_, DnnOperand{tensor.tensor, address}, blend);
+    if (context_.failed()) return;
+    Walk<2>(value.shape, {value.shape.strides, output.view().shape.strides},
+            [&](const Offsets<2>& at) { output.view().data[at[1]] = value.data[at[0]]; });
+    output.Finish();
   }
 
   Context& context_;
@@ -173,21 +139,5 @@ class GraphRun {
   const std::map<i64, std::uint64_t>& bindings_;
   std::map<i64, View<Real>> values_;  // by unique id
 };
-
-// Null, or why an operation cannot run: looked at before any does.
-const char* WhyNotPointwise(const Graph& graph, const DnnPlanDescriptor& operation);
-
-template <typename Real>
-void RunPointwise(GraphRun<Real>& run, const DnnPlanDescriptor& operation);
-template <typename Real>
-void RunGraphConvolution(GraphRun<Real>& run, const DnnPlanDescriptor& operation);
-template <typename Real>
-void RunMatmul(GraphRun<Real>& run, const DnnPlanDescriptor& operation);
-template <typename Real>
-void RunGraphReduction(GraphRun<Real>& run, const DnnPlanDescriptor& operation);
-template <typename Real>
-void RunNormForward(GraphRun<Real>& run, const DnnPlanDescriptor& operation);
-template <typename Real>
-void RunNormBackward(GraphRun<Real>& run, const DnnPlanDescriptor& operation);
 
 }  // namespace accelmesh::cpu_dnn

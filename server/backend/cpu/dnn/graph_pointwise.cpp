@@ -3,7 +3,7 @@
 #include <limits>
 #include <numbers>
 
-#include "server/backend/cpu/dnn/graph.h"
+#include "server/backend/cpu/dnn/graph_operations.h"
 
 namespace accelmesh::cpu_dnn {
 namespace {
@@ -136,12 +136,9 @@ Settings<Real> ReadSettings(const DnnPlanDescriptor& pointwise) {
           read(CUDNN_ATTR_POINTWISE_SWISH_BETA, 1)};
 }
 
-}  // namespace
-
-const char* WhyNotPointwise(const Graph& graph, const DnnPlanDescriptor& operation) {
-  const auto descriptor = operation.Find(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR);
-  const DnnPlanDescriptor& pointwise = graph.plan.descriptors[static_cast<std::size_t>(descriptor[0])];
-  const i64 mode = pointwise.Find(CUDNN_ATTR_POINTWISE_MODE)[0];
+const char* CheckPointwise(const Graph& graph, const DnnPlanDescriptor& operation) {
+  const DnnPlanDescriptor& pointwise = Refers(graph, operation, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR);
+  const i64 mode = NumberOf(pointwise, CUDNN_ATTR_POINTWISE_MODE, -1);
   const auto has = [&operation](int name) { return !operation.Find(name).empty(); };
   if (mode != CUDNN_POINTWISE_GEN_INDEX && FindFunction<float>(mode) == nullptr)
     return "a pointwise mode that the software GPU does not know";
@@ -198,7 +195,23 @@ void RunPointwise(GraphRun<Real>& run, const DnnPlanDescriptor& operation) {
   run.Commit(operation, result, y);
 }
 
-template void RunPointwise(GraphRun<float>& run, const DnnPlanDescriptor& operation);
-template void RunPointwise(GraphRun<double>& run, const DnnPlanDescriptor& operation);
+}  // namespace
+
+void AddPointwise(std::vector<OperationRow>* rows) {
+  rows->push_back({.type = CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR,
+                   .description_name = CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR,
+                   .description_type = CUDNN_BACKEND_POINTWISE_DESCRIPTOR,
+                   .required = {},
+                   .optional = {CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_ATTR_OPERATION_POINTWISE_BDESC,
+                                CUDNN_ATTR_OPERATION_POINTWISE_TDESC, CUDNN_ATTR_OPERATION_POINTWISE_DYDESC,
+                                CUDNN_ATTR_OPERATION_POINTWISE_ALPHA1, CUDNN_ATTR_OPERATION_POINTWISE_ALPHA2},
+                   .made = {CUDNN_ATTR_OPERATION_POINTWISE_YDESC, CUDNN_ATTR_OPERATION_POINTWISE_DXDESC},
+                   .numbers = {CUDNN_ATTR_OPERATION_POINTWISE_ALPHA1, CUDNN_ATTR_OPERATION_POINTWISE_ALPHA2},
+                   .places = {},
+                   .needs_first = false,
+                   .check = &CheckPointwise,
+                   .run_float = &RunPointwise<float>,
+                   .run_double = &RunPointwise<double>});
+}
 
 }  // namespace accelmesh::cpu_dnn

@@ -2,6 +2,8 @@
 // element, in the order of the tensor's dimensions: whether the ReLU has let it pass.
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <utility>
 
 #include "server/backend/cpu/dnn/population.h"
 #include "server/backend/cpu/dnn/raw.h"
@@ -61,73 +63,90 @@ Indices Spread(const Shape& parameters, const Shape& x) {
   return strides;
 }
 
+// Whether words of any direction are of a normalisation that can be computed, with parameters of the right type.
+template <typename Words>
+bool Begins(Context& context, const Words& words) {
+  RequireNorm(context, words.norm);
+  return HaveRealType(context, words.x.tensor, words.parameters) &&
+         HaveRealType(context, words.x.tensor, words.moments);
+}
+
+// What both ways forward read and write, beside moments.
+template <typename Real>
+class Forward {
+ public:
+  template <typename Words>
+  Forward(Context& c, const Words& words)
+      : norm_(words.norm),
+        x_(c.In<Real>(words.x)),
+        z_(Adds(norm_) ? c.In<Real>(words.z) : x_),
+        scale_(c.In<Real>({words.parameters, words.scale})),
+        bias_(c.In<Real>({words.parameters, words.bias})),
+        output_(c, words.y, words.blend) {}
+  const View<Real>& x() const { return x_; }
+  const Shape& parameters() const { return scale_.shape; }
+  bool Fits(const Shape& moments) const {
+    return SameDims(x_.shape, output_.view().shape) && SameDims(x_.shape, z_.shape) &&
+           SameDims(scale_.shape, moments) && AreParameters(scale_.shape, x_.shape, IsPerActivation(norm_));
+  }
+  // Each element by the pair of moments, where `moments` has its population's; what `activate` makes of it is kept.
+  template <typename MomentsOf, typename Activate>
+  void Write(const Shape& moments, MomentsOf moments_of, Activate activate) const {
+    const View<Real>& y = output_.view();
+    i64 element = 0;
+    Walk<5>(x_.shape,
+            {x_.shape.strides, y.shape.strides, z_.shape.strides, Spread(scale_.shape, x_.shape),
+             Spread(moments, x_.shape)},
+            [&](const Offsets<5>& at) {
+              const auto [mean, inverse] = moments_of(at[4]);
+              double value =
+                  static_cast<double>(scale_.data[at[3]]) * (static_cast<double>(x_.data[at[0]]) - mean) * inverse +
+                  static_cast<double>(bias_.data[at[3]]);
+              if (Adds(norm_)) value += static_cast<double>(z_.data[at[2]]);
+              y.data[at[1]] = static_cast<Real>(activate(element++, value));
+            });
+    output_.Finish();
+  }
+
+ private:
+  const DnnNorm& norm_;
+  View<Real> x_, z_, scale_, bias_;
+  Output<Real> output_;
+};
+
 void ForwardTraining(Context& context) {
   const auto arguments = context.Arguments<DnnNormForwardTraining>();
   Run(context, arguments.x.tensor, arguments, [](Context& c, const DnnNormForwardTraining& words, auto real) {
     using Real = decltype(real);
     const DnnNorm& norm = words.norm;
-    RequireNorm(c, norm);
-    if (!HaveRealType(c, words.x.tensor, words.parameters) || !HaveRealType(c, words.x.tensor, words.moments)) return;
-    const View<Real> x = c.In<Real>(words.x), z = Adds(norm) ? c.In<Real>(words.z) : x;
-    const View<Real> scale = c.In<Real>({words.parameters, words.scale}),
-                     bias = c.In<Real>({words.parameters, words.bias});
-    const View<Real> running_mean = Optional<Real>(c, words.moments, words.running_mean);
-    const View<Real> running_variance = Optional<Real>(c, words.moments, words.running_variance);
-    const View<Real> saved_mean = Optional<Real>(c, words.moments, words.saved_mean);
-    const View<Real> saved_deviation = Optional<Real>(c, words.moments, words.saved_inverse_deviation);
-    const Output<Real> output(c, words.y, words.blend);
-    const View<Real>& y = output.view();
-    // Where moments lie: all do as one, which may be absent, so this is looked at without memory.
-    Shape moments = scale.shape;
-    for (const View<Real>* view : {&running_mean, &running_variance, &saved_mean, &saved_deviation}) {
-      if (view->data != nullptr) moments = view->shape;
-    }
-    c.Require(SameDims(x.shape, y.shape) && SameDims(x.shape, z.shape) && SameDims(scale.shape, moments) &&
-                  AreParameters(scale.shape, x.shape, IsPerActivation(norm)),
-              "tensors of different dimensions");
+    if (!Begins(c, words)) return;
+    const Forward<Real> forward(c, words);
+    const View<Real>& x = forward.x();
+    const KeptMoments<Real> kept(c, words.moments, words);
+    const Shape moments = kept.ShapeOr(forward.parameters());
+    c.Require(forward.Fits(moments), "tensors of different dimensions");
     std::uint32_t* const mask = Mask(c, norm, words.reserve, x.shape);
     if (c.failed()) return;
-    PerPopulation means(scale.shape), inverses(scale.shape);
+    PerPopulation means(forward.parameters()), inverses(forward.parameters());
     const auto split = Populations(x.shape, IsPerActivation(norm));
-    const double count = static_cast<double>(Elements(split.inside())), factor = words.average_factor;
-    const auto average = [&](const View<Real>& kept, i64 at, double now) {
-      if (kept.data == nullptr) return;
-      const double before = factor == 1 ? 0 : static_cast<double>(kept.data[at]) * (1 - factor);
-      kept.data[at] = static_cast<Real>(now * factor + before);
-    };
-    const auto keep = [&](const View<Real>& kept, i64 at, double now) {
-      if (kept.data != nullptr) kept.data[at] = static_cast<Real>(now);
-    };
+    const double count = static_cast<double>(Elements(split.inside()));
     Walk<3>(split.outside(),
             {split.outside().strides, split.Outside(moments.strides), split.Outside(means.shape.strides)},
             [&](const Offsets<3>& at) {
               const Moments measured = Measure(x.data + at[0], split.inside(), split.inside().strides);
               means[at[2]] = measured.mean;
               inverses[at[2]] = 1 / std::sqrt(measured.variance + words.epsilon);
-              average(running_mean, at[1], measured.mean);
-              average(running_variance, at[1], measured.variance * count / std::max(count - 1, 1.0));
-              keep(saved_mean, at[1], measured.mean);
-              keep(saved_deviation, at[1], inverses[at[2]]);
+              kept.Keep(at[1], measured, count, inverses[at[2]]);
             });
     if (mask != nullptr) std::fill_n(mask, MaskWords(x.shape), 0u);
-    i64 element = 0;
-    Walk<5>(
-        x.shape,
-        {x.shape.strides, y.shape.strides, z.shape.strides, Spread(scale.shape, x.shape), Spread(means.shape, x.shape)},
-        [&](const Offsets<5>& at) {
-          double value = static_cast<double>(scale.data[at[3]]) * (static_cast<double>(x.data[at[0]]) - means[at[4]]) *
-                             inverses[at[4]] +
-                         static_cast<double>(bias.data[at[3]]);
-          if (Adds(norm)) value += static_cast<double>(z.data[at[2]]);
-          if (mask != nullptr) {
-            const bool passes = !(value <= 0);
-            if (passes) mask[element / kMaskBits] |= 1u << (element % kMaskBits);
-            value = passes ? value : 0;
-          }
-          ++element;
-          y.data[at[1]] = static_cast<Real>(value);
+    forward.Write(
+        means.shape, [&](i64 at) { return std::pair(means[at], inverses[at]); },
+        [&](i64 element, double value) {
+          if (mask == nullptr) return value;
+          const bool passes = !(value <= 0);
+          if (passes) mask[element / kMaskBits] |= 1u << (element % kMaskBits);
+          return passes ? value : 0;
         });
-    output.Finish();
   });
 }
 
@@ -135,33 +154,19 @@ void ForwardInference(Context& context) {
   const auto arguments = context.Arguments<DnnNormForwardInference>();
   Run(context, arguments.x.tensor, arguments, [](Context& c, const DnnNormForwardInference& words, auto real) {
     using Real = decltype(real);
-    const DnnNorm& norm = words.norm;
-    RequireNorm(c, norm);
-    if (!HaveRealType(c, words.x.tensor, words.parameters) || !HaveRealType(c, words.x.tensor, words.moments)) return;
-    const View<Real> x = c.In<Real>(words.x), z = Adds(norm) ? c.In<Real>(words.z) : x;
-    const View<Real> scale = c.In<Real>({words.parameters, words.scale}),
-                     bias = c.In<Real>({words.parameters, words.bias});
+    if (!Begins(c, words)) return;
+    const Forward<Real> forward(c, words);
     const View<Real> mean = c.In<Real>({words.moments, words.mean}),
                      variance = c.In<Real>({words.moments, words.variance});
-    const Output<Real> output(c, words.y, words.blend);
-    const View<Real>& y = output.view();
-    c.Require(SameDims(x.shape, y.shape) && SameDims(x.shape, z.shape) && SameDims(scale.shape, mean.shape) &&
-                  AreParameters(scale.shape, x.shape, IsPerActivation(norm)),
-              "tensors of different dimensions");
+    c.Require(forward.Fits(mean.shape), "tensors of different dimensions");
     if (c.failed()) return;
-    Walk<5>(
-        x.shape,
-        {x.shape.strides, y.shape.strides, z.shape.strides, Spread(scale.shape, x.shape), Spread(mean.shape, x.shape)},
-        [&](const Offsets<5>& at) {
-          const double inverse = 1 / std::sqrt(static_cast<double>(variance.data[at[4]]) + words.epsilon);
-          double value = static_cast<double>(scale.data[at[3]]) *
-                             (static_cast<double>(x.data[at[0]]) - static_cast<double>(mean.data[at[4]])) * inverse +
-                         static_cast<double>(bias.data[at[3]]);
-          if (Adds(norm)) value += static_cast<double>(z.data[at[2]]);
-          if (Activates(norm) && value <= 0) value = 0;
-          y.data[at[1]] = static_cast<Real>(value);
-        });
-    output.Finish();
+    forward.Write(
+        mean.shape,
+        [&](i64 at) {
+          return std::pair(static_cast<double>(mean.data[at]),
+                           1 / std::sqrt(static_cast<double>(variance.data[at]) + words.epsilon));
+        },
+        [&](i64 /*element*/, double value) { return Activates(words.norm) && value <= 0 ? 0 : value; });
   });
 }
 
@@ -170,38 +175,33 @@ void Backward(Context& context) {
   Run(context, arguments.x.tensor, arguments, [](Context& c, const DnnNormBackward& words, auto real) {
     using Real = decltype(real);
     const DnnNorm& norm = words.norm;
-    RequireNorm(c, norm);
-    if (!HaveRealType(c, words.x.tensor, words.parameters) || !HaveRealType(c, words.x.tensor, words.moments)) return;
+    if (!Begins(c, words)) return;
     const View<Real> x = c.In<Real>(words.x), dy = c.In<Real>(words.dy);
     const View<Real> scale = c.In<Real>({words.parameters, words.scale});
-    const View<Real> saved_mean = Optional<Real>(c, words.moments, words.saved_mean);
-    const View<Real> saved_deviation = Optional<Real>(c, words.moments, words.saved_inverse_deviation);
+    const SavedMoments<Real> saved(c, words.moments, words);
     const Output<Real> output(c, words.dx, words.data);
     const Output<Real> gains(c, {words.parameters, words.scale_gradient}, words.parameter);
     const Output<Real> offsets(c, {words.parameters, words.bias_gradient}, words.parameter);
+    // Without one to write, dx stands for it.
+    std::optional<Output<Real>> added;
+    if (Adds(norm)) added.emplace(c, words.dz, DnnBlend{});
     const View<Real>& dx = output.view();
-    const bool has_saved = saved_mean.data != nullptr && saved_deviation.data != nullptr;
-    c.Require(SameDims(x.shape, dy.shape) && SameDims(x.shape, dx.shape) &&
-                  AreParameters(scale.shape, x.shape, IsPerActivation(norm)) &&
-                  (!has_saved || SameDims(scale.shape, saved_mean.shape)),
+    const View<Real>& dz = added.has_value() ? added->view() : dx;
+    const Shape moments = saved.ShapeOr(scale.shape);
+    c.Require(SameDims(x.shape, dy.shape) && SameDims(x.shape, dx.shape) && SameDims(x.shape, dz.shape) &&
+                  AreParameters(scale.shape, x.shape, IsPerActivation(norm)) && SameDims(scale.shape, moments),
               "tensors of different dimensions");
     const std::uint32_t* const mask = Mask(c, norm, words.reserve, x.shape);
     if (c.failed()) return;
     PerPopulation means(scale.shape), inverses(scale.shape), sums(scale.shape), products(scale.shape);
     const auto split = Populations(x.shape, IsPerActivation(norm));
     const double count = static_cast<double>(Elements(split.inside()));
-    const Indices saved_strides = has_saved ? saved_mean.shape.strides : Indices{};
     Walk<3>(split.outside(),
-            {split.outside().strides, split.Outside(saved_strides), split.Outside(means.shape.strides)},
+            {split.outside().strides, split.Outside(moments.strides), split.Outside(means.shape.strides)},
             [&](const Offsets<3>& at) {
-              if (has_saved) {
-                means[at[2]] = static_cast<double>(saved_mean.data[at[1]]);
-                inverses[at[2]] = static_cast<double>(saved_deviation.data[at[1]]);
-                return;
-              }
-              const Moments measured = Measure(x.data + at[0], split.inside(), split.inside().strides);
-              means[at[2]] = measured.mean;
-              inverses[at[2]] = 1 / std::sqrt(measured.variance + words.epsilon);
+              const auto of = saved.Of(at[1], x.data + at[0], split.inside());
+              means[at[2]] = of.mean;
+              inverses[at[2]] = of.inverse_deviation;
             });
     const Indices spread = Spread(means.shape, x.shape);
     const auto slope = [&](i64 at, i64 element) {
@@ -213,39 +213,25 @@ void Backward(Context& context) {
       sums[at[2]] += of_y;
       products[at[2]] += of_y * (static_cast<double>(x.data[at[0]]) - means[at[2]]) * inverses[at[2]];
     });
-    // Results may lie where operands do: an element is read before it is written, and dz before dx.
-    if (Adds(norm)) {
-      const Output<Real> added(c, words.dz, {});
-      const View<Real>& dz = added.view();
-      c.Require(SameDims(x.shape, dz.shape), "tensors of different dimensions");
-      if (c.failed()) return;
-      element = 0;
-      Walk<6>(
-          x.shape,
-          {x.shape.strides, dy.shape.strides, dz.shape.strides, dx.shape.strides, spread, Spread(scale.shape, x.shape)},
-          [&](const Offsets<6>& at) {
-            const double of_y = slope(at[1], element++);
-            const double apart = (static_cast<double>(x.data[at[0]]) - means[at[4]]) * inverses[at[4]];
-            const double gain = static_cast<double>(scale.data[at[5]]) * inverses[at[4]];
-            dz.data[at[2]] = static_cast<Real>(of_y);
-            dx.data[at[3]] = static_cast<Real>(gain * (of_y - (sums[at[4]] + apart * products[at[4]]) / count));
-          });
-      added.Finish();
-    } else {
-      element = 0;
-      Walk<5>(x.shape, {x.shape.strides, dy.shape.strides, dx.shape.strides, spread, Spread(scale.shape, x.shape)},
-              [&](const Offsets<5>& at) {
-                const double of_y = slope(at[1], element++);
-                const double apart = (static_cast<double>(x.data[at[0]]) - means[at[3]]) * inverses[at[3]];
-                const double gain = static_cast<double>(scale.data[at[4]]) * inverses[at[3]];
-                dx.data[at[2]] = static_cast<Real>(gain * (of_y - (sums[at[3]] + apart * products[at[3]]) / count));
-              });
-    }
+    element = 0;
+    Walk<6>(
+        x.shape,
+        {x.shape.strides, dy.shape.strides, dz.shape.strides, dx.shape.strides, spread, Spread(scale.shape, x.shape)},
+        [&](const Offsets<6>& at) {
+          const double of_y = slope(at[1], element++);
+          const double apart = (static_cast<double>(x.data[at[0]]) - means[at[4]]) * inverses[at[4]];
+          const double gain = static_cast<double>(scale.data[at[5]]) * inverses[at[4]];
+          // Results may lie where operands do: an element is read before it is written.
+          if (added.has_value()) dz.data[at[2]] = static_cast<Real>(of_y);
+          dx.data[at[3]] = static_cast<Real>(gain * (of_y - (sums[at[4]] + apart * products[at[4]]) / count));
+        });
     Walk<3>(scale.shape, {means.shape.strides, gains.view().shape.strides, offsets.view().shape.strides},
             [&](const Offsets<3>& at) {
               gains.view().data[at[1]] = static_cast<Real>(products[at[0]]);
               offsets.view().data[at[2]] = static_cast<Real>(sums[at[0]]);
             });
+    // dz before dx, which may lie where it does.
+    if (added.has_value()) added->Finish();
     output.Finish();
     gains.Finish();
     offsets.Finish();

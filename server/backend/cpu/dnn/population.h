@@ -1,6 +1,7 @@
 // What a batch normalisation normalises together, and the parameters of each such population.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "server/backend/cpu/dnn/context.h"
@@ -46,6 +47,75 @@ template <typename Real>
 View<Real> Optional(Context& context, const DnnTensor& tensor, std::uint64_t address) {
   return address == 0 ? View<Real>{} : context.In<Real>({tensor, address});
 }
+
+// What a step of training keeps of each population. Of all of them each pair may be absent.
+template <typename Real>
+class KeptMoments {
+ public:
+  template <typename Words>
+  KeptMoments(Context& context, const DnnTensor& tensor, const Words& words)
+      : running_mean_(Optional<Real>(context, tensor, words.running_mean)),
+        running_variance_(Optional<Real>(context, tensor, words.running_variance)),
+        saved_mean_(Optional<Real>(context, tensor, words.saved_mean)),
+        saved_deviation_(Optional<Real>(context, tensor, words.saved_inverse_deviation)),
+        factor_(words.average_factor) {}
+  // How they lie: all do as one; `otherwise` if there is none.
+  Shape ShapeOr(Shape otherwise) const {
+    for (const View<Real>* view : {&running_mean_, &running_variance_, &saved_mean_, &saved_deviation_}) {
+      if (view->data != nullptr) otherwise = view->shape;
+    }
+    return otherwise;
+  }
+  // Of a population of `count`, whose place is `at`.
+  void Keep(i64 at, const Moments& measured, double count, double inverse_deviation) const {
+    Average(running_mean_, at, measured.mean);
+    // What is kept is the estimate of where the population came from.
+    Average(running_variance_, at, measured.variance * count / std::max(count - 1, 1.0));
+    if (saved_mean_.data != nullptr) saved_mean_.data[at] = static_cast<Real>(measured.mean);
+    if (saved_deviation_.data != nullptr) saved_deviation_.data[at] = static_cast<Real>(inverse_deviation);
+  }
+
+ private:
+  void Average(const View<Real>& kept, i64 at, double now) const {
+    if (kept.data == nullptr) return;
+    const double before = factor_ == 1 ? 0 : static_cast<double>(kept.data[at]) * (1 - factor_);
+    kept.data[at] = static_cast<Real>(now * factor_ + before);
+  }
+
+  View<Real> running_mean_;
+  View<Real> running_variance_;
+  View<Real> saved_mean_;
+  View<Real> saved_deviation_;
+  double factor_;
+};
+
+// What the way back has of them, or measures anew.
+template <typename Real>
+class SavedMoments {
+ public:
+  template <typename Words>
+  SavedMoments(Context& context, const DnnTensor& tensor, const Words& words)
+      : mean_(Optional<Real>(context, tensor, words.saved_mean)),
+        deviation_(Optional<Real>(context, tensor, words.saved_inverse_deviation)),
+        epsilon_(words.epsilon) {}
+  bool are_given() const { return mean_.data != nullptr && deviation_.data != nullptr; }
+  Shape ShapeOr(const Shape& otherwise) const { return are_given() ? mean_.shape : otherwise; }
+  // Of the population at `x`, whose place among the given ones is `at`.
+  struct Pair {
+    double mean = 0;
+    double inverse_deviation = 0;
+  };
+  Pair Of(i64 at, const Real* x, const Shape& population) const {
+    if (are_given()) return {static_cast<double>(mean_.data[at]), static_cast<double>(deviation_.data[at])};
+    const Moments measured = Measure(x, population, population.strides);
+    return {measured.mean, 1 / std::sqrt(measured.variance + epsilon_)};
+  }
+
+ private:
+  View<Real> mean_;
+  View<Real> deviation_;
+  double epsilon_;
+};
 
 // Parameters lie as what is computed with: cuDNN's are float, or double where x is.
 inline bool HaveRealType(Context& context, const DnnTensor& x, const DnnTensor& parameters) {

@@ -26,6 +26,7 @@ void AddCtc(Table& table);
 void AddNormalization(Table& table);
 void AddTensorTransform(Table& table);
 void AddGraphs(Table& table);
+void AddAttention(Table& table);
 
 // A function of these words that computes with `Real`, whatever the type of its tensor `deciding`.
 template <typename Words, typename Compute>

@@ -21,6 +21,7 @@ struct Norm {
   std::size_t from = 1;
   bool is_last = false;
   int type = CUDNN_DATA_DOUBLE;
+  std::int64_t groups = 1;  // of channels
 
   Words Pick(auto keeps) const {
     Words picked = dims;
@@ -29,23 +30,40 @@ struct Norm {
     }
     return picked;
   }
+  bool IsOfChannels() const {
+    return mode == CUDNN_BATCH_NORM || mode == CUDNN_INSTANCE_NORM || mode == CUDNN_GROUP_NORM;
+  }
   Words Stats() const {
-    return Pick([this](std::size_t d) {
+    Words stats = Pick([this](std::size_t d) {
       if (mode == CUDNN_BATCH_NORM) return d == 1;
-      return mode == CUDNN_INSTANCE_NORM ? d < 2 : d < from;
+      return IsOfChannels() ? d < 2 : d < from;
     });
+    if (mode == CUDNN_GROUP_NORM) stats[1] = groups;
+    return stats;
   }
   Words Scales() const {
-    return Pick(
-        [this](std::size_t d) { return mode == CUDNN_BATCH_NORM || mode == CUDNN_INSTANCE_NORM ? d == 1 : d >= from; });
+    return Pick([this](std::size_t d) {
+      if (IsOfChannels()) return d == 1;
+      return d >= from || (mode == CUDNN_ADA_LAYER_NORM && d == 0);
+    });
   }
   // Which of the fewer elements belongs to one of x.
   std::size_t At(std::size_t element, const Words& fewer) const {
     Words index = dnn_test::IndexOf(element, dims);
-    for (std::size_t d = 0; d < dims.size(); ++d) index[d] = fewer[d] == 1 ? 0 : index[d];
+    for (std::size_t d = 0; d < dims.size(); ++d) index[d] /= dims[d] / fewer[d];
     return dnn_test::Offset(index, PlanText::Strides(fewer));
   }
-  double Near(double tolerance) const { return type == CUDNN_DATA_DOUBLE ? tolerance : 2e-4; }
+  double Near(double tolerance) const {
+    if (type == CUDNN_DATA_DOUBLE) return tolerance;
+    return type == CUDNN_DATA_FLOAT ? 2e-4 : 2 * dnn_test::ToleranceOf(type);
+  }
+  // Statistics of sixteen bits would be worth nothing.
+  int StatsType() const { return type == CUDNN_DATA_HALF || type == CUDNN_DATA_BFLOAT16 ? CUDNN_DATA_FLOAT : type; }
+  // Numbers that every type holds.
+  static Reals Exact(Reals values) {
+    for (double& value : values) value = std::round(value * 8) / 8;
+    return values;
+  }
   bool IsRms() const { return mode == CUDNN_RMS_NORM; }
 };
 
@@ -90,12 +108,20 @@ const std::vector<Norm>& Norms() {
       {CUDNN_RMS_NORM, {3, 4, 2, 5}, 1},
       {CUDNN_RMS_NORM, {2, 3, 7}, 2},
       {CUDNN_RMS_NORM, {4, 6, 1, 1}, 1, true},
+      {CUDNN_GROUP_NORM, {2, 6, 3, 2}, 1, false, CUDNN_DATA_DOUBLE, 3},
+      {CUDNN_GROUP_NORM, {3, 4, 2, 3}, 1, true, CUDNN_DATA_DOUBLE, 2},
+      {CUDNN_GROUP_NORM, {2, 4, 5}, 1, false, CUDNN_DATA_DOUBLE, 1},
+      {CUDNN_ADA_LAYER_NORM, {2, 3, 5, 1}, 2},
+      {CUDNN_ADA_LAYER_NORM, {3, 2, 4, 2}, 2, true},
+      {CUDNN_ADA_LAYER_NORM, {3, 4, 2}, 1},
   };
   static const std::vector<Norm> all = [] {
     std::vector<Norm> both = doubles;
-    for (Norm norm : doubles) {
-      norm.type = CUDNN_DATA_FLOAT;
-      both.push_back(norm);
+    for (const int type : {CUDNN_DATA_FLOAT, CUDNN_DATA_HALF, CUDNN_DATA_BFLOAT16}) {
+      for (Norm norm : doubles) {
+        norm.type = type;
+        both.push_back(norm);
+      }
     }
     return both;
   }();
@@ -112,12 +138,12 @@ TEST(CpuGraphNorm, TrainingIsItsFormula) {
   for (const Norm& norm : Norms()) {
     SCOPED_TRACE(testing::Message() << norm.mode << " of " << testing::PrintToString(norm.dims));
     const Words stats = norm.Stats(), scales = norm.Scales();
-    const Reals x = Random(random, Count(norm.dims)), scale = Random(random, Count(scales)),
-                bias = Random(random, Count(scales)), old_mean = Random(random, Count(stats)),
+    const Reals x = Norm::Exact(Random(random, Count(norm.dims))), scale = Norm::Exact(Random(random, Count(scales))),
+                bias = Norm::Exact(Random(random, Count(scales))), old_mean = Random(random, Count(stats)),
                 old_variance = Random(random, Count(stats), 1, 2);
     constexpr double kFactor = 0.3;
     GraphCall call;
-    const std::int64_t y = call.Make(norm.dims, norm.type, norm.is_last), inverse = call.Make(stats, norm.type);
+    const std::int64_t y = call.Make(norm.dims, norm.type, norm.is_last), inverse = call.Make(stats, norm.StatsType());
     std::vector<PlanText::Attribute> all = Head(norm, CUDNN_NORM_FWD_TRAINING);
     const auto refer = [&](int name, std::int64_t place) {
       all.push_back(PlanText::Refer(name, place));
@@ -126,18 +152,18 @@ TEST(CpuGraphNorm, TrainingIsItsFormula) {
     refer(CUDNN_ATTR_OPERATION_NORM_FWD_XDESC, call.Put(norm.dims, x, norm.type, norm.is_last));
     refer(CUDNN_ATTR_OPERATION_NORM_FWD_SCALE_DESC, call.Put(scales, scale, norm.type));
     refer(CUDNN_ATTR_OPERATION_NORM_FWD_BIAS_DESC, call.Put(scales, bias, norm.type));
-    refer(CUDNN_ATTR_OPERATION_NORM_FWD_EPSILON_DESC, call.Value(kEpsilon, norm.type));
+    refer(CUDNN_ATTR_OPERATION_NORM_FWD_EPSILON_DESC, call.Value(kEpsilon, norm.StatsType()));
     refer(CUDNN_ATTR_OPERATION_NORM_FWD_YDESC, y);
     refer(CUDNN_ATTR_OPERATION_NORM_FWD_INV_VARIANCE_DESC, inverse);
     std::int64_t mean = 0, new_mean = 0, new_variance = 0;
-    if (!norm.IsRms()) mean = refer(CUDNN_ATTR_OPERATION_NORM_FWD_MEAN_DESC, call.Make(stats, norm.type));
+    if (!norm.IsRms()) mean = refer(CUDNN_ATTR_OPERATION_NORM_FWD_MEAN_DESC, call.Make(stats, norm.StatsType()));
     const bool is_kept = norm.mode == CUDNN_BATCH_NORM || norm.mode == CUDNN_INSTANCE_NORM;
     if (is_kept) {
-      refer(CUDNN_ATTR_OPERATION_NORM_FWD_EXP_AVG_FACTOR_DESC, call.Value(kFactor, norm.type));
-      refer(CUDNN_ATTR_OPERATION_NORM_FWD_INPUT_RUNNING_MEAN_DESC, call.Put(stats, old_mean, norm.type));
-      refer(CUDNN_ATTR_OPERATION_NORM_FWD_INPUT_RUNNING_VAR_DESC, call.Put(stats, old_variance, norm.type));
-      new_mean = refer(CUDNN_ATTR_OPERATION_NORM_FWD_OUTPUT_RUNNING_MEAN_DESC, call.Make(stats, norm.type));
-      new_variance = refer(CUDNN_ATTR_OPERATION_NORM_FWD_OUTPUT_RUNNING_VAR_DESC, call.Make(stats, norm.type));
+      refer(CUDNN_ATTR_OPERATION_NORM_FWD_EXP_AVG_FACTOR_DESC, call.Value(kFactor, norm.StatsType()));
+      refer(CUDNN_ATTR_OPERATION_NORM_FWD_INPUT_RUNNING_MEAN_DESC, call.Put(stats, old_mean, norm.StatsType()));
+      refer(CUDNN_ATTR_OPERATION_NORM_FWD_INPUT_RUNNING_VAR_DESC, call.Put(stats, old_variance, norm.StatsType()));
+      new_mean = refer(CUDNN_ATTR_OPERATION_NORM_FWD_OUTPUT_RUNNING_MEAN_DESC, call.Make(stats, norm.StatsType()));
+      new_variance = refer(CUDNN_ATTR_OPERATION_NORM_FWD_OUTPUT_RUNNING_VAR_DESC, call.Make(stats, norm.StatsType()));
     }
     call.Run({call.Add(CUDNN_BACKEND_OPERATION_NORM_FORWARD_DESCRIPTOR, all)});
     const Normal wanted = Reference(norm, x, scale, bias);
@@ -160,10 +186,11 @@ TEST(CpuGraphNorm, InferenceIsItsFormula) {
   std::mt19937 random(2);
   for (const Norm& norm : Norms()) {
     SCOPED_TRACE(testing::Message() << norm.mode << " of " << testing::PrintToString(norm.dims));
+    if (norm.mode == CUDNN_GROUP_NORM) continue;  // it would not say how many groups
     const Words stats = norm.Stats(), scales = norm.Scales();
     const bool is_batch = norm.mode == CUDNN_BATCH_NORM, has_bias = !norm.IsRms();
-    const Reals x = Random(random, Count(norm.dims)), scale = Random(random, Count(scales)),
-                bias = has_bias ? Random(random, Count(scales)) : Reals(Count(scales));
+    const Reals x = Norm::Exact(Random(random, Count(norm.dims))), scale = Norm::Exact(Random(random, Count(scales))),
+                bias = has_bias ? Norm::Exact(Random(random, Count(scales))) : Reals(Count(scales));
     Reals wanted = Reference(norm, x, scale, bias).y;
     GraphCall call;
     const std::int64_t y = call.Make(norm.dims, norm.type);
@@ -172,12 +199,12 @@ TEST(CpuGraphNorm, InferenceIsItsFormula) {
     refer(CUDNN_ATTR_OPERATION_NORM_FWD_XDESC, call.Put(norm.dims, x, norm.type, norm.is_last));
     refer(CUDNN_ATTR_OPERATION_NORM_FWD_SCALE_DESC, call.Put(scales, scale, norm.type));
     if (has_bias) refer(CUDNN_ATTR_OPERATION_NORM_FWD_BIAS_DESC, call.Put(scales, bias, norm.type));
-    refer(CUDNN_ATTR_OPERATION_NORM_FWD_EPSILON_DESC, call.Value(kEpsilon, norm.type));
+    refer(CUDNN_ATTR_OPERATION_NORM_FWD_EPSILON_DESC, call.Value(kEpsilon, norm.StatsType()));
     refer(CUDNN_ATTR_OPERATION_NORM_FWD_YDESC, y);
     if (is_batch) {  // Given statistics, and not those of x.
       const Reals mean = Random(random, Count(stats)), inverse = Random(random, Count(stats), 0.5, 2);
-      refer(CUDNN_ATTR_OPERATION_NORM_FWD_MEAN_DESC, call.Put(stats, mean, norm.type));
-      refer(CUDNN_ATTR_OPERATION_NORM_FWD_INV_VARIANCE_DESC, call.Put(stats, inverse, norm.type));
+      refer(CUDNN_ATTR_OPERATION_NORM_FWD_MEAN_DESC, call.Put(stats, mean, norm.StatsType()));
+      refer(CUDNN_ATTR_OPERATION_NORM_FWD_INV_VARIANCE_DESC, call.Put(stats, inverse, norm.StatsType()));
       for (std::size_t i = 0; i < x.size(); ++i) {
         const std::size_t c = norm.At(i, stats);
         wanted[i] = (x[i] - mean[c]) * inverse[c] * scale[c] + bias[c];
@@ -193,8 +220,9 @@ TEST(CpuGraphNorm, GradientsAreThoseOfTheForwardFormula) {
   for (const Norm& norm : Norms()) {
     SCOPED_TRACE(testing::Message() << norm.mode << " of " << testing::PrintToString(norm.dims));
     const Words stats = norm.Stats(), scales = norm.Scales();
-    Reals x = Random(random, Count(norm.dims)), scale = Random(random, Count(scales)), bias(Count(scales));
-    const Reals dy = Random(random, x.size());
+    Reals x = Norm::Exact(Random(random, Count(norm.dims))), scale = Norm::Exact(Random(random, Count(scales))),
+          bias(Count(scales));
+    const Reals dy = Norm::Exact(Random(random, x.size()));
     const Normal normal = Reference(norm, x, scale, bias);
     GraphCall call;
     const std::int64_t dx = call.Make(norm.dims, norm.type, norm.is_last), dscale = call.Make(scales, norm.type),
@@ -204,8 +232,8 @@ TEST(CpuGraphNorm, GradientsAreThoseOfTheForwardFormula) {
     refer(CUDNN_ATTR_OPERATION_NORM_BWD_XDESC, call.Put(norm.dims, x, norm.type, norm.is_last));
     refer(CUDNN_ATTR_OPERATION_NORM_BWD_DYDESC, call.Put(norm.dims, dy, norm.type));
     refer(CUDNN_ATTR_OPERATION_NORM_BWD_SCALE_DESC, call.Put(scales, scale, norm.type));
-    if (!norm.IsRms()) refer(CUDNN_ATTR_OPERATION_NORM_BWD_MEAN_DESC, call.Put(stats, normal.mean, norm.type));
-    refer(CUDNN_ATTR_OPERATION_NORM_BWD_INV_VARIANCE_DESC, call.Put(stats, normal.inverse, norm.type));
+    if (!norm.IsRms()) refer(CUDNN_ATTR_OPERATION_NORM_BWD_MEAN_DESC, call.Put(stats, normal.mean, norm.StatsType()));
+    refer(CUDNN_ATTR_OPERATION_NORM_BWD_INV_VARIANCE_DESC, call.Put(stats, normal.inverse, norm.StatsType()));
     refer(CUDNN_ATTR_OPERATION_NORM_BWD_DXDESC, dx);
     refer(CUDNN_ATTR_OPERATION_NORM_BWD_DSCALE_DESC, dscale);
     refer(CUDNN_ATTR_OPERATION_NORM_BWD_DBIAS_DESC, dbias);
@@ -260,7 +288,14 @@ TEST(CpuGraphNorm, WhatItDoesNotDoIsRefused) {
   EXPECT_TRUE(is_refused(batch, kTraining, {CUDNN_ATTR_OPERATION_NORM_FWD_PEER_STAT_DESCS}, true));
   EXPECT_TRUE(is_refused(batch, kTraining, {CUDNN_ATTR_OPERATION_NORM_FWD_OUTPUT_RUNNING_MEAN_DESC}, true));
   EXPECT_TRUE(is_refused(batch, kInference, {CUDNN_ATTR_OPERATION_NORM_FWD_OUTPUT_RUNNING_VAR_DESC}, true));
-  EXPECT_TRUE(is_refused({CUDNN_GROUP_NORM, {2, 3, 2, 2}}, kTraining, {}, true));
+  const Norm groups{CUDNN_GROUP_NORM, {2, 6, 2, 2}, 1, false, CUDNN_DATA_DOUBLE, 3},
+      uneven{CUDNN_GROUP_NORM, {2, 6, 2, 2}, 1, false, CUDNN_DATA_DOUBLE, 4};
+  EXPECT_FALSE(is_refused(groups, kTraining, {}, true));
+  EXPECT_TRUE(is_refused(groups, kTraining, {}, false));  // nothing says how many groups
+  EXPECT_TRUE(is_refused(groups, kInference, {}, false));
+  EXPECT_TRUE(is_refused(uneven, kTraining, {}, true));
+  EXPECT_TRUE(is_refused(groups, kTraining, {CUDNN_ATTR_OPERATION_NORM_FWD_OUTPUT_RUNNING_MEAN_DESC}, true));
+  EXPECT_TRUE(is_refused({CUDNN_ADA_LAYER_NORM + 1, {2, 3, 2, 2}}, kTraining, {}, true));
   EXPECT_TRUE(is_refused(layer, 2, {}, true));  // no phase
 }
 

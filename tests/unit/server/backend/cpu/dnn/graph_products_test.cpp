@@ -1,5 +1,5 @@
-// Convolutions of graphs and their gradients, reductions, reshapes, types of tensors, against plain sums; and what is
-// refused because it would not be done.
+// Convolutions of graphs and their gradients, reductions, types of tensors, against plain sums; and what is refused
+// because it would not be done.
 #include "tests/unit/server/backend/cpu/dnn/graph_plan.h"
 
 namespace accelmesh {
@@ -12,6 +12,7 @@ using dnn_test::GraphCall;
 using dnn_test::PlanText;
 using dnn_test::Random;
 using dnn_test::Reals;
+using dnn_test::ToleranceOf;
 using dnn_test::Words;
 
 struct Convolution {
@@ -78,11 +79,6 @@ constexpr int kNames[][6] = {
     {CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
      CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
      CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA}};
-
-double ToleranceOf(int type) {
-  if (type == CUDNN_DATA_DOUBLE) return 1e-9;
-  return type == CUDNN_DATA_FLOAT ? 1e-4 : type == CUDNN_DATA_HALF ? 1.0 / 1024 : 1.0 / 128;
-}
 
 TEST(CpuGraphConvolution, EveryDirectionIsItsSums) {
   std::mt19937 random(4);
@@ -226,12 +222,88 @@ TEST(CpuGraphReduction, EveryOneIsItsFormula) {
   EXPECT_TRUE(call.IsRefused({Reduce(&call, 9, from, y)}));
 }
 
+// What a type of integers makes of a number: eight bits are rounded and end at their limits, more are cut off.
+double AsStored(int type, double value) {
+  if (type == CUDNN_DATA_INT8) return std::fmin(std::fmax(std::nearbyint(value), -128), 127);
+  return type == CUDNN_DATA_INT32 || type == CUDNN_DATA_INT64 ? std::trunc(value) : value;
+}
+
+// Of small whole numbers every sum is exact; averages and roots are what the type makes of them.
+TEST(CpuGraphReduction, EveryTypeIsReducedAndHeadsShareResults) {
+  std::mt19937 random(51);
+  const Words dims{2, 6, 3, 4};
+  for (const int type :
+       {CUDNN_DATA_HALF, CUDNN_DATA_BFLOAT16, CUDNN_DATA_INT32, CUDNN_DATA_INT64, CUDNN_DATA_INT8, CUDNN_DATA_FLOAT}) {
+    // The third gives each two channels a result of their own.
+    for (const Words& to : {Words{2, 1, 3, 1}, Words{1, 1, 1, 1}, Words{2, 3, 1, 4}}) {
+      for (std::int64_t reduction = 0; reduction <= CUDNN_REDUCE_TENSOR_MUL_NO_ZEROS; ++reduction) {
+        SCOPED_TRACE(testing::Message() << type << ' ' << reduction << " to " << testing::PrintToString(to));
+        Reals x(Count(dims));
+        for (double& value : x) value = static_cast<double>(random() % 3) - 1;
+        x[5] = x[77] = 2;
+        std::vector<Reals> parts(Count(to));
+        for (std::size_t i = 0; i < x.size(); ++i) {
+          Words index = dnn_test::IndexOf(i, dims);
+          for (std::size_t d = 0; d < dims.size(); ++d) index[d] = index[d] * to[d] / dims[d];
+          parts[dnn_test::Offset(index, PlanText::Strides(to))].push_back(x[i]);
+        }
+        Reals wanted;
+        for (const Reals& part : parts) wanted.push_back(AsStored(type, Reduced(reduction, part)));
+        GraphCall call;
+        const std::int64_t from = call.Put(dims, x, type, reduction % 2 == 0), y = call.Make(to, type);
+        call.Run({Reduce(&call, reduction, from, y)});
+        ExpectNear(call.Get(y), wanted, ToleranceOf(type), "reduced");
+      }
+    }
+  }
+}
+
+// Matrices of sixteen bits are multiplied in float, in graphs of doubles as well; one of b's may be several of a's.
+TEST(CpuGraphMatmul, HeadsShareMatricesInEveryType) {
+  std::mt19937 random(52);
+  constexpr std::int64_t kBatches = 2, kHeads = 6, kShared = 3, kM = 3, kN = 4, kK = 5;
+  for (const int type : {CUDNN_DATA_DOUBLE, CUDNN_DATA_FLOAT, CUDNN_DATA_HALF, CUDNN_DATA_BFLOAT16, CUDNN_DATA_INT32}) {
+    for (const bool has_mask : {false, true}) {
+      SCOPED_TRACE(testing::Message() << type << (has_mask ? " masked" : ""));
+      const Words a_dims{kBatches, kHeads, kM, kK}, b_dims{1, kShared, kK, kN}, c_dims{kBatches, kHeads, kM, kN};
+      Reals a(Count(a_dims)), b(Count(b_dims)), wanted(Count(c_dims));
+      for (double& value : a) value = static_cast<double>(random() % 7) - 3;
+      for (double& value : b) value = static_cast<double>(random() % 7) - 3;
+      for (std::size_t i = 0; i < wanted.size(); ++i) {
+        const Words at = dnn_test::IndexOf(i, c_dims);
+        for (std::int64_t k = 0; k < kK; ++k)
+          wanted[i] += a[dnn_test::Offset({at[0], at[1], at[2], k}, PlanText::Strides(a_dims))] *
+                       b[dnn_test::Offset({0, at[1] / (kHeads / kShared), k, at[3]}, PlanText::Strides(b_dims))];
+      }
+      GraphCall call;
+      const std::int64_t c = call.Make(c_dims, type), product = has_mask ? call.Virtual(c_dims, type) : c;
+      Words operations{call.Matmul(call.Put(a_dims, a, type, true), call.Put(b_dims, b, type), product)};
+      if (has_mask) {
+        // One of the lengths is past what floats hold.
+        const std::int64_t index = call.Virtual(c_dims, CUDNN_DATA_INT32),
+                           keeps = call.Virtual(c_dims, CUDNN_DATA_BOOLEAN),
+                           length = call.Put({kBatches, 1, 1, 1}, {2, 16777217}, CUDNN_DATA_INT32);
+        operations.push_back(call.Pointwise(CUDNN_POINTWISE_GEN_INDEX, product, -1, index, -1,
+                                            {{CUDNN_ATTR_POINTWISE_AXIS, CUDNN_TYPE_INT64, {3}}}));
+        operations.push_back(call.Pointwise(CUDNN_POINTWISE_CMP_LT, index, length, keeps));
+        operations.push_back(call.Pointwise(CUDNN_POINTWISE_BINARY_SELECT, product, call.Value(-7, type), c, keeps));
+        for (std::size_t i = 0; i < wanted.size(); ++i) {
+          const Words at = dnn_test::IndexOf(i, c_dims);
+          if (at[0] == 0 && at[3] >= 2) wanted[i] = -7;
+        }
+      }
+      call.Run(operations);
+      ExpectNear(call.Get(c), wanted, ToleranceOf(type), "product");
+    }
+  }
+}
+
 TEST(CpuGraphTypes, EveryTypeIsReadAndWrittenAndScaledByAValue) {
   const Words dims{2, 3, 2, 4};
   for (const int type : {CUDNN_DATA_DOUBLE, CUDNN_DATA_FLOAT, CUDNN_DATA_HALF, CUDNN_DATA_BFLOAT16, CUDNN_DATA_INT32,
-                         CUDNN_DATA_INT64}) {
+                         CUDNN_DATA_INT64, CUDNN_DATA_INT8}) {
     for (const int made : {CUDNN_DATA_DOUBLE, CUDNN_DATA_FLOAT, CUDNN_DATA_HALF, CUDNN_DATA_BFLOAT16, CUDNN_DATA_INT32,
-                           CUDNN_DATA_INT64}) {
+                           CUDNN_DATA_INT64, CUDNN_DATA_INT8}) {
       SCOPED_TRACE(testing::Message() << type << " to " << made);
       // Exact in every type: 8 bits.
       Reals x, wanted;
@@ -252,15 +324,42 @@ TEST(CpuGraphTypes, EveryTypeIsReadAndWrittenAndScaledByAValue) {
   }
 }
 
-TEST(CpuGraphReshape, KeepsTheOrderOfElements) {
-  Reals x;
-  for (int i = 0; i < 48; ++i) x.push_back(i);
-  GraphCall call;
-  const std::int64_t from = call.Put({2, 3, 2, 4}, x, CUDNN_DATA_DOUBLE, true), y = call.Make({4, 6, 2});
-  call.Run(
-      {call.Add(CUDNN_BACKEND_OPERATION_RESHAPE_DESCRIPTOR, {PlanText::Refer(CUDNN_ATTR_OPERATION_RESHAPE_XDESC, from),
-                                                             PlanText::Refer(CUDNN_ATTR_OPERATION_RESHAPE_YDESC, y)})});
-  EXPECT_EQ(call.Get(y), x);
+// Every pattern of eight bits is read, and what lies between two is rounded; with gaps, which stay as they are.
+TEST(CpuGraphTypes, SmallFloatsAndBooleansAreTheirPatterns) {
+  for (const int type : {CUDNN_DATA_FP8_E4M3, CUDNN_DATA_FP8_E5M2, CUDNN_DATA_UINT8, CUDNN_DATA_BOOLEAN}) {
+    SCOPED_TRACE(type);
+    const bool is_e4m3 = type == CUDNN_DATA_FP8_E4M3, is_float = is_e4m3 || type == CUDNN_DATA_FP8_E5M2;
+    std::vector<std::uint8_t> patterns;
+    for (int bits = 0; bits < 256; ++bits) {
+      const int magnitude = bits & 0x7f;
+      if (!is_float || magnitude <= (is_e4m3 ? 0x7e : 0x7b)) patterns.push_back(static_cast<std::uint8_t>(bits));
+    }
+    const auto count = static_cast<std::int64_t>(patterns.size());
+    Reals wanted;
+    for (const std::uint8_t bits : patterns)
+      wanted.push_back(type == CUDNN_DATA_BOOLEAN ? static_cast<double>(bits != 0) : dnn_test::Decode(type, bits));
+    GraphCall call;
+    std::int64_t from = 0;
+    call.PutBytes(patterns, {count, 1}, type, &from);
+    const std::int64_t as_float = call.Make({count, 1}, CUDNN_DATA_FLOAT);
+    // Half a step further, and back.
+    Reals between(wanted), stored;
+    for (double& value : between) value *= 1.03125;
+    for (const double value : between) {
+      if (is_float) {
+        stored.push_back(dnn_test::Decode(type, dnn_test::Encode(type, value)));
+      } else {
+        stored.push_back(type == CUDNN_DATA_UINT8 ? std::fmin(std::nearbyint(value), 255)
+                                                  : static_cast<double>(value != 0));
+      }
+    }
+    const std::int64_t given = call.Put({count, 1}, between, CUDNN_DATA_FLOAT),
+                       to = call.PutAt({count, 1}, {3, 1}, Reals(patterns.size(), 1), type);
+    call.Run({call.Pointwise(CUDNN_POINTWISE_IDENTITY, from, -1, as_float),
+              call.Pointwise(CUDNN_POINTWISE_IDENTITY, given, -1, to)});
+    EXPECT_EQ(call.Get(as_float), wanted);
+    EXPECT_EQ(call.Get(to), stored);
+  }
 }
 
 TEST(CpuGraphTypes, RaggedTensorsAreRefused) {
