@@ -69,6 +69,7 @@ class CudaBackend final : public Backend {
   Status FetchWord(std::uint32_t stream, std::uint64_t sequence, std::uint64_t address) override;
   Result<std::uint32_t> ReadWord(std::uint32_t stream, std::uint64_t address) override;
   void LibraryOpen(std::uint32_t library, std::uint32_t device, std::function<void(Result<Bytes>)> answer) override;
+  std::string LibraryIdentity(std::uint32_t library, std::uint32_t device) override;
   Status LibraryCall(std::uint32_t stream, std::uint64_t sequence, LibraryJob job,
                      std::function<void(LibraryAnswer)> answer) override;
   void LibraryAsk(LibraryJob job, std::function<void(Result<LibraryAnswer>)> answer) override;

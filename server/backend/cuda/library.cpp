@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/base/log.h"
+#include "server/backend/identity.h"
 
 namespace accelmesh::cuda {
 namespace {
@@ -102,6 +103,10 @@ void Library::Tell(const Answer& answer, const Question& ask) {
 }
 
 void Library::Close(const std::vector<std::shared_ptr<Stream>>& streams) {
+  for (OnDevice& on : devices_) {
+    (void)Enter(driver_, *on.device);
+    on.dnn_plans->Clear();
+  }
   for (const std::shared_ptr<Stream>& stream : streams) {
     if (stream->blas == nullptr && stream->dnn == nullptr) continue;
     if (Enter(driver_, *stream->device) != CUDA_SUCCESS) continue;
@@ -185,16 +190,33 @@ Status Library::OpenLt(OnDevice& on) {
   if (on.lt != nullptr) return Status::Ok();
   const cublasStatus_t status = lt_->Create(&on.lt);
   if (status != CUBLAS_STATUS_SUCCESS) return {Code::kUnsupported, "cublasLtCreate", lt_->StatusName(status)};
-  on.identity = IdentityOf(on, std::to_string(lt_->GetVersion()));
+  on.lt_identity =
+      IdentityOf(on, "cublaslt " + std::to_string(lt_->GetVersion()), reinterpret_cast<const void*>(lt_->GetVersion));
   return Status::Ok();
 }
 
-std::string Library::IdentityOf(const OnDevice& on, const std::string& library) const {
+// Of one kind of device there are parts of several sizes.
+std::string Library::IdentityOf(const OnDevice& on, const std::string& version, const void* symbol) const {
   std::array<char, 256> name{};
   (void)driver_.DeviceGetName(name.data(), static_cast<int>(name.size()), on.device->handle);
-  int processors = 0;
-  (void)driver_.DeviceGetAttribute(&processors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, on.device->handle);
-  return library + "|" + name.data() + "|" + std::to_string(processors) + "|";
+  std::string identity = version + "|" + ObjectIdentity(symbol) +
+                         ObjectIdentity(reinterpret_cast<const void*>(&NamesOf)) + name.data() + "|";
+  for (const CUdevice_attribute attribute :
+       {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+        CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT}) {
+    int value = 0;
+    (void)driver_.DeviceGetAttribute(&value, attribute, on.device->handle);
+    identity += std::to_string(value) + "|";
+  }
+  int driver = 0;
+  (void)driver_.DriverGetVersion(&driver);
+  return identity + std::to_string(driver) + "|" + EnvironmentIdentity({"CUBLAS", "CUDNN", "NVIDIA_TF32"});
+}
+
+std::string Library::Identity(std::uint32_t library, std::uint32_t device) const {
+  const OnDevice& on = devices_[device];
+  if (library == kLibraryBlasLt) return on.lt_identity;
+  return library == kLibraryDnn ? on.dnn_identity : std::string();
 }
 
 Status Library::OpenDnn(OnDevice& on) {
@@ -202,20 +224,21 @@ Status Library::OpenDnn(OnDevice& on) {
     ACCELMESH_ASSIGN_OR_RETURN(dnn_, DnnLibrary::Load());
   }
   if (!on.dnn_identity.empty()) return Status::Ok();
-  ACCELMESH_ASSIGN_OR_RETURN(std::shared_ptr<DnnHandle> handle, MakeDnn());
+  ACCELMESH_ASSIGN_OR_RETURN(std::shared_ptr<DnnHandle> handle, MakeDnn(on));
   on.dnn_idle.push_back(std::move(handle));
-  on.dnn_identity = IdentityOf(on, "cudnn " + std::to_string(dnn_->GetVersion()));
+  on.dnn_identity =
+      IdentityOf(on, "cudnn " + std::to_string(dnn_->GetVersion()), reinterpret_cast<const void*>(dnn_->GetVersion));
   return Status::Ok();
 }
 
-Result<std::shared_ptr<DnnHandle>> Library::MakeDnn() {
+Result<std::shared_ptr<DnnHandle>> Library::MakeDnn(const OnDevice& on) {
   cudnnHandle_t handle = nullptr;
   const cudnnStatus_t status = dnn_->Create(&handle);
   if (status != CUDNN_STATUS_SUCCESS) {
     const Code code = DnnDeviceStatusOf(status) == kDeviceOutOfMemory ? Code::kOutOfMemory : Code::kUnsupported;
     return Status(code, "cudnnCreate", dnn_->StatusName(status));
   }
-  return std::make_shared<DnnHandle>(driver_, *dnn_, handle);
+  return std::make_shared<DnnHandle>(driver_, *dnn_, handle, on.dnn_plans.get());
 }
 
 // Questions ----------------------------------------------------------------------------------------------------------
@@ -243,25 +266,11 @@ LibraryAnswer Library::AskHere(const LibraryJob& job) {
   if (progress_.lost() || progress_.NoteResult(Enter(driver_, *on.device))) return answer;
   if (is_dnn && on.dnn_idle.empty()) {
     // Streams have all of them.
-    Result<std::shared_ptr<DnnHandle>> made = MakeDnn();
+    Result<std::shared_ptr<DnnHandle>> made = MakeDnn(on);
     if (!made.ok()) return answer;
     on.dnn_idle.push_back(*std::move(made));
   }
-  if (!is_dnn && job.function != kLtFunction<LtFindAlgorithms>) return AskLibrary(job);
-  if (memory_ == nullptr) memory_ = std::make_unique<LibraryMemory>(LibraryMemory::PathOf("heuristics"));
-  std::string identity = on.identity;
-  if (is_dnn) identity = on.dnn_identity + std::to_string(job.function) + "|";
-  const ByteView front = AsBytes(std::string_view(identity));
-  Bytes key(front.begin(), front.end());
-  key.insert(key.end(), job.arguments.begin(), job.arguments.end());
-  if (std::optional<Bytes> known = memory_->Find(key)) {
-    answer.status = StatusesOf(job.library).success;
-    answer.results = *std::move(known);
-    return answer;
-  }
-  answer = AskLibrary(job);
-  if (answer.status == StatusesOf(job.library).success) memory_->Keep(key, answer.results);
-  return answer;
+  return AskLibrary(job);
 }
 
 // Calls --------------------------------------------------------------------------------------------------------------
@@ -294,7 +303,8 @@ bool Library::MayRun(const Stream& stream, const LibraryWork& work) {
     if (function == nullptr || stream.blas == nullptr || MayWait(*function)) return false;
     if (work.answer != nullptr && stream.awaits_result.load(std::memory_order_acquire)) return false;
   }
-  if (job.library == kLibraryDnn) return stream.dnn != nullptr && stream.dnn->Knows(job.function, job.arguments);
+  if (job.library == kLibraryDnn)
+    return stream.dnn != nullptr && stream.dnn->Knows(job.function, job.arguments, job.settings);
   const MutexLock lock(mu_);
   const auto count = seen_of_.find({job.device, job.library, job.function});
   if (count == seen_of_.end()) return false;
@@ -338,8 +348,9 @@ Library::Outcome Library::CallLibrary(Stream& stream, const LibraryWork& work) {
     outcome.status = status;
     return outcome;
   } else if (job.library == kLibraryDnn && stream.dnn != nullptr) {
-    const cudnnStatus_t status = stream.dnn->Run(job.function, job.arguments);
-    if (status != CUDNN_STATUS_SUCCESS) outcome.status_name = dnn_->StatusName(status);
+    const cudnnStatus_t status = stream.dnn->Run(job.function, job.arguments, job.settings);
+    if (status != CUDNN_STATUS_SUCCESS)
+      outcome.status_name = stream.dnn->why().empty() ? dnn_->StatusName(status) : stream.dnn->why();
     outcome.status = status;
     return outcome;
   }
@@ -418,7 +429,7 @@ bool Library::GiveHandle(Stream& stream, std::uint32_t library) {
   if (library == kLibraryBlas && stream.blas == nullptr)
     return Give(on.idle, stream.blas, stream.handle, [this] { return MakeBlas(); });
   if (library == kLibraryDnn && stream.dnn == nullptr)
-    return Give(on.dnn_idle, stream.dnn, stream.handle, [this] { return MakeDnn(); });
+    return Give(on.dnn_idle, stream.dnn, stream.handle, [this, &on] { return MakeDnn(on); });
   return true;
 }
 
@@ -439,7 +450,7 @@ void Library::BeginHere(const std::shared_ptr<Stream>& stream, const cuda::Stop&
   Mark end = EndOf(*stream, work.sequence);
   end.tell = Run(*stream, work);
   if (work.job.library == kLibraryDnn) {
-    stream->dnn->Learn(work.job.function, work.job.arguments);
+    stream->dnn->Learn(work.job.function, work.job.arguments, work.job.settings);
   } else {
     const MutexLock lock(mu_);
     const bool is_new = seen_.insert(ProblemOf(work)).second;

@@ -18,8 +18,8 @@
 
 #include "server/backend/cuda/library_blas.h"
 #include "server/backend/cuda/library_dnn.h"
+#include "server/backend/cuda/library_dnn_graph.h"
 #include "server/backend/cuda/library_lt.h"
-#include "server/backend/cuda/library_memory.h"
 #include "server/backend/cuda/progress.h"
 #include "server/backend/cuda/service.h"
 
@@ -62,6 +62,8 @@ class Library {
   // Any thread's. The answer comes from the thread of this class.
   void Open(std::uint32_t library, std::uint32_t device, std::function<void(Result<Bytes>)> answer);
   void Ask(LibraryJob job, std::function<void(Result<LibraryAnswer>)> answer);
+  // From where Open() answers (Backend::LibraryIdentity()).
+  std::string Identity(std::uint32_t library, std::uint32_t device) const;
   // A stream has come to the call that it stopped with.
   void Begin(std::shared_ptr<Stream> stream, std::unique_ptr<cuda::Stop> stop);
   // The stream is destroyed; its handle is free when it has passed the point.
@@ -72,7 +74,8 @@ class Library {
     Device* device = nullptr;
     CUdeviceptr results = 0;  // kResultBytes for each stream
     cublasLtHandle_t lt = nullptr;
-    std::string identity;  // of its kind, and of cuBLASLt, for what is remembered
+    std::shared_ptr<GraphPlans> dnn_plans = std::make_shared<GraphPlans>();
+    std::string lt_identity;  // of its kind, and of cuBLASLt
     std::string dnn_identity;
     // This thread's.
     std::vector<std::shared_ptr<BlasHandle>> idle;
@@ -94,11 +97,11 @@ class Library {
   Status OpenBlas(OnDevice& on);
   Status OpenLt(OnDevice& on);
   Status OpenDnn(OnDevice& on);
-  std::string IdentityOf(const OnDevice& on, const std::string& library) const;
+  std::string IdentityOf(const OnDevice& on, const std::string& version, const void* symbol) const;
   LibraryAnswer AskHere(const LibraryJob& job);
   LibraryAnswer AskLibrary(const LibraryJob& job);
   Result<std::shared_ptr<BlasHandle>> MakeBlas();
-  Result<std::shared_ptr<DnnHandle>> MakeDnn();
+  Result<std::shared_ptr<DnnHandle>> MakeDnn(const OnDevice& on);
   void BeginHere(const std::shared_ptr<Stream>& stream, const cuda::Stop& stop);
   bool GiveHandle(Stream& stream, std::uint32_t library);
   Problem ProblemOf(const LibraryWork& work) const;
@@ -116,7 +119,6 @@ class Library {
   std::unique_ptr<const BlasLibrary> blas_;
   std::unique_ptr<const LtLibrary> lt_;
   std::unique_ptr<const DnnLibrary> dnn_;
-  std::unique_ptr<LibraryMemory> memory_;
   std::map<std::uint32_t, std::shared_ptr<const Module>> names_;  // by library: what is under way, by name
 
   Mutex answer_mu_;  // held while somebody is answered

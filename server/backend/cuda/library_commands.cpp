@@ -8,6 +8,10 @@ void CudaBackend::LibraryOpen(std::uint32_t library, std::uint32_t device, std::
   parts_->library->Open(library, device, std::move(answer));
 }
 
+std::string CudaBackend::LibraryIdentity(std::uint32_t library, std::uint32_t device) {
+  return parts_->library->Identity(library, device);
+}
+
 void CudaBackend::LibraryAsk(LibraryJob job, std::function<void(Result<LibraryAnswer>)> answer) {
   parts_->library->Ask(std::move(job), std::move(answer));
 }

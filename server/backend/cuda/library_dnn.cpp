@@ -9,6 +9,7 @@
 #include "protocol/base/log.h"
 #include "protocol/library/library.h"
 #include "server/backend/cuda/library_dnn_call.h"
+#include "server/backend/cuda/library_dnn_graph.h"
 
 namespace accelmesh::cuda {
 namespace {
@@ -26,6 +27,8 @@ const DnnTable& Functions() {
     AddRecurrent(all);
     AddNorms(all);
     AddOlder(all);
+    AddAttention(all);
+    AddGraphs(all);
     return all;
   }();
   return table;
@@ -88,15 +91,20 @@ std::string DnnLibrary::StatusName(cudnnStatus_t status) const {
 
 // Handles ------------------------------------------------------------------------------------------------------------
 
-DnnHandle::DnnHandle(const Driver& driver, const DnnLibrary& library, cudnnHandle_t handle)
-    : driver_(driver), library_(library), handle_(handle), descriptors_(std::make_unique<DnnDescriptors>()) {}
+DnnHandle::DnnHandle(const Driver& driver, const DnnLibrary& library, cudnnHandle_t handle, GraphPlans* plans)
+    : driver_(driver),
+      library_(library),
+      handle_(handle),
+      plans_(plans),
+      descriptors_(std::make_unique<DnnDescriptors>()) {}
 DnnHandle::~DnnHandle() = default;
 
-cudnnStatus_t DnnHandle::Run(std::uint32_t function, ByteView arguments) {
+cudnnStatus_t DnnHandle::Run(std::uint32_t function, ByteView arguments, const Settings& settings) {
+  why_.clear();
   const DnnFunction* const found = library_.Find(function);
   if (found == nullptr || found->run == nullptr) return CUDNN_STATUS_NOT_SUPPORTED;
   descriptors_->Trim(library_);
-  DnnCall call(library_, this);
+  DnnCall call(library_, this, plans_, settings);
   const cudnnStatus_t status = found->run(call, arguments);
   last_succeeded_ = status == CUDNN_STATUS_SUCCESS;
   return status;
@@ -108,7 +116,7 @@ LibraryAnswer DnnHandle::Ask(std::uint32_t function, ByteView arguments) {
   const DnnFunction* const found = library_.Find(function);
   if (found == nullptr || found->ask == nullptr) return answer;
   descriptors_->Trim(library_);
-  DnnCall call(library_, this);
+  DnnCall call(library_, this, plans_);
   answer.status = static_cast<std::uint32_t>(found->ask(call, arguments, &answer.results));
   return answer;
 }
@@ -125,22 +133,27 @@ void* DnnHandle::Room(std::size_t bytes) {
   return bytes > room_bytes_ ? nullptr : reinterpret_cast<void*>(rooms_.back());
 }
 
-std::uint64_t DnnHandle::ProblemOf(std::uint32_t function, ByteView arguments) const {
+std::uint64_t DnnHandle::ProblemOf(std::uint32_t function, ByteView arguments, const Settings& settings) const {
   const DnnFunction* const found = library_.Find(function);
-  DnnCall call(library_, nullptr);
+  DnnCall call(library_, nullptr, plans_, settings);
   if (found != nullptr && found->run != nullptr) (void)found->run(call, arguments);
   return call.problem() ^ function;
 }
 
-bool DnnHandle::Knows(std::uint32_t function, ByteView arguments) const {
+bool DnnHandle::Knows(std::uint32_t function, ByteView arguments, const Settings& settings) {
   const DnnFunction* const found = library_.Find(function);
-  return found != nullptr && !found->may_wait && known_.contains(ProblemOf(function, arguments));
+  if (found == nullptr || found->may_wait || !known_.contains(ProblemOf(function, arguments, settings))) return false;
+  if (function != kDnnFunction<DnnGraphExecute>) return true;
+  std::shared_ptr<GraphPlan> plan = plans_->Find(settings);
+  if (plan == nullptr || !plan->TryTake()) return false;
+  taken_ = std::move(plan);
+  return true;
 }
 
-void DnnHandle::Learn(std::uint32_t function, ByteView arguments) {
+void DnnHandle::Learn(std::uint32_t function, ByteView arguments, const Settings& settings) {
   if (!last_succeeded_) return;
   if (known_.size() >= kKnownMax) known_.clear();
-  known_.insert(ProblemOf(function, arguments));
+  known_.insert(ProblemOf(function, arguments, settings));
 }
 
 void DnnHandle::Destroy() {

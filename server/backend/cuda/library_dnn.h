@@ -138,14 +138,45 @@
   X(SetTensorTransformDescriptor, kTransforms)                   \
   X(TransformTensorEx, kTransforms)                              \
   X(TransformFilter, kTransforms)                                \
-  X(Im2Col, kTransforms)
+  X(Im2Col, kTransforms)                                         \
+  X(GetTensorNdDescriptor, kAttention)                           \
+  X(CreateSeqDataDescriptor, kAttention)                         \
+  X(DestroySeqDataDescriptor, kAttention)                        \
+  X(SetSeqDataDescriptor, kAttention)                            \
+  X(CreateAttnDescriptor, kAttention)                            \
+  X(DestroyAttnDescriptor, kAttention)                           \
+  X(SetAttnDescriptor, kAttention)                               \
+  X(GetMultiHeadAttnBuffers, kAttention)                         \
+  X(GetMultiHeadAttnWeights, kAttention)                         \
+  X(MultiHeadAttnForward, kAttention)                            \
+  X(MultiHeadAttnBackwardData, kAttention)                       \
+  X(MultiHeadAttnBackwardWeights, kAttention)                    \
+  X(BackendCreateDescriptor, kGraphs)                            \
+  X(BackendDestroyDescriptor, kGraphs)                           \
+  X(BackendSetAttribute, kGraphs)                                \
+  X(BackendGetAttribute, kGraphs)                                \
+  X(BackendFinalize, kGraphs)                                    \
+  X(BackendExecute, kGraphs)
 
 namespace accelmesh::cuda {
 
 class DnnCall;
+class GraphPlan;
+class GraphPlans;
 struct DnnDescriptors;
 
-enum class DnnGroup : std::uint8_t { kAll, kDropout, kRecurrent, kLrn, kSpatial, kCtc, kNorms, kTransforms };
+enum class DnnGroup : std::uint8_t {
+  kAll,
+  kDropout,
+  kRecurrent,
+  kLrn,
+  kSpatial,
+  kCtc,
+  kNorms,
+  kTransforms,
+  kAttention,
+  kGraphs
+};
 
 // A function of the wire: null members for what it is not, or if this backend does not have it.
 struct DnnFunction {
@@ -180,20 +211,26 @@ class DnnLibrary {
 // A handle, the descriptors of its calls, and memory for those that need some of their own.
 class DnnHandle {
  public:
-  DnnHandle(const Driver& driver, const DnnLibrary& library, cudnnHandle_t handle);
+  using Settings = std::shared_ptr<const Bytes>;
+
+  // `plans` are its device's; without some, graphs are refused.
+  DnnHandle(const Driver& driver, const DnnLibrary& library, cudnnHandle_t handle, GraphPlans* plans = nullptr);
   ~DnnHandle();
 
   // The stream that its calls go to from now on.
   cudnnStatus_t Use(CUstream stream) { return library_.SetStream(handle_, stream); }
-  cudnnStatus_t Run(std::uint32_t function, ByteView arguments);
+  cudnnStatus_t Run(std::uint32_t function, ByteView arguments, const Settings& settings = nullptr);
+  // What there is to say of the last one beside its status; empty if nothing.
+  const std::string& why() const { return why_; }
   // A function that IsAsked().
   LibraryAnswer Ask(std::uint32_t function, ByteView arguments);
   void Destroy();
 
-  // Whether such a call has run before, so that what it makes the first time is there, and waits for nothing else.
-  bool Knows(std::uint32_t function, ByteView arguments) const;
+  // Whether such a call has run before, so that what it makes the first time is there, and waits for nothing else. What
+  // of it another thread could use is this thread's then, until it has run.
+  bool Knows(std::uint32_t function, ByteView arguments, const Settings& settings = nullptr);
   // That the last one has, if it has.
-  void Learn(std::uint32_t function, ByteView arguments);
+  void Learn(std::uint32_t function, ByteView arguments, const Settings& settings = nullptr);
 
  private:
   friend class DnnCall;
@@ -201,11 +238,14 @@ class DnnHandle {
   void* Room(std::size_t bytes);
   // Tells calls apart that may need other kernels: of addresses only how they are aligned, of scalars only whether they
   // are 0.
-  std::uint64_t ProblemOf(std::uint32_t function, ByteView arguments) const;
+  std::uint64_t ProblemOf(std::uint32_t function, ByteView arguments, const Settings& settings) const;
 
   const Driver& driver_;
   const DnnLibrary& library_;
   cudnnHandle_t handle_;
+  GraphPlans* plans_;
+  std::shared_ptr<GraphPlan> taken_;
+  std::string why_;
   std::unique_ptr<DnnDescriptors> descriptors_;
   std::vector<CUdeviceptr> rooms_;  // the last is in use; freeing one of the others would wait for the device
   std::size_t room_bytes_ = 0;

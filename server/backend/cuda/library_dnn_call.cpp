@@ -29,20 +29,22 @@ void DnnDescriptors::Clear(const DnnLibrary& library) {
   poolings.Clear(library.DestroyPoolingDescriptor);
   operations.Clear(library.DestroyOpTensorDescriptor);
   reductions.Clear(library.DestroyReduceTensorDescriptor);
-  networks.Clear(library.DestroyRNNDescriptor);  // which name dropouts
+  networks.Clear(library.DestroyRNNDescriptor);     // which name dropouts
+  attentions.Clear(library.DestroyAttnDescriptor);  // as well
   dropouts.Clear(library.DestroyDropoutDescriptor);
   sequences.Clear(library.DestroyRNNDataDescriptor);
   lrns.Clear(library.DestroyLRNDescriptor);
   transformers.Clear(library.DestroySpatialTransformerDescriptor);
   ctcs.Clear(library.DestroyCTCLossDescriptor);
   transforms.Clear(library.DestroyTensorTransformDescriptor);
+  sequence_data.Clear(library.DestroySeqDataDescriptor);
 }
 
 void DnnDescriptors::Trim(const DnnLibrary& library) {
   const std::size_t most =
       std::max({tensors.size(), filters.size(), convolutions.size(), activations.size(), poolings.size(),
                 operations.size(), reductions.size(), dropouts.size(), networks.size(), sequences.size(), lrns.size(),
-                transformers.size(), ctcs.size(), transforms.size()});
+                transformers.size(), ctcs.size(), transforms.size(), attentions.size(), sequence_data.size()});
   if (most >= kDescriptorsMax) Clear(library);
 }
 

@@ -72,6 +72,8 @@ struct DnnDescriptors {
   DescriptorsOf<cudnnSpatialTransformerDescriptor_t> transformers;
   DescriptorsOf<cudnnCTCLossDescriptor_t> ctcs;
   DescriptorsOf<cudnnTensorTransformDescriptor_t> transforms;
+  DescriptorsOf<cudnnAttnDescriptor_t> attentions;
+  DescriptorsOf<cudnnSeqDataDescriptor_t> sequence_data;
 
   void Clear(const DnnLibrary& library);
   // Between calls: a client that never says the same twice does not fill the memory.
@@ -83,7 +85,9 @@ class DnnCall {
   using Value = NativeArguments::Value;
 
   // Without a handle nothing is called.
-  DnnCall(const DnnLibrary& library, DnnHandle* handle) : library_(library), handle_(handle) {}
+  DnnCall(const DnnLibrary& library, DnnHandle* handle, GraphPlans* plans = nullptr,
+          std::shared_ptr<const Bytes> settings = nullptr)
+      : library_(library), handle_(handle), plans_(plans), settings_(std::move(settings)) {}
   const DnnLibrary& library() const { return library_; }
   cudnnStatus_t status() const { return status_; }
   // What the arguments have in common with those of other calls that need the same kernels.
@@ -112,6 +116,12 @@ class DnnCall {
   cudnnSpatialTransformerDescriptor_t Transformer(const DnnSpatialTransformer& words);
   cudnnCTCLossDescriptor_t Ctc(const DnnCtc& words);
   cudnnTensorTransformDescriptor_t Transform(const DnnTransform& words);
+  cudnnAttnDescriptor_t Attention(const DnnAttention& words);
+  cudnnSeqDataDescriptor_t SequenceData(const DnnSequenceData& words, std::span<const std::int32_t> lengths);
+  // Whether the words of a plan (dnn_graph.h) can be run, and with what; else why not.
+  cudnnStatus_t AskGraph(const std::shared_ptr<const Bytes>& words, DnnGraphAnswer* answer, std::string* why);
+  // Runs the plan that is the call's settings. `pairs` are those of a DnnGraphExecute.
+  cudnnStatus_t ExecuteGraph(std::span<const std::int64_t> pairs, std::uint64_t workspace);
   // A number or an enumerator, of whatever type its parameter has.
   Value Number(std::int64_t value) {
     Mix(static_cast<std::uint64_t>(value));
@@ -164,6 +174,8 @@ class DnnCall {
 
   const DnnLibrary& library_;
   DnnHandle* handle_;
+  GraphPlans* plans_;
+  std::shared_ptr<const Bytes> settings_;
   cudnnStatus_t status_ = CUDNN_STATUS_SUCCESS;
   std::uint64_t problem_ = 0;
   bool fits_ = true;
@@ -179,6 +191,8 @@ void AddWholeTensors(DnnTable& table);
 void AddRecurrent(DnnTable& table);
 void AddNorms(DnnTable& table);
 void AddOlder(DnnTable& table);
+void AddAttention(DnnTable& table);
+void AddGraphs(DnnTable& table);
 
 // The words of arguments of that function's shape.
 template <typename Words>
@@ -207,16 +221,25 @@ void AddRun(DnnTable& table, DnnGroup group = DnnGroup::kAll, bool may_wait = fa
   function.group = group;
   function.may_wait = may_wait;
 }
-// Of words with a tail. As many launches as it has steps.
+// Of words with a tail. Mostly as many launches as it has steps.
 template <typename Words, cudnnStatus_t (*kBody)(DnnCall&, const Words&, std::span<const std::int32_t>)>
-void AddLongRun(DnnTable& table, DnnGroup group) {
+void AddLongRun(DnnTable& table, DnnGroup group, bool may_wait = true) {
   if (kDnnFunction<Words> == 0) return;
   DnnFunction& function = table[kDnnFunction<Words>];
   function.run = [](DnnCall& call, ByteView arguments) {
     return kBody(call, ReadDnn<Words>(arguments), ReadDnnTail<Words>(arguments));
   };
   function.group = group;
-  function.may_wait = true;
+  function.may_wait = may_wait;
+}
+template <typename Words, cudnnStatus_t (*kBody)(DnnCall&, const Words&, std::span<const std::int32_t>, Bytes*)>
+void AddLongAsk(DnnTable& table, DnnGroup group) {
+  if (kDnnFunction<Words> == 0) return;
+  DnnFunction& function = table[kDnnFunction<Words>];
+  function.ask = [](DnnCall& call, ByteView arguments, Bytes* answer) {
+    return kBody(call, ReadDnn<Words>(arguments), ReadDnnTail<Words>(arguments), answer);
+  };
+  function.group = group;
 }
 template <typename Words, cudnnStatus_t (*kBody)(DnnCall&, const Words&, Bytes*)>
 void AddAsk(DnnTable& table, DnnGroup group = DnnGroup::kAll) {

@@ -1,11 +1,9 @@
 // Dropout and recurrent networks by libcudnn. A network's descriptor names its dropout's, which a handle keeps as long.
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include <algorithm>
 #include <limits>
 
 #include "server/backend/cuda/library_dnn_call.h"
+#include "server/backend/cuda/library_dnn_element.h"
 
 namespace accelmesh::cuda {
 namespace {
@@ -13,30 +11,6 @@ namespace {
 constexpr std::int32_t kBatchMax = 2 * static_cast<std::int32_t>(kDnnTailWordsMax);
 // Where a weight space would lie that is only asked about.
 constexpr std::uintptr_t kNowhere = std::uintptr_t{1} << 40;
-
-// A number of the data's type.
-class InType {
- public:
-  InType(std::int32_t type, double value) : type_(type), in_double_(value), in_float_(static_cast<float>(value)) {
-    in_half_ = __float2half_rn(in_float_);
-    in_bfloat16_ = __float2bfloat16_rn(in_float_);
-  }
-  void* get() {
-    switch (type_) {
-      case CUDNN_DATA_DOUBLE: return &in_double_;
-      case CUDNN_DATA_HALF: return &in_half_;
-      case CUDNN_DATA_BFLOAT16: return &in_bfloat16_;
-      default: return &in_float_;
-    }
-  }
-
- private:
-  std::int32_t type_;
-  double in_double_;
-  float in_float_;
-  __half in_half_;
-  __nv_bfloat16 in_bfloat16_;
-};
 
 // Of layers and directions, batch and vector, without gaps.
 DnnTensor StateOf(DnnCall& call, const DnnRnn& rnn, std::int32_t batch, std::int32_t vector) {

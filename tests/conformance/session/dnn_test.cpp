@@ -1,5 +1,6 @@
 // Functions of cuDNN: calls as commands of their streams and as nodes of graphs, questions that wait for none. The same
 // on every backend that has them.
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <limits>
@@ -7,13 +8,12 @@
 #include "protocol/library/dnn_calls.h"
 #include "shim/core/capture.h"
 #include "shim/core/graph_exec.h"
-#include "tests/conformance/session/world.h"
+#include "tests/conformance/session/library_streams.h"
+#include "tests/unit/protocol/library/plan_words.h"
 
 namespace accelmesh::conformance {
 namespace {
 
-constexpr int kWatchMs = 40;
-constexpr int kPatienceMs = 20000;
 constexpr std::uint32_t kInvalidValue = 1;
 constexpr std::uint32_t kIllegalAddress = 700;
 constexpr std::uint32_t kBadParam = 2000;  // CUDNN_STATUS_BAD_PARAM
@@ -21,10 +21,8 @@ constexpr std::uint32_t kBadParam = 2000;  // CUDNN_STATUS_BAD_PARAM
 constexpr std::int32_t kDouble = 1;
 constexpr std::int32_t kCrossCorrelation = 1;
 constexpr std::int32_t kReduceAdd = 0;
-// More calls than a backend takes of one stream.
-constexpr int kMoreThanFit = 2 * static_cast<int>(limits::kStreamInFlightMax);
 
-class DnnTest : public SessionTest {
+class DnnTest : public LibraryStreamsTest {
  protected:
   void SetUp() override {
     SessionTest::SetUp();
@@ -32,9 +30,7 @@ class DnnTest : public SessionTest {
     if (ACCELMESH_HAS_DNN == 0) GTEST_SKIP() << "built without oneDNN, and so without a cuDNN to call";
     ASSERT_EQ(session().OpenLibrary(kLibraryDnn, 0, &functions_), 0u);
     ASSERT_EQ(session().LibrarySettings(kLibraryDnn, {}, &settings_), 0u);
-    module();
-    gate_ = Zeros(4);
-    opener_ = NewStream(wire::StreamKind::NonBlocking);
+    MakeGate();
   }
   template <typename Words>
   static Bytes Arguments(const Words& words) {
@@ -70,7 +66,7 @@ class DnnTest : public SessionTest {
   }
   static DnnOperand One(std::uint64_t address) { return {Packed({1, 1, 1, 1}), address}; }
   // y += x, one element.
-  DeviceResult Add(Stream* stream, std::uint64_t x, std::uint64_t y) {
+  DeviceResult Add(Stream* stream, std::uint64_t x, std::uint64_t y) override {
     return Post(stream, DnnAddTensor{One(x), One(y), {1, 1}});
   }
   // x *= by.
@@ -93,25 +89,10 @@ class DnnTest : public SessionTest {
     words.convolution = Plain();
     return words;
   }
-  std::uint64_t Floats(Stream* stream, const std::vector<float>& values) {
-    const std::uint64_t address = Zeros(values.size() * sizeof(float));
-    EXPECT_EQ(session().CopyToDevice(stream, address, values.data(), values.size() * sizeof(float), true), 0u);
-    EXPECT_EQ(session().Synchronize(*stream), 0u);  // other streams count on it
-    return address;
-  }
-  float ReadFloat(std::uint64_t address) {
-    const std::uint32_t bits = Read32(address);
-    float value = 0;
-    std::memcpy(&value, &bits, sizeof(value));
-    return value;
-  }
-  void OpenGate() { Launch(opener_, "open_gate", {gate_}); }
   std::uint64_t Posts() { return session().commands().statistics().posts.load(); }
 
   std::shared_ptr<const Bytes> functions_;
   std::uint32_t settings_ = 0;
-  std::uint64_t gate_ = 0;
-  Stream* opener_ = nullptr;
 };
 
 TEST_P(DnnTest, ACallStandsBetweenTheCopiesBeforeAndBehindIt) {
@@ -164,6 +145,51 @@ TEST_P(DnnTest, WhatACallNeedsBesidesItsOperandsTheServerHas) {
   EXPECT_EQ(ReadFloat(sum), 100 + 3 * 2 * 21);
 }
 
+// Its lengths and windows are a tail behind the words, and its lengths are the device's as well.
+TEST_P(DnnTest, AnAttentionStandsBetweenTheCopiesBeforeAndBehindIt) {
+  Stream* stream = NewStream(wire::StreamKind::NonBlocking);
+  DnnAttentionForward words;
+  words.attention.heads = 1;
+  words.attention.scale = 1;
+  words.attention.query_size = words.attention.key_size = words.attention.value_size = 2;
+  words.attention.query_steps = words.attention.key_steps = 2;
+  words.attention.batch = words.attention.beams = 1;
+  std::uint32_t status = 999;
+  Bytes results;
+  ASSERT_EQ(session().AskLibrary(kLibraryDnn, kDnnFunction<DnnAttentionSizes>, 0,
+                                 Arguments(DnnAttentionSizes{words.attention, 0}), &status, &results),
+            0u);
+  ASSERT_EQ(status, 0u);
+  DnnAttentionBytes bytes;
+  ASSERT_EQ(results.size(), sizeof(bytes));
+  std::memcpy(static_cast<void*>(&bytes), results.data(), sizeof(bytes));
+  EXPECT_EQ(bytes.weights, 0u) << "nothing is projected";
+  if (bytes.workspace != 0) words.workspace = {Malloc(bytes.workspace), bytes.workspace};
+  const auto data = [](std::uint64_t address) {
+    return DnnSequenceData{0, 0, {2, 1, 1, 2}, {2, 1, 0, 3}, 0, address};  // beams, batch, time
+  };
+  words.queries = data(Floats(stream, {1, 2, 3, 4}));
+  words.keys = data(Floats(stream, {0, 0, 0, 0}));  // all alike
+  words.values = data(Zeros(4 * sizeof(float)));
+  words.result = data(Floats(stream, {-1, -1, -1, -1}));
+  // Windows as a run of two steps: both keys, and the second one alone.
+  const std::array<std::int32_t, 8> tail{2, 2, 2, 0, 1, 2, 0, 0};
+  words.tail_words = tail.size() / 2;
+  words.query_lengths = words.key_lengths = Zeros(sizeof(std::int32_t));
+  Bytes arguments = Arguments(words);
+  const ByteView behind = AsBytes(tail);
+  arguments.insert(arguments.end(), behind.begin(), behind.end());
+  for (int round = 1; round <= 2; ++round) {
+    const std::array<float, 4> values{1, 10, 3, static_cast<float>(20 * round)};
+    std::array<float, 4> out{};
+    ASSERT_EQ(session().CopyToDevice(stream, words.values.address, values.data(), sizeof(values), false), 0u);
+    ASSERT_EQ(session().CopyToDevice(stream, words.query_lengths, tail.data(), sizeof(std::int32_t), false), 0u);
+    ASSERT_EQ(session().PostLibrary(stream, kLibraryDnn, kDnnFunction<DnnAttentionForward>, settings_, arguments), 0u);
+    ASSERT_EQ(session().CopyToHost(stream, out.data(), words.result.address, sizeof(out), true), 0u);
+    EXPECT_EQ(out, (std::array<float, 4>{2, 5 + 10 * static_cast<float>(round), 3, 20 * static_cast<float>(round)}));
+  }
+}
+
 TEST_P(DnnTest, ScalarsAreOfTheResultsType) {
   Stream* stream = NewStream(wire::StreamKind::NonBlocking);
   const std::uint64_t x = Zeros(sizeof(double));
@@ -176,65 +202,18 @@ TEST_P(DnnTest, ScalarsAreOfTheResultsType) {
   EXPECT_EQ(value, 3 * (1 + 0x1p-40));
 }
 
-TEST_P(DnnTest, EventsOrderCallsOfSeveralStreams) {
-  Stream* a = NewStream(wire::StreamKind::NonBlocking);
-  Stream* b = NewStream(wire::StreamKind::NonBlocking);
-  Event* event = NewEvent();
-  const std::uint64_t x = Floats(a, {1});
-  const std::uint64_t y = Floats(a, {10});
-  const std::uint64_t z = Floats(a, {100});
-  Launch(a, "wait_gate", {gate_});
-  ASSERT_EQ(Add(a, x, y), 0u);
-  ASSERT_EQ(session().RecordEvent(event, a), 0u);
-  ASSERT_EQ(session().WaitEvent(b, event), 0u);
-  ASSERT_EQ(Add(b, y, z), 0u);
-  EXPECT_FALSE(IdleWithin(*b, kWatchMs)) << "ran ahead";
-  OpenGate();
-  EXPECT_EQ(ReadFloat(y), 11);
-  EXPECT_EQ(ReadFloat(z), 111);
-}
+TEST_P(DnnTest, EventsOrderCallsOfSeveralStreams) { EventsOrderCalls(); }
 
 TEST_P(DnnTest, ACallThatWaitsHoldsUpNoOtherStreamAndNoQuestion) {
-  Stream* held = NewStream(wire::StreamKind::NonBlocking);
-  Stream* other = NewStream(wire::StreamKind::NonBlocking);
-  const std::uint64_t x = Floats(other, {1});
-  const std::uint64_t y = Floats(other, {0});
-  const std::uint64_t z = Floats(other, {0});
-  Launch(held, "wait_gate", {gate_});
-  ASSERT_EQ(Add(held, x, y), 0u);
-  for (int i = 0; i < 3; ++i) ASSERT_EQ(Add(other, x, z), 0u);
-  EXPECT_TRUE(IdleWithin(*other, kPatienceMs));
-  std::vector<DnnAlgorithm> found;
-  EXPECT_EQ(Ask(Question(), &found), 0u);
-  EXPECT_FALSE(session().Idle(*held));
-  OpenGate();
-  EXPECT_EQ(ReadFloat(y), 1);
-  EXPECT_EQ(ReadFloat(z), 3);
+  AHeldCallHoldsUpNoOther([this] {
+    std::vector<DnnAlgorithm> found;
+    EXPECT_EQ(Ask(Question(), &found), 0u);
+  });
 }
 
-TEST_P(DnnTest, TheLegacyRuleHoldsForCalls) {
-  Stream* blocking = NewStream(wire::StreamKind::Blocking);
-  const std::uint64_t x = Floats(blocking, {1});
-  const std::uint64_t y = Floats(blocking, {0});
-  Launch(blocking, "wait_gate", {gate_});
-  ASSERT_EQ(Add(blocking, x, y), 0u);
-  ASSERT_EQ(Add(legacy(), y, x), 0u);
-  EXPECT_FALSE(IdleWithin(*legacy(), kWatchMs)) << "ran ahead";
-  OpenGate();
-  EXPECT_EQ(ReadFloat(x), 2);
-}
+TEST_P(DnnTest, TheLegacyRuleHoldsForCalls) { TheLegacyRuleHolds(); }
 
-TEST_P(DnnTest, AParkedStreamRunsAllOfItsCalls) {
-  Stream* stream = NewStream(wire::StreamKind::NonBlocking);
-  const std::uint64_t x = Floats(stream, {1});
-  const std::uint64_t y = Floats(stream, {0});
-  ASSERT_EQ(Add(stream, x, y), 0u);
-  Launch(stream, "wait_gate", {gate_});
-  for (int i = 0; i < kMoreThanFit; ++i) ASSERT_EQ(Add(stream, x, y), 0u);
-  ASSERT_FALSE(IdleWithin(*stream, kWatchMs));
-  OpenGate();
-  EXPECT_EQ(ReadFloat(y), 1 + kMoreThanFit);
-}
+TEST_P(DnnTest, AParkedStreamRunsAllOfItsCalls) { AParkedStreamRunsAll(); }
 
 TEST_P(DnnTest, CapturedCallsRunWithEachLaunch) {
   Stream* stream = NewStream(wire::StreamKind::NonBlocking);
@@ -262,6 +241,86 @@ TEST_P(DnnTest, CapturedCallsRunWithEachLaunch) {
     EXPECT_EQ(ReadFloat(y), wanted);
   }
   EXPECT_EQ(session().EndGraph(std::move(exec)), 0u);
+}
+
+// y = relu(x + b), of four floats, and at most PlanWords::kClip.
+Bytes SumPlan() {
+  PlanWords plan;
+  const std::int64_t x = plan.Row(1, 4), b = plan.Row(2, 4), sum = plan.Virtual(3, 4), y = plan.Row(4, 4);
+  const std::int64_t add = plan.Pointwise(CUDNN_POINTWISE_ADD, x, b, sum);
+  return plan.Graph({plan.Pointwise(CUDNN_POINTWISE_RELU_FWD, sum, -1, y), add});
+}
+
+TEST_P(DnnTest, AGraphIsAskedAboutAndItsPlanRuns) {
+  Stream* stream = NewStream(wire::StreamKind::NonBlocking);
+  const Bytes plan = SumPlan();
+  std::uint32_t status = 999, settings = 0;
+  Bytes results;
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(session().AskLibrary(kLibraryDnn, kDnnFunction<DnnGraphQuery>, 0,
+                                   PlanWords::Arguments(DnnGraphQuery{}, plan), &status, &results),
+              0u);
+    ASSERT_EQ(status, 0u) << AsText(results);
+    ASSERT_EQ(results.size(), sizeof(DnnGraphAnswer));
+  }
+  DnnGraphAnswer answer;
+  std::memcpy(&answer, results.data(), sizeof(answer));
+  EXPECT_GE(answer.engines, 1);
+  const std::uint64_t workspace = Zeros(std::max<std::uint64_t>(answer.workspace_bytes, 4));
+  const std::uint64_t x = Floats(stream, {1, -2, 3, -4}), b = Floats(stream, {10, 0, -20, 4}), y = Zeros(16);
+  ASSERT_EQ(session().LibrarySettings(kLibraryDnn, plan, &settings), 0u);
+  const auto post = [&](std::uint64_t to) {
+    const PlanWords::Words pairs{1, static_cast<std::int64_t>(x), 2, static_cast<std::int64_t>(b),
+                                 4, static_cast<std::int64_t>(to)};
+    return session().PostLibrary(stream, kLibraryDnn, kDnnFunction<DnnGraphExecute>, settings,
+                                 PlanWords::Execution(pairs, workspace));
+  };
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_EQ(post(y), 0u);
+    EXPECT_EQ(ReadFloat(y), 11);
+    EXPECT_EQ(ReadFloat(y + 4), 0);
+    EXPECT_EQ(ReadFloat(y + 8), 0);
+    EXPECT_EQ(ReadFloat(y + 12), 0);
+    ASSERT_EQ(Scale(stream, 0, y, 4), 0u) << "between executions";
+    ASSERT_EQ(ReadFloat(y), 0);
+  }
+  // In a graph of CUDA's, and behind itself.
+  ASSERT_EQ(session().captures().Begin(stream, CaptureMode::kRelaxed, nullptr, {}), 0u);
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(post(b), 0u);
+  Graph* captured = nullptr;
+  ASSERT_EQ(session().captures().End(stream, &captured), 0u);
+  const std::unique_ptr<Graph> graph(captured);
+  std::unique_ptr<GraphExec> exec;
+  GraphNode* offending = nullptr;
+  ASSERT_EQ(session().InstantiateGraph(*graph, 0, &exec, &offending), 0u);
+  ASSERT_EQ(session().DefineGraph(exec.get()), 0u);
+  for (int i = 0; i < 2; ++i) ASSERT_EQ(session().LaunchGraph(stream, exec.get()), 0u);
+  EXPECT_EQ(ReadFloat(b), PlanWords::kClip) << "six times one more than 10, and no more";
+  EXPECT_EQ(session().EndGraph(std::move(exec)), 0u);
+}
+
+TEST_P(DnnTest, AGraphThatNobodyRunsIsRefusedByName) {
+  expect_errors_ = true;
+  Stream* stream = NewStream(wire::StreamKind::NonBlocking);
+  PlanWords words;
+  const std::int64_t x = words.Row(1, 4);
+  const Bytes plan = words.Graph({words.Pointwise(9999, x, -1, words.Row(2, 4))});
+  std::uint32_t status = 0, settings = 0;
+  Bytes results;
+  ASSERT_EQ(session().AskLibrary(kLibraryDnn, kDnnFunction<DnnGraphQuery>, 0,
+                                 PlanWords::Arguments(DnnGraphQuery{}, plan), &status, &results),
+            0u);
+  EXPECT_EQ(status, static_cast<std::uint32_t>(CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN));
+  EXPECT_FALSE(results.empty()) << "why, for people";
+  ASSERT_EQ(session().LibrarySettings(kLibraryDnn, plan, &settings), 0u);
+  const std::uint64_t memory = Zeros(64);
+  const auto at = static_cast<std::int64_t>(memory);
+  ASSERT_EQ(session().PostLibrary(stream, kLibraryDnn, kDnnFunction<DnnGraphExecute>, settings,
+                                  PlanWords::Execution({1, at, 2, at + 32}, memory)),
+            0u);
+  ASSERT_EQ(session().Synchronize(*stream), 0u);
+  EXPECT_NE(session().TakeAsyncError(), 0u);
+  EXPECT_EQ(session().StickyError(), 0u);
 }
 
 TEST_P(DnnTest, AQuestionOfWhatIsNoConvolutionIsAnswered) {
@@ -323,21 +382,7 @@ TEST_P(DnnTest, AnOperandOutsideOfMemoryEndsTheContext) {
   EXPECT_EQ(session().StickyError(), kIllegalAddress);
 }
 
-TEST_P(DnnTest, HandlesServeOneStreamAfterTheOther) {
-  const std::uint64_t x = Floats(legacy(), {1});
-  const std::uint64_t y = Floats(legacy(), {0});
-  for (int i = 0; i < 20; ++i) {
-    Stream* stream = NewStream(wire::StreamKind::NonBlocking);
-    ASSERT_EQ(Add(stream, x, y), 0u);
-    // Sometimes it goes with its call under way.
-    if (i % 2 == 0) {
-      ASSERT_EQ(session().Synchronize(*stream), 0u);
-    }
-    ASSERT_EQ(session().DestroyStream(stream), 0u);
-    ASSERT_EQ(session().SynchronizeDevice(0), 0u);
-  }
-  EXPECT_EQ(ReadFloat(y), 20);
-}
+TEST_P(DnnTest, HandlesServeOneStreamAfterTheOther) { HandlesServeStreamsInTurn(); }
 
 INSTANTIATE_TEST_SUITE_P(Transports, DnnTest, ::testing::ValuesIn(AllSettings()), NameOfSetting);
 

@@ -70,10 +70,12 @@ struct Queued {
   int device = 0;
   Bytes arguments;
   std::function<void(const cpu_blas::Outcome&)> heard;
+  Bytes settings;
 };
 int RunQueued(void* data) {
   const Queued& queued = *static_cast<const Queued*>(data);
-  const cpu_blas::Outcome outcome = RunFunction(queued.library, queued.function, queued.arguments, queued.device);
+  const cpu_blas::Outcome outcome =
+      RunFunction(queued.library, queued.function, queued.arguments, queued.device, queued.settings);
   if (outcome.device_status != 0) std::fprintf(stderr, "contract library: %s: %s\n", queued.name, outcome.text);
   if (queued.heard) queued.heard(outcome);
   if (outcome.device_status == 0) return CUDA_SUCCESS;
@@ -104,14 +106,17 @@ bool HasFunction(std::uint32_t library, std::uint32_t function) {
   return (bits[function / 8] >> (function % 8) & 1) != 0;
 }
 
-cpu_blas::Outcome RunFunction(std::uint32_t library, std::uint32_t function, ByteView arguments, int device) {
+cpu_blas::Outcome RunFunction(std::uint32_t library, std::uint32_t function, ByteView arguments, int device,
+                              ByteView settings) {
   cpu_blas::Outcome outcome;
-  Software()->run({library, function, arguments.data(), arguments.size(), &Allowed, &device}, &outcome);
+  Software()->run(
+      {library, function, arguments.data(), arguments.size(), &Allowed, &device, settings.data(), settings.size()},
+      &outcome);
   return outcome;
 }
 
 CUresult QueueFunction(const char* name, std::uint32_t library, std::uint32_t function, Bytes arguments,
-                       CUstream stream, std::function<void(const cpu_blas::Outcome&)> heard) {
+                       CUstream stream, std::function<void(const cpu_blas::Outcome&)> heard, Bytes settings) {
   static std::mutex mu;
   static std::set<std::tuple<CUcontext, std::uint32_t, std::uint32_t>> loaded;
   {
@@ -122,8 +127,8 @@ CUresult QueueFunction(const char* name, std::uint32_t library, std::uint32_t fu
   }
   int device = 0;
   if (const CUresult result = TheDriver().get_device(&device); result != CUDA_SUCCESS) return result;
-  auto queued =
-      std::make_unique<Queued>(Queued{name, library, function, device, std::move(arguments), std::move(heard)});
+  auto queued = std::make_unique<Queued>(
+      Queued{name, library, function, device, std::move(arguments), std::move(heard), std::move(settings)});
   const auto result = static_cast<CUresult>(TheDriver().launch(stream, &RunQueued, &DropQueued, queued.get()));
   (void)queued.release();  // dropped by whoever has it
   return result;

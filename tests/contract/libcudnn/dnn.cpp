@@ -1,6 +1,7 @@
 // The contract libcudnn: the shim's descriptors and checks (shim/dnn), and the rules that a caller of the real library
 // has to keep. Calls run in their handle's stream, on the contract libcuda's device, by the software GPU's neural
 // networks.
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <deque>
@@ -10,6 +11,7 @@
 #include <string_view>
 
 #include "shim/dnn/call.h"
+#include "shim/dnn/graph_descriptor.h"
 #include "shim/dnn/report.h"
 #include "shim/gen_dnn_face.h"
 #include "tests/contract/libcublas/device.h"
@@ -105,14 +107,49 @@ cudnnStatus_t Call::PostBytes(std::uint32_t function, ByteView arguments) {
   return result == CUDA_SUCCESS ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_EXECUTION_FAILED;
 }
 
+// A plan that a context has not executed yet has kernels to load.
+cudnnStatus_t Call::PostPlan(ByteView plan, DnnGraphExecute words, std::span<const std::int32_t> tail) {
+  static auto* const loaded = new std::set<std::pair<CUcontext, Bytes>>;
+  if (status_ != CUDNN_STATUS_SUCCESS) return status_;
+  if (words.workspace == 0) return CUDNN_STATUS_BAD_PARAM;
+  NoteWorkspace(words.workspace, CONTRACT_DNN_PLAN_BYTES);
+  const User user(*context_, name_);
+  // The software GPU has but one engine.
+  Bytes settings(plan.begin(), plan.end());
+  std::fill_n(settings.begin() + sizeof(std::int64_t), sizeof(std::int64_t), std::uint8_t{0});
+  {
+    const std::lock_guard lock(AllHandles().mu);
+    const auto [place, is_new] = loaded->emplace(context_->context, settings);
+    if (is_new && !MayWait(name_, "its plan's kernels are not loaded yet")) {
+      loaded->erase(place);
+      return CUDNN_STATUS_EXECUTION_FAILED;
+    }
+    ++AllHandles().state.calls;
+    AllHandles().state.stream = context_->stream;
+  }
+  words.tail_words = TailWords(tail);
+  const CUresult result =
+      contract::QueueFunction(name_, kLibraryDnn, kDnnFunction<DnnGraphExecute>, WithTail(AsBytes(words), tail),
+                              context_->stream, nullptr, std::move(settings));
+  return result == CUDA_SUCCESS ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_EXECUTION_FAILED;
+}
+
 // Functions that run ask as well, for their checks.
 cudnnStatus_t Call::AskBytes(std::uint32_t function, ByteView arguments, void* to, std::size_t bytes) {
   if (const cudnnStatus_t status = CheckFunction(function); status != CUDNN_STATUS_SUCCESS) return status;
+  const bool is_of_graph = function == kDnnFunction<DnnGraphQuery>;
+  if (is_of_graph && !MayWait(name_, "it may take long")) return CUDNN_STATUS_EXECUTION_FAILED;
   const cpu_blas::Outcome outcome = contract::RunFunction(kLibraryDnn, function, arguments, 0);
   if (outcome.device_status != 0) return CUDNN_STATUS_EXECUTION_FAILED;
   if (outcome.status != CUDNN_STATUS_SUCCESS) return static_cast<cudnnStatus_t>(outcome.status);
   if (outcome.result_bytes != bytes) return CUDNN_STATUS_INTERNAL_ERROR;
   std::memcpy(to, outcome.results, bytes);
+  if (is_of_graph) {
+    constexpr DnnGraphAnswer kEngines{
+        2, CONTRACT_DNN_PLAN_BYTES, 1 << CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC,
+        1 << CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION | 1 << CUDNN_BEHAVIOR_NOTE_SUPPORTS_CUDA_GRAPH_NATIVE_API};
+    std::memcpy(to, &kEngines, sizeof(kEngines));
+  }
   return CUDNN_STATUS_SUCCESS;
 }
 
@@ -144,6 +181,8 @@ cudnnStatus_t Call::FindAlgorithms(const DnnFindAlgorithms& problem, std::span<c
 
 // The shim's, compiled under these names: for them reductions need no room.
 extern "C" decltype(::cudnnReduceTensor) contract_shim_reduce_tensor;
+extern "C" decltype(::cudnnBackendFinalize) contract_shim_backend_finalize;
+extern "C" decltype(::cudnnBackendExecute) contract_shim_backend_execute;
 
 namespace accelmesh::face {
 
@@ -201,6 +240,35 @@ cudnnStatus_t cudnnReduceTensor(cudnnHandle_t handle, const cudnnReduceTensorDes
   NoteWorkspace(reinterpret_cast<std::uintptr_t>(workspace), workspace_bytes);
   return ::contract_shim_reduce_tensor(handle, reduction, indices, index_bytes, workspace, workspace_bytes, alpha,
                                        a_descriptor, a, beta, c_descriptor, c);
+}
+
+cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
+  if (descriptor == nullptr || StateOf(descriptor)->type != CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR)
+    return ::contract_shim_backend_finalize(descriptor);
+  if (!contract::MayWait("cudnnBackendFinalize", "it may compile")) return CUDNN_STATUS_EXECUTION_FAILED;
+  if (contract::CurrentContext() == nullptr) return CUDNN_STATUS_NOT_INITIALIZED;
+  const cudnnStatus_t status = ::contract_shim_backend_finalize(descriptor);
+  if (status != CUDNN_STATUS_SUCCESS) return status;
+  if (StateOf(descriptor)->plan[1] == 0) {
+    StateOf(descriptor)->is_final = false;
+    return CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN;
+  }
+  const std::lock_guard lock(AllHandles().mu);
+  ++AllHandles().state.plans;
+  return CUDNN_STATUS_SUCCESS;
+}
+// What it says of threads: one at a time executes a plan.
+cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t pack) {
+  static auto* const used = new std::set<cudnnBackendDescriptor_t>;
+  {
+    const std::lock_guard lock(AllHandles().mu);
+    if (!used->insert(plan).second)
+      contract::Break(CONTRACT_RULE_BAD_HANDLE, "cudnnBackendExecute: another thread executes the plan");
+  }
+  const cudnnStatus_t status = ::contract_shim_backend_execute(handle, plan, pack);
+  const std::lock_guard lock(AllHandles().mu);
+  used->erase(plan);
+  return status;
 }
 
 }  // namespace accelmesh::face

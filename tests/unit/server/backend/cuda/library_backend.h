@@ -9,7 +9,6 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <future>
 #include <map>
 #include <mutex>
@@ -75,10 +74,6 @@ Function* Find(const char* path, const char* name) {
 class LibraryBackendTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "cuda-library-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    cache_ = pattern;
-    ::setenv("XDG_CACHE_HOME", cache_.c_str(), 1);
     ::setenv("ACCELMESH_LIBCUDA", ACCELMESH_CONTRACT_LIBCUDA, 1);
     ::setenv("ACCELMESH_CONTRACT", "devices=2", 1);
     CONTRACT(contract_reset)();
@@ -87,7 +82,6 @@ class LibraryBackendTest : public ::testing::Test {
   void TearDown() override {
     Stop();
     EXPECT_EQ(CONTRACT(contract_violations)(), 0u) << CONTRACT(contract_last_violation)();
-    std::filesystem::remove_all(cache_);
   }
 
   // A session.
@@ -119,6 +113,15 @@ class LibraryBackendTest : public ::testing::Test {
     auto said = std::make_shared<std::promise<Result<Bytes>>>();
     backend_->LibraryOpen(library, device, [said](Result<Bytes> functions) { said->set_value(std::move(functions)); });
     return said->get_future().get();
+  }
+  // Opens it, too.
+  std::string Identity(std::uint32_t library, std::uint32_t device = 0) {
+    std::promise<std::string> said;
+    backend_->LibraryOpen(library, device, [&](const Result<Bytes>& functions) {
+      EXPECT_TRUE(functions.ok());
+      said.set_value(backend_->LibraryIdentity(library, device));
+    });
+    return said.get_future().get();
   }
   void Call(std::uint32_t stream, LibraryJob job) {
     EXPECT_TRUE(backend_->LibraryCall(stream, ++sequence_, std::move(job), nullptr).ok());
@@ -154,7 +157,6 @@ class LibraryBackendTest : public ::testing::Test {
   const std::uint32_t b_ = 3;
   std::uint64_t other_window_ = 0;
   std::uint64_t sequence_ = 0;
-  std::string cache_;
   Recorder sink_;
   std::unique_ptr<Backend> backend_;
 };

@@ -156,6 +156,40 @@ inline std::string Text(cudnnRNNDataDescriptor_t descriptor) {
   text << padding << ")";
   return text.str();
 }
+inline std::string Text(cudnnAttnDescriptor_t descriptor) {
+  unsigned mode = 0;
+  int numbers[12]{};
+  double scale = 0;
+  cudnnDataType_t type{}, precision{};
+  cudnnMathType_t math{};
+  cudnnDropoutDescriptor_t dropout = nullptr, result_dropout = nullptr;
+  EXPECT_EQ(
+      NVIDIAS(cudnnGetAttnDescriptor)(descriptor, &mode, &numbers[0], &scale, &type, &precision, &math, &dropout,
+                                      &result_dropout, &numbers[1], &numbers[2], &numbers[3], &numbers[4], &numbers[5],
+                                      &numbers[6], &numbers[7], &numbers[8], &numbers[9], &numbers[10], &numbers[11]),
+      0);
+  std::ostringstream text;
+  text << "A(" << mode << "," << scale << "," << type << "," << precision << "," << math;
+  for (const int number : numbers) text << "," << number;
+  text << ")" << (dropout == nullptr ? "-" : "") << (result_dropout == nullptr ? "-" : "");
+  return text.str();
+}
+inline std::string Text(cudnnSeqDataDescriptor_t descriptor) {
+  cudnnDataType_t type{};
+  int rank = 0, dims[4]{}, lengths[8]{};
+  cudnnSeqDataAxis_t axes[4]{};
+  std::size_t count = 0;
+  float padding = 0;
+  EXPECT_EQ(NVIDIAS(cudnnGetSeqDataDescriptor)(descriptor, &type, &rank, 4, dims, axes, &count, 8, lengths, &padding),
+            0);
+  std::ostringstream text;
+  text << "S(" << type;
+  for (int d = 0; d < 4; ++d) text << "," << dims[d] << "@" << axes[d];
+  text << ";";
+  for (std::size_t i = 0; i < count; ++i) text << lengths[i] << ",";
+  text << padding << ")";
+  return text.str();
+}
 inline std::string Text(cudnnLRNDescriptor_t descriptor) {
   unsigned window = 0;
   double alpha = 0, beta = 0, k = 0;
@@ -319,6 +353,9 @@ class DnnCallTest : public ::testing::Test {
     RECORD(RNNForward)
     RECORD(RNNBackwardData_v8)
     RECORD(RNNBackwardWeights_v8)
+    RECORD(MultiHeadAttnForward)
+    RECORD(MultiHeadAttnBackwardData)
+    RECORD(MultiHeadAttnBackwardWeights)
 #undef RECORD
     // These would ask the handle's device.
     library_.SetDropoutDescriptor = &SetDropout<false>;
