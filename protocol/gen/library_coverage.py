@@ -47,11 +47,17 @@ def renamed(include: Path, exported: set[str]) -> dict[str, str]:
     return names
 
 
+def program_of(path: Path) -> str:
+    """A program's code with that of the headers beside it that it includes."""
+    headers = [path.parent / name for name in re.findall(r'^#include "(\w+\.h)"', path.read_text(encoding="utf-8"), re.M)]
+    return "\n".join([code_of(path)] + [program_of(header) for header in headers if header.exists()])
+
+
 def tests_of_apps(folder: Path, names: dict[str, str]) -> dict[str, list[str]]:
     """{function: the programs that call it}"""
     found: dict[str, list[str]] = {}
     for path in sorted(folder.glob("*.cu")):
-        for name in sorted(set(re.findall(rf"\b({NAME})\s*\(", code_of(path)))):
+        for name in sorted(set(re.findall(rf"\b({NAME})\s*\(", program_of(path)))):
             found.setdefault(names.get(name, name), []).append(f"apps/{path.stem}")
     return found
 

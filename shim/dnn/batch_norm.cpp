@@ -1,5 +1,5 @@
 // Batch normalisation.
-#include "shim/dnn/call.h"
+#include "shim/dnn/normalization_call.h"
 #include "shim/gen_dnn_face.h"
 
 namespace accelmesh::dnn {
@@ -8,21 +8,9 @@ namespace {
 bool IsBatchNormMode(cudnnBatchNormMode_t mode) {
   return mode >= CUDNN_BATCHNORM_PER_ACTIVATION && mode <= CUDNN_BATCHNORM_SPATIAL_PERSISTENT;
 }
-std::uint64_t AddressOf(const void* memory) { return reinterpret_cast<std::uintptr_t>(memory); }
-
 // The dimensions of scales, biases and moments.
 DnnTensor ParametersOf(const DnnTensor& x, cudnnBatchNormMode_t mode) {
-  DnnTensor parameters;
-  parameters.type = x.type == CUDNN_DATA_DOUBLE ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
-  parameters.rank = x.rank;
-  std::int32_t stride = 1;
-  for (int d = x.rank - 1; d >= 0; --d) {
-    const bool has_all = d == 1 || (d > 1 && mode == CUDNN_BATCHNORM_PER_ACTIVATION);
-    parameters.dims[d] = has_all ? x.dims[d] : 1;
-    parameters.strides[d] = stride;
-    stride *= parameters.dims[d];
-  }
-  return parameters;
+  return NormParametersOf(x, mode == CUDNN_BATCHNORM_PER_ACTIVATION);
 }
 
 // What all three directions ask of their arguments.
@@ -65,17 +53,13 @@ cudnnStatus_t cudnnBatchNormalizationForwardTraining(cudnnHandle_t handle, cudnn
   words.parameters = call.Tensor(bnScaleBiasMeanVarDesc);
   words.scale = AddressOf(bnScale);
   words.bias = AddressOf(bnBias);
-  words.running_mean = AddressOf(resultRunningMean);
-  words.running_variance = AddressOf(resultRunningVariance);
-  words.saved_mean = AddressOf(resultSaveMean);
-  words.saved_inverse_deviation = AddressOf(resultSaveInvVariance);
+  Set(NormKept{exponentialAverageFactor, resultRunningMean, resultRunningVariance, resultSaveMean,
+               resultSaveInvVariance},
+      &words);
   words.mode = mode;
-  words.average_factor = exponentialAverageFactor;
   words.epsilon = epsilon;
   words.blend = call.Blend(alpha, beta, words.y.tensor);
-  // Both of a pair, or neither.
-  call.Require(words.scale != 0 && words.bias != 0 && (words.running_mean == 0) == (words.running_variance == 0) &&
-               (words.saved_mean == 0) == (words.saved_inverse_deviation == 0));
+  call.Require(AreTraining(words));
   Check(call, mode, words.x.tensor, words.y.tensor, words.parameters, epsilon);
   return call.Post(words);
 }
@@ -97,7 +81,7 @@ cudnnStatus_t cudnnBatchNormalizationForwardInference(
   words.mode = mode;
   words.epsilon = epsilon;
   words.blend = call.Blend(alpha, beta, words.y.tensor);
-  call.Require(words.scale != 0 && words.bias != 0 && words.mean != 0 && words.variance != 0);
+  call.Require(AreInference(words));
   Check(call, mode, words.x.tensor, words.y.tensor, words.parameters, epsilon);
   return call.Post(words);
 }
@@ -115,17 +99,12 @@ cudnnStatus_t cudnnBatchNormalizationBackward(
   words.dx = call.Operand(dxDesc, dx);
   words.parameters = call.Tensor(dBnScaleBiasDesc);
   words.scale = AddressOf(bnScale);
-  words.scale_gradient = AddressOf(dBnScaleResult);
-  words.bias_gradient = AddressOf(dBnBiasResult);
-  words.saved_mean = AddressOf(savedMean);
-  words.saved_inverse_deviation = AddressOf(savedInvVariance);
+  Set(NormGradients{dBnScaleResult, dBnBiasResult, savedMean, savedInvVariance}, &words);
   words.mode = mode;
   words.epsilon = epsilon;
   words.data = call.Blend(alphaDataDiff, betaDataDiff, words.dx.tensor);
   words.parameter = call.Blend(alphaParamDiff, betaParamDiff, words.parameters);
-  call.Require(words.scale != 0 && words.scale_gradient != 0 && words.bias_gradient != 0 &&
-               (words.saved_mean == 0) == (words.saved_inverse_deviation == 0) &&
-               SameDims(words.dy.tensor, words.x.tensor));
+  call.Require(AreBackward(words) && SameDims(words.dy.tensor, words.x.tensor));
   Check(call, mode, words.x.tensor, words.dx.tensor, words.parameters, epsilon);
   call.SupportTensors({words.dy.tensor});
   return call.Post(words);

@@ -12,8 +12,9 @@ constexpr int kSpaceMax = CUDNN_DIM_MAX - 2;
 
 cudnnStatus_t Set(cudnnConvolutionDescriptor_t descriptor, std::span<const int> pads, std::span<const int> strides,
                   std::span<const int> dilations, cudnnConvolutionMode_t mode, cudnnDataType_t compute_type) {
-  if (!IsKnown(compute_type) || (mode != CUDNN_CONVOLUTION && mode != CUDNN_CROSS_CORRELATION))
-    return CUDNN_STATUS_BAD_PARAM;
+  const bool computes = compute_type == CUDNN_DATA_FLOAT || compute_type == CUDNN_DATA_DOUBLE ||
+                        compute_type == CUDNN_DATA_HALF || compute_type == CUDNN_DATA_INT32;
+  if (!computes || (mode != CUDNN_CONVOLUTION && mode != CUDNN_CROSS_CORRELATION)) return CUDNN_STATUS_BAD_PARAM;
   for (std::size_t d = 0; d < pads.size(); ++d) {
     if (pads[d] < 0 || strides[d] <= 0 || dilations[d] <= 0) return CUDNN_STATUS_BAD_PARAM;
   }

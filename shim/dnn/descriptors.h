@@ -56,6 +56,8 @@ bool AreGiven(Pointers... pointers) {
   return ((pointers != nullptr) && ...);
 }
 bool IsKnown(cudnnDataType_t type);
+// Whether the descriptors from before graphs take it.
+bool IsLegacy(cudnnDataType_t type);
 inline bool IsKnown(cudnnNanPropagation_t nan) { return nan == CUDNN_NOT_PROPAGATE_NAN || nan == CUDNN_PROPAGATE_NAN; }
 // From the first element to the last.
 std::size_t BytesOf(const DnnTensor& tensor);

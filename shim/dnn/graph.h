@@ -49,7 +49,7 @@ struct GraphState {
   int type;
   bool is_final = false;
   std::vector<Value> values;
-  // Of a finalised graph.
+  // Of a finalised graph or execution plan.
   std::vector<std::int64_t> plan;
   std::vector<Binding> bindings;
 };
@@ -58,7 +58,16 @@ struct GraphState {
 cudnnStatus_t WritePlan(GraphState& graph);
 // Sets the attributes that are made by finalising.
 cudnnStatus_t FinalizeState(GraphState& state);
-// What a server says of a graph: asked once a graph.
+// What a server says of a graph: asked once a graph. One without a handle is the current device's.
 cudnnStatus_t AskGraph(const GraphState& graph, DnnGraphAnswer* answer);
+// What is wrong with a description or an operation, all of whose required attributes are set.
+cudnnStatus_t CheckShapes(const GraphState& state);
+// What a variant pack must have for a tensor, beside what is there already; one that is there otherwise is
+// CUDNN_STATUS_BAD_PARAM.
+cudnnStatus_t AddBinding(std::int64_t uid, bool is_virtual, bool is_value, std::int64_t data_type,
+                         std::vector<GraphState::Binding>* bindings);
+// An execution plan as text, a word a character, and back: its plan and bindings.
+std::vector<std::int64_t> PlanAsText(const std::vector<std::int64_t>& plan);
+cudnnStatus_t ReadPlanText(const std::vector<std::int64_t>& characters, GraphState* state);
 
 }  // namespace accelmesh::dnn

@@ -76,6 +76,12 @@ bool Fits(int attribute, int referred) {
     case CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR: return referred == CUDNN_BACKEND_POINTWISE_DESCRIPTOR;
     case CUDNN_ATTR_OPERATION_MATMUL_DESC: return referred == CUDNN_BACKEND_MATMUL_DESCRIPTOR;
     case CUDNN_ATTR_OPERATION_REDUCTION_DESC: return referred == CUDNN_BACKEND_REDUCTION_DESCRIPTOR;
+    case CUDNN_ATTR_OPERATION_RESAMPLE_FWD_DESC:
+    case CUDNN_ATTR_OPERATION_RESAMPLE_BWD_DESC: return referred == CUDNN_BACKEND_RESAMPLE_DESCRIPTOR;
+    case CUDNN_ATTR_OPERATION_RNG_DESC: return referred == CUDNN_BACKEND_RNG_DESCRIPTOR;
+    case CUDNN_ATTR_ENGINE_DEVICEPROP:
+    case CUDNN_ATTR_ENGINEHEUR_DEVICEPROP:
+    case CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP: return referred == CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR;
     case CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC:
     case CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC:
     case CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC: return referred == CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR;
@@ -110,11 +116,12 @@ cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t descript
   return CUDNN_STATUS_SUCCESS;
 }
 cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t descriptor) {
+  if (descriptor == nullptr) return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
   delete static_cast<GraphDescriptor*>(descriptor);
   return CUDNN_STATUS_SUCCESS;
 }
 cudnnStatus_t cudnnBackendInitialize(cudnnBackendDescriptor_t descriptor) {
-  if (descriptor == nullptr) return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
+  if (descriptor == nullptr) return CUDNN_STATUS_BAD_PARAM;
   auto& state = StateOf(descriptor);
   state = std::make_shared<GraphState>(state->type);
   return CUDNN_STATUS_SUCCESS;
@@ -127,7 +134,7 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
   for (const AttributeRow& row : RowsOf(state.type)) {
     if (row.need != Need::kRequired) continue;
     const GraphState::Value* const value = state.Find(row.name);
-    if (value == nullptr || value->words.empty()) return CUDNN_STATUS_BAD_PARAM;
+    if (value == nullptr || value->words.empty()) return Missing(row);
   }
   const cudnnStatus_t status = FinalizeState(state);
   if (status == CUDNN_STATUS_SUCCESS) state.is_final = true;
@@ -144,9 +151,9 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor, cudn
   if (row == nullptr) return NoRow("cudnnBackendSetAttribute", state.type, attributeName);
   const std::size_t bytes = ElementBytes(attributeType);
   if (row->need == Need::kAnswer) return CUDNN_STATUS_BAD_PARAM;
-  if (bytes == 0 || (row->types & MaskOf(attributeType)) == 0) return CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE;
-  if (elementCount < 0 || elementCount > row->max_count) return CUDNN_STATUS_BAD_PARAM_OUT_OF_BOUND;
-  if (arrayOfElements == nullptr && elementCount != 0) return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
+  if (bytes == 0 || (row->types & MaskOf(attributeType)) == 0) return WrongType(*row);
+  if (!CountFits(*row, elementCount)) return WrongCount(*row);
+  if (arrayOfElements == nullptr && elementCount != 0) return WrongMemory(*row);
   GraphState::Value value{attributeName, attributeType, {}, {}};
   if (attributeType == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
     const std::span from(static_cast<const cudnnBackendDescriptor_t*>(arrayOfElements),
@@ -171,7 +178,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor
                                        int64_t* elementCount, void* arrayOfElements) {
   if (descriptor == nullptr) return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
   GraphState& state = *StateOf(descriptor);
-  if (!state.is_final) return CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED;
+  if (!state.is_final) return CUDNN_STATUS_NOT_INITIALIZED;
   const AttributeRow* const row = FindRow(state.type, attributeName);
   if (row == nullptr) return NoRow("cudnnBackendGetAttribute", state.type, attributeName);
   if (ElementBytes(attributeType) == 0 || (row->types & MaskOf(attributeType)) == 0)

@@ -37,27 +37,18 @@ cudnnStatus_t Bind(const GraphState& plan, const GraphState& pack, std::vector<s
 
 }  // namespace
 
-cudnnStatus_t Call::PostPlan(ByteView plan, DnnGraphExecute words, std::span<const std::int32_t> tail) {
-  words.tail_words = TailWords(tail);
-  if (status_ != CUDNN_STATUS_SUCCESS) return status_;
-  constexpr std::uint32_t kFunction = kDnnFunction<DnnGraphExecute>;
-  if (const cudnnStatus_t status = CheckFunction(kFunction); status != CUDNN_STATUS_SUCCESS) return status;
-  Stream* const stream = StreamOf(*context_);
-  if (stream == nullptr) return CUDNN_STATUS_EXECUTION_FAILED;
-  std::uint32_t settings = 0;
-  DeviceResult posted = context_->session->LibrarySettings(kLibraryDnn, plan, &settings);
-  if (posted == 0) {
-    const Bytes arguments = WithTail(AsBytes(words), tail);
-    posted = context_->session->PostLibrary(stream, kLibraryDnn, kFunction, settings, arguments);
-  }
-  return posted == 0 ? CUDNN_STATUS_SUCCESS : Failed(posted);
-}
-
 cudnnStatus_t AskGraph(const GraphState& graph, DnnGraphAnswer* answer) {
   constexpr int kGraphHandle = 800;
-  const auto handle = std::bit_cast<cudnnHandle_t>(graph.Number(kGraphHandle));
-  Call call(handle, "cudnnBackendFinalize");
-  return call.Ask(DnnGraphQuery{}, AsTail(graph.plan), answer);
+  const auto ask = [&](cudnnHandle_t handle) {
+    Call call(handle, "cudnnBackendFinalize");
+    return call.Ask(DnnGraphQuery{}, AsTail(graph.plan), answer);
+  };
+  if (graph.Number(kGraphHandle) != 0) return ask(std::bit_cast<cudnnHandle_t>(graph.Number(kGraphHandle)));
+  cudnnHandle_t own = nullptr;
+  if (const cudnnStatus_t status = face::cudnnCreate(&own); status != CUDNN_STATUS_SUCCESS) return status;
+  const cudnnStatus_t status = ask(own);
+  face::cudnnDestroy(own);
+  return status;
 }
 
 }  // namespace accelmesh::dnn

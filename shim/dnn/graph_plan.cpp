@@ -17,6 +17,7 @@ std::size_t BytesOfType(std::int64_t type) {
     case CUDNN_DATA_DOUBLE:
     case CUDNN_DATA_INT64: return 8;
     case CUDNN_DATA_FLOAT:
+    case CUDNN_DATA_UINT32:
     case CUDNN_DATA_INT32: return 4;
     case CUDNN_DATA_HALF:
     case CUDNN_DATA_BFLOAT16: return 2;
@@ -63,17 +64,11 @@ class Writer {
   }
 
   void Bind(const GraphState& tensor) {
-    if (tensor.Number(CUDNN_ATTR_TENSOR_IS_VIRTUAL) != 0) return;
-    const std::int64_t uid = tensor.Number(CUDNN_ATTR_TENSOR_UNIQUE_ID);
-    const std::size_t bytes =
-        tensor.Number(CUDNN_ATTR_TENSOR_IS_BY_VALUE) != 0 ? BytesOfType(tensor.Number(CUDNN_ATTR_TENSOR_DATA_TYPE)) : 0;
-    const auto known = std::find_if(graph_.bindings.begin(), graph_.bindings.end(),
-                                    [uid](const GraphState::Binding& binding) { return binding.uid == uid; });
-    if (known == graph_.bindings.end()) {
-      graph_.bindings.push_back({uid, bytes});
-    } else if (known->value_bytes != bytes) {
-      status_ = CUDNN_STATUS_BAD_PARAM;
-    }
+    const cudnnStatus_t bound =
+        AddBinding(tensor.Number(CUDNN_ATTR_TENSOR_UNIQUE_ID), tensor.Number(CUDNN_ATTR_TENSOR_IS_VIRTUAL) != 0,
+                   tensor.Number(CUDNN_ATTR_TENSOR_IS_BY_VALUE) != 0, tensor.Number(CUDNN_ATTR_TENSOR_DATA_TYPE),
+                   &graph_.bindings);
+    if (bound != CUDNN_STATUS_SUCCESS) status_ = bound;
   }
 
   GraphState& graph_;
@@ -89,9 +84,34 @@ bool IsTensor(const GraphState& tensor) {
          std::all_of(dims->words.begin(), dims->words.end(), is_above_0);
 }
 
+// A plan that was text: the server is asked whether it can still be run.
+cudnnStatus_t ReadOldPlan(const std::vector<std::int64_t>& text, GraphState& state, std::int64_t* workspace) {
+  if (const cudnnStatus_t status = ReadPlanText(text, &state); status != CUDNN_STATUS_SUCCESS) return status;
+  constexpr int kPlanHandle = 400, kGraphHandle = 800;
+  GraphState graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+  graph.values = {{kGraphHandle, CUDNN_TYPE_HANDLE, {state.Number(kPlanHandle)}, {}}};
+  graph.plan = state.plan;
+  graph.plan[1] = 0;  // every engine of a graph is asked about at once
+  DnnGraphAnswer said;
+  if (const cudnnStatus_t status = AskGraph(graph, &said); status != CUDNN_STATUS_SUCCESS) return status;
+  *workspace = static_cast<std::int64_t>(said.workspace_bytes);
+  return state.plan[1] >= 0 && state.plan[1] < said.engines ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;
+}
+
 }  // namespace
 
 cudnnStatus_t WritePlan(GraphState& graph) { return Writer(graph).Write(); }
+
+cudnnStatus_t AddBinding(std::int64_t uid, bool is_virtual, bool is_value, std::int64_t data_type,
+                         std::vector<GraphState::Binding>* bindings) {
+  if (is_virtual) return CUDNN_STATUS_SUCCESS;
+  const std::size_t bytes = is_value ? BytesOfType(data_type) : 0;
+  const auto known = std::find_if(bindings->begin(), bindings->end(),
+                                  [uid](const GraphState::Binding& binding) { return binding.uid == uid; });
+  if (known != bindings->end()) return known->value_bytes == bytes ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;
+  bindings->push_back({uid, bytes});
+  return CUDNN_STATUS_SUCCESS;
+}
 
 cudnnStatus_t FinalizeState(GraphState& state) {
   const auto answer = [&state](int name, int type, std::vector<std::int64_t> words,
@@ -101,8 +121,6 @@ cudnnStatus_t FinalizeState(GraphState& state) {
   switch (state.type) {
     case CUDNN_BACKEND_TENSOR_DESCRIPTOR: return IsTensor(state) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;
     case CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR: {
-      constexpr int kGraphHandle = 800;
-      if (state.Find(kGraphHandle) == nullptr) return CUDNN_STATUS_BAD_PARAM;
       for (const auto& operation : state.Find(CUDNN_ATTR_OPERATIONGRAPH_OPS)->references) {
         if (!IsOperation(operation->type)) return CUDNN_STATUS_BAD_PARAM;
       }
@@ -163,23 +181,36 @@ cudnnStatus_t FinalizeState(GraphState& state) {
       return CUDNN_STATUS_SUCCESS;
     }
     case CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR: {
-      const GraphState::Reference configuration = state.Refers(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
-      const GraphState::Reference engine = configuration->Refers(CUDNN_ATTR_ENGINECFG_ENGINE);
-      const GraphState::Reference graph = engine->Refers(CUDNN_ATTR_ENGINE_OPERATION_GRAPH);
-      state.plan = graph->plan;
-      state.plan[1] = engine->Number(CUDNN_ATTR_ENGINE_GLOBAL_INDEX);
-      state.bindings = graph->bindings;
-      answer(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64,
-             {configuration->Number(CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE)});
+      std::int64_t workspace = 0;
+      if (const GraphState::Value* const text = state.Find(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION)) {
+        if (const cudnnStatus_t status = ReadOldPlan(text->words, state, &workspace); status != CUDNN_STATUS_SUCCESS)
+          return status;
+      } else {
+        const GraphState::Reference configuration = state.Refers(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
+        if (configuration == nullptr) return CUDNN_STATUS_BAD_PARAM;
+        const GraphState::Reference engine = configuration->Refers(CUDNN_ATTR_ENGINECFG_ENGINE);
+        const GraphState::Reference graph = engine->Refers(CUDNN_ATTR_ENGINE_OPERATION_GRAPH);
+        state.plan = graph->plan;
+        state.plan[1] = engine->Number(CUDNN_ATTR_ENGINE_GLOBAL_INDEX);
+        state.bindings = graph->bindings;
+        workspace = configuration->Number(CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE);
+        answer(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, PlanAsText(state.plan));
+      }
+      answer(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, {workspace});
       answer(CUDNN_ATTR_EXECUTION_PLAN_COMPUTED_INTERMEDIATE_UIDS, CUDNN_TYPE_INT64, {});
       return CUDNN_STATUS_SUCCESS;
     }
+    case CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR:
+      return state.Find(CUDNN_ATTR_DEVICEPROP_DEVICE_ID) != nullptr ||
+                     state.Find(CUDNN_ATTR_DEVICEPROP_HANDLE) != nullptr
+                 ? CUDNN_STATUS_SUCCESS
+                 : CUDNN_STATUS_NOT_INITIALIZED;
     case CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR:
       return state.Find(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS)->words.size() ==
                      state.Find(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS)->words.size()
                  ? CUDNN_STATUS_SUCCESS
                  : CUDNN_STATUS_BAD_PARAM;
-    default: return CUDNN_STATUS_SUCCESS;
+    default: return CheckShapes(state);
   }
 }
 

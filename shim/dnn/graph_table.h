@@ -23,7 +23,7 @@ struct AttributeRow {
   std::int16_t descriptor;
   std::int16_t name;
   TypeMask types;
-  std::int16_t max_count;
+  std::int32_t max_count;
   Need need;
 };
 
@@ -33,5 +33,12 @@ const AttributeRow* FindRow(int descriptor, int attribute);
 // Of an element in the program's memory; 0 if there is no such type.
 std::size_t ElementBytes(int type);
 bool IsOperation(int descriptor);
+// What NVIDIA's library returns of an attribute that is set with another type, with too many elements or none, from no
+// memory; and of one that is missing when its descriptor is finalised. It is not the same for all of them.
+cudnnStatus_t WrongType(const AttributeRow& row);
+cudnnStatus_t WrongCount(const AttributeRow& row);
+bool CountFits(const AttributeRow& row, std::int64_t count);
+cudnnStatus_t WrongMemory(const AttributeRow& row);
+cudnnStatus_t Missing(const AttributeRow& row);
 
 }  // namespace accelmesh::dnn

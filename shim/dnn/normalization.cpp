@@ -25,13 +25,10 @@ cudnnStatus_t cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize(
     size_t* sizeInBytes) {
   Call call(handle, "cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize");
   const DnnNorm norm = BatchNorm(call, mode, bnOps, activationDesc);
-  return AskNormSize(call, NormSize::kForward, norm,
-                     {.x = xDesc,
-                      .y = yDesc,
-                      .z = Adds(norm) ? zDesc : nullptr,
-                      .parameters = bnScaleBiasMeanVarDesc,
-                      .moments = bnScaleBiasMeanVarDesc},
-                     sizeInBytes);
+  return AskNormSize(
+      call, NormSize::kForward, norm,
+      {.x = xDesc, .y = yDesc, .z = zDesc, .parameters = bnScaleBiasMeanVarDesc, .moments = bnScaleBiasMeanVarDesc},
+      sizeInBytes);
 }
 cudnnStatus_t cudnnGetBatchNormalizationBackwardExWorkspaceSize(
     cudnnHandle_t handle, cudnnBatchNormMode_t mode, cudnnBatchNormOps_t bnOps, const cudnnTensorDescriptor_t xDesc,
@@ -42,8 +39,8 @@ cudnnStatus_t cudnnGetBatchNormalizationBackwardExWorkspaceSize(
   const DnnNorm norm = BatchNorm(call, mode, bnOps, activationDesc);
   return AskNormSize(call, NormSize::kBackward, norm,
                      {.x = xDesc,
-                      .y = Activates(norm) ? yDesc : nullptr,
-                      .z = Adds(norm) ? dzDesc : nullptr,
+                      .y = yDesc,
+                      .z = dzDesc,
                       .dy = dyDesc,
                       .dx = dxDesc,
                       .parameters = dBnScaleBiasDesc,
@@ -67,11 +64,7 @@ cudnnStatus_t cudnnGetNormalizationForwardTrainingWorkspaceSize(
   Call call(handle, "cudnnGetNormalizationForwardTrainingWorkspaceSize");
   const DnnNorm norm = Norm(call, mode, normOps, algo, activationDesc, groupCnt);
   return AskNormSize(call, NormSize::kForward, norm,
-                     {.x = xDesc,
-                      .y = yDesc,
-                      .z = Adds(norm) ? zDesc : nullptr,
-                      .parameters = normScaleBiasDesc,
-                      .moments = normMeanVarDesc},
+                     {.x = xDesc, .y = yDesc, .z = zDesc, .parameters = normScaleBiasDesc, .moments = normMeanVarDesc},
                      sizeInBytes);
 }
 cudnnStatus_t cudnnGetNormalizationBackwardWorkspaceSize(
@@ -84,8 +77,8 @@ cudnnStatus_t cudnnGetNormalizationBackwardWorkspaceSize(
   const DnnNorm norm = Norm(call, mode, normOps, algo, activationDesc, groupCnt);
   return AskNormSize(call, NormSize::kBackward, norm,
                      {.x = xDesc,
-                      .y = Activates(norm) ? yDesc : nullptr,
-                      .z = Adds(norm) ? dzDesc : nullptr,
+                      .y = yDesc,
+                      .z = dzDesc,
                       .dy = dyDesc,
                       .dx = dxDesc,
                       .parameters = dNormScaleBiasDesc,
@@ -111,25 +104,15 @@ cudnnStatus_t cudnnBatchNormalizationForwardTrainingEx(
     cudnnActivationDescriptor_t activationDesc, void* workspace, size_t workSpaceSizeInBytes, void* reserveSpace,
     size_t reserveSpaceSizeInBytes) {
   Call call(handle, "cudnnBatchNormalizationForwardTrainingEx");
-  DnnNormForwardTraining words;
-  words.norm = BatchNorm(call, mode, bnOps, activationDesc);
-  words.x = call.Operand(xDesc, xData);
-  words.z = OptionalOperand(call, Adds(words.norm), zDesc, zData);
-  words.y = call.Operand(yDesc, yData);
-  words.parameters = call.Tensor(bnScaleBiasMeanVarDesc);
-  words.moments = call.Tensor(bnScaleBiasMeanVarDesc);
-  words.scale = AddressOf(bnScale);
-  words.bias = AddressOf(bnBias);
-  words.running_mean = AddressOf(resultRunningMean);
-  words.running_variance = AddressOf(resultRunningVariance);
-  words.saved_mean = AddressOf(resultSaveMean);
-  words.saved_inverse_deviation = AddressOf(resultSaveInvVariance);
-  words.average_factor = exponentialAverageFactor;
-  words.workspace = {AddressOf(workspace), workSpaceSizeInBytes};
-  words.reserve = {AddressOf(reserveSpace), reserveSpaceSizeInBytes};
-  words.epsilon = epsilon;
-  words.blend = call.Blend(alpha, beta, words.y.tensor);
-  return PostNorm(call, words);
+  NormTraining given{{xDesc, xData}, {zDesc, zData}, {yDesc, yData}};
+  given.parameters = {bnScaleBiasMeanVarDesc, bnScaleBiasMeanVarDesc, bnScale, bnBias};
+  given.kept = {exponentialAverageFactor, resultRunningMean, resultRunningVariance, resultSaveMean,
+                resultSaveInvVariance};
+  given.epsilon = epsilon;
+  given.blend = {alpha, beta};
+  given.workspace = {workspace, workSpaceSizeInBytes};
+  given.reserve = {reserveSpace, reserveSpaceSizeInBytes};
+  return PostNorm(call, BatchNorm(call, mode, bnOps, activationDesc), given);
 }
 cudnnStatus_t cudnnBatchNormalizationBackwardEx(
     cudnnHandle_t handle, cudnnBatchNormMode_t mode, cudnnBatchNormOps_t bnOps, const void* alphaDataDiff,
@@ -141,27 +124,15 @@ cudnnStatus_t cudnnBatchNormalizationBackwardEx(
     const void* savedMean, const void* savedInvVariance, cudnnActivationDescriptor_t activationDesc, void* workSpace,
     size_t workSpaceSizeInBytes, void* reserveSpace, size_t reserveSpaceSizeInBytes) {
   Call call(handle, "cudnnBatchNormalizationBackwardEx");
-  DnnNormBackward words;
-  words.norm = BatchNorm(call, mode, bnOps, activationDesc);
-  words.x = call.Operand(xDesc, xData);
-  words.y = OptionalOperand(call, Activates(words.norm), yDesc, yData);
-  words.dy = call.Operand(dyDesc, dyData);
-  words.dz = OptionalOperand(call, Adds(words.norm), dzDesc, dzData);
-  words.dx = call.Operand(dxDesc, dxData);
-  words.parameters = call.Tensor(dBnScaleBiasDesc);
-  words.moments = call.Tensor(dBnScaleBiasDesc);
-  words.scale = AddressOf(bnScaleData);
-  words.bias = AddressOf(bnBiasData);
-  words.scale_gradient = AddressOf(dBnScaleData);
-  words.bias_gradient = AddressOf(dBnBiasData);
-  words.saved_mean = AddressOf(savedMean);
-  words.saved_inverse_deviation = AddressOf(savedInvVariance);
-  words.epsilon = epsilon;
-  words.data = call.Blend(alphaDataDiff, betaDataDiff, words.dx.tensor);
-  words.parameter = call.Blend(alphaParamDiff, betaParamDiff, words.parameters);
-  words.workspace = {AddressOf(workSpace), workSpaceSizeInBytes};
-  words.reserve = {AddressOf(reserveSpace), reserveSpaceSizeInBytes};
-  return PostNorm(call, words);
+  NormBackward given{{xDesc, xData}, {yDesc, yData}, {dyDesc, dyData}, {dzDesc, dzData}, {dxDesc, dxData}};
+  given.parameters = {dBnScaleBiasDesc, dBnScaleBiasDesc, bnScaleData, bnBiasData};
+  given.gradients = {dBnScaleData, dBnBiasData, savedMean, savedInvVariance};
+  given.epsilon = epsilon;
+  given.data = {alphaDataDiff, betaDataDiff};
+  given.parameter = {alphaParamDiff, betaParamDiff};
+  given.workspace = {workSpace, workSpaceSizeInBytes};
+  given.reserve = {reserveSpace, reserveSpaceSizeInBytes};
+  return PostNorm(call, BatchNorm(call, mode, bnOps, activationDesc), given);
 }
 cudnnStatus_t cudnnNormalizationForwardTraining(
     cudnnHandle_t handle, cudnnNormMode_t mode, cudnnNormOps_t normOps, cudnnNormAlgo_t algo, const void* alpha,
@@ -173,25 +144,15 @@ cudnnStatus_t cudnnNormalizationForwardTraining(
     const cudnnTensorDescriptor_t yDesc, void* yData, void* workspace, size_t workSpaceSizeInBytes, void* reserveSpace,
     size_t reserveSpaceSizeInBytes, int groupCnt) {
   Call call(handle, "cudnnNormalizationForwardTraining");
-  DnnNormForwardTraining words;
-  words.norm = Norm(call, mode, normOps, algo, activationDesc, groupCnt);
-  words.x = call.Operand(xDesc, xData);
-  words.z = OptionalOperand(call, Adds(words.norm), zDesc, zData);
-  words.y = call.Operand(yDesc, yData);
-  words.parameters = call.Tensor(normScaleBiasDesc);
-  words.moments = call.Tensor(normMeanVarDesc);
-  words.scale = AddressOf(normScale);
-  words.bias = AddressOf(normBias);
-  words.running_mean = AddressOf(resultRunningMean);
-  words.running_variance = AddressOf(resultRunningVariance);
-  words.saved_mean = AddressOf(resultSaveMean);
-  words.saved_inverse_deviation = AddressOf(resultSaveInvVariance);
-  words.average_factor = exponentialAverageFactor;
-  words.workspace = {AddressOf(workspace), workSpaceSizeInBytes};
-  words.reserve = {AddressOf(reserveSpace), reserveSpaceSizeInBytes};
-  words.epsilon = epsilon;
-  words.blend = call.Blend(alpha, beta, words.y.tensor);
-  return PostNorm(call, words);
+  NormTraining given{{xDesc, xData}, {zDesc, zData}, {yDesc, yData}};
+  given.parameters = {normScaleBiasDesc, normMeanVarDesc, normScale, normBias};
+  given.kept = {exponentialAverageFactor, resultRunningMean, resultRunningVariance, resultSaveMean,
+                resultSaveInvVariance};
+  given.epsilon = epsilon;
+  given.blend = {alpha, beta};
+  given.workspace = {workspace, workSpaceSizeInBytes};
+  given.reserve = {reserveSpace, reserveSpaceSizeInBytes};
+  return PostNorm(call, Norm(call, mode, normOps, algo, activationDesc, groupCnt), given);
 }
 cudnnStatus_t cudnnNormalizationForwardInference(
     cudnnHandle_t handle, cudnnNormMode_t mode, cudnnNormOps_t normOps, cudnnNormAlgo_t algo, const void* alpha,
@@ -204,7 +165,7 @@ cudnnStatus_t cudnnNormalizationForwardInference(
   DnnNormForwardInference words;
   words.norm = Norm(call, mode, normOps, algo, activationDesc, groupCnt);
   words.x = call.Operand(xDesc, x);
-  words.z = OptionalOperand(call, Adds(words.norm), zDesc, z);
+  words.z = OptionalOperand(call, Adds(words.norm), {zDesc, z});
   words.y = call.Operand(yDesc, y);
   words.parameters = call.Tensor(normScaleBiasDesc);
   words.moments = call.Tensor(normMeanVarDesc);
@@ -227,27 +188,15 @@ cudnnStatus_t cudnnNormalizationBackward(
     cudnnActivationDescriptor_t activationDesc, void* workSpace, size_t workSpaceSizeInBytes, void* reserveSpace,
     size_t reserveSpaceSizeInBytes, int groupCnt) {
   Call call(handle, "cudnnNormalizationBackward");
-  DnnNormBackward words;
-  words.norm = Norm(call, mode, normOps, algo, activationDesc, groupCnt);
-  words.x = call.Operand(xDesc, xData);
-  words.y = OptionalOperand(call, Activates(words.norm), yDesc, yData);
-  words.dy = call.Operand(dyDesc, dyData);
-  words.dz = OptionalOperand(call, Adds(words.norm), dzDesc, dzData);
-  words.dx = call.Operand(dxDesc, dxData);
-  words.parameters = call.Tensor(dNormScaleBiasDesc);
-  words.moments = call.Tensor(normMeanVarDesc);
-  words.scale = AddressOf(normScaleData);
-  words.bias = AddressOf(normBiasData);
-  words.scale_gradient = AddressOf(dNormScaleData);
-  words.bias_gradient = AddressOf(dNormBiasData);
-  words.saved_mean = AddressOf(savedMean);
-  words.saved_inverse_deviation = AddressOf(savedInvVariance);
-  words.epsilon = epsilon;
-  words.data = call.Blend(alphaDataDiff, betaDataDiff, words.dx.tensor);
-  words.parameter = call.Blend(alphaParamDiff, betaParamDiff, words.parameters);
-  words.workspace = {AddressOf(workSpace), workSpaceSizeInBytes};
-  words.reserve = {AddressOf(reserveSpace), reserveSpaceSizeInBytes};
-  return PostNorm(call, words);
+  NormBackward given{{xDesc, xData}, {yDesc, yData}, {dyDesc, dyData}, {dzDesc, dzData}, {dxDesc, dxData}};
+  given.parameters = {dNormScaleBiasDesc, normMeanVarDesc, normScaleData, normBiasData};
+  given.gradients = {dNormScaleData, dNormBiasData, savedMean, savedInvVariance};
+  given.epsilon = epsilon;
+  given.data = {alphaDataDiff, betaDataDiff};
+  given.parameter = {alphaParamDiff, betaParamDiff};
+  given.workspace = {workSpace, workSpaceSizeInBytes};
+  given.reserve = {reserveSpace, reserveSpaceSizeInBytes};
+  return PostNorm(call, Norm(call, mode, normOps, algo, activationDesc, groupCnt), given);
 }
 
 }  // namespace accelmesh::face

@@ -3,6 +3,8 @@
 namespace accelmesh::dnn {
 namespace {
 
+bool Activates(const DnnNorm& norm) { return norm.operations != CUDNN_NORM_OPS_NORM; }
+
 void Describe(Call& call, const cudnnActivationStruct* activation, DnnNorm* norm) {
   call.Require(norm->operations >= CUDNN_NORM_OPS_NORM && norm->operations <= CUDNN_NORM_OPS_NORM_ADD_ACTIVATION);
   if (!Activates(*norm)) return;
@@ -30,10 +32,27 @@ void CheckSpace(Call& call, DnnNormSizes question, NormSize what, const DnnSpace
   call.Require(size.bytes == 0 || (space.address != 0 && space.bytes >= size.bytes));
 }
 
+template <typename Words>
+void CheckReserve(Call& call, const Words& words) {
+  DnnNormSizes question;
+  question.norm = words.norm;
+  question.x = words.x.tensor;
+  CheckSpace(call, question, NormSize::kReserve, words.reserve);
+}
+
+DnnSpace SpaceOf(const NormSpace& space) { return {AddressOf(space.memory), space.bytes}; }
+
+template <typename Words>
+void SetParameters(Call& call, const NormParameters& parameters, Words* words) {
+  words->parameters = call.Tensor(parameters.descriptor);
+  words->moments = call.Tensor(parameters.moments);
+  words->scale = AddressOf(parameters.scale);
+  words->bias = AddressOf(parameters.bias);
+}
+
 }  // namespace
 
 bool Adds(const DnnNorm& norm) { return norm.operations == CUDNN_NORM_OPS_NORM_ADD_ACTIVATION; }
-bool Activates(const DnnNorm& norm) { return norm.operations != CUDNN_NORM_OPS_NORM; }
 
 DnnTensor NormParametersOf(const DnnTensor& x, bool per_activation) {
   DnnTensor parameters;
@@ -73,7 +92,10 @@ DnnNorm Norm(Call& call, cudnnNormMode_t mode, cudnnNormOps_t operations, cudnnN
   return norm;
 }
 
-cudnnStatus_t AskNormSize(Call& call, NormSize what, const DnnNorm& norm, const NormTensors& tensors, size_t* bytes) {
+cudnnStatus_t AskNormSize(Call& call, NormSize what, const DnnNorm& norm, NormTensors tensors, size_t* bytes) {
+  if (!Adds(norm)) tensors.z = nullptr;
+  // Only the way back looks at what was activated.
+  if (what == NormSize::kBackward && !Activates(norm)) tensors.y = nullptr;
   const auto optional = [&](const cudnnTensorStruct* descriptor) {
     return descriptor == nullptr ? DnnTensor{} : call.Tensor(descriptor);
   };
@@ -94,28 +116,34 @@ cudnnStatus_t AskNormSize(Call& call, NormSize what, const DnnNorm& norm, const 
   return status;
 }
 
-DnnOperand OptionalOperand(Call& call, bool is_needed, const cudnnTensorStruct* descriptor, const void* memory) {
-  return is_needed ? call.Operand(descriptor, memory) : DnnOperand{};
+DnnOperand OptionalOperand(Call& call, bool is_needed, const NormOperand& operand) {
+  return is_needed ? call.Operand(operand.descriptor, operand.memory) : DnnOperand{};
 }
 
-cudnnStatus_t PostNorm(Call& call, const DnnNormForwardTraining& words) {
-  // Both of a pair, or neither.
-  call.Require(words.scale != 0 && words.bias != 0 && (words.running_mean == 0) == (words.running_variance == 0) &&
-               (words.saved_mean == 0) == (words.saved_inverse_deviation == 0));
+cudnnStatus_t PostNorm(Call& call, const DnnNorm& norm, const NormTraining& given) {
+  DnnNormForwardTraining words;
+  words.norm = norm;
+  words.x = call.Operand(given.x.descriptor, given.x.memory);
+  words.z = OptionalOperand(call, Adds(norm), given.z);
+  words.y = call.Operand(given.y.descriptor, given.y.memory);
+  SetParameters(call, given.parameters, &words);
+  Set(given.kept, &words);
+  words.epsilon = given.epsilon;
+  words.blend = call.Blend(given.blend.alpha, given.blend.beta, words.y.tensor);
+  words.workspace = SpaceOf(given.workspace);
+  words.reserve = SpaceOf(given.reserve);
+  call.Require(AreTraining(words));
   Check(call, words.norm, words.x.tensor, {&words.y.tensor, &words.z.tensor}, words.parameters, words.moments,
         words.epsilon);
   const DnnNormSizes question{0,  words.norm, words.x.tensor,   words.y.tensor, words.z.tensor,
                               {}, {},         words.parameters, words.moments};
   CheckSpace(call, question, NormSize::kForward, words.workspace);
-  DnnNormSizes of_reserve;
-  of_reserve.norm = words.norm;
-  of_reserve.x = words.x.tensor;
-  CheckSpace(call, of_reserve, NormSize::kReserve, words.reserve);
+  CheckReserve(call, words);
   return call.Post(words);
 }
 
 cudnnStatus_t PostNorm(Call& call, const DnnNormForwardInference& words) {
-  call.Require(words.scale != 0 && words.bias != 0 && words.mean != 0 && words.variance != 0);
+  call.Require(AreInference(words));
   Check(call, words.norm, words.x.tensor, {&words.y.tensor, &words.z.tensor}, words.parameters, words.moments,
         words.epsilon);
   if (Activates(words.norm))
@@ -123,10 +151,22 @@ cudnnStatus_t PostNorm(Call& call, const DnnNormForwardInference& words) {
   return call.Post(words);
 }
 
-cudnnStatus_t PostNorm(Call& call, const DnnNormBackward& words) {
-  call.Require(words.scale != 0 && words.scale_gradient != 0 && words.bias_gradient != 0 &&
-               (words.saved_mean == 0) == (words.saved_inverse_deviation == 0) &&
-               (!Activates(words.norm) || words.bias != 0));
+cudnnStatus_t PostNorm(Call& call, const DnnNorm& norm, const NormBackward& given) {
+  DnnNormBackward words;
+  words.norm = norm;
+  words.x = call.Operand(given.x.descriptor, given.x.memory);
+  words.y = OptionalOperand(call, Activates(norm), given.y);
+  words.dy = call.Operand(given.dy.descriptor, given.dy.memory);
+  words.dz = OptionalOperand(call, Adds(norm), given.dz);
+  words.dx = call.Operand(given.dx.descriptor, given.dx.memory);
+  SetParameters(call, given.parameters, &words);
+  Set(given.gradients, &words);
+  words.epsilon = given.epsilon;
+  words.data = call.Blend(given.data.alpha, given.data.beta, words.dx.tensor);
+  words.parameter = call.Blend(given.parameter.alpha, given.parameter.beta, words.parameters);
+  words.workspace = SpaceOf(given.workspace);
+  words.reserve = SpaceOf(given.reserve);
+  call.Require(AreBackward(words) && (!Activates(norm) || words.bias != 0));
   Check(call, words.norm, words.x.tensor, {&words.y.tensor, &words.dy.tensor, &words.dz.tensor, &words.dx.tensor},
         words.parameters, words.moments, words.epsilon);
   const DnnNormSizes question{0,
@@ -139,10 +179,7 @@ cudnnStatus_t PostNorm(Call& call, const DnnNormBackward& words) {
                               words.parameters,
                               words.moments};
   CheckSpace(call, question, NormSize::kBackward, words.workspace);
-  DnnNormSizes of_reserve;
-  of_reserve.norm = words.norm;
-  of_reserve.x = words.x.tensor;
-  CheckSpace(call, of_reserve, NormSize::kReserve, words.reserve);
+  CheckReserve(call, words);
   return call.Post(words);
 }
 

@@ -95,11 +95,11 @@ cudnnStatus_t cudnnSetPoolingNdDescriptor(cudnnPoolingDescriptor_t poolingDesc, 
 cudnnStatus_t cudnnGetPoolingNdDescriptor(const cudnnPoolingDescriptor_t poolingDesc, int nbDimsRequested,
                                           cudnnPoolingMode_t* mode, cudnnNanPropagation_t* maxpoolingNanOpt,
                                           int* nbDims, int windowDimA[], int paddingA[], int strideA[]) {
-  if (!AreGiven(poolingDesc, mode, maxpoolingNanOpt, nbDims, windowDimA, paddingA, strideA) || nbDimsRequested < 0)
+  if (!AreGiven(poolingDesc, mode, maxpoolingNanOpt, nbDims, windowDimA, paddingA, strideA))
     return CUDNN_STATUS_BAD_PARAM;
   if (nbDimsRequested > kSpaceMax) return CUDNN_STATUS_NOT_SUPPORTED;
   const DnnPooling& pooling = poolingDesc->pooling;
-  const int count = std::min(nbDimsRequested, pooling.rank);
+  const int count = std::clamp(nbDimsRequested, 0, pooling.rank);
   *mode = static_cast<cudnnPoolingMode_t>(pooling.mode);
   *maxpoolingNanOpt = static_cast<cudnnNanPropagation_t>(pooling.propagates_nan);
   *nbDims = pooling.rank;

@@ -2,13 +2,10 @@
 // argument gets was looked up in the real library (9.19), whose descriptors need no device.
 #include "shim/dnn/recurrent.h"
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
+#include "shim/dnn/element.h"
 #include "shim/gen_dnn_face.h"
 
 namespace accelmesh::dnn {
@@ -30,28 +27,6 @@ bool IsData(int type) {
 bool IsPrecision(int type, int precision) {
   if (type == CUDNN_DATA_DOUBLE) return precision == CUDNN_DATA_DOUBLE;
   return precision == CUDNN_DATA_FLOAT || (type == CUDNN_DATA_HALF && precision == CUDNN_DATA_HALF);
-}
-
-double ReadElement(int type, const void* element) {
-  const auto read = [element](auto value) {
-    std::memcpy(&value, element, sizeof(value));
-    return static_cast<double>(value);
-  };
-  switch (type) {
-    case CUDNN_DATA_DOUBLE: return read(double{});
-    case CUDNN_DATA_FLOAT: return read(float{});
-    case CUDNN_DATA_HALF: return read(__half{});
-    default: return read(__nv_bfloat16{});
-  }
-}
-void WriteElement(int type, double value, void* element) {
-  const auto write = [element](auto written) { std::memcpy(element, &written, sizeof(written)); };
-  switch (type) {
-    case CUDNN_DATA_DOUBLE: return write(value);
-    case CUDNN_DATA_FLOAT: return write(static_cast<float>(value));
-    case CUDNN_DATA_HALF: return write(__half(static_cast<float>(value)));
-    default: return write(__nv_bfloat16(static_cast<float>(value)));
-  }
 }
 
 cudnnStatus_t SetClip(cudnnRNNDescriptor_t descriptor, cudnnRNNClipMode_t mode, cudnnNanPropagation_t nan, double low,
@@ -222,7 +197,7 @@ cudnnStatus_t cudnnSetRNNDataDescriptor(cudnnRNNDataDescriptor_t rnnDataDesc, cu
   if (rnnDataDesc == nullptr || seqLengthArray == nullptr || maxSeqLength < 1 || batchSize < 1 || vectorSize < 1 ||
       !IsUpTo(layout, CUDNN_RNN_DATA_LAYOUT_BATCH_MAJOR_UNPACKED))
     return CUDNN_STATUS_BAD_PARAM;
-  if (!IsData(dataType)) return CUDNN_STATUS_NOT_SUPPORTED;
+  if (!IsData(dataType)) return IsKnown(dataType) ? CUDNN_STATUS_NOT_SUPPORTED : CUDNN_STATUS_BAD_PARAM;
   const bool is_packed = layout == CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_PACKED;
   const std::vector<std::int32_t> lengths(seqLengthArray, seqLengthArray + batchSize);
   for (const std::int32_t length : lengths) {

@@ -40,7 +40,7 @@ int BitsOf(int type) {
 }
 
 cudnnStatus_t CheckDims(cudnnDataType_t type, std::span<const int> dims) {
-  if (!IsKnown(type)) return CUDNN_STATUS_BAD_PARAM;
+  if (!IsLegacy(type)) return CUDNN_STATUS_BAD_PARAM;
   std::int64_t elements = 1;
   bool is_too_large = false;
   for (const int size : dims) {
@@ -52,9 +52,16 @@ cudnnStatus_t CheckDims(cudnnDataType_t type, std::span<const int> dims) {
   return is_too_large ? CUDNN_STATUS_NOT_SUPPORTED : CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t CheckFormat(const char* name, cudnnTensorFormat_t format) {
+// How many channels are an element of such a type.
+int LanesOf(cudnnDataType_t type) {
+  return type == CUDNN_DATA_INT8x32 ? 32 : type == CUDNN_DATA_INT8x4 || type == CUDNN_DATA_UINT8x4 ? 4 : 1;
+}
+
+cudnnStatus_t CheckFormat(const char* name, cudnnTensorFormat_t format, cudnnDataType_t type,
+                          std::span<const int> dims) {
   if (format == CUDNN_TENSOR_NCHW || format == CUDNN_TENSOR_NHWC) return CUDNN_STATUS_SUCCESS;
-  if (format != CUDNN_TENSOR_NCHW_VECT_C) return CUDNN_STATUS_BAD_PARAM;
+  if (format != CUDNN_TENSOR_NCHW_VECT_C || LanesOf(type) == 1 || dims[1] % LanesOf(type) != 0)
+    return CUDNN_STATUS_BAD_PARAM;
   SayRefused(name, "vectors of channels are not remoted yet");
   return CUDNN_STATUS_NOT_SUPPORTED;
 }
@@ -81,7 +88,7 @@ DnnTensor Pack(cudnnDataType_t type, cudnnTensorFormat_t format, std::span<const
 
 cudnnStatus_t SetPacked(const char* name, DnnTensor* tensor, cudnnDataType_t type, cudnnTensorFormat_t format,
                         std::span<const int> dims) {
-  if (const cudnnStatus_t status = CheckFormat(name, format); status != CUDNN_STATUS_SUCCESS) return status;
+  if (const cudnnStatus_t status = CheckFormat(name, format, type, dims); status != CUDNN_STATUS_SUCCESS) return status;
   if (const cudnnStatus_t status = CheckDims(type, dims); status != CUDNN_STATUS_SUCCESS) return status;
   *tensor = Pack(type, format, dims);
   return CUDNN_STATUS_SUCCESS;
@@ -112,6 +119,7 @@ void Copy(const std::array<std::int32_t, kDnnDimensionsMax>& from, int rank, int
 }  // namespace
 
 bool IsKnown(cudnnDataType_t type) { return BitsOf(type) != 0; }
+bool IsLegacy(cudnnDataType_t type) { return type >= CUDNN_DATA_FLOAT && type <= CUDNN_DATA_BFLOAT16; }
 
 std::size_t BytesOf(const DnnTensor& tensor) {
   if (tensor.rank == 0) return 0;
@@ -198,7 +206,7 @@ cudnnStatus_t cudnnDestroyFilterDescriptor(cudnnFilterDescriptor_t filterDesc) {
 
 cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t filterDesc, cudnnDataType_t dataType,
                                          cudnnTensorFormat_t format, int k, int c, int h, int w) {
-  if (filterDesc == nullptr) return CUDNN_STATUS_BAD_PARAM;
+  if (filterDesc == nullptr || dataType == CUDNN_DATA_INT32) return CUDNN_STATUS_BAD_PARAM;
   const std::array dims{k, c, h, w};
   return SetPacked("cudnnSetFilter4dDescriptor", &filterDesc->tensor, dataType, format, dims);
 }
@@ -214,7 +222,7 @@ cudnnStatus_t cudnnGetFilter4dDescriptor(const cudnnFilterDescriptor_t filterDes
 }
 cudnnStatus_t cudnnSetFilterNdDescriptor(cudnnFilterDescriptor_t filterDesc, cudnnDataType_t dataType,
                                          cudnnTensorFormat_t format, int nbDims, const int filterDimA[]) {
-  if (!AreGiven(filterDesc, filterDimA)) return CUDNN_STATUS_BAD_PARAM;
+  if (!AreGiven(filterDesc, filterDimA) || dataType == CUDNN_DATA_INT32) return CUDNN_STATUS_BAD_PARAM;
   if (const cudnnStatus_t status = CheckRank(nbDims, kFilterRankMin); status != CUDNN_STATUS_SUCCESS) return status;
   return SetPacked("cudnnSetFilterNdDescriptor", &filterDesc->tensor, dataType, format,
                    {filterDimA, static_cast<std::size_t>(nbDims)});
@@ -223,6 +231,7 @@ cudnnStatus_t cudnnGetFilterNdDescriptor(const cudnnFilterDescriptor_t filterDes
                                          cudnnDataType_t* dataType, cudnnTensorFormat_t* format, int* nbDims,
                                          int filterDimA[]) {
   if (!AreGiven(filterDesc, dataType, format, nbDims, filterDimA)) return CUDNN_STATUS_BAD_PARAM;
+  if (const cudnnStatus_t status = CheckRank(nbDimsRequested, 1); status != CUDNN_STATUS_SUCCESS) return status;
   const DnnTensor& tensor = filterDesc->tensor;
   *dataType = static_cast<cudnnDataType_t>(tensor.type);
   *format = static_cast<cudnnTensorFormat_t>(tensor.format);

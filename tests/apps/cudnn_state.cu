@@ -3,8 +3,7 @@
 #include <cstring>
 
 #include "cudnn_check.h"
-
-constexpr cudnnStatus_t kBad = CUDNN_STATUS_BAD_PARAM;
+#include "cudnn_state_attention.h"
 
 static void TestVersions() {
   int value = 0;
@@ -365,6 +364,8 @@ int main() {
   TestOperations();
   TestLosses();
   TestSequences();
+  TestSequenceData();
+  TestAttentions();
   TestTransforms();
   TestCallback();
   cudnnHandle_t handle = nullptr;

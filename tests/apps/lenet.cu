@@ -5,22 +5,15 @@
 //
 //     lenet                 checks the gradients, trains, and prints the losses
 //     lenet bench STEPS     that many steps, whose loss is looked at after each
-#include <cublas_v2.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 
+#include "cublas_check.h"
 #include "cudnn_check.h"
-
-#define CHECK_BLAS(call)                                                           \
-  do {                                                                             \
-    const cublasStatus_t blas_status = (call);                                     \
-    if (blas_status != CUBLAS_STATUS_SUCCESS)                                      \
-      Fail(__FILE__, __LINE__, "%s: %s", #call, cublasGetStatusName(blas_status)); \
-  } while (false)
+#include "gradient_check.h"
 
 static const int kBatch = 32, kSize = 28, kClasses = 10;
 static const float kOne = 1, kZero = 0;
@@ -304,25 +297,6 @@ static void NextBatch(Random& random, std::vector<float>* images, std::vector<in
   }
 }
 
-// The slope of the loss by one weight, as the network has it and as a little more and a little less of the weight do.
-static void TestGradient(LeNet& network, Parameters& layer, size_t at, const std::string& what) {
-  float before = 0, slope = 0;
-  CHECK(cudaMemcpy(&slope, layer.slopes + at, sizeof(slope), cudaMemcpyDeviceToHost));
-  CHECK(cudaMemcpy(&before, layer.values + at, sizeof(before), cudaMemcpyDeviceToHost));
-  const float step = 2e-3f;
-  double losses[2];
-  for (int side = 0; side < 2; ++side) {
-    const float value = before + (side == 0 ? step : -step);
-    CHECK(cudaMemcpy(layer.values + at, &value, sizeof(value), cudaMemcpyHostToDevice));
-    network.Forward();
-    losses[side] = network.Loss();
-  }
-  CHECK(cudaMemcpy(layer.values + at, &before, sizeof(before), cudaMemcpyHostToDevice));
-  const double measured = (losses[0] - losses[1]) / (2 * static_cast<double>(step));
-  EXPECT(std::fabs(measured - slope) <= 2e-3 + 0.05 * std::fabs(measured), "%s: the loss's slope is %g, not %g",
-         what.c_str(), static_cast<double>(slope), measured);
-}
-
 static double Step(LeNet& network, Random& random, std::vector<float>* images, std::vector<int>* labels) {
   NextBatch(random, images, labels);
   network.SetBatch(*images, *labels);
@@ -340,7 +314,7 @@ static void TestGradients(LeNet& network, Random& random, std::vector<float>* im
   CHECK(cudaDeviceSynchronize());
   const std::vector<Parameters*> layers = network.Layers();
   for (size_t i = 0; i < layers.size(); ++i)
-    TestGradient(network, *layers[i], layers[i]->count / 3, "layer " + std::to_string(i));
+    ExpectSlope(network, *layers[i], layers[i]->count / 3, "layer " + std::to_string(i));
 }
 
 static void Train(LeNet& network, Random& random, std::vector<float>* images, std::vector<int>* labels) {

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <string>
 
+#include "gradient_check.h"
 #include "resnet_model.h"
 
 static void Draw(Random& random, int kind, float* image) {
@@ -46,25 +47,6 @@ struct Batch {
   }
 };
 
-// The slope of the loss by one weight, as the network has it and as a little more and a little less of the weight do.
-static void TestGradient(ResNet& network, Parameters& layer, size_t at, const std::string& what) {
-  float before = 0, slope = 0;
-  CHECK(cudaMemcpy(&slope, layer.slopes + at, sizeof(slope), cudaMemcpyDeviceToHost));
-  CHECK(cudaMemcpy(&before, layer.values + at, sizeof(before), cudaMemcpyDeviceToHost));
-  const float step = 2e-3f;
-  double losses[2];
-  for (int side = 0; side < 2; ++side) {
-    const float value = before + (side == 0 ? step : -step);
-    CHECK(cudaMemcpy(layer.values + at, &value, sizeof(value), cudaMemcpyHostToDevice));
-    network.Forward();
-    losses[side] = network.Loss();
-  }
-  CHECK(cudaMemcpy(layer.values + at, &before, sizeof(before), cudaMemcpyHostToDevice));
-  const double measured = (losses[0] - losses[1]) / (2 * static_cast<double>(step));
-  EXPECT(std::fabs(measured - slope) <= 2e-3 + 0.05 * std::fabs(measured), "%s: the loss's slope is %g, not %g",
-         what.c_str(), static_cast<double>(slope), measured);
-}
-
 static void TestGradients(ResNet& network, Batch& batch, Random& random) {
   batch.Next(random);
   network.SetBatch(batch.images, batch.labels);
@@ -73,7 +55,7 @@ static void TestGradients(ResNet& network, Batch& batch, Random& random) {
   CHECK(cudaStreamSynchronize(nullptr));
   const std::vector<Parameters*> layers = network.Layers();
   for (size_t i = 0; i < layers.size(); ++i)
-    TestGradient(network, *layers[i], layers[i]->values.count() / 3, "layer " + std::to_string(i));
+    ExpectSlope(network, *layers[i], layers[i]->values.count() / 3, "layer " + std::to_string(i));
 }
 
 static std::vector<double> Train(ResNet& network, Batch& batch, Random& random, int steps) {

@@ -5,14 +5,8 @@
 
 #include <algorithm>
 
+#include "cublas_check.h"
 #include "cudnn_check.h"
-
-#define CHECK_BLAS(call)                                                           \
-  do {                                                                             \
-    const cublasStatus_t blas_status = (call);                                     \
-    if (blas_status != CUBLAS_STATUS_SUCCESS)                                      \
-      Fail(__FILE__, __LINE__, "%s: %s", #call, cublasGetStatusName(blas_status)); \
-  } while (false)
 
 static const float kOne = 1, kZero = 0;
 

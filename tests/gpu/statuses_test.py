@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Compares what our cuBLAS says of wrong arguments with tests/gpu/cublas_statuses.json, a row a call:
+"""Compares what our library says of wrong arguments with tests/gpu/PROGRAM.json, a row a call:
 
     "native"   what NVIDIA's library said, or "unverified" until it was asked
     "ours"     what ours says; if it is not the native one, "differs" says why
 
-    statuses_test.py --gpu-server PATH --mesh-run PATH PROGRAM [--update]        PROGRAM is tests/apps/cublas_statuses.cu
+    statuses_test.py --gpu-server PATH --mesh-run PATH PROGRAM [--update]        PROGRAM is of tests/apps: cublas_statuses, cudnn_statuses
     statuses_test.py --record FOLDERS PROGRAM
 
 --update writes what ours says now, and adds the rows that the table lacks. --record has NVIDIA's libraries answer, which lie in
@@ -21,16 +21,20 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-TABLE = ROOT / "tests/gpu/cublas_statuses.json"
-FIRST_WITH_DEVICE = "GetVersion(null)"  # of the program's rows
+# The first row of a program that needs a device.
+FIRST_WITH_DEVICE = {"cublas_statuses": "GetVersion(null)", "cudnn_statuses": "GetStream(null)"}
 sys.path.insert(0, str(ROOT / "tests/integration"))
 import run_app  # noqa: E402  it lies there
 
 
-def write_table(table):
+def table_of(program):
+    return ROOT / "tests/gpu" / f"{pathlib.Path(program).name}.json"
+
+
+def write_table(program, table):
     """A row a line."""
     rows = ",\n".join(f"  {json.dumps(row)}: {json.dumps(known)}" for row, known in table["rows"].items())
-    TABLE.write_text(f'{{\n "recorded": {json.dumps(table["recorded"])},\n "rows": {{\n{rows}\n }}\n}}\n')
+    table_of(program).write_text(f'{{\n "recorded": {json.dumps(table["recorded"])},\n "rows": {{\n{rows}\n }}\n}}\n')
 
 
 def record(program, folders, machine):
@@ -41,20 +45,20 @@ def record(program, folders, machine):
     if done.returncode != 0:
         print(f"{program} ended with {done.returncode} behind {rows[-100:]!r}; the rows before it are taken\n{done.stderr[-500:]}")
         rows += "\n}"
-    table = read_table()
+    table = read_table(program)
     said = json.loads(rows)
-    if FIRST_WITH_DEVICE not in said:
+    if FIRST_WITH_DEVICE[pathlib.Path(program).name] not in said:
         # They may be of the device that was not there.
         said = {row: status for row, status in said.items() if status != "CUBLAS_STATUS_MAPPING_ERROR"}
     for row, status in said.items():
         table["rows"].setdefault(row, {"native": "", "ours": "unknown"})["native"] = status
     table["recorded"][machine] = f"{len(said)} rows, {datetime.date.today()}"
-    write_table(table)
+    write_table(program, table)
     return [row for row, known in table["rows"].items() if known["native"] not in ("unverified", known["ours"])]
 
 
-def read_table():
-    return json.loads(TABLE.read_text()) if TABLE.exists() else {"recorded": {}, "rows": {}}
+def read_table(program):
+    return json.loads(table_of(program).read_text()) if table_of(program).exists() else {"recorded": {}, "rows": {}}
 
 
 def said_by(arguments):
@@ -92,13 +96,13 @@ def main():
     said = said_by(arguments)
     if said is None:
         return 1
-    table = read_table()
+    table = read_table(arguments.program)
     rows = table["rows"]
     if arguments.update:
         for row, status in said.items():
             rows.setdefault(row, {"native": "unverified"})["ours"] = status
         table["rows"] = {row: rows[row] for row in said}
-        write_table(table)
+        write_table(arguments.program, table)
     wrong = [f"{row}: not in the table; add it by --update" for row in said if row not in rows]
     wrong += [f"{row}: no call of the program" for row in rows if row not in said]
     for row, known in rows.items():
