@@ -6,13 +6,15 @@
 #include <map>
 
 #include "protocol/base/result.h"
+#include "server/session/quota.h"
 
 namespace accelmesh {
 
 class RangeTable {
  public:
-  RangeTable(std::uint64_t base, std::uint64_t window_bytes, std::uint64_t memory_bytes)
-      : base_(base), window_bytes_(window_bytes), memory_bytes_(memory_bytes) {}
+  // `quota` is what the lease's sessions have together, null if this one's is its own.
+  RangeTable(std::uint64_t base, std::uint64_t window_bytes, std::uint64_t memory_bytes, MemoryQuota* quota = nullptr)
+      : base_(base), window_bytes_(window_bytes), memory_bytes_(memory_bytes), quota_(quota) {}
 
   // kInvalidArgument outside of the window or over another range; kOutOfMemory past the quota.
   Status Add(std::uint64_t address, std::uint64_t bytes);
@@ -27,15 +29,21 @@ class RangeTable {
   bool Covers(std::uint64_t address, std::uint64_t bytes) const;
   // Memory elsewhere that counts for the quota. kOutOfMemory past it.
   Status Charge(std::uint64_t bytes);
-  void Discharge(std::uint64_t bytes) { allocated_bytes_ -= bytes; }
+  void Discharge(std::uint64_t bytes) {
+    allocated_bytes_ -= bytes;
+    if (quota_ != nullptr) quota_->Give(bytes);
+  }
   std::uint64_t allocated_bytes() const { return allocated_bytes_; }
 
  private:
-  Status CheckQuota(std::uint64_t bytes) const;
+  Status CheckOwn(std::uint64_t bytes) const;
+  // Takes it of both quotas.
+  Status Take(std::uint64_t bytes);
 
   std::uint64_t base_;
   std::uint64_t window_bytes_;
   std::uint64_t memory_bytes_;
+  MemoryQuota* quota_;
   std::uint64_t allocated_bytes_ = 0;
   std::map<std::uint64_t, std::uint64_t> ranges_;
 };

@@ -23,8 +23,8 @@ static_assert(kReplyPartBytes + limits::kTextBytesMax + 4096 < limits::kFrameByt
 
 }  // namespace
 
-Session::Session(ServerChannel& channel, Backend& backend, bool client_is_here, Lease* lease)
-    : channel_(channel), backend_(backend), host_(client_is_here), lease_(lease) {}
+Session::Session(ServerChannel& channel, Backend& backend, bool client_is_here, Lease* lease, LibraryMemory* memory)
+    : channel_(channel), backend_(backend), host_(client_is_here), lease_(lease), library_memory_(memory) {}
 
 Session::~Session() {
   // Threads of the backend that wait for room to the client have nothing to wait for.
@@ -311,7 +311,8 @@ Status Session::On(const wire::OpenSession& command, const RecordView& record) {
   flatbuffers::FlatBufferBuilder builder;
   std::vector<flatbuffers::Offset<wire::DeviceInfo>> infos;
   for (std::uint32_t d = 0; d < devices_.size(); ++d) {
-    const DeviceDescription& device = devices_[d];
+    DeviceDescription& device = devices_[d];
+    if (quota_ != nullptr && quota_->limit() != 0) device.memory_bytes = std::min(device.memory_bytes, quota_->limit());
     std::vector<wire::DeviceAttribute> attributes;
     for (const auto& [id, value] : device.attributes) attributes.emplace_back(id, value);
     std::vector<wire::PeerInfo> peers;
@@ -324,7 +325,7 @@ Status Session::On(const wire::OpenSession& command, const RecordView& record) {
         device.memory_bytes, device.window_base, device.window_bytes, builder.CreateVectorOfStructs(attributes),
         builder.CreateString(device.pci_bus_id), builder.CreateVectorOfStructs(peers), device.import_bytes,
         device.import_unit_bytes));
-    memory_.emplace_back(device.window_base, device.window_bytes, device.memory_bytes);
+    memory_.emplace_back(device.window_base, device.window_bytes, device.memory_bytes, quota_);
     host_.AllowTwins(device.memory_bytes);
     StreamState& legacy = streams_.emplace_back();
     legacy.exists = true;

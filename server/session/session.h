@@ -30,16 +30,22 @@
 #include "server/device.h"
 #include "server/session/host_memory.h"
 #include "server/session/lease.h"
+#include "server/session/library_memory.h"
 #include "server/session/range_table.h"
 
 namespace accelmesh {
 
 class Session final : private CompletionSink {
  public:
-  // Both outlive the session. `client_is_here`: the client is in this very process (loopback) and maps host memory.
-  // `lease`: its seat among those that it shares memory and events with, null if it has none.
-  Session(ServerChannel& channel, Backend& backend, bool client_is_here = false, Lease* lease = nullptr);
+  // All outlive the session. `client_is_here`: the client is in this very process (loopback) and maps host memory.
+  // `lease`: its seat among those that it shares memory and events with, null if it has none. `memory`: of what
+  // libraries have answered, null if that is forgotten.
+  Session(ServerChannel& channel, Backend& backend, bool client_is_here = false, Lease* lease = nullptr,
+          LibraryMemory* memory = nullptr);
   ~Session() override;
+
+  // Before Run(): what all sessions of the lease have together. It outlives the session.
+  void UseQuota(MemoryQuota* quota) { quota_ = quota; }
 
   // Serves until the client says goodbye (ok), is gone (kClosed), or sends what it must not (kBadFrame).
   Status Run();
@@ -235,6 +241,7 @@ class Session final : private CompletionSink {
                                      std::uint32_t settings, ByteView arguments);
   Status CheckLibraryFunction(std::uint32_t library, std::uint32_t function, std::uint32_t device, ByteView arguments);
   void ReplyLibrary(std::uint64_t sequence, const LibraryAnswer& answer);
+  std::string IdentityOf(std::uint32_t library, std::uint32_t device);
   Status RunLibrary(std::uint32_t stream, std::uint64_t sequence, LibraryJob job,
                     std::function<void(LibraryAnswer)> answer);
   Result<std::shared_ptr<BackendModule>> FindKernel(const wire::Launch& command, std::size_t argument_bytes);
@@ -265,6 +272,8 @@ class Session final : private CompletionSink {
   std::vector<RangeTable> memory_;  // by device
   HostMemory host_;
   Lease* lease_;
+  MemoryQuota* quota_ = nullptr;
+  LibraryMemory* library_memory_;
   bool shares_memory_ = false;
   std::vector<RangeTable> imports_;       // by device: what is open of other sessions' memory
   std::vector<RangeTable> import_spans_;  // by device: what is mapped with it
@@ -326,9 +335,13 @@ class Session final : private CompletionSink {
   std::unordered_map<std::uint64_t, std::unique_ptr<BulkBody>> bodies_;  // arrived early, kept for a parked command
   std::atomic<std::uint64_t> images_bytes_{0};                           // of loads that have begun and not ended
 
-  // By library and device: the functions that the client was told of, once it has been.
+  // By library and device, once the client has been told of it.
+  struct KnownLibrary {
+    Bytes functions;
+    std::string identity;  // of its answers; empty if they are not remembered
+  };
   std::mutex libraries_mu_;
-  std::map<std::pair<std::uint32_t, std::uint32_t>, Bytes> libraries_;                   // under libraries_mu_
+  std::map<std::pair<std::uint32_t, std::uint32_t>, KnownLibrary> libraries_;            // under libraries_mu_
   std::map<std::uint32_t, std::vector<std::shared_ptr<const Bytes>>> library_settings_;  // by library
 
   mutable std::mutex modules_mu_;  // the service thread fills modules_

@@ -7,6 +7,30 @@
 #include "server/session/session_inl.h"
 
 namespace accelmesh {
+namespace {
+
+using RememberedTables = std::vector<flatbuffers::Offset<wire::LibraryRemembered>>;
+
+// As many as a client may be handed, the last that was asked first.
+RememberedTables WriteRemembered(flatbuffers::FlatBufferBuilder& builder,
+                                 const std::vector<LibraryMemory::Remembered>& all) {
+  constexpr std::size_t kTableBytes = 48;  // or less, beside the two vectors
+  RememberedTables tables;
+  std::size_t room = limits::kRememberedBytesMax;
+  PackedWords packed;
+  for (const LibraryMemory::Remembered& one : all) {
+    const ByteView question = PackWords(one.question, packed);
+    const std::size_t bytes = kTableBytes + question.size() + one.answer.results.size();
+    if (bytes > room) break;
+    room -= bytes;
+    const auto results = builder.CreateVector(one.answer.results.data(), one.answer.results.size());
+    tables.push_back(wire::CreateLibraryRemembered(builder, one.function, one.answer.status,
+                                                   builder.CreateVector(question.data(), question.size()), results));
+  }
+  return tables;
+}
+
+}  // namespace
 
 Status Session::On(const wire::LibraryOpen& command, const RecordView& record) {
   const std::uint32_t library = command.library();
@@ -19,11 +43,17 @@ Status Session::On(const wire::LibraryOpen& command, const RecordView& record) {
       Reply(sequence, kDeviceNotSupported, Code::kOk, functions.status().text(), {});
       return;
     }
+    std::string identity;
+    if (library_memory_ != nullptr) identity = backend_.LibraryIdentity(library, device);
     flatbuffers::FlatBufferBuilder builder(256);
-    builder.Finish(wire::CreateLibraryInfo(builder, builder.CreateVector(functions->data(), functions->size())));
+    RememberedTables remembered;
+    if (!identity.empty()) remembered = WriteRemembered(builder, library_memory_->All(identity));
+    const auto answers = builder.CreateVector(remembered);
+    builder.Finish(
+        wire::CreateLibraryInfo(builder, builder.CreateVector(functions->data(), functions->size()), answers));
     {
       const std::lock_guard lock(libraries_mu_);
-      libraries_[{library, device}] = *std::move(functions);
+      libraries_[{library, device}] = {*std::move(functions), std::move(identity)};
     }
     Reply(sequence, kDeviceOk, Code::kOk, "", {builder.GetBufferPointer(), builder.GetSize()});
   });
@@ -51,7 +81,7 @@ Status Session::CheckLibraryFunction(std::uint32_t library, std::uint32_t functi
   {
     const std::lock_guard lock(libraries_mu_);
     const auto open = libraries_.find({library, device});
-    if (open == libraries_.end() || !HasBit(open->second, function))
+    if (open == libraries_.end() || !HasBit(open->second.functions, function))
       return {Code::kBadFrame, "LibraryCall.function", "none that the client was told of"};
   }
   if (!HasLibraryShape(library, function, arguments))
@@ -112,14 +142,35 @@ Status Session::On(const wire::LibraryAsk& command, const RecordView& record) {
   job.library = command.library();
   job.function = command.function();
   job.arguments.assign(record.payload.begin(), record.payload.end());
-  backend_.LibraryAsk(std::move(job), [this, sequence = record.sequence](const Result<LibraryAnswer>& answer) {
-    if (answer.ok()) {
-      ReplyLibrary(sequence, *answer);
-    } else {
-      Reply(sequence, kDeviceNotSupported, Code::kOk, answer.status().text(), {});
+  const std::string identity = IdentityOf(job.library, job.device);
+  // What looks packed would be unpacked by whoever is handed it, and be another question's.
+  const bool is_remembered = !identity.empty() && !IsPacked(job.arguments);
+  if (is_remembered) {
+    if (const std::optional<LibraryAnswer> known = library_memory_->Find(identity, job.function, job.arguments)) {
+      ReplyLibrary(record.sequence, *known);
+      return Status::Ok();
     }
-  });
+  }
+  Bytes question = is_remembered ? job.arguments : Bytes();
+  backend_.LibraryAsk(std::move(job),
+                      [this, is_remembered, identity, question = std::move(question), library = command.library(),
+                       function = command.function(), sequence = record.sequence](const Result<LibraryAnswer>& answer) {
+                        if (!answer.ok()) {
+                          Reply(sequence, kDeviceNotSupported, Code::kOk, answer.status().text(), {});
+                          return;
+                        }
+                        // First: who hears the answer may open the next session.
+                        if (is_remembered && IsLasting(library, answer->status))
+                          library_memory_->Keep(identity, function, question, *answer);
+                        ReplyLibrary(sequence, *answer);
+                      });
   return Status::Ok();
+}
+
+std::string Session::IdentityOf(std::uint32_t library, std::uint32_t device) {
+  const std::lock_guard lock(libraries_mu_);
+  const auto open = libraries_.find({library, device});
+  return open == libraries_.end() ? std::string() : open->second.identity;
 }
 
 void Session::ReplyLibrary(std::uint64_t sequence, const LibraryAnswer& answer) {

@@ -5,20 +5,16 @@
 
 #include "protocol/library/blas_settings.h"
 #include "protocol/library/library.h"
-#include "tests/conformance/session/world.h"
+#include "tests/conformance/session/library_streams.h"
 
 namespace accelmesh::conformance {
 namespace {
 
-constexpr int kWatchMs = 40;
-constexpr int kPatienceMs = 20000;
 constexpr std::uint32_t kInvalidValue = 1;
 constexpr std::uint32_t kIllegalAddress = 700;
 constexpr std::uint64_t kOne = 0x3f800000;  // as a float
-// More calls than a backend takes of one stream.
-constexpr int kMoreThanFit = 2 * static_cast<int>(limits::kStreamInFlightMax);
 
-class BlasTest : public SessionTest {
+class BlasTest : public LibraryStreamsTest {
  protected:
   void SetUp() override {
     SessionTest::SetUp();
@@ -26,9 +22,7 @@ class BlasTest : public SessionTest {
     if (ACCELMESH_HAS_BLAS == 0) GTEST_SKIP() << "built without OpenBLAS, and so without a cuBLAS to call";
     ASSERT_EQ(session().OpenLibrary(kLibraryBlas, 0, &functions_), 0u);
     settings_ = Settings({});
-    module();
-    gate_ = Zeros(4);
-    opener_ = NewStream(wire::StreamKind::NonBlocking);
+    MakeGate();
   }
   static std::uint32_t Number(const std::string& name) {
     for (std::uint32_t f = 0; f < LibraryFunctions(kLibraryBlas); ++f) {
@@ -68,27 +62,12 @@ class BlasTest : public SessionTest {
     return Post(stream, "cublasSgemm_v2", {0, 0, n, n, n, kOne, 0, a, stride, b, stride, 0, 0, c, stride});
   }
   // y += x, one element.
-  DeviceResult Add(Stream* stream, std::uint64_t x, std::uint64_t y) {
+  DeviceResult Add(Stream* stream, std::uint64_t x, std::uint64_t y) override {
     return Post(stream, "cublasSaxpy_v2", {1, kOne, 0, x, 1, y, 1});
   }
-  std::uint64_t Floats(Stream* stream, const std::vector<float>& values) {
-    const std::uint64_t address = Zeros(values.size() * sizeof(float));
-    EXPECT_EQ(session().CopyToDevice(stream, address, values.data(), values.size() * sizeof(float), true), 0u);
-    EXPECT_EQ(session().Synchronize(*stream), 0u);  // other streams count on it
-    return address;
-  }
-  float ReadFloat(std::uint64_t address) {
-    const std::uint32_t bits = Read32(address);
-    float value = 0;
-    std::memcpy(&value, &bits, sizeof(value));
-    return value;
-  }
-  void OpenGate() { Launch(opener_, "open_gate", {gate_}); }
 
   std::shared_ptr<const Bytes> functions_;
   std::uint32_t settings_ = 0;
-  std::uint64_t gate_ = 0;
-  Stream* opener_ = nullptr;
 };
 
 TEST_P(BlasTest, AProductStandsBetweenTheCopiesBeforeAndBehindIt) {
@@ -109,63 +88,13 @@ TEST_P(BlasTest, AProductStandsBetweenTheCopiesBeforeAndBehindIt) {
   }
 }
 
-TEST_P(BlasTest, EventsOrderCallsOfSeveralStreams) {
-  Stream* a = NewStream(wire::StreamKind::NonBlocking);
-  Stream* b = NewStream(wire::StreamKind::NonBlocking);
-  Event* event = NewEvent();
-  const std::uint64_t x = Floats(a, {1});
-  const std::uint64_t y = Floats(a, {10});
-  const std::uint64_t z = Floats(a, {100});
-  Launch(a, "wait_gate", {gate_});
-  ASSERT_EQ(Add(a, x, y), 0u);
-  ASSERT_EQ(session().RecordEvent(event, a), 0u);
-  ASSERT_EQ(session().WaitEvent(b, event), 0u);
-  ASSERT_EQ(Add(b, y, z), 0u);
-  EXPECT_FALSE(IdleWithin(*b, kWatchMs)) << "ran ahead";
-  OpenGate();
-  EXPECT_EQ(ReadFloat(y), 11);
-  EXPECT_EQ(ReadFloat(z), 111);
-}
+TEST_P(BlasTest, EventsOrderCallsOfSeveralStreams) { EventsOrderCalls(); }
 
-TEST_P(BlasTest, ACallThatWaitsHoldsUpNoOtherStream) {
-  Stream* held = NewStream(wire::StreamKind::NonBlocking);
-  Stream* other = NewStream(wire::StreamKind::NonBlocking);
-  const std::uint64_t x = Floats(other, {1});
-  const std::uint64_t y = Floats(other, {0});
-  const std::uint64_t z = Floats(other, {0});
-  Launch(held, "wait_gate", {gate_});
-  ASSERT_EQ(Add(held, x, y), 0u);
-  for (int i = 0; i < 3; ++i) ASSERT_EQ(Add(other, x, z), 0u);
-  EXPECT_TRUE(IdleWithin(*other, kPatienceMs));
-  EXPECT_FALSE(session().Idle(*held));
-  OpenGate();
-  EXPECT_EQ(ReadFloat(y), 1);
-  EXPECT_EQ(ReadFloat(z), 3);
-}
+TEST_P(BlasTest, ACallThatWaitsHoldsUpNoOtherStream) { AHeldCallHoldsUpNoOther(); }
 
-TEST_P(BlasTest, TheLegacyRuleHoldsForCalls) {
-  Stream* blocking = NewStream(wire::StreamKind::Blocking);
-  const std::uint64_t x = Floats(blocking, {1});
-  const std::uint64_t y = Floats(blocking, {0});
-  Launch(blocking, "wait_gate", {gate_});
-  ASSERT_EQ(Add(blocking, x, y), 0u);
-  ASSERT_EQ(Add(legacy(), y, x), 0u);
-  EXPECT_FALSE(IdleWithin(*legacy(), kWatchMs)) << "ran ahead";
-  OpenGate();
-  EXPECT_EQ(ReadFloat(x), 2);
-}
+TEST_P(BlasTest, TheLegacyRuleHoldsForCalls) { TheLegacyRuleHolds(); }
 
-TEST_P(BlasTest, AParkedStreamRunsAllOfItsCalls) {
-  Stream* stream = NewStream(wire::StreamKind::NonBlocking);
-  const std::uint64_t x = Floats(stream, {1});
-  const std::uint64_t y = Floats(stream, {0});
-  ASSERT_EQ(Add(stream, x, y), 0u);
-  Launch(stream, "wait_gate", {gate_});
-  for (int i = 0; i < kMoreThanFit; ++i) ASSERT_EQ(Add(stream, x, y), 0u);
-  ASSERT_FALSE(IdleWithin(*stream, kWatchMs));
-  OpenGate();
-  EXPECT_EQ(ReadFloat(y), 1 + kMoreThanFit);
-}
+TEST_P(BlasTest, AParkedStreamRunsAllOfItsCalls) { AParkedStreamRunsAll(); }
 
 TEST_P(BlasTest, ResultsOnTheHostComeWhenTheStreamDoes) {
   Stream* stream = NewStream(wire::StreamKind::NonBlocking);
@@ -264,21 +193,7 @@ TEST_P(BlasTest, AnOperandOutsideOfMemoryEndsTheContext) {
   EXPECT_EQ(session().StickyError(), kIllegalAddress);
 }
 
-TEST_P(BlasTest, HandlesServeOneStreamAfterTheOther) {
-  const std::uint64_t x = Floats(legacy(), {1});
-  const std::uint64_t y = Floats(legacy(), {0});
-  for (int i = 0; i < 20; ++i) {
-    Stream* stream = NewStream(wire::StreamKind::NonBlocking);
-    ASSERT_EQ(Add(stream, x, y), 0u);
-    // Sometimes it goes with its call under way.
-    if (i % 2 == 0) {
-      ASSERT_EQ(session().Synchronize(*stream), 0u);
-    }
-    ASSERT_EQ(session().DestroyStream(stream), 0u);
-    ASSERT_EQ(session().SynchronizeDevice(0), 0u);
-  }
-  EXPECT_EQ(ReadFloat(y), 20);
-}
+TEST_P(BlasTest, HandlesServeOneStreamAfterTheOther) { HandlesServeStreamsInTurn(); }
 
 INSTANTIATE_TEST_SUITE_P(Transports, BlasTest, ::testing::ValuesIn(AllSettings()), NameOfSetting);
 

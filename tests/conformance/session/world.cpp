@@ -59,18 +59,21 @@ std::unique_ptr<Backend> OpenBackend(const std::string& name, const BackendOptio
   return std::unique_ptr<Backend>(create(kBackendAbi, options));
 }
 
-Status Serve(ServerChannel& channel, const std::string& name, const BackendOptions& options) {
+Status Serve(ServerChannel& channel, const std::string& name, const BackendOptions& options,
+             const std::string& answers) {
   const std::unique_ptr<Backend> backend = OpenBackend(name, options);
   if (backend == nullptr) return {Code::kVersionMismatch, "Serve", "no backend " + name};
   // As a warm worker does. What it cannot do, Open() says.
   (void)backend->Prepare();
-  Session session(channel, *backend, options.window_is_reserved);
+  LibraryMemory memory(answers);
+  Session session(channel, *backend, options.window_is_reserved, nullptr, &memory);
   const ExecutorMark mark;
   return session.Run();
 }
 
 // The forked server: its exit status is the code of Run().
-[[noreturn]] void ServeInChild(const Setting& setting, const BackendOptions& options, int url_fd) {
+[[noreturn]] void ServeInChild(const Setting& setting, const BackendOptions& options, const std::string& answers,
+                               int url_fd) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   Code code = Code::kInternal;
   {
@@ -81,7 +84,7 @@ Status Serve(ServerChannel& channel, const std::string& name, const BackendOptio
     close(url_fd);
     auto channel = (*rendezvous)->Serve(In(kStartMs));
     if (!channel.ok()) _exit(102);
-    code = Serve(**channel, setting.backend, options).code();
+    code = Serve(**channel, setting.backend, options, answers).code();
   }
   const bool broken = TakeContractViolations() != 0;
   _exit(broken && code == Code::kOk ? kContractBroken : static_cast<int>(code));
@@ -113,18 +116,18 @@ void World::Open(std::unique_ptr<ClientChannel> channel) {
   session = *std::move(opened);
 }
 
-void World::StartLoopback(const Setting& setting, BackendOptions options) {
+void World::StartLoopback(const Setting& setting, BackendOptions options, const std::string& answers) {
   options.window_is_reserved = true;  // by the client, in this very process
   Pair pair = conformance::Open(setting);
   server_channel_ = std::move(pair.server);
-  server_ = std::thread([this, backend = setting.backend, options] {
-    server_code_ = Serve(*server_channel_, backend, options).code();
+  server_ = std::thread([this, backend = setting.backend, options, answers] {
+    server_code_ = Serve(*server_channel_, backend, options, answers).code();
     broke_contract_ = TakeContractViolations() != 0;
   });
   Open(std::move(pair.client));
 }
 
-void World::StartForked(const Setting& setting, const BackendOptions& options) {
+void World::StartForked(const Setting& setting, const BackendOptions& options, const std::string& answers) {
   Folder();  // made here, so that parent and child share it
   int fds[2];
   ASSERT_EQ(pipe(fds), 0);
@@ -132,7 +135,7 @@ void World::StartForked(const Setting& setting, const BackendOptions& options) {
   ASSERT_GE(child_, 0);
   if (child_ == 0) {
     close(fds[0]);
-    ServeInChild(setting, options, fds[1]);
+    ServeInChild(setting, options, answers, fds[1]);
   }
   close(fds[1]);
   const std::string url = ReadLine(fds[0]);
@@ -143,7 +146,7 @@ void World::StartForked(const Setting& setting, const BackendOptions& options) {
   Open(std::move(connected->channel));
 }
 
-void World::Start(const Setting& setting, const BackendOptions& options) {
+void World::Start(const Setting& setting, const BackendOptions& options, const std::string& answers) {
   if (setting.backend == "cuda") {
     setenv("ACCELMESH_LIBCUDA", ACCELMESH_CONTRACT_LIBCUDA, 1);
 #ifdef ACCELMESH_CONTRACT_LIBCUBLAS
@@ -153,14 +156,13 @@ void World::Start(const Setting& setting, const BackendOptions& options) {
 #ifdef ACCELMESH_CONTRACT_LIBCUDNN
     setenv("ACCELMESH_LIBCUDNN", ACCELMESH_CONTRACT_LIBCUDNN, 1);
 #endif
-    setenv("XDG_CACHE_HOME", Folder().c_str(), 1);  // what was said before may be of another build
     // As many devices as the software GPU is: one.
     setenv("ACCELMESH_CONTRACT", "devices=1", 1);
   }
   if (setting.listen) {
-    StartForked(setting, options);
+    StartForked(setting, options, answers);
   } else {
-    StartLoopback(setting, options);
+    StartLoopback(setting, options, answers);
   }
 }
 

@@ -37,7 +37,8 @@ class World {
  public:
   ~World();
   // Asserts by gtest on failure. `session` is set on success.
-  void Start(const Setting& setting, const BackendOptions& options);
+  // `answers`: the file in which the server remembers what libraries answered; empty for none.
+  void Start(const Setting& setting, const BackendOptions& options, const std::string& answers = "");
   // Ends the session in order and reports how the server's Run() ended.
   void Stop();
   bool stopped() const { return stopped_; }
@@ -53,8 +54,8 @@ class World {
   std::unique_ptr<ClientSession> session;
 
  private:
-  void StartLoopback(const Setting& setting, BackendOptions options);
-  void StartForked(const Setting& setting, const BackendOptions& options);
+  void StartLoopback(const Setting& setting, BackendOptions options, const std::string& answers);
+  void StartForked(const Setting& setting, const BackendOptions& options, const std::string& answers);
   void Open(std::unique_ptr<ClientChannel> channel);
 
   std::unique_ptr<ServerChannel> server_channel_;

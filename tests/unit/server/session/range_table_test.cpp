@@ -59,6 +59,38 @@ TEST(RangeTableTest, TheQuotaIsExact) {
   EXPECT_TRUE(table.Add(kBase + 200, 60).ok());
 }
 
+// What a lease has, counted by others as well.
+class Shared final : public MemoryQuota {
+ public:
+  bool Take(std::uint64_t bytes) override {
+    if (bytes > left) return false;
+    left -= bytes;
+    return true;
+  }
+  void Give(std::uint64_t bytes) override { left += bytes; }
+  std::uint64_t limit() const override { return 100; }
+  std::uint64_t left = 100;
+};
+
+TEST(RangeTableTest, TablesOfALeaseShareItsQuota) {
+  Shared lease;
+  RangeTable first(kBase, kWindow, 80, &lease);
+  RangeTable second(kBase, kWindow, 80, &lease);
+  ASSERT_TRUE(first.Add(kBase, 70).ok());
+  EXPECT_EQ(second.Add(kBase, 31).code(), Code::kOutOfMemory);
+  EXPECT_EQ(second.allocated_bytes(), 0U) << "nothing was taken";
+  EXPECT_EQ(lease.left, 30U);
+  EXPECT_EQ(first.Add(kBase + 70, 11).code(), Code::kOutOfMemory) << "its own";
+  EXPECT_EQ(lease.left, 30U);
+  ASSERT_TRUE(second.Charge(30).ok());
+  EXPECT_EQ(second.Charge(1).code(), Code::kOutOfMemory);
+  EXPECT_EQ(first.Add(kBase + 10, 5).code(), Code::kInvalidArgument) << "overlaps, and takes nothing";
+  ASSERT_TRUE(first.Remove(kBase).ok());
+  EXPECT_EQ(lease.left, 70U);
+  second.Discharge(30);
+  EXPECT_EQ(lease.left, 100U);
+}
+
 TEST(RangeTableTest, OnlyTheStartOfARangeIsRemoved) {
   RangeTable table(kBase, kWindow, kWindow);
   ASSERT_TRUE(table.Add(kBase + 100, 50).ok());

@@ -84,7 +84,7 @@ class SessionTest : public ::testing::Test {
     });
   }
   Status Run() {
-    Session session(channel_, backend_);
+    Session session(channel_, backend_, false, nullptr, memory_);
     return session.Run();
   }
   const wire::Down& Answer(std::size_t index) {
@@ -94,6 +94,7 @@ class SessionTest : public ::testing::Test {
 
   std::deque<Step> steps_;
   CheckingBackend backend_;
+  LibraryMemory* memory_ = nullptr;
   ScriptChannel channel_{[this](ScriptChannel& c) {
     if (steps_.empty()) return false;
     const Step step = std::move(steps_.front());

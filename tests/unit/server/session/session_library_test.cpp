@@ -206,6 +206,120 @@ TEST_F(SessionLibraryTest, WhatIsAskedDoesNotWaitForStreams) {
   EXPECT_EQ(Answer(3).text()->str(), "nothing to say");
 }
 
+class SessionMemoryTest : public SessionLibraryTest {
+ protected:
+  SessionMemoryTest() {
+    backend_.IdentifyLibraries(kIdentity);
+    memory_ = &remembered_;
+  }
+  Bytes Question(std::uint64_t word) const { return Arguments(word, kLibraryBlasLt, asked_); }
+  void OpenAndAsk(const std::vector<Bytes>& questions) {
+    Open();
+    Post(wire::LibraryOpen(kLibraryBlasLt, 0));
+    for (const Bytes& question : questions) Post(wire::LibraryAsk(kLibraryBlasLt, asked_, 0, 0), question);
+  }
+  // What the client is told when it opens the library, if that comes first.
+  const wire::LibraryInfo& Info() {
+    const wire::Down& answer = Answer(1);
+    flatbuffers::Verifier verifier(answer.body()->data(), answer.body()->size());
+    EXPECT_TRUE(verifier.VerifyBuffer<wire::LibraryInfo>(nullptr));
+    return *flatbuffers::GetRoot<wire::LibraryInfo>(answer.body()->data());
+  }
+  static Bytes BytesOf(const flatbuffers::Vector<std::uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
+
+  static constexpr const char* kIdentity = "checking 1";
+  const std::uint32_t asked_ = AskedFunction();
+  LibraryMemory remembered_{""};
+};
+
+TEST_F(SessionMemoryTest, WhatWasAnsweredIsNotAskedAgain) {
+  OpenAndAsk({Question(5), Question(5), Question(6)});
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  EXPECT_EQ(backend_.asked(), 2u);
+  EXPECT_EQ(Result(2).results()->Get(0), 5);
+  EXPECT_EQ(Result(3).results()->Get(0), 5);
+  EXPECT_EQ(Result(3).status(), 0u);
+  EXPECT_EQ(Result(4).results()->Get(0), 6);
+}
+
+TEST_F(SessionMemoryTest, TheNextClientIsToldWhatNeedNotBeAsked) {
+  remembered_.Keep(kIdentity, asked_, Question(5), {0, Bytes(8, 5)});
+  remembered_.Keep(kIdentity, asked_ + 1, Bytes(24, 1), {15, {}});
+  remembered_.Keep("checking 2", asked_, Question(6), {0, Bytes(8, 6)});
+  OpenAndAsk({});
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  const auto& answers = *Info().answers();
+  ASSERT_EQ(answers.size(), 2u) << "those of that identity";
+  EXPECT_EQ(answers[0]->function(), asked_ + 1) << "the last first";
+  EXPECT_EQ(answers[0]->status(), 15u);
+  EXPECT_EQ(BytesOf(*answers[0]->question()), Bytes(24, 1));
+  EXPECT_EQ(answers[1]->function(), asked_);
+  EXPECT_EQ(BytesOf(*answers[1]->question()), Question(5)) << "nothing in it is 0";
+  EXPECT_EQ(BytesOf(*answers[1]->results()), Bytes(8, 5));
+}
+
+TEST_F(SessionMemoryTest, QuestionsThatAreMostlyZerosArePacked) {
+  Bytes question(100 * sizeof(std::uint64_t));
+  question[80] = 7;
+  remembered_.Keep(kIdentity, asked_, question, {0, {}});
+  OpenAndAsk({});
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  ASSERT_EQ(Info().answers()->size(), 1u);
+  const Bytes told = BytesOf(*Info().answers()->Get(0)->question());
+  EXPECT_LT(told.size(), 64u);
+  ASSERT_TRUE(IsPacked(told));
+  EXPECT_EQ(*UnpackWords(told), question);
+}
+
+TEST_F(SessionMemoryTest, NoMoreIsToldThanAClientTakes) {
+  constexpr std::size_t kResults = LibraryMemory::kResultBytesMax;
+  constexpr std::size_t kFit = limits::kRememberedBytesMax / kResults;
+  for (std::uint64_t i = 0; i < 2 * kFit; ++i) remembered_.Keep(kIdentity, asked_, AsBytes(i), {0, Bytes(kResults)});
+  OpenAndAsk({});
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  const auto& answers = *Info().answers();
+  EXPECT_EQ(answers.size(), kFit - 1) << "of each there is a question, too";
+  EXPECT_EQ(answers[0]->question()->Get(0), 2 * kFit - 1);
+  EXPECT_LE(Answer(1).body()->size(), limits::kRememberedBytesMax + 1024);
+}
+
+TEST_F(SessionMemoryTest, WhatFailedThisTimeIsAskedAgain) {
+  OpenAndAsk({Question(1), Question(1), Question(0), Question(0)});
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  EXPECT_EQ(backend_.asked(), 4u);
+  EXPECT_EQ(Result(2).status(), 1u);
+  EXPECT_TRUE(remembered_.All(kIdentity).empty());
+}
+
+// They would be unpacked by who is handed them, and be another question's answer.
+TEST_F(SessionMemoryTest, QuestionsThatLookPackedAreForgotten) {
+  Bytes question = Question(5);
+  const std::uint64_t flags = kPackedWords | 2;
+  std::memcpy(question.data(), &flags, sizeof(flags));
+  OpenAndAsk({question, question});
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  EXPECT_EQ(backend_.asked(), 2u);
+  EXPECT_TRUE(remembered_.All(kIdentity).empty());
+}
+
+TEST_F(SessionMemoryTest, NothingIsRememberedOfWhatHasNoIdentity) {
+  backend_.IdentifyLibraries("");
+  OpenAndAsk({Question(5), Question(5)});
+  EXPECT_EQ(Run().code(), Code::kClosed);
+  EXPECT_EQ(backend_.asked(), 2u);
+  EXPECT_TRUE(remembered_.All("").empty());
+  EXPECT_EQ(Info().answers()->size(), 0u);
+}
+
+// Remembered or not, what a session lets through is checked first.
+TEST_F(SessionMemoryTest, AQuestionOfAnotherShapeEndsTheSession) {
+  Bytes shorter = Question(5);
+  shorter.resize(shorter.size() - 8);
+  remembered_.Keep(kIdentity, asked_, shorter, {0, {}});
+  OpenAndAsk({shorter});
+  ExpectsBadFrame();
+}
+
 TEST_F(SessionLibraryTest, AGraphHoldsFunctions) {
   OpenWithLibrary();
   const auto define = [this](std::uint64_t word, std::uint32_t settings) {
