@@ -269,6 +269,17 @@ class CompletionSink {
   virtual void Complaint(std::uint64_t sequence, std::string_view text) = 0;
 };
 
+// Whose turn it is on the device, among the sessions of a server (server/shares). Any thread but the executor's.
+class DeviceGate {
+ public:
+  virtual ~DeviceGate() = default;
+  // Waits for a turn on so many threads of the device, some milliseconds of work. Leave() ends it.
+  virtual std::uint32_t Enter(std::uint32_t threads) = 0;
+  virtual void Leave(std::uint32_t turn) = 0;
+  // Nobody waits any more, now and later.
+  virtual void Stop() = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -277,6 +288,8 @@ class Backend {
   // Does ahead what does not need to know the window, so that a warm worker's session begins at once. Open() does what
   // was not done, and says again why it cannot be.
   virtual Status Prepare() { return Status::Ok(); }
+  // Before Open(): what computes asks it for turns. It outlives the backend. Whether the backend does.
+  virtual bool UseGate(DeviceGate* /*gate*/) { return false; }
   // Reserves exactly the window and describes the devices. kFull: the window is taken here, offer another.
   virtual Result<std::vector<DeviceDescription>> Open(std::uint64_t window_base, std::uint64_t window_bytes,
                                                       CompletionSink* sink) = 0;
@@ -384,6 +397,10 @@ class Backend {
                            std::function<void(Result<Bytes>)> answer) {
     answer(Status(Code::kUnsupported, "Backend::LibraryOpen", "the " + name() + " backend has no such library"));
   }
+  // What the answers of LibraryAsk() depend on besides the question: the library's build, the device, what else it
+  // looks at. While that stays the same, so do they. Asked from where LibraryOpen() answers, which has succeeded;
+  // empty: they are not to be remembered.
+  virtual std::string LibraryIdentity(std::uint32_t /*library*/, std::uint32_t /*device*/) { return {}; }
   // A command of the stream. `answer` is null, or called from any thread before the command completes; what goes wrong
   // without it goes to CompletionSink::Failed.
   virtual Status LibraryCall(std::uint32_t /*stream*/, std::uint64_t /*sequence*/, LibraryJob /*job*/,
@@ -425,7 +442,7 @@ struct BackendOptions {
 };
 
 // The symbol of a backend's shared object. Both sides are built together; the number is raised with every change here.
-inline constexpr std::uint32_t kBackendAbi = 7;
+inline constexpr std::uint32_t kBackendAbi = 9;
 using CreateBackendFunction = Backend* (*)(std::uint32_t abi, const BackendOptions& options);
 inline constexpr const char* kCreateBackendSymbol = "accelmesh_create_backend";
 

@@ -11,6 +11,9 @@
 #include <climits>
 
 #include "protocol/base/log.h"
+#include "server/main/measure_main.h"
+#include "server/main/provide.h"
+#include "server/main/security.h"
 #include "server/main/supervisor.h"
 #include "server/main/worker.h"
 
@@ -83,13 +86,35 @@ int Main(int argc, char** argv) {
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--compute-capability", capability, "what the cpu backend claims, such as 8.0");
   app.add_option("--worker-ports", ports, "A-B: the ports that workers listen on (default: any free one)");
-  app.add_flag("--standalone", standalone, "serve without a market (the only mode of this release)");
+  ProvideOptions provide;
+  AddProvideOptions(app, provide);
+  SecurityOptions security;
+  app.add_option("--market-key", security.market_key,
+                 "serve leases only, of the market with this public key: 64 hexadecimal digits, or a file with them");
+  app.add_option("--keys", security.keys, "the folder of this server's identity (default: the user's, accelmesh/keys)");
+  app.add_option("--state", security.state, "the folder where the newest leases of each slot are remembered");
+  app.add_flag("--standalone", standalone,
+               "serve without a market: this user over shm and ipc, any local process over loopback tcp (the default)")
+      ->excludes("--market-key")
+      ->excludes(app.get_option("--market"));
   app.add_flag("--verbose", verbose, "log every session");
   std::uint32_t worker_capability = 0;
   app.add_option("--worker-control-fd", control)->group("");
+  int notice = -1;
+  app.add_option("--worker-notice-fd", notice)->group("");
+  app.add_option("--worker-shares-fd", options.shares_fd)->group("");
+  std::vector<std::string> test_shares;  // GROUP=MILLI:BYTES
+  app.add_option("--test-share", test_shares)->group("");
   bool check_backend = false;
   app.add_flag("--check-backend", check_backend, "say whether the backend can serve on this machine, and end");
   app.add_option("--worker-capability", worker_capability)->group("");
+  bool measures = false;
+  MeasureOptions measure;
+  app.add_flag("--measure", measures, "measure the device as tenants would find it, keep the result, and end");
+  app.add_flag("--json", measure.json, "print what was measured as JSON")->needs("--measure");
+  app.add_option("--measure-only", measure.only)->group("");
+  app.add_flag("--measure-cached", measure.from_cache)->group("");
+  app.add_flag("--measure-by-kernels", measure.without_libraries)->group("");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -110,8 +135,13 @@ int Main(int argc, char** argv) {
                            : options.jit == "always" ? JitMode::kAlways
                                                      : JitMode::kAuto;
   options.device.compute_capability = worker_capability != 0 ? worker_capability : major * 10 + minor;
-  if (control >= 0) return WorkerMain(options, control);
+  if (control >= 0) return WorkerMain(options, control, notice);
   if (check_backend) return CheckBackend(options);
+  if (measures) return MeasureMain(options, measure);
+  if (const Status offered = CheckProvide(provide, options.backend, security); !offered.ok()) {
+    std::fprintf(stderr, "gpu-server: %s\n", offered.text().c_str());
+    return 2;
+  }
   // In a process of its own: this one never touches a device.
   if (options.backend == "cuda" && !SelfCheckPasses(options)) return 1;
   if (!ports.empty()) {
@@ -124,10 +154,31 @@ int Main(int argc, char** argv) {
     options.port_first = static_cast<std::uint16_t>(first);
     options.port_last = static_cast<std::uint16_t>(last);
   }
+  for (const std::string& test : test_shares) {
+    const std::size_t at = test.find('=');
+    TestShare share;
+    if (at == std::string::npos ||
+        std::sscanf(test.c_str() + at + 1, "%u:%lu", &share.milli, &share.memory_bytes) < 1) {
+      std::fprintf(stderr, "gpu-server: --test-share %s is not of the form GROUP=MILLI:BYTES\n", test.c_str());
+      return 2;
+    }
+    options.test_shares[test.substr(0, at)] = share;
+  }
   if (options.listen.empty()) options.listen.push_back("tcp://127.0.0.1:7700");
+  if (!security.market_key.empty()) {
+    Result<std::shared_ptr<ServerSecurity>> opened = OpenSecurity(security);
+    if (!opened.ok()) {
+      std::fprintf(stderr, "gpu-server: %s\n", opened.status().text().c_str());
+      return 1;
+    }
+    options.security = *std::move(opened);
+  }
   Supervisor supervisor(options);
   Status status = supervisor.Listen();
-  if (status.ok()) status = supervisor.Run();
+  if (status.ok()) {
+    const Result<std::unique_ptr<Provision>> provision = Provision::Start(supervisor, options, provide, security);
+    status = provision.ok() ? supervisor.Run() : provision.status();
+  }
   if (status.ok()) return 0;
   std::fprintf(stderr, "gpu-server: %s\n", status.text().c_str());
   return 1;

@@ -1,8 +1,9 @@
 #include "server/main/supervisor.h"
 
-#include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <spawn.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -14,6 +15,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 
@@ -43,6 +45,27 @@ void RaiseFileLimit() {
   (void)::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Those that the loop reads. Before any thread starts, so that none of them takes one.
+sigset_t BlockSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGCHLD}) sigaddset(&signals, signal);
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+// What the keys of market leases in the page of shares begin with.
+constexpr std::string_view kLeaseKey = "lease/";
+
+// Of the device, that sessions share.
+std::uint32_t ThreadsOf(const ServerOptions& options) {
+  if (options.backend != "cpu") return 1;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (options.device.cpu_threads != 0) return options.device.cpu_threads;
+  return ::sched_getaffinity(0, sizeof(set), &set) == 0 ? static_cast<std::uint32_t>(CPU_COUNT(&set)) : 1;
+}
+
 // A descriptor that becomes readable when the client ends; -1 if its pid means nothing here.
 int WatchClient(const wire::Hello& hello) {
   const bool same_host = hello.boot_id() != nullptr && hello.boot_id()->str() == BootId() &&
@@ -51,11 +74,21 @@ int WatchClient(const wire::Hello& hello) {
   return static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(hello.pid()), 0));
 }
 
+std::int64_t UnixMs() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
 }  // namespace
 
+Supervisor::Supervisor(ServerOptions options)
+    : options_(std::move(options)), posted_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
 Supervisor::~Supervisor() {
+  ::close(posted_fd_);
   for (const Worker& worker : workers_) {
     if (worker.control >= 0) ::close(worker.control);
+    if (worker.notice >= 0) ::close(worker.notice);
     if (worker.client >= 0) ::close(worker.client);
   }
   // Closed control sockets end the warm ones; those that serve get two seconds.
@@ -73,11 +106,27 @@ Supervisor::~Supervisor() {
 
 Status Supervisor::Listen() {
   RaiseFileLimit();
+  (void)BlockSignals();
+  ACCELMESH_ASSIGN_OR_RETURN(board_, shares::Board::Create(ThreadsOf(options_)));
+  ListenSecurity security;
+  if (options_.security != nullptr) {
+    security.secret = options_.security->pair.secret;
+    security.may_connect = [shared = options_.security](const security::CurveKey& key) {
+      if (!shared->banned.Has(key)) return Status();
+      return Status(Code::kPermissionDenied, "gpu-server", "banned; slotctl ban says by whom, and lifts it");
+    };
+  }
   for (const std::string& url : options_.listen) {
     ACCELMESH_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(url));
-    Result<std::unique_ptr<Listener>> listener =
-        endpoint.scheme == Endpoint::Scheme::kShm ? ListenShm(endpoint) : ListenZmq(endpoint);
+    Result<std::unique_ptr<Listener>> listener = endpoint.scheme == Endpoint::Scheme::kShm
+                                                     ? ListenShm(endpoint)
+                                                     : ListenZmq(endpoint, options_.security ? &security : nullptr);
     if (!listener.ok()) return listener.status();
+    if (options_.security == nullptr && endpoint.scheme == Endpoint::Scheme::kTcp) {
+      log::Warning("supervisor", endpoint.ToString() +
+                                     " serves every local process, of any user, without encryption; shm:// and ipc:// "
+                                     "serve this user only, --market serves leases");
+    }
     listeners_.push_back(*std::move(listener));
   }
   return Status::Ok();
@@ -87,7 +136,14 @@ Status Supervisor::StartWorker() {
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
     return Status::System(errno, "Supervisor", "socketpair");
+  int notices[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, notices) != 0) {
+    const int failed = errno;
+    for (const int fd : pair) ::close(fd);
+    return Status::System(failed, "Supervisor", "socketpair");
+  }
   const std::string control = std::to_string(pair[1]);
+  const std::string notice = std::to_string(notices[1]);
   const std::string threads = std::to_string(options_.device.cpu_threads);
   const std::string devices = std::to_string(options_.device.cpu_devices);
   const std::string memory = std::to_string(options_.device.memory_bytes);
@@ -96,7 +152,8 @@ Status Supervisor::StartWorker() {
                                  options_.backend, "--cpu-threads",       threads,    "--memory",
                                  memory,           "--worker-capability", capability, "--devices",
                                  devices};
-  words.insert(words.end(), {"--jit", options_.jit});
+  const std::string shares = std::to_string(board_->fd());
+  words.insert(words.end(), {"--jit", options_.jit, "--worker-notice-fd", notice, "--worker-shares-fd", shares});
   if (!options_.device.cpu_jit_cache.empty()) words.insert(words.end(), {"--jit-cache", options_.device.cpu_jit_cache});
   if (log::Enabled(log::Level::kInfo)) words.emplace_back("--verbose");
   std::vector<char*> argv;
@@ -108,22 +165,27 @@ Status Supervisor::StartWorker() {
   sigemptyset(&none);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  // The child inherits its end: the flag is lifted for the moment of the spawn, in this one thread.
-  ::fcntl(pair[1], F_SETFD, 0);
+  // The child inherits its ends, and no other that another thread starts just now.
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  for (const int fd : {pair[1], notices[1], board_->fd()}) posix_spawn_file_actions_adddup2(&actions, fd, fd);
   Worker worker;
-  const int error = ::posix_spawn(&worker.pid, options_.self.c_str(), nullptr, &attributes, argv.data(), environ);
+  const int error = ::posix_spawn(&worker.pid, options_.self.c_str(), &actions, &attributes, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
-  ::close(pair[1]);
+  for (const int fd : {pair[1], notices[1]}) ::close(fd);
   if (error != 0) {
-    ::close(pair[0]);
+    for (const int fd : {pair[0], notices[0]}) ::close(fd);
     return Status::System(error, "Supervisor", "cannot start a worker");
   }
   worker.control = pair[0];
+  worker.notice = notices[0];
   workers_.push_back(worker);
   return Status::Ok();
 }
 
 void Supervisor::Refuse(Listener& listener, const Arrival& arrival, std::uint8_t refusal, const std::string& text) {
+  ++refused_total_;
   log::Warning("supervisor", "a client was refused: " + text);
   const Bytes frame = MakeRefusal(refusal, text);
   if (arrival.connection_fd >= 0) {
@@ -147,16 +209,13 @@ void Supervisor::Accept(Listener& listener) {
 }
 
 void Supervisor::Assign(Listener& listener, Arrival arrival) {
-  flatbuffers::Verifier verifier(arrival.hello.data(), arrival.hello.size());
-  if (!verifier.VerifyBuffer<wire::Hello>(nullptr)) {
-    return Refuse(listener, arrival, static_cast<std::uint8_t>(wire::Refusal::Malformed), "the HELLO does not verify");
-  }
-  const auto& hello = *flatbuffers::GetRoot<wire::Hello>(arrival.hello.data());
-  if (hello.version_min() > kProtocolVersion || hello.version_max() < kProtocolVersion) {
-    return Refuse(listener, arrival, static_cast<std::uint8_t>(wire::Refusal::Version),
-                  "this gpu-server speaks protocol version " + std::to_string(kProtocolVersion) + ", the client " +
-                      std::to_string(hello.version_min()) + " to " + std::to_string(hello.version_max()) +
-                      "; install the same release on both sides");
+  const Admission admission = Admit(arrival, listener.endpoint(), options_.security.get(), UnixMs());
+  if (admission.kind == Admission::Kind::kRefuse) return Refuse(listener, arrival, admission.refusal, admission.text);
+  if (admission.kind == Admission::Kind::kAnswer) {
+    const std::int64_t until = admission.lease.has_value() ? admission.lease->not_after_ms : 0;
+    if (const Status answered = listener.Answer(arrival.peer, MakeNoticeAnswer(until)); !answered.ok())
+      log::Warning("supervisor", answered.ToString());
+    return EndLeases();
   }
   const auto serving = std::count_if(workers_.begin(), workers_.end(), [](const Worker& w) { return w.serving; });
   if (static_cast<std::size_t>(serving) >= limits::kSessionsMax) {
@@ -172,26 +231,67 @@ void Supervisor::Assign(Listener& listener, Arrival arrival) {
     }
     warm = std::prev(workers_.end());
   }
+  const Status handed = Hand(*warm, listener, arrival, admission);
+  if (!handed.ok()) return Refuse(listener, arrival, static_cast<std::uint8_t>(wire::Refusal::Internal), handed.text());
+  if (arrival.connection_fd >= 0) ::close(arrival.connection_fd);
+}
+
+std::uint32_t Supervisor::SeatOf(const Admission& admission, const std::string& group, std::uint64_t session) {
+  // Without a lease a session, or a group of them, is one among equals.
+  std::string key = group.empty() ? "session/" + std::to_string(session) : "group/" + group;
+  std::uint32_t share = shares::kWholeMilli;
+  std::uint64_t memory = 0;
+  if (admission.lease.has_value()) {
+    key = std::string(kLeaseKey) + admission.lease->Key();
+    share = admission.lease->share_milli;
+    memory = admission.lease->memory_bytes;
+    board_->Resize(key, share, memory);
+  } else if (const auto test = options_.test_shares.find(group); test != options_.test_shares.end()) {
+    share = test->second.milli;
+    memory = test->second.memory_bytes;
+  }
+  const Result<std::uint32_t> seat = board_->Sit(key, share, memory);
+  if (seat.ok()) return *seat;
+  log::Warning("supervisor", "a session has no share of the device: " + seat.status().ToString());
+  return shares::kNobody;
+}
+
+Status Supervisor::Hand(Worker& worker, Listener& listener, const Arrival& arrival, const Admission& admission) {
+  const auto& hello = *flatbuffers::GetRoot<wire::Hello>(arrival.hello.data());
   Ticket ticket;
   const Endpoint& endpoint = listener.endpoint();
   ticket.scheme = static_cast<std::uint32_t>(endpoint.scheme);
   ticket.port_first = options_.port_first;
   ticket.port_last = options_.port_last;
   ticket.session_id = next_session_++;
-  if (::getrandom(ticket.secret.data(), ticket.secret.size(), 0) != static_cast<ssize_t>(ticket.secret.size())) {
-    return Refuse(listener, arrival, static_cast<std::uint8_t>(wire::Refusal::Internal), "no random bytes");
-  }
+  if (::getrandom(ticket.secret.data(), ticket.secret.size(), 0) != static_cast<ssize_t>(ticket.secret.size()))
+    return {Code::kSystem, "Supervisor", "no random bytes"};
   std::snprintf(ticket.host, sizeof(ticket.host), "%s", endpoint.host.c_str());
   std::snprintf(ticket.folder, sizeof(ticket.folder), "%s", endpoint.path.substr(0, endpoint.path.rfind('/')).c_str());
-  warm->serving = true;
-  warm->session_id = ticket.session_id;
-  warm->listener = endpoint.scheme == Endpoint::Scheme::kShm ? nullptr : &listener;
-  warm->peer = arrival.peer;
-  warm->secret = ticket.secret;
-  warm->client = WatchClient(hello);
+  if (arrival.client_key.has_value()) {
+    ticket.is_secured = 1;
+    ticket.client_key = arrival.client_key->bytes;
+  }
+  std::string group;
+  if (hello.group() != nullptr && hello.group()->size() <= limits::kGroupSecretBytesMax) group = hello.group()->str();
+  if (admission.lease.has_value()) {
+    ticket.lease_share_milli = admission.lease->share_milli;
+    ticket.lease_memory_bytes = admission.lease->memory_bytes;
+    ticket.lease_not_after_ms = admission.lease->not_after_ms;
+    // Whoever learns another lease's secret gets nothing by it.
+    if (!group.empty()) group = admission.lease->lease + "/" + group;
+  }
+  worker.serving = true;
+  worker.session_id = ticket.session_id;
+  worker.listener = endpoint.scheme == Endpoint::Scheme::kShm ? nullptr : &listener;
+  worker.peer = arrival.peer;
+  worker.secret = ticket.secret;
+  worker.lease = admission.lease;
+  worker.client = WatchClient(hello);
+  worker.seat = ticket.share_seat = SeatOf(admission, group, ticket.session_id);
   int file = -1;
-  if (hello.group() != nullptr && hello.group()->size() != 0 && hello.group()->size() <= limits::kGroupSecretBytesMax) {
-    if (const Result<Groups::Seat> seat = groups_.Join(hello.group()->str(), ticket.session_id); seat.ok()) {
+  if (!group.empty()) {
+    if (const Result<Groups::Seat> seat = groups_.Join(group, ticket.session_id); seat.ok()) {
       ticket.member = seat->member;
       ticket.has_seat = 1;
       file = seat->file;
@@ -199,17 +299,14 @@ void Supervisor::Assign(Listener& listener, Arrival arrival) {
       log::Warning("supervisor", "a session shares no memory with others: " + seat.status().ToString());
     }
   }
-  Status sent = SendMessage(warm->control, AsBytes(ticket), arrival.connection_fd);
-  if (sent.ok() && file >= 0) sent = SendMessage(warm->control, AsBytes(TicketFile{ticket.session_id}), file);
-  if (!sent.ok()) {
-    Refuse(listener, arrival, static_cast<std::uint8_t>(wire::Refusal::Internal),
-           "a worker could not be reached; try again");
-    return;
-  }
-  if (arrival.connection_fd >= 0) ::close(arrival.connection_fd);
+  Status sent = SendMessage(worker.control, AsBytes(ticket), arrival.connection_fd);
+  if (sent.ok() && file >= 0) sent = SendMessage(worker.control, AsBytes(TicketFile{ticket.session_id}), file);
+  if (!sent.ok()) return {Code::kUnavailable, "Supervisor", "a worker could not be reached; try again"};
   log::Info("supervisor", "session " + std::to_string(ticket.session_id) + " of " +
                               (hello.program() != nullptr ? hello.program()->str() : "?") + " goes to worker " +
-                              std::to_string(warm->pid));
+                              std::to_string(worker.pid) +
+                              (admission.lease.has_value() ? " under lease " + admission.lease->lease : ""));
+  return {};
 }
 
 bool Supervisor::AnswerLeaseRequest(const Worker& worker) {
@@ -282,8 +379,14 @@ void Supervisor::HearWorker(Worker& worker) {
   worker.answered = true;
   if (worker.listener == nullptr) return;
   answer.text[sizeof(answer.text) - 1] = '\0';
-  const Bytes welcome = answer.ok != 0 ? MakeWelcome(worker.session_id, worker.secret, answer.text,
-                                                     static_cast<std::uint32_t>(worker.pid))
+  answer.bulk[sizeof(answer.bulk) - 1] = '\0';
+  WelcomeFacts facts{
+      worker.session_id, worker.secret, answer.text, answer.bulk, static_cast<std::uint32_t>(worker.pid), {}, 0};
+  if (worker.lease.has_value()) {
+    facts.worker_key = answer.worker_key;
+    facts.lease_not_after_ms = worker.lease->not_after_ms;
+  }
+  const Bytes welcome = answer.ok != 0 ? MakeWelcome(facts)
                                        : MakeRefusal(static_cast<std::uint8_t>(wire::Refusal::Internal), answer.text);
   const Status answered = worker.listener->Answer(worker.peer, welcome);
   if (!answered.ok()) log::Warning("supervisor", answered.ToString());
@@ -298,9 +401,74 @@ void Supervisor::NoteEndOfClient(Worker& worker) {
 void Supervisor::EndOrphans() {
   for (Worker& worker : workers_) {
     if (!worker.orphaned_until.has_value() || worker.is_ended || !worker.orphaned_until->passed()) continue;
-    log::Info("supervisor", "the client of session " + std::to_string(worker.session_id) + " has ended; so does it");
+    log::Info("supervisor", "the " + std::string(worker.notice >= 0 ? "client" : "lease") + " of session " +
+                                std::to_string(worker.session_id) + " has ended; so does it");
     worker.is_ended = true;
     ::kill(worker.pid, SIGTERM);
+  }
+}
+
+std::vector<std::string> Supervisor::endpoints() const {
+  std::vector<std::string> urls;
+  for (const auto& listener : listeners_) urls.push_back(listener->endpoint().ToString());
+  return urls;
+}
+
+ServerFacts Supervisor::Facts() const {
+  ServerFacts facts;
+  for (const Worker& worker : workers_) ++(worker.serving ? facts.sessions : facts.warm_workers);
+  facts.sessions_total = next_session_ - 1;
+  facts.refused_total = refused_total_;
+  facts.died_total = died_total_;
+  for (const auto& [key, use] : board_->Uses()) {
+    facts.device_us += use.device_ns / 1000;
+    // Only leases have names that everybody may know; a lease and its sublets have one.
+    if (!key.starts_with(kLeaseKey)) continue;
+    LeaseFacts& lease = facts.leases[key.substr(kLeaseKey.size(), key.find('/', kLeaseKey.size()) - kLeaseKey.size())];
+    lease.device_us += use.device_ns / 1000;
+    lease.memory_bytes_high += use.memory_high;
+    lease.sessions += use.sessions;
+  }
+  return facts;
+}
+
+void Supervisor::Post(std::function<void()> work) {
+  {
+    const MutexLock lock(posted_mutex_);
+    posted_.push_back(std::move(work));
+  }
+  const std::uint64_t one = 1;
+  // Full means that it is set already.
+  if (::write(posted_fd_, &one, sizeof(one)) < 0) return;
+}
+
+void Supervisor::RunPosted() {
+  std::uint64_t count = 0;
+  if (::read(posted_fd_, &count, sizeof(count)) < 0) return;
+  std::vector<std::function<void()>> posted;
+  {
+    const MutexLock lock(posted_mutex_);
+    posted.swap(posted_);
+  }
+  for (const std::function<void()>& work : posted) work();
+}
+
+void Supervisor::EndLeases() {
+  if (options_.security == nullptr) return;
+  for (const EndedLease& ended : options_.security->leases->Expire(UnixMs())) {
+    log::Info("supervisor", ended.why);
+    board_->End(std::string(kLeaseKey) + ended.lease.Key());
+    for (Worker& worker : workers_) {
+      if (!worker.lease.has_value() || worker.lease->Key() != ended.lease.Key() || worker.notice < 0) continue;
+      SessionEnd end;
+      std::snprintf(end.why, sizeof(end.why), "%s", ended.why.c_str());
+      // The worker tells its client; one that cannot, or does not end, is ended.
+      if (const Status told = SendMessage(worker.notice, AsBytes(end), -1); !told.ok())
+        log::Warning("supervisor", told.ToString());
+      ::close(worker.notice);
+      worker.notice = -1;
+      if (!worker.orphaned_until.has_value()) worker.orphaned_until = Deadline::After(kEndPatience);
+    }
   }
 }
 
@@ -310,7 +478,9 @@ void Supervisor::ReapChildren() {
     const auto worker = std::find_if(workers_.begin(), workers_.end(), [pid](const Worker& w) { return w.pid == pid; });
     if (worker == workers_.end()) continue;
     if (worker->client >= 0) ::close(worker->client);
+    if (worker->notice >= 0) ::close(worker->notice);
     if (WIFSIGNALED(status) && !worker->is_ended) {
+      ++died_total_;
       log::Error("supervisor", "worker " + std::to_string(pid) + " of session " + std::to_string(worker->session_id) +
                                    " died of signal " + std::to_string(WTERMSIG(status)) +
                                    "; other sessions are not affected");
@@ -318,15 +488,13 @@ void Supervisor::ReapChildren() {
     if (worker->control >= 0) HearWorker(*worker);
     if (worker->control >= 0) ::close(worker->control);
     if (worker->serving) groups_.Leave(worker->session_id);
+    board_->Rise(worker->seat, !worker->lease.has_value());
     workers_.erase(worker);
   }
 }
 
 Status Supervisor::Run() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT, SIGCHLD}) sigaddset(&signals, signal);
-  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+  const sigset_t signals = BlockSignals();
   const int signal_fd = ::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
   if (signal_fd < 0) return Status::System(errno, "Supervisor", "signalfd");
   for (std::uint32_t i = 0; i < options_.warm_workers; ++i) ACCELMESH_RETURN_IF_ERROR(StartWorker());
@@ -334,7 +502,7 @@ Status Supervisor::Run() {
   std::fflush(stdout);
   int failed_starts = 0;
   while (true) {
-    std::vector<pollfd> fds{{signal_fd, POLLIN, 0}};
+    std::vector<pollfd> fds{{signal_fd, POLLIN, 0}, {posted_fd_, POLLIN, 0}};
     for (const auto& listener : listeners_) fds.push_back({listener->poll_fd(), POLLIN, 0});
     for (const Worker& worker : workers_) {
       if (worker.control >= 0) fds.push_back({worker.control, POLLIN, 0});
@@ -357,6 +525,8 @@ Status Supervisor::Run() {
       if (is_ready(worker.control)) HearWorker(worker);
       if (is_ready(worker.client)) NoteEndOfClient(worker);
     }
+    RunPosted();
+    EndLeases();
     EndOrphans();
     const std::size_t before = workers_.size();
     ReapChildren();

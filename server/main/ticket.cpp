@@ -61,14 +61,26 @@ Bytes Finish(flatbuffers::FlatBufferBuilder& builder) {
 }
 }  // namespace
 
-Bytes MakeWelcome(std::uint64_t session_id, ByteView secret, const std::string& worker_endpoint,
-                  std::uint32_t worker_pid) {
+Bytes MakeWelcome(const WelcomeFacts& facts) {
   flatbuffers::FlatBufferBuilder builder;
-  const auto secret_offset = builder.CreateVector(secret.data(), secret.size());
-  const auto endpoint = builder.CreateString(worker_endpoint);
+  const auto secret = builder.CreateVector(facts.secret.data(), facts.secret.size());
+  const auto endpoint = builder.CreateString(facts.worker_endpoint);
+  const auto bulk = builder.CreateString(facts.bulk_endpoint);
   const auto text = builder.CreateString("");
-  builder.Finish(wire::CreateWelcome(builder, wire::Refusal::None, text, kProtocolVersion, session_id, secret_offset,
-                                     endpoint, worker_pid));
+  const auto key =
+      facts.worker_key.empty() ? 0 : builder.CreateVector(facts.worker_key.data(), facts.worker_key.size());
+  builder.Finish(wire::CreateWelcome(builder, wire::Refusal::None, text, kProtocolVersion, facts.session_id, secret,
+                                     endpoint, facts.worker_pid, key,
+                                     static_cast<std::uint64_t>(facts.lease_not_after_ms), bulk));
+  return Finish(builder);
+}
+
+Bytes MakeNoticeAnswer(std::int64_t lease_not_after_ms) {
+  flatbuffers::FlatBufferBuilder builder;
+  wire::WelcomeBuilder answer(builder);
+  answer.add_version(kProtocolVersion);
+  answer.add_lease_not_after_ms(static_cast<std::uint64_t>(lease_not_after_ms));
+  builder.Finish(answer.Finish());
   return Finish(builder);
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "protocol/base/bytes.h"
+#include "server/shares/turns.h"
 
 namespace accelmesh {
 
@@ -22,14 +23,27 @@ struct Ticket {
   char folder[200] = {};
   std::uint32_t member = 0;
   std::uint32_t has_seat = 0;  // in a lease, as `member`: its file comes with a message of its own, a TicketFile
+  // The lease that the session runs under; without a market all of it is 0.
+  std::uint32_t is_secured = 0;  // zmq: by CURVE, and `client_key` alone may connect
+  std::uint32_t lease_share_milli = 0;
+  std::uint64_t lease_memory_bytes = 0;
+  std::int64_t lease_not_after_ms = 0;
+  std::uint32_t share_seat = shares::kNobody;  // in the page of shares
+  std::array<std::uint8_t, 32> client_key{};
 };
 struct TicketFile {
   std::uint64_t session_id = 0;
 };
 struct TicketAnswer {
   std::uint32_t ok = 0;
-  // The worker's endpoint, or why there is none. The longest: five ipc paths of 107 bytes with scheme and comma.
+  // The worker's endpoints, or why there are none. The longest: three ipc paths of 107 bytes with scheme and comma.
   char text[640] = {};
+  char bulk[320] = {};                        // that of its bulk lane
+  std::array<std::uint8_t, 32> worker_key{};  // if the session is secured
+};
+// What the supervisor tells a worker that serves, over a socket pair of its own: its lease has ended.
+struct SessionEnd {
+  char why[512] = {};  // for the client's log
 };
 // What a worker that serves asks of its lease (server/session/lease.h); an offer brings a descriptor.
 struct LeaseRequest {
@@ -61,8 +75,18 @@ Status SendMessage(int socket, ByteView message, int fd);
 Status ReceiveMessage(int socket, MutableByteView message, int* fd);
 
 // The Welcome of a session, as a finished frame.
-Bytes MakeWelcome(std::uint64_t session_id, ByteView secret, const std::string& worker_endpoint,
-                  std::uint32_t worker_pid);
+struct WelcomeFacts {
+  std::uint64_t session_id = 0;
+  ByteView secret;
+  std::string worker_endpoint;  // zmq
+  std::string bulk_endpoint;
+  std::uint32_t worker_pid = 0;
+  ByteView worker_key;  // CURVE
+  std::int64_t lease_not_after_ms = 0;
+};
+Bytes MakeWelcome(const WelcomeFacts& facts);
+// The answer to a notice about a lease.
+Bytes MakeNoticeAnswer(std::int64_t lease_not_after_ms);
 Bytes MakeRefusal(std::uint8_t refusal, const std::string& text);
 
 }  // namespace accelmesh

@@ -3,32 +3,44 @@
 #include <dlfcn.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <thread>
 
 #include "protocol/base/log.h"
 #include "server/main/ticket.h"
 #include "server/session/lease.h"
+#include "server/session/library_memory.h"
 #include "server/session/session.h"
+#include "server/shares/seat.h"
 
 namespace accelmesh {
 namespace {
 
 constexpr std::chrono::seconds kAttachPatience{20};
 
-Result<std::unique_ptr<Backend>> LoadBackend(const ServerOptions& options) {
+}  // namespace
+
+Result<std::unique_ptr<Backend>> LoadBackend(const ServerOptions& options, const BackendOptions& device) {
   const std::string path = options.libraries + "/libaccelmesh_backend_" + options.backend + ".so";
+  // Threads of OpenBLAS that have nothing to do look for work for as long as 2^26 cycles, which are then no other
+  // session's: 2^18 are enough between two calls of one program.
+  (void)::setenv("OPENBLAS_THREAD_TIMEOUT", "18", 0);
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     return Status(Code::kNotFound, "gpu-server --backend",
                   "cannot open backend '" + options.backend + "': " + ::dlerror());
   }
   const auto create = reinterpret_cast<CreateBackendFunction>(::dlsym(library, kCreateBackendSymbol));
-  std::unique_ptr<Backend> backend(create != nullptr ? create(kBackendAbi, options.device) : nullptr);
+  std::unique_ptr<Backend> backend(create != nullptr ? create(kBackendAbi, device) : nullptr);
   if (backend == nullptr) return Status(Code::kVersionMismatch, "gpu-server --backend", path + " is of another build");
   return backend;
 }
+
+namespace {
 
 // What the supervisor needs to look into a table.
 constexpr std::chrono::seconds kSupervisorPatience{5};
@@ -111,21 +123,57 @@ Result<std::unique_ptr<Lease>> TakeSeat(const Ticket& ticket, int control) {
   return Lease::Take(fd, ticket.member, ticket.session_id, std::make_unique<Keeper>(control));
 }
 
+// What a program gets from every call once its lease has ended: CUDA_ERROR_DEVICE_UNAVAILABLE.
+constexpr std::uint32_t kDeviceUnavailable = 46;
+
+// Hears from the supervisor that the session's lease has ended; tells the client why, and closes.
+class LeaseWatch {
+ public:
+  LeaseWatch(int notice, ServerChannel& channel) : notice_(notice) {
+    if (notice >= 0) thread_ = std::thread([this, &channel] { Watch(channel); });
+  }
+  ~LeaseWatch() {
+    if (!thread_.joinable()) return;
+    ::shutdown(notice_, SHUT_RDWR);
+    thread_.join();
+  }
+  LeaseWatch(const LeaseWatch&) = delete;
+  LeaseWatch& operator=(const LeaseWatch&) = delete;
+
+ private:
+  void Watch(ServerChannel& channel) {
+    SessionEnd end;
+    int fd = -1;
+    if (!ReceiveMessage(notice_, {reinterpret_cast<std::uint8_t*>(&end), sizeof(end)}, &fd).ok()) return;
+    end.why[sizeof(end.why) - 1] = '\0';
+    flatbuffers::FlatBufferBuilder builder;
+    builder.Finish(wire::CreateDown(builder, wire::DownKind::ErrorText, 0, kDeviceUnavailable, 0,
+                                    builder.CreateString(static_cast<const char*>(end.why))));
+    (void)channel.Send({builder.GetBufferPointer(), builder.GetSize()}, Deadline::After(std::chrono::seconds(1))).ok();
+    channel.PublishError(kDeviceUnavailable, /*sticky=*/true, 0);
+    channel.Close();
+  }
+
+  const int notice_;
+  std::thread thread_;
+};
+
 }  // namespace
 
 int CheckBackend(const ServerOptions& options) {
-  const Result<std::unique_ptr<Backend>> backend = LoadBackend(options);
+  const Result<std::unique_ptr<Backend>> backend = LoadBackend(options, options.device);
   const Status status = backend.ok() ? (*backend)->Prepare() : backend.status();
   if (!status.ok())
     std::fprintf(stderr, "gpu-server: --backend %s: %s\n", options.backend.c_str(), status.text().c_str());
   return status.ok() ? 0 : 1;
 }
 
-int WorkerMain(const ServerOptions& options, int control) {
+int WorkerMain(const ServerOptions& options, int control, int notice) {
   // The supervisor's end is ours as well.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   const std::string who = "worker " + std::to_string(::getpid());
-  Result<std::unique_ptr<Backend>> backend = LoadBackend(options);
+  std::unique_ptr<shares::Seat> seat;  // outlives the backend
+  Result<std::unique_ptr<Backend>> backend = LoadBackend(options, options.device);
   if (!backend.ok()) {
     log::Error(who, backend.status().ToString());
     return 1;
@@ -138,6 +186,15 @@ int WorkerMain(const ServerOptions& options, int control) {
   const Status received =
       ReceiveMessage(control, {reinterpret_cast<std::uint8_t*>(&ticket), sizeof(ticket)}, &connection);
   if (!received.ok()) return received.code() == Code::kClosed ? 0 : 1;
+  if (ticket.share_seat != shares::kNobody) {
+    Result<std::unique_ptr<shares::Page>> page = shares::Page::Map(options.shares_fd);
+    if (!page.ok()) {
+      log::Error(who, page.status().ToString());
+      return 1;
+    }
+    seat = std::make_unique<shares::Seat>(*std::move(page), ticket.share_seat);
+    (void)(*backend)->UseGate(seat.get());
+  }
   const Result<std::unique_ptr<Lease>> lease = TakeSeat(ticket, control);
   if (!lease.ok()) {
     log::Error(who, lease.status().ToString());
@@ -148,7 +205,13 @@ int WorkerMain(const ServerOptions& options, int control) {
   const auto scheme = static_cast<Endpoint::Scheme>(ticket.scheme);
   Status opened;
   if (scheme == Endpoint::Scheme::kShm) {
-    const Bytes welcome = MakeWelcome(ticket.session_id, ticket.secret, "", static_cast<std::uint32_t>(::getpid()));
+    const Bytes welcome = MakeWelcome({ticket.session_id,
+                                       ticket.secret,
+                                       "",
+                                       "",
+                                       static_cast<std::uint32_t>(::getpid()),
+                                       {},
+                                       ticket.lease_not_after_ms});
     Result<std::unique_ptr<ServerChannel>> made = OpenShmWorker(connection, welcome, Deadline::After(kAttachPatience));
     if (made.ok())
       channel = *std::move(made);
@@ -161,13 +224,16 @@ int WorkerMain(const ServerOptions& options, int control) {
     where.port_first = ticket.port_first;
     where.port_last = ticket.port_last;
     where.folder = ticket.folder;
+    if (ticket.is_secured != 0) where.client_key.emplace().bytes = ticket.client_key;
     Result<OpenedZmq> made = OpenZmqWorker(where, ticket.secret);
     if (made.ok()) {
       channel = std::move(made->channel);
-      if (made->endpoint.size() >= sizeof(answer.text)) {
+      answer.worker_key = made->worker_key.bytes;
+      if (made->endpoint.size() >= sizeof(answer.text) || made->bulk_endpoint.size() >= sizeof(answer.bulk)) {
         opened = {Code::kLimitExceeded, "worker", "the endpoints do not fit into an answer: " + made->endpoint};
       }
       std::snprintf(answer.text, sizeof(answer.text), "%s", made->endpoint.c_str());
+      std::snprintf(answer.bulk, sizeof(answer.bulk), "%s", made->bulk_endpoint.c_str());
     } else {
       opened = made.status();
     }
@@ -181,7 +247,10 @@ int WorkerMain(const ServerOptions& options, int control) {
   if (!opened.ok() || !answered.ok()) return 1;
   Status ended;
   {
-    Session session(*channel, **backend, false, lease->get());
+    LibraryMemory memory(LibraryMemory::PathOf("answers"), ticket.client_key);
+    Session session(*channel, **backend, false, lease->get(), &memory);
+    session.UseQuota(seat.get());
+    const LeaseWatch watch(notice, *channel);
     ended = session.Run();
   }
   channel->Close();

@@ -196,6 +196,7 @@ void CpuBackend::Close() {
     stop_ = true;
   }
   cancel_.store(true);
+  if (gate_ != nullptr) gate_->Stop();
   work_.NotifyAll();
   for (std::thread& thread : pool_) thread.join();
   pool_.clear();

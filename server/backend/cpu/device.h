@@ -36,6 +36,10 @@ class CpuBackend final : public Backend {
 
   std::string name() const override { return "cpu"; }
   bool has_conditions() const override { return true; }
+  bool UseGate(DeviceGate* gate) override {
+    gate_ = gate;
+    return true;
+  }
   Result<std::uint32_t> ReadWord(std::uint32_t stream, std::uint64_t address) override;
   Result<std::vector<DeviceDescription>> Open(std::uint64_t window_base, std::uint64_t window_bytes,
                                               CompletionSink* sink) override;
@@ -68,6 +72,7 @@ class CpuBackend final : public Backend {
   Status SetLimit(std::uint32_t device, std::uint32_t limit, std::uint64_t value) override;
   // library.cpp
   void LibraryOpen(std::uint32_t library, std::uint32_t device, std::function<void(Result<Bytes>)> answer) override;
+  std::string LibraryIdentity(std::uint32_t library, std::uint32_t device) override;
   Status LibraryCall(std::uint32_t stream, std::uint64_t sequence, LibraryJob job,
                      std::function<void(LibraryAnswer)> answer) override;
   void LibraryAsk(LibraryJob job, std::function<void(Result<LibraryAnswer>)> answer) override;
@@ -122,12 +127,14 @@ class CpuBackend final : public Backend {
     std::atomic<std::size_t> aside_count{0};
   };
   struct Contexts;
+  class Turn;
   using Tickets = std::vector<std::pair<std::uint32_t, std::uint64_t>>;  // of streams
   struct Task {
     std::uint64_t sequence = 0;
     Tickets after;
     std::function<void()> run;
     std::shared_ptr<Grid> grid;
+    bool is_library = false;                 // computes, on all threads
     std::optional<std::uint64_t> host_call;  // waits for its end
   };
   struct Stream {
@@ -176,6 +183,7 @@ class CpuBackend final : public Backend {
 
   BackendOptions options_;
   CompletionSink* sink_ = nullptr;
+  DeviceGate* gate_ = nullptr;  // null: the device is this session's alone
   std::uint64_t window_base_ = 0;
   std::uint64_t window_bytes_ = 0;
   int file_ = -1;  // that the window's memory lies in, if others may map it

@@ -16,6 +16,8 @@ namespace {
 constexpr std::chrono::milliseconds kBlockSlice{10};
 // Of a grid on one thread, until tasks of other streams get a turn.
 constexpr std::chrono::milliseconds kGridSlice{20};
+// Both, where other sessions have their turns on the device.
+constexpr std::chrono::milliseconds kSharedSlice{3};
 // As cudaOccupancyMaxActiveBlocksPerMultiprocessor says of a multiprocessor: blocks, and threads.
 constexpr std::uint64_t kBlocksPerProcessor = 16;
 constexpr std::uint64_t kThreadsPerProcessor = 1024;
@@ -50,6 +52,40 @@ struct CpuBackend::Contexts {
   void GiveBack(std::unique_ptr<tier0::BlockContext> context) {
     if (spare.size() < kSpareContexts) spare.push_back(std::move(context));
   }
+};
+
+// A thread's turn on a device that is shared. It is kept from one small piece of work to the next, for a slice.
+class CpuBackend::Turn {
+ public:
+  explicit Turn(DeviceGate* gate) : gate_(gate) {}
+  ~Turn() { End(); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+  // Waits for one on so many threads, unless this is one.
+  void Begin(std::uint32_t threads) {
+    if (gate_ == nullptr) return;
+    if (threads_ != threads || (threads_ != 0 && Clock::now() >= over_)) End();
+    if (threads_ != 0) return;
+    turn_ = gate_->Enter(threads);
+    threads_ = threads;
+    over_ = Clock::now() + kSharedSlice;
+  }
+  // Whether somebody else may wait for its end.
+  bool is_held() const { return threads_ != 0 && turn_ != kFree; }
+  void End() {
+    if (threads_ == 0) return;
+    threads_ = 0;
+    gate_->Leave(turn_);
+  }
+
+ private:
+  static constexpr std::uint32_t kFree = 0xffffffff;  // the gate's: the device is this session's alone now
+
+  DeviceGate* const gate_;
+  std::uint32_t turn_ = 0;
+  std::uint32_t threads_ = 0;  // 0: none
+  Instant over_{};
 };
 
 Status CpuBackend::Launch(std::uint32_t stream, std::uint64_t sequence, const LaunchJob& job) {
@@ -124,6 +160,7 @@ bool CpuBackend::TakeTask(std::uint32_t* slot, Task* task) {
 void CpuBackend::PoolMain() {
   Contexts contexts;
   bool tasks_first = false;  // a grid had its slice
+  Turn turn(gate_);
   MutexLock lock(mu_);
   while (!stop_) {
     std::erase_if(grids_, [](const std::shared_ptr<Grid>& grid) { return !HasBlocks(*grid); });
@@ -141,14 +178,28 @@ void CpuBackend::PoolMain() {
       grid = grids_.front();
       std::rotate(grids_.begin(), grids_.begin() + 1, grids_.end());
     } else {
+      if (turn.is_held()) {
+        // Somebody else's; there may be work again when that is done.
+        lock.Unlock();
+        turn.End();
+        lock.Lock();
+        continue;
+      }
       work_.Wait(mu_);
       continue;
     }
     lock.Unlock();
     if (grid != nullptr) {
+      turn.Begin(1);
       tasks_first = RunGrid(grid, contexts);
     } else {
       tasks_first = false;
+      // A copy may wait for the client, and keeps no turn meanwhile.
+      if (task.is_library) {
+        turn.Begin(options_.cpu_threads);
+      } else {
+        turn.End();
+      }
       task.run();
       FinishTask(slot, task.sequence);
     }
@@ -230,6 +281,8 @@ bool CpuBackend::RunGrid(const std::shared_ptr<Grid>& grid, Contexts& contexts) 
   std::call_once(grid->once, [&] { PrepareGrid(*grid); });
   const Clock::time_point begin = Clock::now();
   Clock::time_point last = begin;
+  const Clock::duration block_slice = gate_ != nullptr ? kSharedSlice : kBlockSlice;
+  const Clock::duration grid_slice = gate_ != nullptr ? kSharedSlice : kGridSlice;
   while (true) {
     FreshBlocks fresh;
     std::unique_ptr<tier0::BlockContext> context = TakeBlocks(*grid, contexts, &fresh);
@@ -243,7 +296,7 @@ bool CpuBackend::RunGrid(const std::shared_ptr<Grid>& grid, Contexts& contexts) 
     if (!grid->failed.load(std::memory_order_relaxed) && !cancel_.load(std::memory_order_relaxed)) {
       if (fresh.count != 0) slice.fault = tier0::BeginBlocks(grid->launch, fresh.first, fresh.count, *context);
       if (!slice.fault.has_value())
-        slice = tier0::RunSlice(*context, grid->launch.cooperative ? now : now + kBlockSlice);
+        slice = tier0::RunSlice(*context, grid->launch.cooperative ? now : now + block_slice);
     } else {
       // Nobody needs to take the rest one by one.
       ended += grid->blocks - std::min(grid->next.exchange(grid->blocks), grid->blocks);
@@ -266,7 +319,7 @@ bool CpuBackend::RunGrid(const std::shared_ptr<Grid>& grid, Contexts& contexts) 
       }
     }
     // The clock was read before this slice: a grid of many short blocks need not ask twice for each.
-    if (now - begin >= kGridSlice && HasBlocks(*grid)) return true;
+    if (now - begin >= grid_slice && HasBlocks(*grid)) return true;
   }
 }
 

@@ -2,9 +2,13 @@
 
 #include <dlfcn.h>
 
+#include <fstream>
+#include <thread>
+
 #include "protocol/library/library.h"
 #include "server/backend/cpu/device.h"
 #include "server/backend/cpu/dnn.h"
+#include "server/backend/identity.h"
 
 namespace accelmesh {
 namespace {
@@ -40,7 +44,37 @@ Result<const cpu_blas::Interface*> OpenObject(const char* name, const char* symb
   return found;
 }
 
+// The file of the library of others that the shared object around `symbol` works with, found by a function of it.
+std::string DependencyIdentity(const void* symbol, const char* function) {
+  Dl_info info{};
+  if (::dladdr(symbol, &info) == 0) return "|";
+  void* const object = ::dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD);
+  const std::string identity = object == nullptr ? "|" : ObjectIdentity(::dlsym(object, function));
+  if (object != nullptr) ::dlclose(object);
+  return identity;
+}
+
+// A home folder may be that of several machines.
+std::string ProcessorIdentity() {
+  std::ifstream file("/proc/cpuinfo");
+  std::string identity;
+  for (std::string line; std::getline(file, line) && !line.empty();) {
+    if (line.starts_with("model name") || line.starts_with("flags")) identity += line + "|";
+  }
+  return identity + std::to_string(std::thread::hardware_concurrency()) + "|";
+}
+
 }  // namespace
+
+std::string CpuLibrary::Identity(std::uint32_t library, std::uint32_t threads) const {
+  const bool is_dnn = library == kLibraryDnn;
+  const cpu_blas::Interface* const object = is_dnn ? dnn_ : blas_;
+  if (object == nullptr) return {};
+  const auto* const run = reinterpret_cast<const void*>(object->run);
+  return "cpu " + std::to_string(library) + "|" + ObjectIdentity(run) +
+         DependencyIdentity(run, is_dnn ? "dnnl_version" : "openblas_get_config") + ProcessorIdentity() +
+         std::to_string(threads) + "|" + EnvironmentIdentity({"DNNL_", "ONEDNN_", "OPENBLAS_", "OMP_"});
+}
 
 Result<Bytes> CpuLibrary::Open(std::uint32_t library, std::uint32_t threads) {
   if (library != kLibraryBlas && library != kLibraryBlasLt && library != kLibraryDnn)
@@ -72,10 +106,15 @@ void CpuBackend::LibraryOpen(std::uint32_t library, std::uint32_t /*device*/,
   answer(library_.Open(library, options_.cpu_threads));
 }
 
+std::string CpuBackend::LibraryIdentity(std::uint32_t library, std::uint32_t /*device*/) {
+  return library_.Identity(library, options_.cpu_threads);
+}
+
 Status CpuBackend::LibraryCall(std::uint32_t stream, std::uint64_t sequence, LibraryJob job,
                                std::function<void(LibraryAnswer)> answer) {
   Task task;
   task.sequence = sequence;
+  task.is_library = true;
   task.run = [this, stream, sequence, job = std::make_shared<const LibraryJob>(std::move(job)),
               answer = std::move(answer)] {
     const cpu_blas::Outcome outcome = library_.Run(*job, memory_);

@@ -1,6 +1,6 @@
 // NVIDIA's libraries on the software GPU: opens the shared objects that have their functions, and runs them.
 //
-// Threads: Open() from the executor; Run() from any pool thread, after Open() has succeeded.
+// Threads: Open() and Identity() from the executor; Run() from any pool thread, after Open() has succeeded.
 #pragma once
 
 #include <string>
@@ -16,6 +16,8 @@ class CpuLibrary {
  public:
   // The functions that there are, a bit each. kUnsupported says why there are none.
   Result<Bytes> Open(std::uint32_t library, std::uint32_t threads);
+  // Of answers of a library that is open (Backend::LibraryIdentity()).
+  std::string Identity(std::uint32_t library, std::uint32_t threads) const;
   cpu_blas::Outcome Run(const LibraryJob& job, const tier0::MemoryMap& memory) const;
 
  private:

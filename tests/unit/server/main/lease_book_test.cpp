@@ -1,0 +1,200 @@
+#include "server/main/lease_book.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+namespace accelmesh {
+namespace {
+
+using security::CurveKey;
+using security::LeaseTerms;
+using security::SigningKey;
+
+constexpr std::int64_t kNow = 1'700'000'000'000;
+
+SigningKey Key(std::uint8_t number) { return SigningKey::FromSeed(Bytes(security::kKeyBytes, number)).value(); }
+
+CurveKey Curve(std::uint8_t number) {
+  CurveKey key;
+  key.bytes.fill(number);
+  return key;
+}
+
+class LeaseBookTest : public ::testing::Test {
+ protected:
+  LeaseBookTest() {
+    char path[] = "/tmp/lease_book_test_XXXXXX";
+    root = ::mkdtemp(path);
+    Open();
+  }
+  ~LeaseBookTest() override { std::filesystem::remove_all(root); }
+
+  void Open() {
+    book.reset();
+    book = std::make_unique<LeaseBook>("server-1", std::vector{market.public_key()},
+                                       market::EpochFile::Open(root + "/epochs").value());
+  }
+  // A token of `lease` under `epoch`, held by `holder`, until `until` ms from now.
+  Bytes Token(const std::string& lease, std::uint64_t epoch, std::uint8_t holder, std::uint32_t share = 1000,
+              std::int64_t until = 60'000) {
+    const LeaseTerms terms{share, 1 << 20, kNow, kNow + until, Curve(holder), tenant.public_key()};
+    return GrantLease(market, {lease, "slot-1", "server-1", epoch}, terms).value();
+  }
+  Result<AdmittedLease> Admit(const Bytes& token, std::uint8_t holder, std::int64_t after = 1000) {
+    return book->Admit(token, Curve(holder), kNow + after);
+  }
+  void ExpectDenied(const Result<AdmittedLease>& lease, const std::string& says) {
+    ASSERT_FALSE(lease.ok()) << says;
+    EXPECT_EQ(lease.code(), Code::kPermissionDenied) << lease.status().ToString();
+    EXPECT_NE(lease.status().text().find(says), std::string::npos) << lease.status().text();
+  }
+  // The names of the leases that end at `after`, and that each says why.
+  std::vector<std::string> Ended(std::int64_t after = 1000) {
+    std::vector<std::string> names;
+    for (const EndedLease& ended : book->Expire(kNow + after)) {
+      EXPECT_NE(ended.why.find(ended.lease.lease), std::string::npos) << ended.why;
+      names.push_back(ended.lease.lease);
+    }
+    return names;
+  }
+
+  const SigningKey market = Key(1);
+  const SigningKey tenant = Key(2);
+  std::string root;
+  std::unique_ptr<LeaseBook> book;
+};
+
+using Names = std::vector<std::string>;
+
+TEST_F(LeaseBookTest, AdmitsWhatTheMarketGranted) {
+  const Result<AdmittedLease> lease = Admit(Token("a", 3, 10, 250), 10);
+  ASSERT_TRUE(lease.ok()) << lease.status().ToString();
+  EXPECT_EQ(lease->lease, "a");
+  EXPECT_EQ(lease->slot, "slot-1");
+  EXPECT_EQ(lease->epoch, 3U);
+  EXPECT_EQ(lease->share_milli, 250U);
+  EXPECT_EQ(lease->memory_bytes, 1U << 20);
+  EXPECT_EQ(lease->not_after_ms, kNow + 60'000);
+  ASSERT_NE(book->Find(lease->Key()), nullptr);
+  EXPECT_TRUE(Ended().empty());
+}
+
+TEST_F(LeaseBookTest, RefusesWhatTheTokenDoesNotAllow) {
+  ExpectDenied(Admit(Token("a", 3, 10), 11), "bound to another client's key");
+  ExpectDenied(Admit(Token("a", 3, 10), 10, 60'000), "expired");
+  book->Trust({tenant.public_key()});
+  ExpectDenied(Admit(Token("a", 3, 10), 10), "");
+  EXPECT_EQ(Admit(Bytes(10), 10).code(), Code::kBadFrame);
+}
+
+TEST_F(LeaseBookTest, ARenewalExtendsAndAnOldTokenDoesNotShorten) {
+  ASSERT_TRUE(Admit(Token("a", 3, 10), 10).ok());
+  EXPECT_EQ(Admit(Token("a", 3, 10, 1000, 120'000), 10)->not_after_ms, kNow + 120'000);
+  EXPECT_EQ(Admit(Token("a", 3, 10), 10)->not_after_ms, kNow + 120'000);
+  EXPECT_TRUE(Ended(119'999).empty());
+  EXPECT_EQ(Ended(120'000), Names{"a"});
+  EXPECT_TRUE(Ended(120'000).empty()) << "told once";
+}
+
+TEST_F(LeaseBookTest, EpochsOutliveTheServer) {
+  ASSERT_TRUE(Admit(Token("a", 5, 10), 10).ok());
+  Open();
+  ExpectDenied(Admit(Token("b", 4, 11), 11), "let anew since (5)");
+  EXPECT_TRUE(Admit(Token("a", 5, 10), 10).ok());
+}
+
+TEST_F(LeaseBookTest, ALaterGrantOfTheWholeSlotEndsTheEarlier) {
+  ASSERT_TRUE(Admit(Token("a", 5, 10), 10).ok());
+  ASSERT_TRUE(Admit(Token("b", 6, 11), 11).ok());
+  EXPECT_EQ(Ended(), Names{"a"});
+  ExpectDenied(Admit(Token("a", 5, 10), 10), "");
+}
+
+TEST_F(LeaseBookTest, AFloorEndsWhatIsBelowIt) {
+  ASSERT_TRUE(Admit(Token("a", 5, 10), 10).ok());
+  ASSERT_TRUE(book->Raise("slot-1", 5).ok());
+  EXPECT_TRUE(Ended().empty());
+  ASSERT_TRUE(book->Raise("slot-2", 9).ok());
+  EXPECT_TRUE(Ended().empty());
+  ASSERT_TRUE(book->Raise("slot-1", 6).ok());
+  EXPECT_EQ(Ended(), Names{"a"});
+  ASSERT_TRUE(book->Raise("slot-1", 2).ok()) << "an old push changes nothing";
+  ExpectDenied(Admit(Token("a", 5, 10), 10), "");
+}
+
+TEST_F(LeaseBookTest, SharesLieSideBySideAsLongAsTheyFit) {
+  ASSERT_TRUE(Admit(Token("a", 1, 10, 400), 10).ok());
+  ASSERT_TRUE(Admit(Token("b", 2, 11, 400), 11).ok());
+  ASSERT_TRUE(Admit(Token("c", 3, 12, 200), 12).ok());
+  EXPECT_TRUE(Ended().empty());
+  // The earliest goes, and no more than needed.
+  ASSERT_TRUE(Admit(Token("d", 4, 13, 300), 13).ok());
+  EXPECT_EQ(Ended(), Names{"a"});
+  ExpectDenied(Admit(Token("a", 1, 10, 400), 10), "");
+  EXPECT_TRUE(Admit(Token("b", 2, 11, 400, 90'000), 11).ok()) << "a renewal";
+  EXPECT_TRUE(Ended().empty());
+}
+
+TEST_F(LeaseBookTest, AnEarlierGrantDoesNotDisplaceALaterOne) {
+  ASSERT_TRUE(Admit(Token("b", 7, 11, 700), 11).ok());
+  ExpectDenied(Admit(Token("a", 6, 10, 400), 10), "a later grant of slot slot-1 is known");
+  EXPECT_TRUE(Ended().empty());
+}
+
+// Whatever comes in whatever order, a slot is never exceeded.
+TEST_F(LeaseBookTest, ASlotIsNeverExceeded) {
+  book = std::make_unique<LeaseBook>("server-1", std::vector{market.public_key()}, nullptr);
+  book->SetSlot("slot-1", 600, 3 << 20);
+  unsigned seed = 1;
+  const auto next = [&seed](unsigned bound) { return (seed = seed * 1664525U + 1013904223U) / 65536U % bound; };
+  std::map<std::string, std::uint32_t> live;
+  for (int round = 0; round < 600; ++round) {
+    const unsigned name = next(40);
+    const std::uint32_t share = 100 * (1 + next(6));
+    const auto lease = Admit(Token(std::to_string(name), name + 1, static_cast<std::uint8_t>(name + 1), share),
+                             static_cast<std::uint8_t>(name + 1));
+    if (lease.ok()) live[lease->lease] = share;
+    if (next(10) == 0) book->Revoke(std::to_string(next(40)), "lease was revoked");
+    for (const EndedLease& ended : book->Expire(kNow + 1000)) live.erase(ended.lease.lease);
+    std::uint32_t sum = 0;
+    for (const auto& [lease_name, part] : live) sum += part;
+    ASSERT_LE(sum, 600U) << "round " << round;
+    ASSERT_LE(live.size(), 3U) << "memory, in round " << round;
+  }
+}
+
+TEST_F(LeaseBookTest, AHolderGivesBackItsOwnOnly) {
+  ASSERT_TRUE(Admit(Token("a", 3, 10), 10).ok());
+  EXPECT_EQ(book->End("a", Curve(11)).code(), Code::kNotFound);
+  EXPECT_TRUE(Ended().empty());
+  ASSERT_TRUE(book->End("a", Curve(10)).ok());
+  EXPECT_EQ(Ended(), Names{"a"});
+  ExpectDenied(Admit(Token("a", 3, 10), 10), "given back");
+}
+
+TEST_F(LeaseBookTest, ARevocationTakesSubletsAlong) {
+  const Bytes whole = Token("a", 3, 10);
+  LeaseTerms part{300, 1 << 10, kNow, kNow + 50'000, Curve(12), std::nullopt};
+  const Bytes sublet = AttenuateLease(whole, tenant, part).value();
+  ASSERT_TRUE(Admit(whole, 10).ok());
+  ASSERT_TRUE(Admit(sublet, 12).ok());
+  EXPECT_EQ(book->Find("a/" + security::HexOf(Curve(12).bytes))->share_milli, 300U);
+  book->Revoke("a", "lease a was revoked by its market");
+  EXPECT_EQ(Ended(), (Names{"a", "a"}));
+}
+
+TEST_F(LeaseBookTest, AProgramIsKnownByItsSecret) {
+  const security::SecretHash hash = security::HashOfSecret(AsBytes(std::string_view("secret")));
+  ASSERT_TRUE(book->Admit(Token("a", 3, 10), Curve(10), kNow, hash).ok());
+  EXPECT_EQ(book->AdmitBySecret("secret", kNow)->lease, "a");
+  EXPECT_EQ(book->AdmitBySecret("secreT", kNow).code(), Code::kPermissionDenied);
+  EXPECT_EQ(book->AdmitBySecret("", kNow).code(), Code::kPermissionDenied);
+  EXPECT_EQ(book->AdmitBySecret("secret", kNow + 60'000).code(), Code::kPermissionDenied);
+  book->Revoke("a", "lease a was revoked");
+  ExpectDenied(book->AdmitBySecret("secret", kNow), "was revoked");
+}
+
+}  // namespace
+}  // namespace accelmesh

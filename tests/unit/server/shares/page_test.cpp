@@ -1,0 +1,168 @@
+// The page between processes: calls wake, a lock outlives its holder, and seats of killed workers come back.
+#include "server/shares/page.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "protocol/base/clock.h"
+#include "server/shares/board.h"
+#include "server/shares/seat.h"
+
+namespace accelmesh::shares {
+namespace {
+
+std::unique_ptr<Page> Mapped(int fd) {
+  Result<std::unique_ptr<Page>> page = Page::Map(::dup(fd));
+  EXPECT_TRUE(page.ok()) << page.status().ToString();
+  return *std::move(page);
+}
+
+// Runs in a process of its own; `body` says its exit status.
+template <typename Body>
+pid_t Child(Body body) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::alarm(20);
+    ::_exit(body());
+  }
+  return pid;
+}
+
+TEST(PageTest, ALockOutlivesItsHolder) {
+  Result<std::unique_ptr<Page>> page = Page::Create(2);
+  ASSERT_TRUE(page.ok());
+  {
+    Page::Lock lock(**page, Page::kTurnsNs);
+    ASSERT_TRUE(lock.held());
+    (void)lock.turns().AddSeat(lock.turns().AddLease(500, 0));
+  }
+  const pid_t pid = Child([&] {
+    const auto lock = new Page::Lock(**page, Page::kTurnsNs);
+    (*page)->layout().state.busy = 99;  // half of something
+    return lock->held() ? 0 : 1;        // ends with the lock
+  });
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  Page::Lock lock(**page, Page::kTurnsNs);
+  EXPECT_TRUE(lock.held());
+  EXPECT_EQ((*page)->layout().state.busy, 0U) << "mended";
+}
+
+TEST(PageTest, NobodyWaitsLongForALockThatAStoppedProcessHolds) {
+  Result<std::unique_ptr<Page>> page = Page::Create(2);
+  ASSERT_TRUE(page.ok());
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t pid = Child([&] {
+    const Page::Lock lock(**page, Page::kTurnsNs);
+    (void)!::write(ready[1], "x", 1);
+    while (true) ::pause();
+    return 0;
+  });
+  char byte = 0;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  const Instant begin = Clock::now();
+  const Page::Lock lock(**page, Page::kTurnsNs);
+  EXPECT_FALSE(lock.held());
+  EXPECT_LT(Clock::now() - begin, std::chrono::seconds(2));
+  ::kill(pid, SIGKILL);
+  ::waitpid(pid, nullptr, 0);
+  ::close(ready[0]);
+  ::close(ready[1]);
+}
+
+TEST(PageTest, WhatIsNoPageIsRefused) {
+  const int fd = ::memfd_create("test", MFD_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  EXPECT_EQ(Page::Map(fd).code(), Code::kBadFrame);
+}
+
+TEST(PageTest, ATurnPassesFromOneProcessToAnother) {
+  Result<std::unique_ptr<Board>> board = Board::Create(1);
+  ASSERT_TRUE(board.ok());
+  const Result<std::uint32_t> first = (*board)->Sit("a", 500, 0);
+  const Result<std::uint32_t> second = (*board)->Sit("b", 500, 0);
+  ASSERT_TRUE(first.ok() && second.ok());
+  Seat seat(Mapped((*board)->fd()), *first);
+  const std::uint32_t turn = seat.Enter(1);
+  int entered[2];
+  ASSERT_EQ(::pipe(entered), 0);
+  const pid_t pid = Child([&] {
+    Seat other(Mapped((*board)->fd()), *second);
+    const std::uint32_t got = other.Enter(1);
+    (void)!::write(entered[1], "x", 1);
+    other.Leave(got);
+    return 0;
+  });
+  // It waits; a turn of ours that lasts is overdue after 20 ms, and then it does not.
+  seat.Leave(turn);
+  char byte = 0;
+  EXPECT_EQ(::read(entered[0], &byte, 1), 1);
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  EXPECT_EQ(status, 0);
+  ::close(entered[0]);
+  ::close(entered[1]);
+}
+
+TEST(PageTest, TheTurnOfAKilledWorkerIsFreeAtOnce) {
+  Result<std::unique_ptr<Board>> board = Board::Create(1);
+  ASSERT_TRUE(board.ok());
+  const Result<std::uint32_t> first = (*board)->Sit("a", 500, 1000);
+  const Result<std::uint32_t> second = (*board)->Sit("b", 500, 0);
+  ASSERT_TRUE(first.ok() && second.ok());
+  const pid_t pid = Child([&] {
+    Seat other(Mapped((*board)->fd()), *first);
+    (void)other.Enter(1);
+    if (!other.Take(900)) return 1;
+    ::raise(SIGKILL);
+    return 0;
+  });
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  (*board)->Rise(*first, false);
+  Seat seat(Mapped((*board)->fd()), *second);
+  seat.Leave(seat.Enter(1));
+  const Result<std::uint32_t> again = (*board)->Sit("a", 500, 1000);
+  ASSERT_TRUE(again.ok());
+  Seat heir(Mapped((*board)->fd()), *again);
+  EXPECT_TRUE(heir.Take(1000));
+  EXPECT_FALSE(heir.Take(1));
+  EXPECT_EQ(heir.limit(), 1000U);
+}
+
+TEST(PageTest, StopEndsWaiting) {
+  Result<std::unique_ptr<Board>> board = Board::Create(1);
+  ASSERT_TRUE(board.ok());
+  Seat first(Mapped((*board)->fd()), *(*board)->Sit("a", 500, 0));
+  Seat second(Mapped((*board)->fd()), *(*board)->Sit("b", 500, 0));
+  const std::uint32_t turn = first.Enter(1);
+  std::thread waits([&] { second.Leave(second.Enter(1)); });
+  second.Stop();
+  waits.join();
+  first.Leave(turn);
+}
+
+TEST(PageTest, ALeaseIsForgottenWithItsLastSessionOnceItHasEnded) {
+  Result<std::unique_ptr<Board>> board = Board::Create(1);
+  ASSERT_TRUE(board.ok());
+  const std::uint32_t seat = *(*board)->Sit("a", 500, 0);
+  (*board)->Rise(seat, false);
+  ASSERT_EQ((*board)->Uses().count("a"), 1U) << "another program of it may come";
+  const std::uint32_t again = *(*board)->Sit("a", 500, 0);
+  EXPECT_EQ((*board)->Uses().at("a").sessions, 2U);
+  (*board)->End("a");
+  EXPECT_EQ((*board)->Uses().count("a"), 1U);
+  (*board)->Rise(again, false);
+  EXPECT_EQ((*board)->Uses().count("a"), 0U);
+}
+
+}  // namespace
+}  // namespace accelmesh::shares
