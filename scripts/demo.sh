@@ -2,6 +2,8 @@
 # Shows AccelMesh at work, from a fresh clone on: sets up, builds, starts a gpu-server with the software GPU, and runs
 # programs on it that nvcc built and nobody changed, through shared memory and through ZeroMQ. Behind each program's own
 # output stands what its calls cost: answered locally, posted, waited, called; messages, bytes, time.
+# Then a market: slot-market and two gpu-servers, of which the second lets 30 % of its device, and two programs that say
+# what they need and name no server: who got what, why, and at what price.
 #
 #   scripts/demo.sh               everything
 #   scripts/demo.sh --no-setup    does not look for missing packages
@@ -10,30 +12,50 @@ cd "$(dirname "$0")/.."
 case "${1:-}" in
   "") scripts/setup.sh ;;
   --no-setup) ;;
-  *) sed -n '2,7s/^# \{0,1\}//p' scripts/demo.sh; exit 2 ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' scripts/demo.sh; exit 2 ;;
 esac
 
 echo "demo: building (a few minutes the first time)"
 build=build/dev
 mkdir -p build
-if ! { cmake --preset dev && cmake --build "$build" --target gpu-server mesh-run app_vector_add app_tiled_matmul; } \
+if ! { cmake --preset dev && cmake --build "$build" --target gpu-server slot-market slotctl mesh-run app_vector_add app_tiled_matmul; } \
     >build/demo-build.log 2>&1; then
   tail -n 30 build/demo-build.log >&2
   echo "demo: the build failed; all of its output is in build/demo-build.log" >&2
   exit 1
 fi
 
-log=$(mktemp)
-"$build/bin/gpu-server" --listen "shm://demo-$$" --listen tcp://127.0.0.1:0 --backend cpu >"$log" &
-server=$!
-trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -f "$log"' EXIT
-for _ in $(seq 100); do
-  [ "$(grep -c '^ready' "$log")" = 2 ] && break
-  sleep 0.1
-done
-mapfile -t urls < <(sed -n 's/^ready //p' "$log")
-[ ${#urls[@]} = 2 ] || { echo "demo: the gpu-server did not start; see its lines above" >&2; exit 1; }
+# Everything that is started ends with this script; nothing of the user's is touched.
+place=$(mktemp -d)
+pids=()
+finish() {
+  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+  for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+  rm -rf "$place"
+}
+trap finish EXIT
+export XDG_CONFIG_HOME="$place/config" XDG_STATE_HOME="$place/state" XDG_RUNTIME_DIR="$place/run"
+mkdir -m 700 "$XDG_RUNTIME_DIR"
+unset ACCELMESH_MARKET ACCELMESH_MARKET_KEY ACCELMESH_SERVER
 
+start() {  # log, addresses, command: sets `urls`
+  local log=$place/$1 wanted=$2
+  shift 2
+  "$@" >"$log" 2>"$log.errors" &
+  pids+=($!)
+  for _ in $(seq 200); do
+    [ "$(grep -c '^ready' "$log")" = "$wanted" ] && break
+    sleep 0.1
+  done
+  mapfile -t urls < <(sed -n 's/^ready //p' "$log")
+  [ ${#urls[@]} = "$wanted" ] && return
+  tail -n 20 "$log.errors" >&2
+  echo "demo: $1 did not start; its last lines are above" >&2
+  exit 1
+}
+
+start gpu-server 2 "$build/bin/gpu-server" --listen "shm://demo-$$" --listen tcp://127.0.0.1:0 --backend cpu
+server=${pids[-1]}
 echo "demo: a gpu-server with the software GPU listens on ${urls[0]} and ${urls[1]}"
 run() {  # url, program
   printf '\n$ mesh-run --server %s --stats -- %s\n' "$1" "$build/apps/$2"
@@ -42,4 +64,54 @@ run() {  # url, program
 run "${urls[0]}" vector_add
 run "${urls[1]}" vector_add
 run "${urls[0]}" tiled_matmul
+kill "$server"
+wait "$server" 2>/dev/null || true
+
+printf '\ndemo: now a market\n'
+start slot-market 1 "$build/bin/slot-market" --listen tcp://127.0.0.1:0 --store "sqlite:$place/market.sqlite" --metrics off
+export ACCELMESH_MARKET=${urls[0]}
+on_core() {  # core, command: each server on its own, if there are two; becomes it, so that its pid is known
+  local core=$1
+  shift
+  if taskset -c "$core" true 2>/dev/null; then exec taskset -c "$core" "$@"; else exec "$@"; fi
+}
+offer() {  # name, core, what it sells
+  local name=$1 core=$2 key
+  shift 2
+  # A second server of one user has a key of its own, and an admin lets it in.
+  key=$("$build/bin/slotctl" keys create server --role provider --keys "$place/keys-$name" | sed -n 's/^public key *//p')
+  "$build/bin/slotctl" keys trust "$key" --role provider --name "$name" >/dev/null
+  start "$name" 2 on_core "$core" "$build/bin/gpu-server" --market "$ACCELMESH_MARKET" --keys "$place/keys-$name" \
+    --state "$place/state-$name" --server-name "$name" --listen tcp://127.0.0.1:0 --listen "shm://demo-$$-$name" --backend cpu \
+    --cpu-threads 1 --memory 1GiB "$@"
+}
+offer left 0 --price 2
+offer right 1 --price 1 --sell-share 0.30
+echo "demo: two gpu-servers, left and right, measure their devices and offer them; right lets 30 % of its own"
+offered() { "$build/bin/slotctl" slots --json | grep -o '"state":"free"' | wc -l; }
+for _ in $(seq 240); do
+  [ "$(offered)" = 2 ] && break
+  sleep 0.5
+done
+[ "$(offered)" = 2 ] || { tail -n 5 "$place"/*.errors >&2; echo "demo: the servers did not offer their slots" >&2; exit 1; }
+printf '\n$ slotctl slots\n'
+"$build/bin/slotctl" slots
+
+# Half of what left does is more than right lets; a twentieth can be had of both.
+speed=$("$build/bin/slotctl" slots --json | grep -o '"type":"fp32","operations_per_s":{"mean":[0-9.e+]*,"low":[0-9.e+]*' | head -n 1 | sed 's/.*"low"://')
+part() { awk -v speed="$speed" -v part="$1" 'BEGIN { printf "%.9f", speed / 1e12 * part }'; }
+ask() {  # TOPS, program
+  printf '\n$ mesh-run --tops %s --dtype fp32 --memory 256MiB --max-price 3 --explain -- %s\n' "$1" "$build/apps/$2"
+  "$build/bin/mesh-run" --tops "$1" --dtype fp32 --memory 256MiB --max-price 3 --explain --json "$place/explained" -- "$build/apps/$2"
+  # The steps; what the calls cost was shown above.
+  sed -n 's/^{"agent".*"steps":\[//p' "$place/explained" | grep -o '"stage":"[^"]*","text":"[^"]*"' |
+    sed 's/^"stage":"\([^"]*\)","text":"\(.*\)"$/  \1: \2/'
+  rm -f "$place/explained"
+}
+ask "$(part 0.5)" tiled_matmul
+ask "$(part 0.05)" vector_add
+printf '\n$ slotctl leases --all\n'
+"$build/bin/slotctl" leases --all
+printf '\n$ slotctl accounts\n'
+"$build/bin/slotctl" accounts
 printf '\ndemo: done. README.md says what to try next.\n'

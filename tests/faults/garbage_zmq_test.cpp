@@ -1,7 +1,10 @@
 // Peers of tcp and ipc that speak to the sockets themselves, without the channel's manners: strangers at the sockets of
 // a session that runs, and clients that are let in and then send messages of another shape than ours.
+#include <sys/socket.h>
+
 #include <array>
 
+#include "protocol/transport/bulk_stream.h"
 #include "protocol/transport/zmq_socket.h"
 #include "tests/faults/garbage.h"
 
@@ -13,6 +16,7 @@ constexpr std::size_t kOversize = zmq::kMessageBytesMax + 1;
 // What a Welcome tells its client.
 struct Invitation {
   std::vector<Endpoint> lanes;
+  Endpoint bulk;
   Bytes secret;
   std::uint64_t session_id = 0;
 };
@@ -27,6 +31,7 @@ Invitation Read(ByteView frame) {
     invitation.lanes.push_back(*ParseEndpoint(one));
     list.remove_prefix(std::min(list.size(), one.size() + 1));
   }
+  invitation.bulk = *ParseEndpoint(welcome->bulk_endpoint()->string_view());
   invitation.secret.assign(welcome->secret()->begin(), welcome->secret()->end());
   invitation.session_id = welcome->session_id();
   return invitation;
@@ -137,8 +142,10 @@ TEST_P(RawZmqTest, StrangersAtASessionThatRuns) {
   }
   // The lanes down are not read once the client is there.
   const char* dropped = "a message from a peer that did not attach";
-  for (int i = 0; i < 1000 && server_->Count(dropped) < 3; ++i) poll(nullptr, 0, 10);
-  EXPECT_EQ(server_->Count(dropped), 3) << server_->Log();
+  for (int i = 0; i < 1000 && server_->Count(dropped) < 2; ++i) poll(nullptr, 0, 10);
+  EXPECT_EQ(server_->Count(dropped), 2) << server_->Log();
+  // Nor is the bulk lane's place open any more.
+  EXPECT_EQ(ConnectBulk(invitation.bulk, SealKey{}, In(1000)).code(), Code::kUnavailable);
   // Some go, some stay.
   for (std::size_t i = 0; i < strangers.size(); i += 2) strangers[i] = {};
   const int before = rounds_;
@@ -152,7 +159,7 @@ TEST_P(RawZmqTest, AFloodFromStrangers) {
   ASSERT_EQ(invitation.lanes.size(), std::size_t{zmq::kLanes});
   std::atomic<bool> stop{false};
   std::vector<std::thread> strangers;
-  for (const int lane : {zmq::kCommandLane, zmq::kSideLane, zmq::kBulkUpLane}) {
+  for (const int lane : {zmq::kCommandLane, zmq::kSideLane}) {
     strangers.emplace_back([&, lane] {
       zmq::Socket stranger = Dial(context_, invitation.lanes[lane]);
       while (!stop) {
@@ -161,7 +168,7 @@ TEST_P(RawZmqTest, AFloodFromStrangers) {
       }
     });
   }
-  for (int i = 0; i < 1000 && server_->Count("a message from a peer that did not attach") < 3; ++i) {
+  for (int i = 0; i < 1000 && server_->Count("a message from a peer that did not attach") < 2; ++i) {
     poll(nullptr, 0, 10);
   }
   const int before = rounds_;
@@ -188,15 +195,12 @@ TEST_P(RawZmqTest, MessagesOfAnotherShape) {
   } cases[] = {
       {zmq::kCommandLane, several, "a message of several parts"},
       {zmq::kSideLane, several, "a message of several parts"},
-      {zmq::kBulkUpLane, several, "a message of several parts"},
       {zmq::kCommandLane, short_one, "a message without a trailer"},
       {zmq::kSideLane, nothing, "a message without a trailer"},
-      {zmq::kBulkUpLane, short_one, "a body without a trailer"},
       {zmq::kCommandLane, unknown, "of a kind that does not go up"},
       {zmq::kCommandLane, progress, "of a kind that does not go up"},
       {zmq::kSideLane, attach, "of a kind that does not go up"},
       {zmq::kSideLane, huge, "of a kind that does not go up"},
-      {zmq::kBulkUpLane, unknown, "on the bulk lane that is no body"},
   };
   for (const auto& one : cases) {
     const Invitation invitation = Invite();
@@ -214,9 +218,98 @@ TEST_P(RawZmqTest, MessagesOfAnotherShape) {
   }
 }
 
+// A bulk lane of ours, by its own bytes.
+BulkSocket DialBulk(const Invitation& invitation) {
+  Result<SealKeys> keys = KeysOfSecret(invitation.secret);
+  EXPECT_TRUE(keys.ok());
+  Result<BulkSocket> socket = ConnectBulk(invitation.bulk, keys->mark, In(kPatienceMs));
+  EXPECT_TRUE(socket.ok()) << socket.status().ToString();
+  return socket.ok() ? *std::move(socket) : BulkSocket();
+}
+
+void SendRaw(const BulkSocket& socket, ByteView bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put = ::send(socket.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (put > 0) bytes = bytes.subspan(static_cast<std::size_t>(put));
+    if (put < 0 && errno != EAGAIN) return;
+    if (put < 0) poll(nullptr, 0, 1);
+  }
+}
+
+Bytes RawRecord(const BulkHeader& header, std::size_t body) {
+  const auto head = WriteBulkHeader(header);
+  Bytes bytes(head.begin(), head.end());
+  bytes.resize(bytes.size() + body, 5);
+  return bytes;
+}
+
+TEST_P(RawZmqTest, BulkLanesOfAnotherShape) {
+  Bytes twice = RawRecord({7, 0, 100}, 100);
+  const Bytes again = twice;
+  twice.insert(twice.end(), again.begin(), again.end());
+  const struct {
+    Bytes bytes;
+    const char* reason;
+  } cases[] = {
+      {Bytes(1000, 0x41), "is no body"},
+      {RawRecord({7, 0, static_cast<std::uint32_t>(limits::kBulkBytesMax) + 1}, 0), "a body of 1048577 bytes"},
+      {RawRecord({7, 0, ~std::uint32_t{0}}, 0), "a body of 4294967295 bytes"},
+      {RawRecord({7, 1, 100}, 100), "a body with an offset"},
+      {twice, "a token twice"},
+  };
+  for (const auto& one : cases) {
+    const Invitation invitation = Invite();
+    ASSERT_EQ(invitation.lanes.size(), std::size_t{zmq::kLanes});
+    const BulkSocket bulk = DialBulk(invitation);
+    RawClient client(context_, invitation);
+    ASSERT_TRUE(Send(client.lanes[zmq::kCommandLane], zmq::Message(OpenFrame().bytes(), {})));
+    SendRaw(bulk, one.bytes);
+    const std::string ended = "session " + std::to_string(invitation.session_id) + " is ended: bad_frame";
+    ExpectLogged(ended);
+    const std::string log = server_->Log();
+    const std::size_t at = std::min(log.find(ended), log.size());
+    EXPECT_NE(log.substr(at, log.find('\n', at) - at).find(one.reason), std::string::npos) << one.reason << "\n" << log;
+  }
+}
+
+// Only the session's mark lets into its bulk lane, however many others stand there.
+TEST_P(RawZmqTest, StrangersAtTheBulkLane) {
+  const Invitation invitation = Invite();
+  ASSERT_EQ(invitation.lanes.size(), std::size_t{zmq::kLanes});
+  SealKey wrong = KeysOfSecret(invitation.secret)->mark;
+  wrong.back() ^= 1;
+  std::vector<BulkSocket> strangers;
+  for (int i = 0; i < 30; ++i) {
+    Result<BulkSocket> stranger = ConnectBulk(invitation.bulk, wrong, In(kPatienceMs));
+    ASSERT_TRUE(stranger.ok()) << stranger.status().ToString();
+    strangers.push_back(*std::move(stranger));
+  }
+  ExpectLogged("a connection that did not show the session's mark was closed");
+  const BulkSocket bulk = DialBulk(invitation);
+  RawClient client(context_, invitation);
+  ASSERT_TRUE(Send(client.lanes[zmq::kCommandLane], zmq::Message(OpenFrame().bytes(), {})));
+  for (const BulkSocket& stranger : strangers) SendRaw(stranger, Bytes(100, 1));
+  SendRaw(bulk, RawRecord({7, 1, 100}, 100));
+  ExpectLogged("session " + std::to_string(invitation.session_id) + " is ended: bad_frame");
+}
+
+// A client that keeps its session and lets its bulk lane go is ended, not waited for.
+TEST_P(RawZmqTest, ABulkLaneThatEndsByItself) {
+  const Invitation invitation = Invite();
+  ASSERT_EQ(invitation.lanes.size(), std::size_t{zmq::kLanes});
+  RawClient client(context_, invitation);
+  {
+    const BulkSocket bulk = DialBulk(invitation);
+    ASSERT_TRUE(Send(client.lanes[zmq::kCommandLane], zmq::Message(OpenFrame().bytes(), {})));
+    SendRaw(bulk, ByteView(RawRecord({7, 0, 100}, 100)).first(50));
+    poll(nullptr, 0, 50);
+  }
+  ExpectLogged("session " + std::to_string(invitation.session_id) + " has ended: the client's bulk lane has ended");
+}
+
 // libzmq cuts such a peer off: on the command lane that is the end of the session, on another one the client's loss.
 TEST_P(RawZmqTest, AMessageOverTheLimit) {
-  for (const zmq::Lane lane : {zmq::kCommandLane, zmq::kSideLane, zmq::kBulkUpLane, zmq::kDownLane}) {
+  for (const zmq::Lane lane : {zmq::kCommandLane, zmq::kSideLane, zmq::kDownLane}) {
     const Invitation invitation = Invite();
     ASSERT_EQ(invitation.lanes.size(), std::size_t{zmq::kLanes});
     const std::string ended = "session " + std::to_string(invitation.session_id) + " has ended: ";

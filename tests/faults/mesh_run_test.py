@@ -105,6 +105,11 @@ class MeshRun(harness.FaultCase):
                 self.assertEqual(len(reports), runs)
         modes = ("local", "posted", "waited", "called")
         self.assertEqual(reports[0]["program"], "cublas_gemm")
+        # What the agent predicts from.
+        self.assertGreater(reports[0]["work"]["memory_bytes_high"], 0)
+        work = {(one["operation"], one["type"]): one["count"] for one in reports[0]["work"]["operations"]}
+        self.assertGreater(work["matmul", "fp32"], 0)
+        self.assertGreater(reports[0]["ended_ms"], 1e12)
         libraries = reports[0]["libraries"]
         self.assertEqual({library["library"] for library in libraries}, {"cudart", "cublas"})
         for library in libraries:

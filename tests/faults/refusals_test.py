@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What cannot be served: each has a fitting CUDA error and one line that names cause and remedy, and nothing hangs."""
 import os
+import shutil
 import subprocess
 import tempfile
 
@@ -57,6 +58,58 @@ class NoServer(harness.FaultCase):
         self.assert_one_line(program.err, "no gpu-server is named", "mesh-run --server")
 
 
+class Leases(harness.FaultCase):
+    """A lease that cannot be used: what a program's user reads. Those that can are tests/faults/lease_test.cpp's."""
+
+    def run_with(self, text, mode=0o600):
+        folder = tempfile.mkdtemp(prefix="lease-")
+        self.addCleanup(shutil.rmtree, folder)
+        path = os.path.join(folder, "lease")
+        if text is not None:
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
+            os.chmod(path, mode)
+        need(self, app("vector_add"))
+        program = self.run_command(app("vector_add"), environment={
+            "LD_PRELOAD": harness.preloaded(os.path.join(harness.Options.build, "lib/accelmesh/libaccelmesh.so")),
+            "ACCELMESH_LEASE": path, "LD_LIBRARY_PATH": os.path.join(harness.Options.build, "lib/accelmesh/soname")})
+        self.assertEqual(program.process.returncode, 1, program.said())
+        self.assertIn("cudaErrorNoDevice", program.out.text())
+        return program
+
+    @staticmethod
+    def lease(url, not_after_ms=4102444800000):
+        return (f"accelmesh-lease 1\nendpoint {url}\nserver-key {'11' * 32}\nholder-key {'22' * 32}\n"
+                f"holder-secret {'33' * 32}\ntoken {'44' * 100}\nlease lease-7\nnot-after-ms {not_after_ms}\n")
+
+    def test_no_file(self):
+        self.assert_one_line(self.run_with(None).err, "the lease cannot be used", "is not there", "mesh-run")
+
+    def test_a_file_that_others_can_read(self):
+        program = self.run_with(self.lease("tcp://127.0.0.1:1"), 0o644)
+        self.assert_one_line(program.err, "the lease cannot be used", "chmod 600")
+
+    def test_a_file_that_is_none(self):
+        program = self.run_with(self.lease("tcp://127.0.0.1:1").replace("lease lease-7\n", ""))
+        line = self.assert_one_line(program.err, "the lease cannot be used", "it has no lease", "mesh-run")
+        self.assertNotIn("33" * 32, line)
+
+    def test_a_lease_that_has_ended(self):
+        self.assert_one_line(self.run_with(self.lease("tcp://127.0.0.1:1", 1700000000000)).err, "lease lease-7 ended", "mesh-run")
+
+    def test_nobody_there(self):
+        program = self.run_with(self.lease("tcp://127.0.0.1:1"))
+        self.assert_one_line(program.err, "lease lease-7: no gpu-server listens on tcp://127.0.0.1:1")
+
+    def test_another_server(self):
+        if harness.Options.transport == "shm":
+            self.skipTest("shared memory has no keys")
+        server = self.serve()
+        program = self.run_with(self.lease(server.url))
+        self.assert_one_line(program.err, "lease lease-7", server.url, "another server is there now", "mesh-run")
+        self.assertTrue(server.alive())
+
+
 class Limits(harness.FaultCase):
     def test_quota(self):
         self.assert_passes(self.serve("--memory", "64MiB"), "quota")
@@ -78,13 +131,13 @@ class Limits(harness.FaultCase):
     def test_worker_ports(self):
         if harness.Options.transport != "tcp":
             self.skipTest("only sessions over tcp have ports")
-        # Four ports: a session needs five, even if all of these are free.
-        server = self.serve("--worker-ports", "29870-29873")
+        # Three ports: a session needs four, even if all of these are free.
+        server = self.serve("--worker-ports", "29870-29872")
         program = self.run_app(server, "vector_add")
         self.assertEqual(program.process.returncode, 1, program.said())
         self.assertIn("cudaErrorNoDevice", program.out.text())
         line = self.assert_one_line(program.err, "accelmesh error")
-        for word in ("29870-29873", "a session needs five", "--worker-ports"):
+        for word in ("29870-29872", "a session needs four", "--worker-ports"):
             self.assertIn(word, line)
         self.assertTrue(server.alive())
         self.assert_passes(self.serve("--worker-ports", "29870-29999"), "vector_add")

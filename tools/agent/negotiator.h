@@ -1,0 +1,81 @@
+// From a wish to leases that a gpu-server has admitted, step by step: analyse, predict, request, price, query, select,
+// secure, allocate. A step that fails says why, and the next slot or the next smaller request is tried.
+//
+// What is won and cannot be used is given back at once. Threads: one.
+#pragma once
+
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tools/agent/core/choose.h"
+#include "tools/agent/core/profile.h"
+#include "tools/agent/core/scale_down.h"
+#include "tools/agent/ports.h"
+
+namespace accelmesh::agent {
+
+struct Wish {
+  scheduler::FunctionalRequest asked;  // what the user said
+  Profile profile;                     // of earlier runs of the command
+  Policy policy = Policy::kCost;
+  NothingOption when_nothing;
+  std::int64_t lease_us = 0;  // 0: LeaseUs()
+  security::SecretHash group{};
+  // How long a market or a server that does not answer is waited for.
+  std::int64_t patience_ms = 10'000;
+};
+
+// A lease and the key that it is bound to.
+struct Held {
+  Won won;
+  security::CurvePair holder;
+};
+
+struct Outcome {
+  enum class Kind : std::uint8_t { kLeased, kCommand, kFailed };
+  Kind kind = Kind::kFailed;
+  std::vector<Held> leases;  // of kLeased
+  Prediction prediction;     // that they were won for
+  std::int64_t lease_us = 0;
+  std::string command;  // of kCommand
+  Status status;        // of kFailed: the last thing that stood in the way
+};
+
+class Negotiator {
+ public:
+  // Hears each step when it is taken; what it took so far is told by the text.
+  using Sink = std::function<void(const Step&)>;
+
+  Negotiator(MarketPort& market, ServerPort& servers, WorldPort& world, Sink sink)
+      : market_(market), servers_(servers), world_(world), sink_(std::move(sink)) {}
+
+  Outcome Negotiate(const Wish& wish);
+
+ private:
+  // Whether it was had; `why_not` otherwise.
+  bool AskFor(const Wish& wish, const Prediction& prediction, Outcome& outcome);
+  bool AskOnce(const Wish& wish, const Prediction& prediction, Outcome& outcome);
+  bool Queue(const Wish& wish, const Rung& rung, Outcome& outcome);
+  bool TryOne(const Wish& wish, const Prediction& prediction, Order order, const std::string& name, Outcome& outcome);
+  bool Allocate(const Wish& wish, const std::vector<Won>& won, const security::CurvePair& holder, Outcome& outcome);
+  // Repeats what nobody knows to have happened, with the same id, until the patience ends.
+  Result<Answer> Ask(const Order& order, const Wish& wish);
+  void Release(const std::string& lease);
+  void Say(std::string stage, std::string text, std::vector<std::pair<std::string, std::string>> facts = {});
+  void Trouble(std::string stage, std::string text, std::vector<std::pair<std::string, std::string>> facts = {});
+  OperationId NewId();
+
+  MarketPort& market_;
+  ServerPort& servers_;
+  WorldPort& world_;
+  Sink sink_;
+  std::set<std::string> failed_;  // slots that were granted and could not be used
+  bool was_late_ = false;         // what would have done was not granted
+  Status last_;
+};
+
+OperationId DrawId(WorldPort& world);
+
+}  // namespace accelmesh::agent

@@ -1,0 +1,92 @@
+// What the negotiation needs of the world: the market, the gpu-servers, time and chance. mesh-run has the real ones
+// (tools/mesh_run/real_ports.h), tests have one that they can break.
+//
+// Threads: each belongs to one at a time. Units: Unix milliseconds, microcredits.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "protocol/base/clock.h"
+#include "protocol/base/result.h"
+#include "protocol/security/curve.h"
+#include "scheduler/core/request.h"
+#include "scheduler/core/slot.h"
+
+namespace accelmesh::agent {
+
+// The same one asked again gets the same answer: what nobody knows to have happened is safe to repeat.
+using OperationId = std::array<std::uint8_t, 16>;
+
+struct Order {
+  std::vector<std::string> slots;  // these, in this order; empty: whichever the market finds
+  scheduler::FunctionalRequest request;
+  std::int64_t price_max_microcredits_per_hour = 0;
+  std::int64_t lease_us = 0;
+  std::int64_t wait_us = 0;
+  security::CurveKey holder_key;
+};
+
+// A slot that was won, or a lease renewed.
+struct Won {
+  std::string lease;
+  std::string slot;
+  std::string server;  // hex of its identity
+  std::uint32_t share_milli = 0;
+  std::uint64_t memory_bytes = 0;
+  std::int64_t price_microcredits_per_hour = 0;
+  std::int64_t not_after_ms = 0;
+  Bytes token;
+  std::vector<std::string> endpoints;
+  security::CurveKey server_key;
+  std::string why;
+};
+
+struct Answer {
+  std::vector<Won> won;  // as many as the request counts, or none
+  std::string why_not;   // then: what stands in the way, and what would help
+};
+
+struct Receipt {
+  std::int64_t paid_microcredits = 0;
+  std::int64_t returned_microcredits = 0;
+};
+
+// kUnavailable and kDeadlineExceeded: nobody knows whether it happened. Anything else is the market's answer.
+class MarketPort {
+ public:
+  virtual ~MarketPort() = default;
+  virtual Result<std::vector<scheduler::Slot>> Slots(Deadline deadline) = 0;
+  virtual Result<Answer> Ask(const Order& order, const OperationId& id, Deadline deadline) = 0;
+  // The lease with its new end and token.
+  virtual Result<Won> Renew(const std::string& lease, std::int64_t lease_us,
+                            std::int64_t price_max_microcredits_per_hour, const OperationId& id, Deadline deadline) = 0;
+  // Less of it from now on, with a new token.
+  virtual Result<Won> Resize(const std::string& lease, std::uint32_t share_milli, std::uint64_t memory_bytes,
+                             const OperationId& id, Deadline deadline) = 0;
+  virtual Result<Receipt> Release(const std::string& lease, const OperationId& id, Deadline deadline) = 0;
+};
+
+class ServerPort {
+ public:
+  virtual ~ServerPort() = default;
+  // Shows the token to the server, which admits the lease or extends it. The group's hash lets programs in by shared
+  // memory, where no key says who they are.
+  virtual Status Admit(const Won& lease, const security::CurvePair& holder, const security::SecretHash& group,
+                       Deadline deadline) = 0;
+  virtual Status End(const Won& lease, const security::CurvePair& holder, Deadline deadline) = 0;
+};
+
+class WorldPort {
+ public:
+  virtual ~WorldPort() = default;
+  virtual std::int64_t NowMs() = 0;
+  virtual std::uint64_t Draw() = 0;  // uniform over 64 bits
+  virtual Result<security::CurvePair> NewPair() = 0;
+  // False if somebody wants us to end meanwhile.
+  virtual bool Pause(std::int64_t ms) = 0;
+};
+
+}  // namespace accelmesh::agent

@@ -1,0 +1,308 @@
+#include "tools/mesh_run/market_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "protocol/security/key_file.h"
+#include "protocol/security/lease_file.h"
+#include "scheduler/core/quantity.h"
+#include "tools/agent/keeper.h"
+#include "tools/agent/profile_store.h"
+#include "tools/agent/reports.h"
+#include "tools/mesh_run/child.h"
+#include "tools/mesh_run/environment.h"
+#include "tools/mesh_run/narrator.h"
+#include "tools/mesh_run/real_ports.h"
+
+namespace accelmesh::mesh_run {
+namespace {
+
+namespace fs = std::filesystem;
+using agent::Outcome;
+
+// How long somebody who wants us to end waits for a market's answer.
+constexpr int kEndPatienceMs = 4000;
+
+Result<security::Identity> OpenIdentity(const Options& options) {
+  std::string folder = options.keys;
+  if (folder.empty()) {
+    ACCELMESH_ASSIGN_OR_RETURN(folder, security::DefaultKeyFolder());
+  }
+  const security::KeyFolder keys(folder);
+  Result<security::Identity> identity = keys.Load(options.identity);
+  if (identity.code() != Code::kNotFound) return identity;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  Result<security::Identity> made = keys.Create(options.identity, security::Role::kTenant,
+                                                std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+  // Another mesh-run may have been first.
+  return made.ok() ? std::move(made) : keys.Load(options.identity);
+}
+
+// Where a server of this machine can be reached without a network, it is.
+constexpr int kRankMax = 2;
+int RankOf(const std::string& url) { return url.starts_with("shm:") ? 0 : url.starts_with("ipc:") ? 1 : 2; }
+
+std::string ReadAll(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return std::move(text).str();
+}
+
+// Files of one run; they go with it.
+class RunFiles {
+ public:
+  static Result<RunFiles> Make() {
+    ACCELMESH_ASSIGN_OR_RETURN(const std::string folder, security::LeaseFolder());
+    return RunFiles(folder + "/run-" + std::to_string(::getpid()));
+  }
+  std::string profile() const { return stem_ + ".profile"; }
+  std::string Lease(std::size_t index) const { return stem_ + "-" + std::to_string(index) + ".lease"; }
+  // Made by us, so that nobody else owns it.
+  Status MakeProfile() const {
+    const int file = ::open(profile().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (file < 0) return Status::System(errno, "mesh-run", profile());
+    ::close(file);
+    return Status::Ok();
+  }
+  void Remove(std::size_t leases) const {
+    ::unlink(profile().c_str());
+    for (std::size_t i = 0; i < leases; ++i) ::unlink(Lease(i).c_str());
+  }
+
+ private:
+  explicit RunFiles(std::string stem) : stem_(std::move(stem)) {}
+  std::string stem_;
+};
+
+Status HandOver(const RunFiles& files, std::size_t index, const agent::Held& held) {
+  security::LeaseFile file;
+  for (int rank = 0; rank <= kRankMax; ++rank) {
+    for (const std::string& url : held.won.endpoints) {
+      if (RankOf(url) == rank) file.endpoints.push_back(url);
+    }
+  }
+  file.server_key = held.won.server_key;
+  file.holder = held.holder;
+  file.token = held.won.token;
+  file.lease = held.won.lease;
+  file.not_after_ms = held.won.not_after_ms;
+  return security::WriteLeaseFile(files.Lease(index), file);
+}
+
+// The agent, on a thread of its own: negotiates, tells the main thread, keeps the leases until it is told to end.
+class Agent {
+ public:
+  Agent(const Options& options, market::MarketAddress address, const security::Identity& identity,
+        const RunFiles& files, agent::Wish wish, Narrator& narrator)
+      : market_(std::move(address), identity.key),
+        files_(files),
+        wish_(std::move(wish)),
+        keeps_profile_(options.profile),
+        narrator_(narrator),
+        negotiated_(::eventfd(0, EFD_CLOEXEC)) {}
+  ~Agent() {
+    if (negotiated_ >= 0) ::close(negotiated_);
+  }
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  void Begin() {
+    thread_ = std::thread([this] { Work(); });
+  }
+  int negotiated() const { return negotiated_; }
+  // Valid once negotiated() has been written.
+  const Outcome& outcome() const { return outcome_; }
+  std::size_t leases() const { return leases_; }
+  // Gives back what is held.
+  void End() {
+    world_.Stop();
+    if (thread_.joinable()) thread_.join();
+  }
+  // Somebody does not want to wait for a market that does not answer.
+  void Stop() { world_.Stop(); }
+
+ private:
+  void Work() {
+    const auto hear = [this](const agent::Step& step) { narrator_.Hear(step); };
+    agent::Negotiator negotiator(market_, servers_, world_, hear);
+    outcome_ = negotiator.Negotiate(wish_);
+    leases_ = outcome_.leases.size();
+    Status handed;
+    for (std::size_t i = 0; i < leases_ && handed.ok(); ++i) handed = HandOver(files_, i, outcome_.leases[i]);
+    Outcome held = outcome_;
+    if (!handed.ok()) {
+      outcome_.kind = Outcome::Kind::kFailed;
+      outcome_.status = handed;
+    }
+    narrator_.EndPhase("negotiation");
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = ::write(negotiated_, &one, sizeof(one));
+    if (held.kind != Outcome::Kind::kLeased) return;
+    agent::Keeper keeper(
+        market_, servers_, world_, hear, wish_, std::move(held),
+        [this](std::size_t index, const agent::Held& lease) { return HandOver(files_, index, lease); },
+        [this] { return ProfileSoFar(); });
+    // The program may outlive its leases: then nothing is left to keep, and it hears of that by itself.
+    for (std::int64_t next_ms = 0; next_ms >= 0;) {
+      next_ms = keeper.Tick();
+      if (!world_.Pause(next_ms < 0 ? std::int64_t{1} << 40 : std::max<std::int64_t>(1, next_ms - world_.NowMs())))
+        break;
+    }
+    keeper.End();
+  }
+
+  std::optional<agent::Profile> ProfileSoFar() {
+    if (!keeps_profile_) return std::nullopt;
+    const auto processes = agent::ReadReports(ReadAll(files_.profile()));
+    if (processes.size() == processes_seen_) return std::nullopt;
+    processes_seen_ = processes.size();
+    agent::Profile profile = wish_.profile;
+    agent::AddRun(profile, agent::FoldProcesses(processes));
+    return profile;
+  }
+
+  RealMarket market_;
+  RealServers servers_;
+  RealWorld world_;
+  const RunFiles& files_;
+  const agent::Wish wish_;
+  const bool keeps_profile_;
+  Narrator& narrator_;
+  const int negotiated_;
+  Outcome outcome_;
+  std::size_t leases_ = 0;
+  std::size_t processes_seen_ = 0;
+  std::thread thread_;
+};
+
+class Profiles {
+ public:
+  explicit Profiles(const Options& options) : store_(agent::ProfileStore::UsersFolder()) {
+    std::error_code error;
+    is_on_ = options.profile && !agent::ProfileStore::UsersFolder().empty();
+    key_ = agent::CommandKey(options.program, fs::current_path(error).string());
+  }
+  bool is_on() const { return is_on_; }
+  agent::Profile Load() const {
+    if (!is_on_) return {};
+    Result<agent::Profile> profile = store_.Load(key_);
+    if (profile.ok()) return *std::move(profile);
+    Say("goes on without a profile: %s", profile.status().text().c_str());
+    return {};
+  }
+  void Learn(agent::Profile profile, const std::string& reports) const {
+    if (!is_on_) return;
+    const auto processes = agent::ReadReports(ReadAll(reports));
+    if (processes.empty()) return;
+    agent::AddRun(profile, agent::FoldProcesses(processes));
+    if (const Status saved = store_.Save(key_, profile); !saved.ok())
+      Say("cannot keep what this run needed: %s", saved.text().c_str());
+  }
+
+ private:
+  agent::ProfileStore store_;
+  std::string key_;
+  bool is_on_ = false;
+};
+
+// Another program, on this machine, without us.
+int RunInstead(const std::string& command) {
+  const auto child = Child::Start("/bin/sh", {"sh", "-c", command});
+  if (!child.ok()) return Say("cannot run %s: %s", command.c_str(), child.status().text().c_str());
+  Child running = *child;
+  return running.Wait();
+}
+
+int RunProgram(const Options& options, const std::string& path, const RunFiles& files, std::size_t leases,
+               bool profile) {
+  std::string all;
+  for (std::size_t i = 0; i < leases; ++i) all += (i == 0 ? "" : ":") + files.Lease(i);
+  ::unsetenv("ACCELMESH_SERVER");
+  SetOrUnset("ACCELMESH_LEASE", files.Lease(0));
+  SetOrUnset("ACCELMESH_LEASES", leases > 1 ? all : "");
+  if (!SetPreload({options.stats, options.explain, options.json, profile ? files.profile() : ""})) return kOwnFailure;
+  const auto child = Child::Start(path, options.program);
+  if (!child.ok()) return Say("cannot run %s: %s", path.c_str(), std::strerror(errno));
+  Child running = *child;
+  return running.Wait();
+}
+
+}  // namespace
+
+int RunByMarket(const Options& options) {
+  const auto began = std::chrono::steady_clock::now();
+  Options checked = options;
+  const std::string path = FindChecked(options.program.front());
+  if (path.empty() || !CheckJson(checked.json)) return kOwnFailure;
+  const auto urls = market::ParseMarketUrls(options.market);
+  if (!urls.ok()) {
+    Say("--market %s", urls.status().text().c_str());
+    return kUsage;
+  }
+  const auto market_key = market::FindMarketKey(options.market_key);
+  if (!market_key.ok()) return Say("%s", market_key.status().text().c_str());
+  const auto identity = OpenIdentity(options);
+  if (!identity.ok()) return Say("no key to be known by: %s", identity.status().text().c_str());
+  const auto files = RunFiles::Make();
+  if (!files.ok()) return Say("%s", files.status().text().c_str());
+  const std::string group = SetGroup();
+  if (group.empty()) return Say("cannot make the secret of ACCELMESH_GROUP: %s", std::strerror(errno));
+  const Profiles profiles(options);
+  if (profiles.is_on()) {
+    if (const Status made = files->MakeProfile(); !made.ok()) return Say("%s", made.text().c_str());
+  }
+
+  Child::BlockSignals();
+  agent::Wish wish;
+  wish.asked = options.asked;
+  wish.profile = profiles.Load();
+  wish.policy = options.policy;
+  wish.when_nothing = options.when_nothing;
+  wish.lease_us = options.lease_us;
+  wish.group = security::HashOfSecret(AsBytes(group));
+  const agent::Profile before = wish.profile;
+  int status = kOwnFailure;
+  std::size_t leases = 0;
+  {
+    Narrator narrator(options.explain, checked.json, began);
+    Agent agent(options, {*urls, *market_key}, *identity, *files, std::move(wish), narrator);
+    agent.Begin();
+    if (const int number = WaitForEvent(agent.negotiated(), -1); number != 0) {
+      agent.Stop();
+      // A lease that is granted meanwhile is given back; who asks again, or too long, does not wait for that.
+      if (WaitForEvent(agent.negotiated(), kEndPatienceMs) != 0) ::_exit(128 + number);
+      agent.End();
+      files->Remove(agent.leases());
+      return 128 + number;
+    }
+    const Outcome& outcome = agent.outcome();
+    leases = agent.leases();
+    switch (outcome.kind) {
+      case Outcome::Kind::kLeased: status = RunProgram(checked, path, *files, leases, profiles.is_on()); break;
+      case Outcome::Kind::kCommand:
+        ::unsetenv("ACCELMESH_GROUP");
+        status = RunInstead(outcome.command);
+        break;
+      case Outcome::Kind::kFailed: status = Say("no slot: %s", outcome.status.text().c_str()); break;
+    }
+    agent.End();
+    narrator.EndPhase("end");
+  }
+  if (profiles.is_on()) profiles.Learn(before, files->profile());
+  files->Remove(leases);
+  return status;
+}
+
+}  // namespace accelmesh::mesh_run

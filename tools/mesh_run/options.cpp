@@ -1,0 +1,213 @@
+#include "tools/mesh_run/options.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <cstring>
+
+#include "protocol/transport/channel.h"
+#include "scheduler/core/quantity.h"
+#include "scheduler/core/request_text.h"
+#include "tools/mesh_run/environment.h"
+
+namespace accelmesh::mesh_run {
+namespace {
+
+constexpr const char* kHead =
+    "mesh-run: runs an unmodified CUDA program on a gpu-server\n\n"
+    "  mesh-run --server URL [--stats] [--explain [--json FILE]] -- program [arguments...]\n"
+    "  mesh-run [--market URL] --tops N [--dtype T] [--memory SIZE] [--max-price CREDITS] ... -- program "
+    "[arguments...]\n\n"
+    "By the first form the program runs on the server that is named. By the second, mesh-run wins a lease of a slot "
+    "that\n"
+    "gives what is asked for, renews it while the program runs, and gives it back at its end.\n";
+
+constexpr const char* kFooter =
+    R"(The program uses the CUDA 13 runtime, shared or static; with the static one (nvcc's default) it must not be stripped.
+It needs no change and no GPU here.
+
+Exit status: the program's own; 125 if it could not be started, 2 if the command line is wrong. By the market, 128 + n
+after signal n.
+Environment of the program: ACCELMESH_SERVER (or ACCELMESH_LEASE), LD_PRELOAD and LD_LIBRARY_PATH are set; with --stats
+ACCELMESH_STATS as well, with --explain ACCELMESH_EXPLAIN and, for --json, ACCELMESH_EXPLAIN_JSON; and ACCELMESH_GROUP, a random
+secret: the program and the processes that it starts may share device memory (cudaIpc*), others may not. Those processes
+report, too. A gang (--count) has its lease files in ACCELMESH_LEASES, separated by ':'; ACCELMESH_LEASE is the first.
+
+Calls are answered locally (from the client's own state), posted (sent, and nobody waits), waited for (what the device has not
+done yet) or called (a round trip of their own). Counting costs every call some 100 ns; so does learning what the program
+needs, unless --no-profile.
+
+Examples: mesh-run --server tcp://127.0.0.1:7700 -- ./vector_add
+          mesh-run --tops 0.05 --dtype fp32 --memory 1GiB --max-price 3 -- ./program
+          mesh-run --tops 100 --dtype int8 --deadline 2h --policy deadline --when-nothing wait -- python train.py)";
+
+// What is asked for, as it stands on the command line.
+struct Texts {
+  std::string tops, dtype, operation;
+  std::vector<std::string> throughput;
+  std::vector<std::string> labels;
+  std::vector<std::pair<const char*, std::string>> fields;  // of SetField()
+  std::string policy, when_nothing = "fail", lease;
+};
+
+// False, and said, if a text is wrong.
+bool Set(Options& options, const char* field, const std::string& option, const std::string& value) {
+  const Status set = scheduler::SetField(options.asked, field, value);
+  if (!set.ok()) Say("%s %s", option.c_str(), set.text().c_str());
+  return set.ok();
+}
+
+bool ReadRequest(const Texts& texts, Options& options) {
+  if (!texts.tops.empty()) {
+    std::string text = texts.tops + " TOPS";
+    if (!texts.dtype.empty()) text += " " + texts.dtype;
+    if (!texts.operation.empty()) text += " " + texts.operation;
+    if (!Set(options, "throughput", "--tops", text)) return false;
+  } else if (!texts.dtype.empty() || !texts.operation.empty()) {
+    Say("--dtype and --operation say of what --tops are; add --tops");
+    return false;
+  }
+  for (const std::string& demand : texts.throughput) {
+    if (!Set(options, "throughput", "--throughput", demand)) return false;
+  }
+  for (const std::string& label : texts.labels) {
+    if (!Set(options, "label", "--label", label)) return false;
+  }
+  for (const auto& [field, value] : texts.fields) {
+    const bool is_count = std::strcmp(field, "slots") == 0;
+    if (is_count && value == "1") continue;
+    if (!value.empty() && !Set(options, field, is_count ? "--count" : std::string("--") + field, value)) return false;
+  }
+  if (!texts.lease.empty()) {
+    const auto lease = scheduler::ParseDurationUs(texts.lease);
+    if (!lease.ok() || *lease < 1'000'000 || *lease > 900'000'000) {
+      Say("--lease is between 1s and 15m");
+      return false;
+    }
+    options.lease_us = *lease;
+  }
+  options.policy = options.asked.deadline_us != 0 ? agent::Policy::kDeadline : agent::Policy::kCost;
+  if (!texts.policy.empty()) {
+    const auto policy = agent::FindPolicy(texts.policy);
+    if (!policy) {
+      Say("--policy is latency, throughput, cost or deadline");
+      return false;
+    }
+    options.policy = *policy;
+  }
+  const auto nothing = agent::ParseWhenNothing(texts.when_nothing);
+  if (!nothing.ok()) {
+    Say("--when-nothing %s", nothing.status().text().c_str());
+    return false;
+  }
+  options.when_nothing = *nothing;
+  // A budget may get the duration that it needs from earlier runs.
+  scheduler::FunctionalRequest without = options.asked;
+  without.budget_microcredits = 0;
+  if (const Status holds = Validate(without); !holds.ok()) {
+    Say("what is asked for contradicts itself: %s: %s", holds.where().c_str(), holds.text().c_str());
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Parsed ParseCommandLine(int argc, char** argv) {
+  Options options;
+  Texts texts;
+  CLI::App app{kHead};
+  app.footer(kFooter);
+  app.set_version_flag("--version", std::string("mesh-run ") + ACCELMESH_VERSION);
+  CLI::Option* const server =
+      app.add_option("--server", options.server, "the gpu-server: tcp://HOST:PORT, ipc:///PATH or shm://NAME");
+  app.add_flag("--stats", options.stats,
+               "when the program ends, print a table of its CUDA calls by mode, with times and bytes");
+  CLI::Option* const explains = app.add_flag(
+      "--explain", options.explain,
+      "when the program ends, print per library and function what was answered locally, posted, waited for and called, "
+      "the dearest first: calls, commands, bytes, time; by the market also each step, and of every slot why it was "
+      "chosen or not");
+  app.add_option("--json", options.json,
+                 "append what --explain says to this file as lines of JSON, instead of printing it")
+      ->needs(explains);
+  std::vector<CLI::Option*> by_market;
+  // Keeps what CLI11 points to in place.
+  texts.fields.reserve(16);
+  const auto field = [&](const char* name, const char* option, const char* help) {
+    texts.fields.emplace_back(name, "");
+    by_market.push_back(app.add_option(option, texts.fields.back().second, help)->group("By the market"));
+  };
+  const auto option = [&](const char* name, auto& target, const char* help) {
+    by_market.push_back(app.add_option(name, target, help)->group("By the market"));
+  };
+  option("--tops", texts.tops, "10^12 operations a second that the slot must give (a multiply-add is two)");
+  option("--dtype", texts.dtype, "of --tops: int8, fp16, bf16, fp32 (default), fp64");
+  option("--operation", texts.operation, "of --tops: matmul (default) or convolution");
+  option("--throughput", texts.throughput, "more of them, each like \"0.1 TOPS int8 convolution\"");
+  field("memory", "--memory", "of the device: 1GiB, 512MiB");
+  field("latency", "--latency", "of a launch and its answer, at most: 5ms");
+  field("bandwidth", "--bandwidth", "of the device's memory: 100GB/s");
+  field("slots", "--count", "a gang of so many slots, all or none");
+  field("topology", "--topology", "of a gang: any (default), server, zone, spread");
+  field("zone", "--zone", "where the slot must be");
+  option("--label", texts.labels, "what the slot must carry (repeatable)");
+  field("duration", "--duration", "how long it is wanted: 10m");
+  field("deadline", "--deadline", "until when the program must be done, from now: 2h");
+  field("notice", "--notice", "before the slot is taken back, at least: 1m");
+  field("max-price", "--max-price", "credits an hour, for all slots together");
+  field("budget", "--budget", "credits for the whole duration");
+  option("--policy", texts.policy, "latency, throughput, cost (default) or deadline (default with --deadline)");
+  option("--when-nothing", texts.when_nothing,
+         "if nothing can be had: fail (default), wait, shrink (ask for less), or a command for this machine's shell");
+  option("--lease", texts.lease, "how long a lease is before it is renewed: 1s to 15m (default: by the duration)");
+  option("--market", options.market,
+         "the market: tcp://HOST:PORT or ipc:///PATH, replicas separated by commas (default: ACCELMESH_MARKET, else "
+         "tcp://127.0.0.1:7710)");
+  option("--market-key", options.market_key, "the market's public key, in hexadecimal or in a file");
+  option("--identity", options.identity, "whose key is used, and who pays (default: default; made if it is not there)");
+  option("--keys", options.keys, "the folder of keys (default: in the user's configuration)");
+  bool no_profile = false;
+  by_market.push_back(
+      app.add_flag("--no-profile", no_profile, "neither predict from earlier runs nor learn from this one")
+          ->group("By the market"));
+  const char* const named = std::getenv("ACCELMESH_MARKET");
+  const bool has_market = named != nullptr && *named != '\0';
+  // What follows -- is the program's own: CLI11 would take arguments like [a,b] apart.
+  int own = 1;
+  while (own < argc && std::strcmp(argv[own], "--") != 0) ++own;
+  app.add_option("program", options.program, "the program and its arguments, after --");
+  app.positionals_at_end();
+  try {
+    app.parse(own, argv);
+    // Without a program before it, the first -- is ours.
+    if (own < argc)
+      options.program.insert(options.program.end(), argv + own + (options.program.empty() ? 1 : 0), argv + argc);
+    if (options.program.empty()) throw CLI::RequiredError("program");
+    std::string given;
+    for (const CLI::Option* one : by_market) {
+      if (one->count() != 0) given = one->get_name();
+    }
+    if (server->count() == 0 && given.empty() && !has_market)
+      throw CLI::RequiredError("--server, or --market or what the program needs:");
+    if (server->count() != 0 && !given.empty()) throw CLI::ExcludesError("--server", given);
+  } catch (const CLI::ParseError& error) {
+    return {std::nullopt, app.exit(error) == 0 ? 0 : kUsage};
+  }
+  options.profile = !no_profile;
+  if (!options.server.empty()) {
+    if (const Result<Endpoint> endpoint = ParseEndpoint(options.server); !endpoint.ok()) {
+      Say("--server %s", endpoint.status().text().c_str());
+      return {std::nullopt, kUsage};
+    }
+    return {std::move(options), 0};
+  }
+  if (server->count() != 0) {
+    Say("--server is empty; write tcp://HOST:PORT, ipc:///PATH or shm://NAME");
+    return {std::nullopt, kUsage};
+  }
+  if (options.market.empty()) options.market = has_market ? named : "tcp://127.0.0.1:7710";
+  if (!ReadRequest(texts, options)) return {std::nullopt, kUsage};
+  return {std::move(options), 0};
+}
+
+}  // namespace accelmesh::mesh_run

@@ -1,0 +1,166 @@
+#include "tools/mesh_run/real_ports.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <random>
+
+#include "protocol/transport/lease_notice.h"
+#include "scheduler/core/request_text.h"
+
+namespace accelmesh::mesh_run {
+namespace {
+
+using agent::Won;
+namespace messages = market::messages;
+
+std::vector<std::uint8_t> BytesOf(const agent::OperationId& id) { return {id.begin(), id.end()}; }
+
+Result<Won> WonOf(const messages::GrantedT& granted) {
+  if (granted.lease == nullptr)
+    return Status(Code::kBadFrame, "RealMarket", "the market granted a lease without saying which");
+  const messages::LeaseT& lease = *granted.lease;
+  Won won;
+  won.lease = lease.id;
+  won.slot = lease.slot;
+  won.server = lease.server;
+  won.share_milli = lease.share_milli;
+  won.memory_bytes = lease.memory_bytes;
+  won.price_microcredits_per_hour = lease.price_microcredits_per_hour;
+  won.not_after_ms = lease.not_after_ms;
+  won.token.assign(granted.token.begin(), granted.token.end());
+  won.endpoints = granted.endpoints;
+  if (granted.server_curve_key.size() == won.server_key.bytes.size())
+    std::copy(granted.server_curve_key.begin(), granted.server_curve_key.end(), won.server_key.bytes.begin());
+  won.why = granted.why;
+  return won;
+}
+
+std::string WhyNot(const messages::GrantsT& grants) {
+  std::string text;
+  const auto add = [&text](const std::string& more) {
+    if (text.size() < 600) text += (text.empty() ? "" : "; ") + more;
+  };
+  for (const auto& gap : grants.gaps) add(gap->text + (gap->remedy.empty() ? "" : " (" + gap->remedy + ")"));
+  for (const auto& rejection : grants.rejections) {
+    for (const auto& gap : rejection->gaps)
+      add(rejection->slot + ": " + gap->text + (gap->remedy.empty() ? "" : " (" + gap->remedy + ")"));
+  }
+  return text.empty() ? "nothing that would do is free" : text;
+}
+
+// Says something to the server at the first of its addresses that answers. Shared memory has no CURVE.
+Status AtServer(const Won& lease, const security::CurvePair& holder,
+                const std::function<Status(const Endpoint&, const security::CurveCredentials&)>& say) {
+  Status failed(Code::kUnavailable, "RealServers",
+                "the gpu-server has no tcp or ipc address; start it with --listen tcp://...");
+  for (const std::string& url : lease.endpoints) {
+    const Result<Endpoint> endpoint = ParseEndpoint(url);
+    if (!endpoint.ok() || endpoint->scheme == Endpoint::Scheme::kShm) continue;
+    Status said = say(*endpoint, {lease.server_key, holder});
+    if (said.ok()) return said;
+    failed = std::move(said);
+    // What was answered is answered.
+    if (failed.code() != Code::kUnavailable && failed.code() != Code::kDeadlineExceeded) break;
+  }
+  return failed;
+}
+
+}  // namespace
+
+Result<std::vector<scheduler::Slot>> RealMarket::Slots(Deadline deadline) {
+  ACCELMESH_ASSIGN_OR_RETURN(const auto reply,
+                             market::Ask<messages::SlotsT>(client_, messages::ListSlotsT{}, deadline));
+  std::vector<scheduler::Slot> slots;
+  for (const auto& slot : reply.slots) slots.push_back(market::ToSchedulerSlot(*slot));
+  return slots;
+}
+
+Result<agent::Answer> RealMarket::Ask(const agent::Order& order, const agent::OperationId& id, Deadline deadline) {
+  messages::RequestLeaseT ask;
+  ask.operation_id = BytesOf(id);
+  ask.request = scheduler::ToText(order.request);
+  ask.slots = order.slots;
+  ask.price_max_microcredits_per_hour = order.price_max_microcredits_per_hour;
+  ask.lease_us = order.lease_us;
+  ask.wait_us = order.wait_us;
+  ask.holder_key.assign(order.holder_key.bytes.begin(), order.holder_key.bytes.end());
+  ACCELMESH_ASSIGN_OR_RETURN(const auto reply, market::Ask<messages::GrantsT>(client_, std::move(ask), deadline));
+  agent::Answer answer;
+  for (const auto& granted : reply.granted) {
+    ACCELMESH_ASSIGN_OR_RETURN(Won won, WonOf(*granted));
+    answer.won.push_back(std::move(won));
+  }
+  if (answer.won.empty()) answer.why_not = WhyNot(reply);
+  return answer;
+}
+
+Result<Won> RealMarket::Renew(const std::string& lease, std::int64_t lease_us, std::int64_t price_max,
+                              const agent::OperationId& id, Deadline deadline) {
+  messages::RenewLeaseT ask;
+  ask.operation_id = BytesOf(id);
+  ask.lease = lease;
+  ask.lease_us = lease_us;
+  ask.price_max_microcredits_per_hour = price_max;
+  ACCELMESH_ASSIGN_OR_RETURN(const auto reply, market::Ask<messages::GrantedT>(client_, std::move(ask), deadline));
+  return WonOf(reply);
+}
+
+Result<Won> RealMarket::Resize(const std::string& lease, std::uint32_t share_milli, std::uint64_t memory_bytes,
+                               const agent::OperationId& id, Deadline deadline) {
+  messages::ResizeLeaseT ask;
+  ask.operation_id = BytesOf(id);
+  ask.lease = lease;
+  ask.share_milli = share_milli;
+  ask.memory_bytes = memory_bytes;
+  ACCELMESH_ASSIGN_OR_RETURN(const auto reply, market::Ask<messages::GrantedT>(client_, std::move(ask), deadline));
+  return WonOf(reply);
+}
+
+Result<agent::Receipt> RealMarket::Release(const std::string& lease, const agent::OperationId& id, Deadline deadline) {
+  messages::ReleaseLeaseT ask;
+  ask.operation_id = BytesOf(id);
+  ask.lease = lease;
+  ACCELMESH_ASSIGN_OR_RETURN(const auto reply, market::Ask<messages::DoneT>(client_, std::move(ask), deadline));
+  return agent::Receipt{reply.paid_microcredits, reply.returned_microcredits};
+}
+
+Status RealServers::Admit(const Won& lease, const security::CurvePair& holder, const security::SecretHash& group,
+                          Deadline deadline) {
+  return AtServer(lease, holder, [&](const Endpoint& endpoint, const security::CurveCredentials& credentials) {
+    const auto until = NoteLease(endpoint, credentials, lease.token, group, deadline);
+    return until.ok() ? Status::Ok() : until.status();
+  });
+}
+
+Status RealServers::End(const Won& lease, const security::CurvePair& holder, Deadline deadline) {
+  return AtServer(lease, holder, [&](const Endpoint& endpoint, const security::CurveCredentials& credentials) {
+    return EndLease(endpoint, credentials, lease.lease, deadline);
+  });
+}
+
+std::int64_t RealWorld::NowMs() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+std::uint64_t RealWorld::Draw() {
+  std::uint64_t draw = 0;
+  if (::getrandom(&draw, sizeof(draw), 0) != static_cast<ssize_t>(sizeof(draw))) draw = std::random_device()();
+  return draw;
+}
+
+bool RealWorld::Pause(std::int64_t ms) {
+  std::unique_lock lock(mu_);
+  return !stopped_.wait_for(lock, std::chrono::milliseconds(ms), [this] { return is_stopped_; });
+}
+
+void RealWorld::Stop() {
+  const std::lock_guard lock(mu_);
+  is_stopped_ = true;
+  stopped_.notify_all();
+}
+
+}  // namespace accelmesh::mesh_run

@@ -1,0 +1,57 @@
+// The world as mesh-run's agent meets it: slot-market over CURVE, gpu-servers by lease notices, the clock and the
+// system's randomness.
+//
+// Threads: one at a time, but for RealWorld::Stop().
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+
+#include "market/client/market_client.h"
+#include "tools/agent/ports.h"
+
+namespace accelmesh::mesh_run {
+
+class RealMarket : public agent::MarketPort {
+ public:
+  // `identity` outlives it.
+  RealMarket(market::MarketAddress address, const security::SigningKey& identity)
+      : client_(std::move(address), identity, "mesh-run") {}
+
+  Result<std::vector<scheduler::Slot>> Slots(Deadline deadline) override;
+  Result<agent::Answer> Ask(const agent::Order& order, const agent::OperationId& id, Deadline deadline) override;
+  Result<agent::Won> Renew(const std::string& lease, std::int64_t lease_us, std::int64_t price_max,
+                           const agent::OperationId& id, Deadline deadline) override;
+  Result<agent::Won> Resize(const std::string& lease, std::uint32_t share_milli, std::uint64_t memory_bytes,
+                            const agent::OperationId& id, Deadline deadline) override;
+  Result<agent::Receipt> Release(const std::string& lease, const agent::OperationId& id, Deadline deadline) override;
+
+ private:
+  market::MarketClient client_;
+};
+
+class RealServers : public agent::ServerPort {
+ public:
+  Status Admit(const agent::Won& lease, const security::CurvePair& holder, const security::SecretHash& group,
+               Deadline deadline) override;
+  Status End(const agent::Won& lease, const security::CurvePair& holder, Deadline deadline) override;
+};
+
+class RealWorld : public agent::WorldPort {
+ public:
+  std::int64_t NowMs() override;
+  std::uint64_t Draw() override;
+  Result<security::CurvePair> NewPair() override { return security::NewCurvePair(); }
+  bool Pause(std::int64_t ms) override;
+
+  // Ends pauses, now and from now on. Any thread.
+  void Stop();
+
+ private:
+  std::mutex mu_;
+  std::condition_variable stopped_;
+  bool is_stopped_ = false;
+};
+
+}  // namespace accelmesh::mesh_run
