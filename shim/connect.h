@@ -1,4 +1,5 @@
-// From a server's URL to an attached channel: HELLO, and the transport the URL names.
+// From what the environment names, a lease (ACCELMESH_LEASE) or a server (ACCELMESH_SERVER), to an attached channel:
+// HELLO, and the transport that the URL names. A lease goes first: mesh-run sets both.
 #pragma once
 
 #include <memory>
@@ -8,10 +9,10 @@
 
 namespace accelmesh {
 
-// Opens the library that connecting to `url` needs, if any: what must not happen under a lock of ours.
-void PrepareToConnect(const std::string& url);
+// Opens the library that connecting needs, if any: what must not happen under a lock of ours.
+void PrepareToConnect();
 
-// Errors name the server and what to do. Waits a few seconds at most.
-Result<std::unique_ptr<ClientChannel>> ConnectToServer(const std::string& url);
+// Errors name the server or the lease and what to do; kNotFound if neither is named. Waits a few seconds at most.
+Result<std::unique_ptr<ClientChannel>> ConnectToServer();
 
 }  // namespace accelmesh

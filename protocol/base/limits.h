@@ -46,6 +46,8 @@ inline constexpr std::uint32_t kTextureLevelsMax = 32;
 // What handles of one library are set to, over a session's life, and the words of one such.
 inline constexpr std::uint32_t kLibrarySettingsMax = 16384;
 inline constexpr std::size_t kLibrarySettingsBytesMax = 512;
+// Answers of a library that a client is handed when it opens it, so that it need not ask: their bytes on the wire.
+inline constexpr std::size_t kRememberedBytesMax = 512 * kKiB;
 inline constexpr std::uint32_t kKernelsPerModuleMax = 65536;
 inline constexpr std::uint32_t kKernelParametersMax = 4096;
 inline constexpr std::size_t kKernelArgumentBytesMax = 32764;

@@ -4,6 +4,7 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/limits.h"
+#include "shim/core/work_counts.h"
 
 namespace accelmesh {
 
@@ -51,6 +52,7 @@ Status AddressSpace::Charge(std::uint64_t bytes) {
   if (bytes > memory_bytes_ - allocated_bytes_ - quarantined_bytes_)
     return {Code::kOutOfMemory, "AddressSpace::Charge.bytes", std::to_string(bytes) + " bytes asked"};
   allocated_bytes_ += bytes;
+  NoteMemory(allocated_bytes_);
   return Status::Ok();
 }
 
@@ -69,6 +71,7 @@ Result<std::uint64_t> AddressSpace::Allocate(std::uint64_t bytes) {
   }
   live_.emplace(address, rounded);
   allocated_bytes_ += rounded;
+  NoteMemory(allocated_bytes_);
   return address;
 }
 

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
@@ -22,6 +23,16 @@ constexpr std::chrono::microseconds kGather{30};
 constexpr int kIdleRounds = 20;
 constexpr std::chrono::milliseconds kWaitSlice{200};
 constexpr std::size_t kRepliesMax = 4096;
+
+constexpr int kLastWordsMax = 300;
+
+// Sending found the connection's end: what the server sent before it, why perhaps, is still received.
+void TakeLastWords(CommandStream& stream) {
+  for (int i = 0; i < kLastWordsMax && !stream.closed(); ++i) {
+    stream.Poll();
+    if (!stream.closed()) ::usleep(1000);
+  }
+}
 
 void AppendBytes(Bytes& out, ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
 
@@ -171,13 +182,17 @@ Status CommandStream::AppendSide(std::uint16_t command, ByteView body) {
   AppendRecord(frame, command, body, {});
   FinishFrame(frame, 1);
   Status sent = channel_->Send(UpLane::kSide, frame, Deadline::Never());
-  if (!sent.ok()) End();
+  if (!sent.ok()) {
+    TakeLastWords(*this);
+    End();
+  }
   return sent;
 }
 
 Status CommandStream::SendBulk(std::uint64_t token, ByteView body) {
   const Status sent = SendReceiving([&](Deadline deadline) { return channel_->SendBulk(token, body, deadline); });
   if (!sent.ok()) {
+    TakeLastWords(*this);
     End();
     return sent;
   }
@@ -199,6 +214,7 @@ Status CommandStream::FlushLocked() {
     return channel_->Send(UpLane::kCommand, frame, deadline);
   });
   if (!sent.ok()) {
+    TakeLastWords(*this);
     End();
     return sent;
   }

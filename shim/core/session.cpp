@@ -124,6 +124,8 @@ Status ClientSession::ReadInfo(const Reply& reply) {
 DeviceResult ClientSession::Lost(const Status& status) {
   // Said once; every later call fails with the same number, whichever part of the connection gave way.
   commands_->End();
+  // The server may have said why before it went, and that stays the answer.
+  if (const DeviceResult said = StickyError(); said != 0 && !lost_.load(std::memory_order_relaxed)) return said;
   if (!lost_.exchange(true)) {
     log::Error("session",
                "the gpu-server is lost (" + status.text() +

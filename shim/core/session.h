@@ -218,7 +218,8 @@ class ClientSession {
   // Waits for the function's results. `status` is the library's.
   DeviceResult QueryLibrary(Stream* stream, std::uint32_t library, std::uint32_t function, std::uint32_t settings,
                             ByteView arguments, std::uint32_t* status, Bytes* results);
-  // Asks what depends on nothing but the arguments, before whatever is in streams.
+  // Asks what depends on nothing but the arguments, before whatever is in streams. No round trip for what was answered
+  // before this session, which the server tells when it opens the library, within bounds.
   DeviceResult AskLibrary(std::uint32_t library, std::uint32_t function, std::uint32_t device, ByteView arguments,
                           std::uint32_t* status, Bytes* results);
 
@@ -439,7 +440,10 @@ class ClientSession {
       ACCELMESH_GUARDED_BY(library_mu_);  // by library, device: its functions
   std::map<std::uint32_t, std::map<Bytes, std::uint32_t>> library_settings_
       ACCELMESH_GUARDED_BY(library_mu_);  // by library, words: their number
-  std::vector<Stream*> legacy_;           // by device
+  // What need not be asked: by library, device and function, and by words, the library's status and results.
+  std::map<std::array<std::uint32_t, 3>, std::map<Bytes, std::pair<std::uint32_t, Bytes>>> library_answers_
+      ACCELMESH_GUARDED_BY(library_mu_);
+  std::vector<Stream*> legacy_;  // by device
   std::atomic<bool> error_taken_{false};
   std::atomic<bool> lost_{false};
 

@@ -3,6 +3,7 @@
 #include "protocol/library/dnn_graph.h"
 #include "protocol/library/packed_words.h"
 #include "shim/core/session_inl.h"
+#include "shim/core/work_counts.h"
 
 namespace accelmesh {
 namespace {
@@ -23,6 +24,23 @@ Status ReadResult(const Reply& reply, std::uint32_t* status, Bytes* results) {
   results->clear();
   if (answer.results() != nullptr) results->assign(answer.results()->begin(), answer.results()->end());
   return Status::Ok();
+}
+
+// Keeps what the server remembers of a question. False: it sends more than is kept.
+bool TakeRemembered(const wire::LibraryRemembered& answer, std::size_t* room,
+                    std::map<Bytes, std::pair<std::uint32_t, Bytes>>* answers) {
+  if (answer.question() == nullptr || answer.results() == nullptr) return true;
+  const std::size_t bytes = answer.question()->size() + answer.results()->size();
+  if (bytes > *room) return false;
+  *room -= bytes;
+  Bytes question(answer.question()->begin(), answer.question()->end());
+  if (IsPacked(question)) {
+    Result<Bytes> unpacked = UnpackWords(question);
+    if (!unpacked.ok()) return true;
+    question = *std::move(unpacked);
+  }
+  answers->try_emplace(std::move(question), answer.status(), Bytes(answer.results()->begin(), answer.results()->end()));
+  return true;
 }
 
 }  // namespace
@@ -46,10 +64,16 @@ DeviceResult ClientSession::OpenLibrary(std::uint32_t library, std::uint32_t dev
   flatbuffers::Verifier verifier(reply->body.data(), reply->body.size());
   if (!verifier.VerifyBuffer<wire::LibraryInfo>(nullptr))
     return Lost(Status(Code::kBadFrame, "ClientSession::OpenLibrary", "LibraryInfo does not verify"));
+  const auto& info = *flatbuffers::GetRoot<wire::LibraryInfo>(reply->body.data());
   auto found = std::make_shared<Bytes>();
-  if (const auto* bits = flatbuffers::GetRoot<wire::LibraryInfo>(reply->body.data())->functions(); bits != nullptr)
-    found->assign(bits->begin(), bits->end());
+  if (const auto* bits = info.functions(); bits != nullptr) found->assign(bits->begin(), bits->end());
   const MutexLock lock(library_mu_);
+  if (info.answers() != nullptr) {
+    std::size_t room = limits::kRememberedBytesMax;
+    for (const wire::LibraryRemembered* answer : *info.answers()) {
+      if (!TakeRemembered(*answer, &room, &library_answers_[{library, device, answer->function()}])) break;
+    }
+  }
   *functions = libraries_.try_emplace({library, device}, std::move(found)).first->second;
   return 0;
 }
@@ -77,6 +101,7 @@ DeviceResult ClientSession::LibrarySettings(std::uint32_t library, ByteView word
 
 DeviceResult ClientSession::PostLibrary(Stream* stream, std::uint32_t library, std::uint32_t function,
                                         std::uint32_t settings, ByteView arguments) {
+  NoteLibraryCall(library, function, arguments);
   if (DeviceResult captured = 0; Diverts(*stream, &captured)) [[unlikely]] {
     if (captured != 0) return captured;
     GraphLibrary node{stream->device, library, function, settings, {arguments.begin(), arguments.end()}};
@@ -115,6 +140,17 @@ DeviceResult ClientSession::QueryLibrary(Stream* stream, std::uint32_t library, 
 
 DeviceResult ClientSession::AskLibrary(std::uint32_t library, std::uint32_t function, std::uint32_t device,
                                        ByteView arguments, std::uint32_t* status, Bytes* results) {
+  {
+    const MutexLock lock(library_mu_);
+    const auto answers = library_answers_.find({library, device, function});
+    if (answers != library_answers_.end()) {
+      const auto known = answers->second.find(Bytes(arguments.begin(), arguments.end()));
+      if (known != answers->second.end()) {
+        std::tie(*status, *results) = known->second;
+        return 0;
+      }
+    }
+  }
   const Result<std::uint64_t> sequence =
       commands_->BeginCall(wire::LibraryAsk(library, function, device, 0), arguments);
   if (!sequence.ok()) return Lost(sequence.status());

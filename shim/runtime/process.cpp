@@ -112,8 +112,12 @@ __attribute__((constructor)) void ProcessBegins(int /*argc*/, char** /*argv*/, c
   try {
     KeepLogLines();
     ::pthread_atfork(&BeforeFork, &InParent, &InChild);
-    if (FindEntry(environment, "ACCELMESH_STATS") != nullptr || FindEntry(environment, "ACCELMESH_EXPLAIN") != nullptr)
-      BeginCounting();
+    for (const char* asks : {"ACCELMESH_STATS", "ACCELMESH_EXPLAIN", "ACCELMESH_PROFILE"}) {
+      if (FindEntry(environment, asks) != nullptr) {
+        BeginCounting();
+        break;
+      }
+    }
     g_environment = environment;
     BeginInterposing({EntryPoints(), &RefuseUnknown, &OnFault, &HideLocalDevicesNow, &OnOutOfMemory});
   } catch (const std::bad_alloc&) {

@@ -4,12 +4,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
+#include "shim/core/work_counts.h"
 #include "shim/runtime/runtime.h"
 #include "shim/runtime/statistics.h"
 
@@ -51,7 +53,8 @@ __attribute__((format(printf, 2, 3))) void Add(std::string* out, const char* for
 
 const char* ServerName() {
   const char* server = std::getenv("ACCELMESH_SERVER");
-  return server != nullptr ? server : "no server";
+  if (server != nullptr) return server;
+  return std::getenv("ACCELMESH_LEASE") != nullptr ? "a leased slot" : "no server";
 }
 
 int WidthOf(const std::vector<CallCounts>& rows) {
@@ -172,9 +175,30 @@ void AddCountsJson(std::string* out, const CallCounts& counts) {
       static_cast<Number>(counts.commands), static_cast<Number>(counts.bytes));
 }
 
+// Arithmetic of library calls by kind and type, and memory.
+void AddWorkJson(std::string* out) {
+  static constexpr const char* kKinds[kWorkKinds] = {"matmul", "convolution"};
+  static constexpr const char* kTypes[kWorkTypes] = {"int8", "fp16", "bf16", "fp32", "fp64"};
+  Add(out, ", \"work\": {\"memory_bytes_high\": %llu, \"operations\": [",
+      static_cast<Number>(g_work.memory_bytes_high.load(std::memory_order_relaxed)));
+  const char* between = "";
+  for (std::size_t kind = 0; kind < kWorkKinds; ++kind) {
+    for (std::size_t type = 0; type < kWorkTypes; ++type) {
+      const double operations = g_work.operations[kind][type].load(std::memory_order_relaxed);
+      if (operations <= 0) continue;
+      Add(out, "%s{\"operation\": \"%s\", \"type\": \"%s\", \"count\": %.17g}", between, kKinds[kind], kTypes[type],
+          operations);
+      between = ", ";
+    }
+  }
+  *out += "]}";
+}
+
 std::string ExplanationJson(const std::vector<CallCounts>& rows, ClientSession* session, std::uint64_t lasted_ns) {
   std::string out = "{\"program\": " + Quoted(program_invocation_short_name) + ", \"server\": " + Quoted(ServerName());
-  Add(&out, ", \"pid\": %d, \"ns\": %llu, \"libraries\": [", static_cast<int>(::getpid()),
+  const auto ended = std::chrono::system_clock::now().time_since_epoch();
+  Add(&out, ", \"pid\": %d, \"ended_ms\": %llu, \"ns\": %llu, \"libraries\": [", static_cast<int>(::getpid()),
+      static_cast<Number>(std::chrono::duration_cast<std::chrono::milliseconds>(ended).count()),
       static_cast<Number>(lasted_ns));
   const char* between_libraries = "";
   for (const Library& library : ByLibrary(rows)) {
@@ -201,12 +225,19 @@ std::string ExplanationJson(const std::vector<CallCounts>& rows, ClientSession* 
         static_cast<Number>(s.bulk_up_bytes), static_cast<Number>(s.bulk_down_bytes), static_cast<Number>(s.calls),
         static_cast<Number>(s.waits));
   }
+  AddWorkJson(&out);
   return out + "}\n";
 }
 
 // One write(2) keeps a report whole among those of other processes.
 void Write(int file, const std::string& text) {
   [[maybe_unused]] const ssize_t written = ::write(file, text.data(), text.size());
+}
+void Append(const char* path, const std::string& text) {
+  const int file = ::open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (file < 0) return;
+  Write(file, text);
+  ::close(file);
 }
 
 }  // namespace
@@ -218,16 +249,15 @@ void PrintReports(ClientSession* session) {
   if (rows.empty()) return;
   const std::uint64_t lasted_ns = CountedNanoseconds();
   if (std::getenv("ACCELMESH_STATS") != nullptr) Write(STDERR_FILENO, Table(rows, session, lasted_ns));
+  // mesh-run's agent keeps these; whoever runs the program has asked for the others.
+  if (const char* profile = std::getenv("ACCELMESH_PROFILE"); profile != nullptr)
+    Append(profile, ExplanationJson(rows, session, lasted_ns));
   if (std::getenv("ACCELMESH_EXPLAIN") == nullptr) return;
-  const char* path = std::getenv("ACCELMESH_EXPLAIN_JSON");
-  if (path == nullptr) {
+  if (const char* path = std::getenv("ACCELMESH_EXPLAIN_JSON"); path != nullptr) {
+    Append(path, ExplanationJson(rows, session, lasted_ns));
+  } else {
     Write(STDERR_FILENO, Explanation(rows, session, lasted_ns));
-    return;
   }
-  const int file = ::open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (file < 0) return;
-  Write(file, ExplanationJson(rows, session, lasted_ns));
-  ::close(file);
 }
 
 }  // namespace accelmesh

@@ -70,13 +70,7 @@ void SayRefused(const char* name, const char* why) {
 cudaError_t OutOfHostMemory() { return Fail(cudaErrorMemoryAllocation); }
 
 cudaError_t Runtime::Connect() {
-  const char* server = std::getenv("ACCELMESH_SERVER");
-  if (server == nullptr || *server == '\0') {
-    log::Error("accelmesh",
-               "no gpu-server is named: run the program with `mesh-run --server tcp://HOST:PORT -- program`");
-    return cudaErrorNoDevice;
-  }
-  Result<std::unique_ptr<ClientChannel>> channel = ConnectToServer(server);
+  Result<std::unique_ptr<ClientChannel>> channel = ConnectToServer();
   if (!channel.ok()) {
     log::Error("accelmesh", channel.status().text());
     return cudaErrorNoDevice;
@@ -101,7 +95,7 @@ cudaError_t Runtime::Connect() {
 ClientSession* Runtime::OpenSession(cudaError_t* error) {
   // Outside of the lock: opening a library takes the loader's, which a thread may hold that comes here from a
   // constructor of a library it opens.
-  if (const char* server = std::getenv("ACCELMESH_SERVER"); server != nullptr) PrepareToConnect(server);
+  PrepareToConnect();
   const MutexLock lock(connect_mu_);
   if (!settled_) {
     settled_ = true;

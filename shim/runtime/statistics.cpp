@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "protocol/base/clock.h"
+#include "shim/core/work_counts.h"
 #include "shim/runtime/runtime.h"
 
 namespace accelmesh {
@@ -76,6 +77,7 @@ void CallCounts::Add(const CallCounts& other) {
 void BeginCounting() {
   g_begin_ns = NowNs();
   g_is_counting.store(true, std::memory_order_relaxed);
+  g_work.is_counting.store(true, std::memory_order_relaxed);
 }
 bool EndCounting() { return g_is_counting.exchange(false); }
 std::uint64_t CountedNanoseconds() { return static_cast<std::uint64_t>(NowNs() - g_begin_ns); }

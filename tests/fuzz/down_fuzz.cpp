@@ -116,7 +116,10 @@ void UseLibrary(ClientSession& session) {
   std::uint32_t status = 0;
   Bytes results;
   if (session.QueryLibrary(session.Legacy(0), kLibraryBlas, 1, 0, arguments, &status, &results) == 0) Touch(results);
-  if (session.AskLibrary(kLibraryBlasLt, 1, 0, arguments, &status, &results) == 0) Touch(results);
+  // Of another library nothing is remembered.
+  for (const std::uint32_t library : {kLibraryBlas, kLibraryBlasLt}) {
+    if (session.AskLibrary(library, 1, 0, arguments, &status, &results) == 0) Touch(results);
+  }
 }
 
 void Drop(log::Level /*level*/, std::string_view /*line*/) {}

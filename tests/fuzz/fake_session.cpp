@@ -430,6 +430,11 @@ void CheckingBackend::LibraryOpen(std::uint32_t library, std::uint32_t device,
   answer(std::move(bits));
 }
 
+std::string CheckingBackend::LibraryIdentity(std::uint32_t library, std::uint32_t device) {
+  Require(device == 0 && libraries_.contains(library), "a library that was opened");
+  return library_identity_;
+}
+
 void CheckingBackend::CheckLibrary(const LibraryJob& job) const {
   Require(!closed_, "nothing after Close()");
   Require(job.device == 0 && libraries_.contains(job.library), "a library that was opened");
@@ -457,7 +462,9 @@ Status CheckingBackend::LibraryCall(std::uint32_t stream, std::uint64_t sequence
 void CheckingBackend::LibraryAsk(LibraryJob job, std::function<void(Result<LibraryAnswer>)> answer) {
   CheckLibrary(job);
   Require(IsAsked(job.library, job.function), "a function for no stream");
-  const LibraryAnswer told = FirstWord(job);
+  ++asked_;
+  LibraryAnswer told = FirstWord(job);
+  if (!library_identity_.empty()) told.status = told.results[0] == 1 ? 1 : 0;
   if (told.results == Bytes(8)) return answer(Status(Code::kUnsupported, "CheckingBackend", "nothing to say"));
   answer(told);
 }

@@ -87,6 +87,10 @@ class CheckingBackend final : public Backend {
   void HaveForeignConditions(bool on) { has_foreign_conditions_ = on; }
   // Whether it has libraries: of each, what HasFunction() says.
   void HaveLibraries(bool on) { has_libraries_ = on; }
+  // What answers depend on; by itself they are not remembered.
+  void IdentifyLibraries(std::string identity) { library_identity_ = std::move(identity); }
+  // How often one was asked.
+  std::size_t asked() const { return asked_; }
   static constexpr bool HasFunction(std::uint32_t function) { return function % 4 != 3; }
   // What has run, in order, since it was asked last.
   std::vector<LibraryJob> TakeLibraryJobs() { return std::exchange(library_jobs_, {}); }
@@ -130,10 +134,12 @@ class CheckingBackend final : public Backend {
   Status UnshareMemory(std::uint64_t address, std::uint64_t bytes) override;
   Result<OccupancyAnswer> Occupancy(const OccupancyJob& job) override;
   void LibraryOpen(std::uint32_t library, std::uint32_t device, std::function<void(Result<Bytes>)> answer) override;
+  std::string LibraryIdentity(std::uint32_t library, std::uint32_t device) override;
   // Answered with the function's first word, when it completes.
   Status LibraryCall(std::uint32_t stream, std::uint64_t sequence, LibraryJob job,
                      std::function<void(LibraryAnswer)> answer) override;
-  // Answered at once in the same way, but nothing whose first word is 0.
+  // Answered at once in the same way, but nothing whose first word is 0. If libraries have an identity, their status is
+  // 0, or 1 if the word is.
   void LibraryAsk(LibraryJob job, std::function<void(Result<LibraryAnswer>)> answer) override;
   Status Hold(std::uint32_t stream, bool on) override;
   void Close() override;
@@ -164,6 +170,8 @@ class CheckingBackend final : public Backend {
   bool has_libraries_ = true;
   std::set<std::uint32_t> libraries_;  // that are open
   std::vector<LibraryJob> library_jobs_;
+  std::string library_identity_;
+  std::size_t asked_ = 0;
   std::map<std::pair<std::uint32_t, std::uint64_t>, std::function<void()>> answers_;  // by stream, sequence
   bool fetches_ = false;
   bool has_foreign_conditions_ = false;

@@ -10,8 +10,6 @@
 // Words that the input does not have are of the first kind, and make a small product of a product's arguments. A count
 // is as large as it likes, but not beside a step of zero, with which nothing of it has to be memory: how long a session
 // keeps its own worker busy is its own affair, and not looked for here.
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -22,7 +20,7 @@
 #include "protocol/library/lt_problem.h"
 #include "server/backend/cpu/blas.h"
 #include "server/backend/cpu/blas/elements.h"
-#include "tests/fuzz/input.h"
+#include "tests/fuzz/operands.h"
 
 extern "C" const accelmesh::cpu_blas::Interface* accelmesh_cpu_blas();
 
@@ -30,7 +28,7 @@ namespace accelmesh::fuzz {
 namespace {
 
 constexpr std::size_t kOperands = 4;
-constexpr std::size_t kPage = 4096;
+constexpr std::size_t kPage = Operands::kPage;
 constexpr std::int64_t kSmallMax = 256;
 
 // Parameters by what they are, from the generated calls.
@@ -100,61 +98,22 @@ std::vector<Kind> KindsOf(std::uint32_t library, std::uint32_t function) {
   return a.kinds;
 }
 
-class Memory {
- public:
-  static Memory& Get() {
-    static Memory memory;
-    return memory;
-  }
-  void Lay(std::size_t index, std::uint8_t content, std::uint8_t shorter) {
-    Operand& operand = operands_[index];
-    operand.bytes = kPage - 16 * std::size_t{shorter};
-    std::uint8_t* const page = base_ + (2 * index + 1) * kPage;
-    operand.begin = (content & 1) != 0 ? page + kPage - operand.bytes : page;
-    for (std::size_t i = 0; i + 8 <= operand.bytes; i += 8) {
-      // Floats that are whole, or addresses.
-      const float numbers[2] = {static_cast<float>(i % 7), static_cast<float>(content) - 3};
-      const std::uint64_t address = Address((index + 1 + i / 8) % kOperands, 0);
-      if ((content & 2) != 0) {
-        std::memcpy(operand.begin + i, &address, sizeof(address));
-      } else {
-        std::memcpy(operand.begin + i, numbers, sizeof(numbers));
-      }
+// Floats that are whole, or addresses.
+void Lay(Operands& operands, std::size_t index, std::uint8_t content, std::uint8_t shorter) {
+  const std::size_t bytes = kPage - 16 * std::size_t{shorter};
+  std::uint8_t* const begin = operands.Lay(index, bytes, (content & 1) != 0);
+  for (std::size_t i = 0; i + 8 <= bytes; i += 8) {
+    const float numbers[2] = {static_cast<float>(i % 7), static_cast<float>(content) - 3};
+    const std::uint64_t address = operands.Address((index + 1 + i / 8) % kOperands, 0);
+    if ((content & 2) != 0) {
+      std::memcpy(begin + i, &address, sizeof(address));
+    } else {
+      std::memcpy(begin + i, numbers, sizeof(numbers));
     }
   }
-  std::uint64_t Address(std::size_t index, std::uint64_t offset) const {
-    return reinterpret_cast<std::uint64_t>(operands_[index].begin) + offset;
-  }
-  static bool Allowed(const void* memory, std::uint64_t address, std::uint64_t bytes) {
-    for (const Operand& operand : static_cast<const Memory*>(memory)->operands_) {
-      const auto begin = reinterpret_cast<std::uint64_t>(operand.begin);
-      if (address >= begin && address - begin <= operand.bytes && bytes <= operand.bytes - (address - begin))
-        return true;
-    }
-    return false;
-  }
+}
 
- private:
-  struct Operand {
-    std::uint8_t* begin = nullptr;
-    std::size_t bytes = 0;
-  };
-  Memory() {
-    void* const all = ::mmap(nullptr, (2 * kOperands + 1) * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    Require(all != MAP_FAILED, "pages");
-    base_ = static_cast<std::uint8_t*>(all);
-    for (std::size_t i = 0; i < kOperands; ++i) {
-      std::uint8_t* const page = base_ + (2 * i + 1) * kPage;
-      Require(::mprotect(page, kPage, PROT_READ | PROT_WRITE) == 0, "a page");
-      operands_[i] = {page, kPage};
-    }
-  }
-
-  std::uint8_t* base_ = nullptr;
-  std::array<Operand, kOperands> operands_;
-};
-
-std::uint64_t ByItself(Kind kind, std::size_t word, const Memory& memory) {
+std::uint64_t ByItself(Kind kind, std::size_t word, const Operands& memory) {
   switch (kind) {
     case Kind::kNumber: return 4;
     case Kind::kEnum: return 0;
@@ -165,7 +124,7 @@ std::uint64_t ByItself(Kind kind, std::size_t word, const Memory& memory) {
   return 0;
 }
 
-std::uint64_t Word(Input& input, Kind kind, std::size_t word, const Memory& memory) {
+std::uint64_t Word(Input& input, Kind kind, std::size_t word, const Operands& memory) {
   switch (const std::uint8_t how = input.Number<std::uint8_t>(); how % 6) {
     case 1: return static_cast<std::uint64_t>(std::int64_t{input.Number<std::int8_t>()});
     case 2: return input.Number<std::uint8_t>();
@@ -191,10 +150,10 @@ void Run(Input input) {
   if (!HasBit(bits, function)) return;
 
   std::vector<std::uint64_t> words{input.Number<std::uint8_t>()};  // flags
-  Memory& memory = Memory::Get();
+  static Operands memory(kOperands, kPage);
   for (std::size_t i = 0; i < kOperands; ++i) {
     const auto content = input.Number<std::uint8_t>();
-    memory.Lay(i, i + 1 == kOperands ? content ^ 2 : content, input.Number<std::uint8_t>());
+    Lay(memory, i, i + 1 == kOperands ? content ^ 2 : content, input.Number<std::uint8_t>());
   }
   const std::vector<Kind> kinds = KindsOf(library, function);
   const auto has_shape = [&] {
@@ -220,18 +179,15 @@ void Run(Input input) {
   std::copy(words.begin(), words.end(), arguments.get());
   cpu_blas::Outcome outcome;
   border.run({library, function, reinterpret_cast<const std::uint8_t*>(arguments.get()),
-              words.size() * sizeof(words[0]), &Memory::Allowed, &memory},
+              words.size() * sizeof(words[0]), &Operands::Allowed, &memory},
              &outcome);
-  Require(outcome.result_bytes <= cpu_blas::kResultBytesMax, "results that there is room for");
-  Require(std::memchr(outcome.text, 0, sizeof(outcome.text)) != nullptr, "a text that ends");
-  Require(outcome.device_status == 0 || (outcome.text[0] != 0 && outcome.result_bytes == 0), "an error says why");
+  CheckOutcome(outcome);
 }
 
 }  // namespace
 }  // namespace accelmesh::fuzz
 
-// Operands may overlap by half an element, which a program must not do, and AddressSanitizer reports where an element
-// is copied. What it checks of such copies beyond that the pages beside the operands do as well.
+// See operands.h.
 extern "C" __attribute__((visibility("default"))) const char* __asan_default_options() { return "replace_intrin=0"; }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -436,6 +436,23 @@ void DownSeeds() {
   reply(library, 0, Finished(result));
   reply(library, 0, Finished(result));
   Write("down", "library", library);
+  // What need not be asked: as it is, packed, and packed wrongly.
+  flatbuffers::FlatBufferBuilder told;
+  const std::array<std::uint64_t, 4> packed{std::uint64_t{1} << 63 | 40, 0x8002, 11, 12};
+  const ByteView words_packed = AsBytes(packed);
+  std::vector<flatbuffers::Offset<wire::LibraryRemembered>> answers;
+  for (const Bytes& question : {Bytes(64), Bytes(words_packed.begin(), words_packed.end()),
+                                Bytes(words_packed.begin(), words_packed.begin() + 24)}) {
+    const auto words = told.CreateVector(question);
+    answers.push_back(wire::CreateLibraryRemembered(told, 1, 3000, words, told.CreateVector(Bytes(8, 9))));
+  }
+  const auto all = told.CreateVector(answers);
+  told.Finish(wire::CreateLibraryInfo(told, told.CreateVector(Bytes(40, 0xff)), all));
+  Bytes remembered = whole;
+  reply(remembered, 0, Finished(told));
+  reply(remembered, 0, Finished(result));
+  reply(remembered, 0, Finished(result));
+  Write("down", "remembered", remembered);
   flatbuffers::FlatBufferBuilder output;
   output.Finish(wire::CreateDown(output, wire::DownKind::Output, 5, 0, 0, output.CreateString("hello\n"), 0));
   Bytes uninvited{1};
