@@ -28,5 +28,7 @@ int Synced(const char* name, int file) {
 
 }  // namespace
 
-extern "C" int fsync(int file) { return Synced("fsync", file); }
-extern "C" int fdatasync(int file) { return Synced("fdatasync", file); }
+// Others are hidden.
+#define COUNTED extern "C" __attribute__((visibility("default")))
+COUNTED int fsync(int file) { return Synced("fsync", file); }
+COUNTED int fdatasync(int file) { return Synced("fdatasync", file); }
