@@ -249,7 +249,8 @@ int WorkerMain(const ServerOptions& options, int control, int notice) {
   {
     LibraryMemory memory(LibraryMemory::PathOf("answers"), ticket.client_key);
     Session session(*channel, **backend, false, lease->get(), &memory);
-    session.UseQuota(seat.get());
+    // Without a limit there is nothing to count, and counting takes a lock of the whole server.
+    if (seat != nullptr && seat->limit() != 0) session.UseQuota(seat.get());
     const LeaseWatch watch(notice, *channel);
     ended = session.Run();
   }
