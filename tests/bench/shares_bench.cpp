@@ -5,7 +5,7 @@
 // equal: eight tenants that compute the same, as fast as they are let. quarter: one of 250 thousandths next to 400 and
 // 350, the same with library calls next to kernels, and with one that has four sessions. memory: two sessions of a
 // lease take all that they get. faults: of three equals one's worker is stopped, then killed. --check: exit 1 if a
-// number is far from what it should be (for a test on a busy machine; the targets are what docs/results has).
+// number is far from what it should be in three runs (for a test; the targets are what docs/results has).
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -293,24 +293,27 @@ int Main(int argc, char** argv) {
     if (word == "--check") checks = true;
   }
   if (path.empty()) Die("--gpu-server PATH is missing");
-  const double memory = Memory(path);
-  const double faults = Faults(path, std::min(time, std::chrono::seconds(10)));
-  const double equal = Equal(path, time, false);
-  const double quarter = Quarter(path, time, false, 1);
-  const double sessions = Quarter(path, time, false, 4);
-  double by_library = 25;
-  if (ACCELMESH_HAS_BLAS != 0) {
-    by_library = Quarter(path, time, true, 1);
-    if (!checks) (void)Equal(path, time, true);
-  } else {
-    by_library = 0;
-  }
-  if (!checks) return 0;
   // What a scheduler that knows of no shares does: 33 points for the quarter, 17 next to four sessions of another.
-  // Whoever is gone leaves 1.5 times as much to two others.
-  const bool holds = memory <= 2 && faults >= 1.15 && equal <= 1.35 && quarter <= 4 && sessions <= 4 && by_library <= 4;
-  if (!holds) std::fprintf(stderr, "shares_bench: shares are not what they should be\n");
-  return holds ? 0 : 1;
+  // Whoever is gone leaves 1.5 times as much to two others. Work of others on the machine can spoil a run, so that a
+  // check takes the best of three; a scheduler that is wrong fails them all.
+  const auto measure = [checks](const char* what, const auto& run, const auto& holds) {
+    for (int tries = checks ? 3 : 1; tries > 0; --tries)
+      if (holds(run())) return true;
+    if (checks) std::fprintf(stderr, "shares_bench: %s is not what it should be, three times\n", what);
+    return !checks;
+  };
+  const auto at_most = [](double most) { return [most](double value) { return value <= most; }; };
+  bool all = measure("memory", [&] { return Memory(path); }, at_most(2));
+  const auto faults = [&] { return Faults(path, std::min(time, std::chrono::seconds(10))); };
+  all = measure("what others get of one that is gone", faults, [](double part) { return part >= 1.15; }) && all;
+  all = measure("equal", [&] { return Equal(path, time, false); }, at_most(1.35)) && all;
+  for (const int sessions : {1, 4})
+    all = measure("a quarter", [&] { return Quarter(path, time, false, sessions); }, at_most(4)) && all;
+  if (ACCELMESH_HAS_BLAS != 0) {
+    all = measure("a quarter by library", [&] { return Quarter(path, time, true, 1); }, at_most(4)) && all;
+    if (!checks) (void)Equal(path, time, true);
+  }
+  return all ? 0 : 1;
 }
 
 }  // namespace
