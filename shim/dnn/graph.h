@@ -36,6 +36,12 @@ struct GraphState {
     }
     return nullptr;
   }
+  // Of an attribute that was not set: none.
+  const std::vector<std::int64_t>& Words(int name) const {
+    static const std::vector<std::int64_t> none;
+    const Value* const value = Find(name);
+    return value == nullptr ? none : value->words;
+  }
   std::int64_t Number(int name, std::int64_t otherwise = 0) const {
     const Value* const value = Find(name);
     return value == nullptr || value->words.empty() ? otherwise : value->words[0];

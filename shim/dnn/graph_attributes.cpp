@@ -53,9 +53,13 @@ void Give(int type, const std::int64_t* words, std::uint8_t* to) {
 
 std::size_t WordsOf(int type) { return type == CUDNN_TYPE_FRACTION ? 2 : 1; }
 
-cudnnStatus_t SetReferences(std::span<const cudnnBackendDescriptor_t> from, GraphState::Value* value) {
+cudnnStatus_t SetReferences(const AttributeRow& row, std::span<const cudnnBackendDescriptor_t> from,
+                            GraphState::Value* value) {
   for (const cudnnBackendDescriptor_t descriptor : from) {
-    if (descriptor == nullptr) return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
+    if (descriptor == nullptr) {
+      const cudnnStatus_t status = NullReference(row);
+      return status == CUDNN_STATUS_SUCCESS && from.size() != 1 ? CUDNN_STATUS_BAD_PARAM : status;
+    }
     const auto& state = StateOf(descriptor);
     if (!state->is_final) return CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED;
     value->references.push_back(state);
@@ -90,10 +94,11 @@ bool Fits(int attribute, int referred) {
 }
 
 cudnnStatus_t NoRow(const char* name, int descriptor, int attribute) {
-  // An attribute of another descriptor's is a mistake; one of none's is what is not remoted.
+  // An attribute of another descriptor's is a mistake, and so is one that the header has not.
   for (int other = 0; other <= CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR; ++other) {
     if (other != descriptor && FindRow(other, attribute) != nullptr) return CUDNN_STATUS_BAD_PARAM;
   }
+  if (!IsAttributeOfHeader(attribute)) return CUDNN_STATUS_BAD_PARAM;
   SayRefused(name, "an attribute that is not remoted");
   return CUDNN_STATUS_NOT_SUPPORTED;
 }
@@ -108,6 +113,9 @@ using namespace accelmesh::dnn;
 cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t descriptorType,
                                            cudnnBackendDescriptor_t* descriptor) {
   if (descriptor == nullptr) return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
+  if (descriptorType < 0 || descriptorType > CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR ||
+      descriptorType == CUDNN_BACKEND_INTERMEDIATE_INFO_DESCRIPTOR)
+    return CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED;  // so NVIDIA's library says of a type that it has not
   if (RowsOf(descriptorType).empty()) {
     SayRefused("cudnnBackendCreateDescriptor", "a descriptor that is not remoted");
     return CUDNN_STATUS_NOT_SUPPORTED;
@@ -149,16 +157,16 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor, cudn
   if (state.is_final) return CUDNN_STATUS_BAD_PARAM;
   const AttributeRow* const row = FindRow(state.type, attributeName);
   if (row == nullptr) return NoRow("cudnnBackendSetAttribute", state.type, attributeName);
+  if (arrayOfElements == nullptr && elementCount != 0) return CUDNN_STATUS_BAD_PARAM;
   const std::size_t bytes = ElementBytes(attributeType);
-  if (row->need == Need::kAnswer) return CUDNN_STATUS_BAD_PARAM;
+  if (row->need == Need::kAnswer) return WrongAnswer(*row);
   if (bytes == 0 || (row->types & MaskOf(attributeType)) == 0) return WrongType(*row);
-  if (!CountFits(*row, elementCount)) return WrongCount(*row);
-  if (arrayOfElements == nullptr && elementCount != 0) return WrongMemory(*row);
+  if (!CountFits(*row, elementCount)) return WrongCount(*row, elementCount);
   GraphState::Value value{attributeName, attributeType, {}, {}};
   if (attributeType == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
     const std::span from(static_cast<const cudnnBackendDescriptor_t*>(arrayOfElements),
                          static_cast<std::size_t>(elementCount));
-    if (const cudnnStatus_t status = SetReferences(from, &value); status != CUDNN_STATUS_SUCCESS) return status;
+    if (const cudnnStatus_t status = SetReferences(*row, from, &value); status != CUDNN_STATUS_SUCCESS) return status;
     for (const auto& reference : value.references) {
       if (!Fits(attributeName, reference->type)) return CUDNN_STATUS_BAD_PARAM_DESCRIPTOR_TYPE;
     }
@@ -168,7 +176,7 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor, cudn
       Take(attributeType, from + i * bytes, &value.words);
   }
   std::erase_if(state.values, [&](const GraphState::Value& old) { return old.name == attributeName; });
-  state.values.push_back(std::move(value));
+  if (!value.words.empty()) state.values.push_back(std::move(value));
   return CUDNN_STATUS_SUCCESS;
 }
 
@@ -183,8 +191,8 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor
   if (row == nullptr) return NoRow("cudnnBackendGetAttribute", state.type, attributeName);
   if (ElementBytes(attributeType) == 0 || (row->types & MaskOf(attributeType)) == 0)
     return CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE;
-  if (requestedElementCount < 0 || (requestedElementCount > 0 && arrayOfElements == nullptr))
-    return CUDNN_STATUS_BAD_PARAM;
+  if (requestedElementCount < 0) return CUDNN_STATUS_BAD_PARAM;
+  if (arrayOfElements == nullptr) requestedElementCount = 0;
   if (attributeName == CUDNN_ATTR_OPERATIONGRAPH_ENGINE_GLOBAL_COUNT && state.Find(attributeName) == nullptr) {
     DnnGraphAnswer said;
     if (const cudnnStatus_t status = AskGraph(state, &said); status != CUDNN_STATUS_SUCCESS) return status;

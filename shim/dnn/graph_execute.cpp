@@ -17,8 +17,8 @@ std::span<const std::int32_t> AsTail(std::span<const std::int64_t> words) {
 
 // The pairs of an execution (DnnGraphExecute).
 cudnnStatus_t Bind(const GraphState& plan, const GraphState& pack, std::vector<std::int64_t>* pairs) {
-  const std::vector<std::int64_t>& uids = pack.Find(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS)->words;
-  const std::vector<std::int64_t>& pointers = pack.Find(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS)->words;
+  const std::vector<std::int64_t>& uids = pack.Words(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
+  const std::vector<std::int64_t>& pointers = pack.Words(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
   for (const GraphState::Binding& binding : plan.bindings) {
     std::size_t at = 0;
     while (at < uids.size() && uids[at] != binding.uid) ++at;

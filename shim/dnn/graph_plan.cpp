@@ -44,6 +44,12 @@ class Writer {
   // Its place among the descriptors. They are no deeper than graph, operation, tensor.
   std::int64_t Add(const GraphState& state) {
     if (const auto known = places_.find(&state); known != places_.end()) return known->second;
+    for (const AttributeRow& row : RowsOf(state.type)) {
+      if (row.need == Need::kInGraph && state.Words(row.name).empty()) {
+        SayRefused(kFinalize, "a graph with an attribute left to what the library chooses, which it does not tell");
+        status_ = CUDNN_STATUS_NOT_SUPPORTED;
+      }
+    }
     std::vector<std::int64_t> words{0};
     std::int64_t attributes = 0;
     for (const GraphState::Value& value : state.values) {
@@ -75,14 +81,6 @@ class Writer {
   std::map<const GraphState*, std::int64_t> places_;
   cudnnStatus_t status_ = CUDNN_STATUS_SUCCESS;
 };
-
-bool IsTensor(const GraphState& tensor) {
-  const auto* const dims = tensor.Find(CUDNN_ATTR_TENSOR_DIMENSIONS);
-  const auto* const strides = tensor.Find(CUDNN_ATTR_TENSOR_STRIDES);
-  const auto is_above_0 = [](std::int64_t size) { return size > 0; };
-  return dims->words.size() == strides->words.size() && !dims->words.empty() &&
-         std::all_of(dims->words.begin(), dims->words.end(), is_above_0);
-}
 
 // A plan that was text: the server is asked whether it can still be run.
 cudnnStatus_t ReadOldPlan(const std::vector<std::int64_t>& text, GraphState& state, std::int64_t* workspace) {
@@ -119,7 +117,14 @@ cudnnStatus_t FinalizeState(GraphState& state) {
     state.values.push_back({name, type, std::move(words), std::move(references)});
   };
   switch (state.type) {
-    case CUDNN_BACKEND_TENSOR_DESCRIPTOR: return IsTensor(state) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;
+    case CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR: {
+      const cudnnStatus_t status = CheckShapes(state);
+      for (const int name : {CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS}) {
+        const std::size_t sides = state.Words(CUDNN_ATTR_CONVOLUTION_DILATIONS).size();
+        if (state.Words(name).empty()) answer(name, CUDNN_TYPE_INT64, std::vector<std::int64_t>(sides));
+      }
+      return status;
+    }
     case CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR: {
       for (const auto& operation : state.Find(CUDNN_ATTR_OPERATIONGRAPH_OPS)->references) {
         if (!IsOperation(operation->type)) return CUDNN_STATUS_BAD_PARAM;
@@ -187,7 +192,7 @@ cudnnStatus_t FinalizeState(GraphState& state) {
           return status;
       } else {
         const GraphState::Reference configuration = state.Refers(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
-        if (configuration == nullptr) return CUDNN_STATUS_BAD_PARAM;
+        if (configuration == nullptr) return CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED;
         const GraphState::Reference engine = configuration->Refers(CUDNN_ATTR_ENGINECFG_ENGINE);
         const GraphState::Reference graph = engine->Refers(CUDNN_ATTR_ENGINE_OPERATION_GRAPH);
         state.plan = graph->plan;
@@ -206,8 +211,8 @@ cudnnStatus_t FinalizeState(GraphState& state) {
                  ? CUDNN_STATUS_SUCCESS
                  : CUDNN_STATUS_NOT_INITIALIZED;
     case CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR:
-      return state.Find(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS)->words.size() ==
-                     state.Find(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS)->words.size()
+      return state.Words(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS).size() ==
+                     state.Words(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS).size()
                  ? CUDNN_STATUS_SUCCESS
                  : CUDNN_STATUS_BAD_PARAM;
     default: return CheckShapes(state);

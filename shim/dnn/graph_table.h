@@ -16,6 +16,7 @@ constexpr TypeMask MaskOf(int type) { return TypeMask{1} << type; }
 enum class Need : std::uint8_t {
   kOptional,
   kRequired,  // to finalise
+  kInGraph,   // to be part of a graph: NVIDIA's library finalises without, and has a value that it does not tell
   kAnswer,    // to read, made when it is finalised
   kLocal,     // to set, but said to nobody
 };
@@ -33,12 +34,16 @@ const AttributeRow* FindRow(int descriptor, int attribute);
 // Of an element in the program's memory; 0 if there is no such type.
 std::size_t ElementBytes(int type);
 bool IsOperation(int descriptor);
-// What NVIDIA's library returns of an attribute that is set with another type, with too many elements or none, from no
-// memory; and of one that is missing when its descriptor is finalised. It is not the same for all of them.
+// Whether the header has it though it is in no row: it is not remoted.
+bool IsAttributeOfHeader(int attribute);
+// What NVIDIA's library returns of an attribute that is set with another type, with too many elements or too few, that
+// is only to be read, that refers to nothing (success: it is as one that was not set); and of one that is missing when
+// its descriptor is finalised.
 cudnnStatus_t WrongType(const AttributeRow& row);
-cudnnStatus_t WrongCount(const AttributeRow& row);
+cudnnStatus_t WrongCount(const AttributeRow& row, std::int64_t count);
 bool CountFits(const AttributeRow& row, std::int64_t count);
-cudnnStatus_t WrongMemory(const AttributeRow& row);
+cudnnStatus_t WrongAnswer(const AttributeRow& row);
+cudnnStatus_t NullReference(const AttributeRow& row);
 cudnnStatus_t Missing(const AttributeRow& row);
 
 }  // namespace accelmesh::dnn

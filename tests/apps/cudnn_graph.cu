@@ -54,6 +54,30 @@ static void TestConvolution(cudnnHandle_t handle, Random& random) {
   y.Expect(wanted, "convolution, bias and relu");
 }
 
+// Paddings that nobody sets are none.
+static void TestWithoutPadding(cudnnHandle_t handle) {
+  GraphTensor x(1, {1, 1, 3, 3}), w(2, {1, 1, 2, 2}), y(3, {1, 1, 2, 2});
+  x.Fill(Numbers{1, 2, 3, 4, 5, 6, 7, 8, 9});
+  w.Fill(Numbers{1, 0, 0, 10});
+  Backend convolution(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
+  convolution.Set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT)
+      .Set(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, CUDNN_CROSS_CORRELATION)
+      .Set(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, int64_t{2})
+      .SetInts(CUDNN_ATTR_CONVOLUTION_DILATIONS, {1, 1})
+      .SetInts(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, {1, 1})
+      .Finalize();
+  Backend forward(CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR);
+  forward.Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, convolution)
+      .Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, x.descriptor())
+      .Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, w.descriptor())
+      .Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, y.descriptor())
+      .Set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_TYPE_FLOAT, 1.0f)
+      .Set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, CUDNN_TYPE_FLOAT, 0.0f)
+      .Finalize();
+  Run(handle, {&forward}, {&x, &w, &y});
+  y.Expect({51, 62, 84, 95}, "convolution without padding");
+}
+
 // softmax(q k^T) v of 2 batches and 3 heads, as the frontend composes it; k is given transposed.
 static void TestAttention(cudnnHandle_t handle, Random& random) {
   constexpr int kB = 2, kH = 3, kS = 5, kD = 4;
@@ -135,6 +159,7 @@ int main() {
   CHECK_DNN(cudnnCreate(&handle));
   Random random(11);
   TestConvolution(handle, random);
+  TestWithoutPadding(handle);
   TestAttention(handle, random);
   TestStatuses();
   CHECK_DNN(cudnnDestroy(handle));

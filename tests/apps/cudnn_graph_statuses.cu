@@ -1,16 +1,7 @@
 // Descriptors of the graph API whose statuses were recorded from NVIDIA's library, which gives them without a GPU: what
 // type each attribute is set by, what another one returns, and what finalising says of what is missing or does not fit.
 // The same program passes against that library.
-#include <string>
-
-#include "cudnn_backend.h"
-
-using Types = uint64_t;  // a bit for each cudnnBackendAttributeType_t
-constexpr Types Of(int type) { return Types{1} << type; }
-constexpr Types kDesc = Of(CUDNN_TYPE_BACKEND_DESCRIPTOR), kInt = Of(CUDNN_TYPE_INT64), kInt32 = Of(CUDNN_TYPE_INT32),
-                kFloat = Of(CUDNN_TYPE_FLOAT), kDouble = Of(CUDNN_TYPE_DOUBLE), kBool = Of(CUDNN_TYPE_BOOLEAN),
-                kData = Of(CUDNN_TYPE_DATA_TYPE), kNan = Of(10), kLength = kInt | Of(CUDNN_TYPE_FRACTION);
-constexpr cudnnStatus_t kBad = CUDNN_STATUS_BAD_PARAM, kType = CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE;
+#include "cudnn_graph_statuses.h"
 
 struct Attribute {
   cudnnBackendDescriptorType_t descriptor;
@@ -207,120 +198,6 @@ const Attribute kAttributes[] = {
      kBad},
 };
 
-// A tensor that is finalised, of no memory.
-class Described {
- public:
-  Described(const Ints& dims, cudnnDataType_t type, bool is_value = false) : tensor_(CUDNN_BACKEND_TENSOR_DESCRIPTOR) {
-    static int64_t uid = 1;
-    tensor_.Set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, type)
-        .SetInts(CUDNN_ATTR_TENSOR_DIMENSIONS, dims)
-        .SetInts(CUDNN_ATTR_TENSOR_STRIDES, PackedStrides(dims))
-        .Set(CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, uid++)
-        .Set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, int64_t{16})
-        .Set(CUDNN_ATTR_TENSOR_IS_BY_VALUE, CUDNN_TYPE_BOOLEAN, is_value)
-        .Finalize();
-  }
-  const Backend& get() const { return tensor_; }
-
- private:
-  Backend tensor_;
-};
-
-static void TestTypes() {
-  const Described tensor({2, 3, 4, 5}, CUDNN_DATA_FLOAT);
-  for (const Attribute& attribute : kAttributes) {
-    for (int type = 0; type <= CUDNN_TYPE_MOE_GROUPED_MATMUL_MODE; ++type) {
-      // The library looks into what handles and pointers point to.
-      if (type == CUDNN_TYPE_HANDLE || type == CUDNN_TYPE_VOID_PTR || type == CUDNN_TYPE_CHAR) continue;
-      alignas(16) unsigned char element[32] = {};
-      const cudnnBackendDescriptor_t descriptor = tensor.get().get();
-      const int64_t fraction[2] = {1, 1};
-      if (type == CUDNN_TYPE_BACKEND_DESCRIPTOR) memcpy(element, &descriptor, sizeof(descriptor));
-      if (type == CUDNN_TYPE_FRACTION) memcpy(element, fraction, sizeof(fraction));
-      Backend of(attribute.descriptor);
-      const cudnnStatus_t status = cudnnBackendSetAttribute(of.get(), attribute.name,
-                                                            static_cast<cudnnBackendAttributeType_t>(type), 1, element);
-      const cudnnStatus_t wanted = (attribute.types & Of(type)) != 0 ? CUDNN_STATUS_SUCCESS : attribute.otherwise;
-      EXPECT(status == wanted, "descriptor %d, attribute %d, type %d: %s, not %s", attribute.descriptor, attribute.name,
-             type, cudnnGetErrorString(status), cudnnGetErrorString(wanted));
-    }
-  }
-}
-
-// One attribute of a descriptor that is whole: numbers, or tensors of dimensions and a type.
-struct Item {
-  int name;
-  int type;  // of numbers; CUDNN_TYPE_BACKEND_DESCRIPTOR: a tensor
-  Ints words;
-  cudnnDataType_t data;
-  cudnnStatus_t without;  // it
-  bool is_value = false;
-};
-constexpr cudnnStatus_t kWell = CUDNN_STATUS_SUCCESS, kOpen = CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED;
-
-static Item Plain(int name, int type, const Ints& words, cudnnStatus_t without) {
-  return {name, type, words, CUDNN_DATA_FLOAT, without};
-}
-static Item Shaped(int name, const Ints& dims, cudnnDataType_t data, cudnnStatus_t without) {
-  return {name, CUDNN_TYPE_BACKEND_DESCRIPTOR, dims, data, without};
-}
-
-// What finalising says of a descriptor with these attributes, and of the tensors that they refer to.
-static cudnnStatus_t Finalize(cudnnBackendDescriptorType_t type, const std::vector<Item>& items, size_t left_out,
-                              const Backend* description, int description_name) {
-  Backend of(type);
-  std::vector<std::unique_ptr<Described>> tensors;
-  if (description != nullptr) of.Refer(static_cast<cudnnBackendAttributeName_t>(description_name), *description);
-  for (size_t i = 0; i < items.size(); ++i) {
-    if (i == left_out) continue;
-    const Item& item = items[i];
-    const auto name = static_cast<cudnnBackendAttributeName_t>(item.name);
-    if (item.type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
-      tensors.push_back(std::make_unique<Described>(item.words, item.data, item.is_value));
-      of.Refer(name, tensors.back()->get());
-      continue;
-    }
-    std::vector<unsigned char> elements;
-    for (const int64_t word : item.words) {
-      const auto put = [&elements](auto value) {
-        const size_t at = elements.size();
-        elements.resize(at + sizeof(value));
-        memcpy(elements.data() + at, &value, sizeof(value));
-      };
-      switch (item.type) {
-        case CUDNN_TYPE_INT64: put(word); break;
-        case CUDNN_TYPE_DOUBLE: put(static_cast<double>(word)); break;
-        case CUDNN_TYPE_FLOAT: put(static_cast<float>(word)); break;
-        case CUDNN_TYPE_BOOLEAN: put(word != 0); break;
-        default: put(static_cast<int32_t>(word)); break;
-      }
-    }
-    CHECK_DNN(cudnnBackendSetAttribute(of.get(), name, static_cast<cudnnBackendAttributeType_t>(item.type),
-                                       static_cast<int64_t>(item.words.size()), elements.data()));
-  }
-  return cudnnBackendFinalize(of.get());
-}
-
-// Whole it is well; without one of its attributes it is what the list says.
-static void TestWhole(const char* what, cudnnBackendDescriptorType_t type, const std::vector<Item>& items,
-                      const Backend* description = nullptr, int description_name = 0) {
-  const cudnnStatus_t whole = Finalize(type, items, items.size(), description, description_name);
-  EXPECT(whole == CUDNN_STATUS_SUCCESS, "%s: %s", what, cudnnGetErrorString(whole));
-  for (size_t i = 0; i < items.size(); ++i) {
-    const cudnnStatus_t status = Finalize(type, items, i, description, description_name);
-    EXPECT(status == items[i].without, "%s without %d: %s, not %s", what, items[i].name, cudnnGetErrorString(status),
-           cudnnGetErrorString(items[i].without));
-  }
-}
-// With another shape in the place of one.
-static void TestWrong(const char* what, cudnnBackendDescriptorType_t type, std::vector<Item> items, size_t at,
-                      const Ints& words, cudnnStatus_t wanted, const Backend* description = nullptr,
-                      int description_name = 0) {
-  items[at].words = words;
-  const cudnnStatus_t status = Finalize(type, items, items.size(), description, description_name);
-  EXPECT(status == wanted, "%s: %s, not %s", what, cudnnGetErrorString(status), cudnnGetErrorString(wanted));
-}
-
 static void TestResampling() {
   Backend resample(CUDNN_BACKEND_RESAMPLE_DESCRIPTOR);
   resample.Set(CUDNN_ATTR_RESAMPLE_MODE, CUDNN_TYPE_RESAMPLE_MODE, CUDNN_RESAMPLE_MAXPOOL)
@@ -461,7 +338,8 @@ static void TestOthers() {
 }
 
 int main() {
-  TestTypes();
+  for (const Attribute& attribute : kAttributes)
+    TestTypes(attribute.descriptor, attribute.name, attribute.types, attribute.otherwise);
   TestResampling();
   TestStatistics();
   TestMoves();

@@ -169,6 +169,14 @@ class Images(harness.FaultCase):
         self.assert_one_line(program.err, "dynamic parallelism", "Child")
 
 
+class Libraries(harness.FaultCase):
+    def test_what_cudnn_computes(self):
+        need(self, os.path.join(harness.Options.build, "lib/accelmesh/libaccelmesh_cpu_dnn.so"))
+        program = self.assert_passes(self.serve(), "cudnn_refused")  # it checks which calls are refused, and the next ones
+        self.assert_one_line(program.err, "cudnnMultiHeadAttnForward", "more sequences or steps than one message holds")
+        self.assert_one_line(program.err, "cudnnBackendFinalize", "an attribute left to what the library chooses")
+
+
 class Graphs(harness.FaultCase):
     def test_parameters_of_a_librarys_kernels(self):
         need(self, os.path.join(harness.Options.build, "lib/accelmesh/libaccelmesh_cpu_blas.so"))

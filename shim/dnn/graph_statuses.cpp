@@ -1,0 +1,127 @@
+// What NVIDIA's library returns of attributes, as recorded from it (tests/apps/cudnn_graph_statuses.cu,
+// cudnn_graph_core_statuses.cu): it differs from descriptor to descriptor.
+#include "shim/dnn/graph_table.h"
+
+namespace accelmesh::dnn {
+namespace {
+
+constexpr TypeMask kDesc = MaskOf(CUDNN_TYPE_BACKEND_DESCRIPTOR);
+
+bool IsConvolution(int descriptor) {
+  return descriptor == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR ||
+         descriptor == CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR ||
+         descriptor == CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR;
+}
+
+bool MayBeEmpty(const AttributeRow& row) {
+  switch (row.name) {
+    case CUDNN_ATTR_OPERATIONGRAPH_OPS:
+    case CUDNN_ATTR_ENGINECFG_KNOB_CHOICES:
+    case CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION:
+    case CUDNN_ATTR_TENSOR_RAGGED_OFFSET_DESC: return true;
+    default:
+      return row.types == kDesc && (row.descriptor == CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR ||
+                                    row.descriptor == CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR);
+  }
+}
+
+}  // namespace
+
+cudnnStatus_t WrongType(const AttributeRow& row) {
+  constexpr cudnnStatus_t kType = CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE, kBad = CUDNN_STATUS_BAD_PARAM;
+  switch (row.descriptor) {
+    case CUDNN_BACKEND_TENSOR_DESCRIPTOR:
+    case CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR:
+    case CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR:
+    case CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR:
+    case CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR: return kType;
+    case CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR: return row.name == CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS ? kBad : kType;
+    case CUDNN_BACKEND_ENGINE_DESCRIPTOR: return row.name == CUDNN_ATTR_ENGINE_GLOBAL_INDEX ? kBad : kType;
+    case CUDNN_BACKEND_ENGINECFG_DESCRIPTOR: return row.name == CUDNN_ATTR_ENGINECFG_KNOB_CHOICES ? kBad : kType;
+    case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR:
+      return row.name == CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X ? kType : kBad;
+    case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR:
+      return row.types == kDesc ? kBad : CUDNN_STATUS_NOT_SUPPORTED;
+    case CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR: return CUDNN_STATUS_NOT_SUPPORTED;
+    case CUDNN_BACKEND_RNG_DESCRIPTOR: return row.name == CUDNN_ATTR_RNG_DISTRIBUTION ? kBad : kType;
+    case CUDNN_BACKEND_OPERATION_SIGNAL_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATION_EXPAND_BAND_MATRIX_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATION_CONTRACT_BAND_MATRIX_DESCRIPTOR: return row.types == kDesc ? kBad : kType;
+    default: return kBad;
+  }
+}
+
+cudnnStatus_t WrongCount(const AttributeRow& row, std::int64_t count) {
+  constexpr cudnnStatus_t kNot = CUDNN_STATUS_NOT_SUPPORTED, kBad = CUDNN_STATUS_BAD_PARAM;
+  switch (row.name) {
+    case CUDNN_ATTR_ENGINE_OPERATION_GRAPH:
+    case CUDNN_ATTR_ENGINE_DEVICEPROP:
+    case CUDNN_ATTR_ENGINECFG_ENGINE:
+    case CUDNN_ATTR_ENGINEHEUR_DEVICEPROP:
+    case CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG:
+    case CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP:
+    case CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X: return kNot;
+    default: return IsConvolution(row.descriptor) && row.types == kDesc && count > 1 ? kNot : kBad;
+  }
+}
+bool CountFits(const AttributeRow& row, std::int64_t count) {
+  return count >= (MayBeEmpty(row) ? 0 : 1) && count <= row.max_count;
+}
+
+cudnnStatus_t WrongAnswer(const AttributeRow& row) {
+  switch (row.name) {
+    case CUDNN_ATTR_ENGINE_LAYOUT_INFO:
+    case CUDNN_ATTR_ENGINEHEUR_RESULTS:
+    case CUDNN_ATTR_OPERATIONGRAPH_ENGINE_GLOBAL_COUNT: return CUDNN_STATUS_BAD_PARAM;
+    default: return CUDNN_STATUS_NOT_SUPPORTED;
+  }
+}
+
+cudnnStatus_t NullReference(const AttributeRow& row) {
+  switch (row.descriptor) {
+    case CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR: return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
+    case CUDNN_BACKEND_TENSOR_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATION_NORM_FORWARD_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATION_NORM_BACKWARD_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATION_RESHAPE_DESCRIPTOR: return CUDNN_STATUS_SUCCESS;
+    default: return CUDNN_STATUS_BAD_PARAM;
+  }
+}
+
+cudnnStatus_t Missing(const AttributeRow& row) {
+  switch (row.descriptor) {
+    case CUDNN_BACKEND_ENGINE_DESCRIPTOR: return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
+    case CUDNN_BACKEND_OPERATION_BLOCK_SCALE_QUANTIZE_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATION_BLOCK_SCALE_DEQUANTIZE_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR: return CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED;
+    default: return CUDNN_STATUS_BAD_PARAM;
+  }
+}
+
+bool IsAttributeOfHeader(int attribute) {
+  switch (attribute) {
+    case CUDNN_ATTR_EXECUTION_PLAN_RUN_ONLY_INTERMEDIATE_UIDS:
+    case CUDNN_ATTR_EXECUTION_PLAN_KERNEL_CACHE:
+    case CUDNN_ATTR_OPERATIONGRAPH_IS_SAME_TOPOLOGY:
+    case CUDNN_ATTR_VARIANT_PACK_OVERRIDE_UNIQUE_IDS:
+    case CUDNN_ATTR_VARIANT_PACK_OVERRIDE_SHAPES:
+    case CUDNN_ATTR_VARIANT_PACK_OVERRIDE_STRIDES:
+    case CUDNN_ATTR_ENGINE_DISABLE_CLUSTER_COOPERATIVE:
+    case CUDNN_ATTR_OPERATION_NORM_FWD_PEER_STAT_DESCS:
+    case CUDNN_ATTR_OPERATION_NORM_BWD_PEER_STAT_DESCS:
+    case CUDNN_ATTR_KERNEL_CACHE_OPERATION_GRAPH:
+    case CUDNN_ATTR_KERNEL_CACHE_IS_ENGINECFG_KERNEL_CACHED:
+    case CUDNN_ATTR_KERNEL_CACHE_JSON_REPRESENTATION:
+    case CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION: return true;
+    default: return false;
+  }
+}
+
+}  // namespace accelmesh::dnn
