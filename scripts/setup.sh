@@ -18,6 +18,12 @@ packages=(
   libsodium-dev libssl-dev libopenblas-dev libdnnl-dev liblzma-dev nlohmann-json3-dev
   # the market's registry
   libsqlite3-dev zlib1g-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
+  # the ledger's and reputation's arithmetic; the simulator's baselines as linear and integer programs
+  libboost-dev coinor-libclp-dev coinor-libcbc-dev
+  # RDMA, and the virtual machine that tests it
+  libibverbs-dev librdmacm-dev ibverbs-providers ibverbs-utils rdmacm-utils perftest qemu-system-x86 busybox-static cpio zstd kmod iproute2
+  # pictures of plots
+  librsvg2-bin
   # metrics of the daemons
   prometheus-cpp-dev
   # tests

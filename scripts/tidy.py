@@ -28,6 +28,7 @@ ALL_ROOMS = [*ROOMS, "tests"]
 # Pure parts: snapshot, request, time and randomness in, plan out.
 PURE = {"scheduler/core/": ["scheduler/core/", "protocol/base/"],
         "market/core/": ["market/core/", "scheduler/core/", "protocol/base/"],
+        "market/auction/": ["market/auction/", "protocol/base/"],
         "tools/agent/core/": ["tools/agent/core/", "scheduler/core/", "protocol/base/"]}
 # Headers of the standard library that bring threads, clocks of the system, or input and output.
 IMPURE_STANDARD = set("""atomic barrier condition_variable csignal cstdio ctime execution filesystem fstream future iostream latch
