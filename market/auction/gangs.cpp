@@ -43,21 +43,12 @@ class Greedy {
   void Allocate();
   std::int64_t CriticalOfWinner(std::uint32_t place);
   std::int64_t CriticalOfLoser(const Row& row) const;
-  // First row from `from` on that shares a class with what has changed.
-  std::uint32_t NextTouched(std::uint32_t from) const;
-  std::int64_t Changed(std::uint32_t slot_class) const {
-    return changed_at_[slot_class] == turn_ ? changed_[slot_class] : 0;
-  }
-  void Change(const Row& row, int sign);
-  bool IsServed(std::uint32_t gang, std::uint32_t before) const {
-    return served_at_[gang] == turn_ ? served_here_[gang] : taken_at_[gang] < before;
-  }
 
   GangTable& table_;
   std::vector<std::uint64_t> masks_;       // of rows
-  std::vector<std::uint64_t> gang_masks_;  // of all rows of a gang
   std::vector<std::int64_t> free_before_;  // of each need: what was left of its class when its row's turn came
   std::vector<std::uint32_t> taken_at_;    // of gangs: the row that it got, or kNever
+  std::vector<std::int64_t> own_;          // the winner's units of each class; else 0
 
   // One class's history: after each row taken, what is left.
   struct Left {
@@ -65,22 +56,11 @@ class Greedy {
     std::int64_t units = 0;
   };
   std::vector<std::vector<Left>> history_;
-
-  // The run without one winner, as what differs from the run with it. Entries of another turn are as if 0.
-  std::uint32_t turn_ = 0;
-  std::uint64_t touched_ = 0;
-  std::vector<std::int64_t> changed_;
-  std::vector<std::uint32_t> changed_at_;
-  std::vector<std::uint8_t> served_here_;
-  std::vector<std::uint32_t> served_at_;
-  std::vector<std::int64_t> wanted_;  // the winner's own units
-  std::vector<std::uint32_t> wanted_at_;
 };
 
 void Greedy::Allocate() {
   std::vector<std::int64_t> left = table_.supply;
   masks_.resize(table_.rows.size());
-  gang_masks_.assign(table_.gangs, 0);
   free_before_.resize(table_.needs.size());
   taken_at_.assign(table_.gangs, kNever);
   history_.resize(table_.supply.size());
@@ -95,7 +75,6 @@ void Greedy::Allocate() {
       fits = fits && need.units <= left[need.place];
     }
     masks_[i] = mask;
-    gang_masks_[row.gang] |= mask;
     if (!fits) continue;
     taken_at_[row.gang] = i;
     for (const Need& need : Needs(row)) {
@@ -105,59 +84,28 @@ void Greedy::Allocate() {
   }
 }
 
-std::uint32_t Greedy::NextTouched(std::uint32_t from) const {
-  const auto end = static_cast<std::uint32_t>(masks_.size());
-  while (from < end && (masks_[from] & touched_) == 0) ++from;
-  return from;
-}
-
-void Greedy::Change(const Row& row, int sign) {
-  for (const Need& need : Needs(row)) {
-    if (changed_at_[need.place] != turn_) {
-      changed_at_[need.place] = turn_;
-      changed_[need.place] = 0;
-    }
-    changed_[need.place] += sign * need.units;
-    touched_ |= std::uint64_t{1} << (need.place % 64);
-  }
-}
-
 std::int64_t Greedy::CriticalOfWinner(std::uint32_t place) {
   const Row& own = table_.rows[place];
-  ++turn_;
-  touched_ = 0;
-  Change(own, 1);
-  for (const Need& need : Needs(own)) {
-    wanted_[need.place] = need.units;
-    wanted_at_[need.place] = turn_;
-  }
+  for (const Need& need : Needs(own)) own_[need.place] = need.units;
+  const std::uint64_t mask = masks_[place];
   const auto rows = static_cast<std::uint32_t>(table_.rows.size());
-  for (std::uint32_t i = NextTouched(place + 1); i < rows; i = NextTouched(i + 1)) {
+  std::int64_t critical = 0;
+  for (std::uint32_t i = place + 1; i < rows; ++i) {
+    if ((masks_[i] & mask) == 0) continue;
     const Row& row = table_.rows[i];
     // Its own gang counts as served, so that none of its bundles is in the way.
-    bool is_taken = !row.is_out && !IsServed(row.gang, i);
-    if (is_taken) {
-      for (std::uint32_t n = row.needs_begin; n < row.needs_end && is_taken; ++n) {
-        const Need& need = table_.needs[n];
-        is_taken = need.units <= free_before_[n] + Changed(need.place);
-      }
+    if (row.is_out || taken_at_[row.gang] <= i) continue;
+    bool fits = true;
+    for (std::uint32_t n = row.needs_begin; n < row.needs_end && fits; ++n) {
+      const Need& need = table_.needs[n];
+      fits = need.units <= free_before_[n] + own_[need.place];
     }
-    if (is_taken) {
-      // Would its own units still fit after this one?
-      for (std::uint32_t n = row.needs_begin; n < row.needs_end; ++n) {
-        const Need& need = table_.needs[n];
-        if (wanted_at_[need.place] != turn_) continue;
-        if (free_before_[n] + Changed(need.place) - need.units < wanted_[need.place]) return ValueToPass(own, row);
-      }
-    }
-    const bool was_taken = taken_at_[row.gang] == i;
-    if (is_taken == was_taken) continue;
-    Change(row, is_taken ? -1 : 1);
-    served_at_[row.gang] = turn_;
-    served_here_[row.gang] = is_taken ? 1 : 0;
-    touched_ |= gang_masks_[row.gang];
+    if (!fits) continue;
+    critical = ValueToPass(own, row);
+    break;
   }
-  return 0;
+  for (const Need& need : Needs(own)) own_[need.place] = 0;
+  return critical;
 }
 
 std::int64_t Greedy::CriticalOfLoser(const Row& row) const {
@@ -174,12 +122,7 @@ std::int64_t Greedy::CriticalOfLoser(const Row& row) const {
 GangResult Greedy::Run() {
   std::sort(table_.rows.begin(), table_.rows.end(), IsBefore);
   Allocate();
-  changed_.resize(table_.supply.size());
-  changed_at_.assign(table_.supply.size(), 0);
-  wanted_.resize(table_.supply.size());
-  wanted_at_.assign(table_.supply.size(), 0);
-  served_here_.resize(table_.gangs);
-  served_at_.assign(table_.gangs, 0);
+  own_.assign(table_.supply.size(), 0);
   GangResult result;
   for (std::uint32_t gang = 0; gang < table_.gangs; ++gang) {
     if (taken_at_[gang] != kNever) result.won.push_back({taken_at_[gang], CriticalOfWinner(taken_at_[gang])});

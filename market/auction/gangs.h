@@ -3,14 +3,14 @@
 // Bundles are taken greedily by value / sqrt(normalised units) while they fit; of a gang's bundles only the first that
 // does (D. Lehmann, L. O'Callaghan, Y. Shoham, "Truth Revelation in Approximately Efficient Combinatorial Auctions",
 // Journal of the ACM 49, 2002, sections 5 and 6). A winner's critical value follows from the same greedy run without
-// it: the first bundle that is taken there and after which its own no longer fits is the one that it had to come
-// before. With more value a bundle only moves forward, so paying the critical value leaves nothing to gain for a gang
-// with one bundle.
+// it: it had to come before the first bundle after which its own no longer fits. That is the first one that was refused
+// and that would have fitted with the winner's units: up to there both runs take the same, and one that needs some of
+// the winner's units leaves less of them than the winner needs. With more value a bundle only moves forward, so paying
+// the critical value leaves nothing to gain for a gang with one bundle.
 //
 // The roots are of integers, and ranks are compared by products, so that every machine finds the same order.
 //
-// Cost: the run without a winner differs from the run with it only in classes that its units have touched, and that is
-// all that is looked at: bundles carry their classes as bits of a word, and a word rules most of them out.
+// Cost: rows after each winner, most of which a word with a bit for each class rules out at once.
 //
 // Pure. Threads: functions on values.
 #pragma once

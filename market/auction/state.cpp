@@ -118,13 +118,12 @@ BidRow RowOf(const Bid& bid, const ClassInput& slot_class) {
 template <typename Order, typename Row>
 void Arrange(State& state, const std::vector<Order>& orders, const std::vector<std::uint32_t>& by_id,
              std::vector<Row>& rows, std::vector<std::uint32_t>& begins, std::vector<std::uint32_t>* place) {
-  const auto of = [&](std::size_t i) -> const Order& { return orders[by_id.empty() ? i : by_id[i]]; };
   const std::size_t classes = state.classes.size();
   begins.assign(classes + 2, 0);
   std::vector<std::uint16_t>& class_of = state.scratch.class_of;
   class_of.resize(orders.size());
   for (std::size_t i = 0; i < orders.size(); ++i) {
-    const std::uint32_t found = state.Find(of(i).slot_class);
+    const std::uint32_t found = state.Find(orders[i].slot_class);
     class_of[i] = static_cast<std::uint16_t>(found);
     ++begins[found + 1];
   }
@@ -132,10 +131,13 @@ void Arrange(State& state, const std::vector<Order>& orders, const std::vector<s
   rows.resize(begins[classes]);
   if (place != nullptr) place->reserve(orders.size());
   std::vector<std::uint32_t> next(begins.begin(), begins.end() - 1);
+  constexpr std::size_t kAhead = 16;  // orders that are not sorted lie anywhere in memory
   for (std::size_t i = 0; i < orders.size(); ++i) {
-    if (class_of[i] == classes) continue;
-    const std::uint32_t at = next[class_of[i]]++;
-    rows[at] = RowOf(of(i), *state.classes[class_of[i]].input);
+    if (i + kAhead < by_id.size()) __builtin_prefetch(&orders[by_id[i + kAhead]]);
+    const std::size_t from = by_id.empty() ? i : by_id[i];
+    if (class_of[from] == classes) continue;
+    const std::uint32_t at = next[class_of[from]]++;
+    rows[at] = RowOf(orders[from], *state.classes[class_of[from]].input);
     if (place != nullptr) place->push_back(at);
   }
 }

@@ -217,6 +217,41 @@ TEST(ClearTest, WhatAWinnerPaysIsTheLeastItCouldHaveBid) {
   EXPECT_GT(checked, 100);
 }
 
+// What every loser of an auction of one size is told: with more than that it wins, with less it does not.
+TEST(ClearTest, ThePriceToWinIsExact) {
+  Random random(48);
+  WorldRules rules = Single();
+  rules.one_size = true;
+  rules.price_max = 300;
+  int checked = 0;
+  for (int round = 0; round < 1500; ++round) {
+    World world(random, rules);
+    world.input.rules.thick_by = ThickBy::kOrders;
+    const auto outcome = ClearEpoch(world.input);
+    ASSERT_TRUE(outcome.ok());
+    const LaneB lane = outcome->classes[0].lane_b;
+    if (lane != LaneB::kSbba && lane != LaneB::kMcAfee) continue;
+    for (const UnservedBid& unserved : outcome->unserved) {
+      const auto wins = [&](std::int64_t price) {
+        EpochInput changed = world.input;
+        for (Bid& bid : changed.bids) {
+          if (bid.id == unserved.bid) bid.price_microcredits = price;
+        }
+        return OfBid(*ClearEpoch(changed), unserved.bid).units > 0;
+      };
+      const std::int64_t price = unserved.price_to_win_microcredits;
+      ++checked;
+      if (price == -1) {
+        ASSERT_FALSE(wins(kPriceMicrocreditsMax));
+        continue;
+      }
+      ASSERT_TRUE(wins(price + 1)) << round;
+      ASSERT_TRUE(price == 0 || !wins(price - 1)) << round;
+    }
+  }
+  EXPECT_GT(checked, 2000);
+}
+
 // SBBA gives up one trade at most, and never one of the better ones' buyers.
 TEST(ClearTest, SbbaLosesOneTradeAtMostAndLeavesNoMoney) {
   Random random(45);

@@ -116,7 +116,7 @@ TEST(WindowTest, SeveralSizesAreWhatTheDefinitionsSay) {
 TEST(WindowTest, WhatALoserNeededIsExact) {
   Random random(93);
   int checked = 0;
-  for (int round = 0; round < 2 * kShapes; ++round) {
+  for (int round = 0; round < 4 * kShapes; ++round) {
     EpochInput input = Large(random, round % kShapes, 1);
     const auto outcome = ClearEpoch(input);
     ASSERT_TRUE(outcome.ok());
@@ -131,8 +131,16 @@ TEST(WindowTest, WhatALoserNeededIsExact) {
       }
       return true;
     };
-    for (int i = 0; i < 12 && !outcome->unserved.empty(); ++i) {
-      const UnservedBid& unserved = outcome->unserved[random() % outcome->unserved.size()];
+    // Those next to the margin, and some of the others.
+    std::map<OrderId, std::int64_t> prices;
+    for (const Bid& bid : input.bids) prices[bid.id] = bid.price_microcredits;
+    std::vector<UnservedBid> losers = outcome->unserved;
+    std::shuffle(losers.begin(), losers.end(), random);
+    std::sort(losers.begin(), losers.end(),
+              [&](const UnservedBid& a, const UnservedBid& b) { return prices[a.bid] > prices[b.bid]; });
+    if (losers.size() > 5) std::shuffle(losers.begin() + 5, losers.end(), random);
+    for (std::size_t i = 0; i < std::min<std::size_t>(losers.size(), 12); ++i) {
+      const UnservedBid& unserved = losers[i];
       const std::int64_t price = unserved.price_to_win_microcredits;
       ++checked;
       if (price == -1) {
