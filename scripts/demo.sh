@@ -3,7 +3,8 @@
 # programs on it that nvcc built and nobody changed, through shared memory and through ZeroMQ. Behind each program's own
 # output stands what its calls cost: answered locally, posted, waited, called; messages, bytes, time.
 # Then a market: slot-market and two gpu-servers, of which the second lets 30 % of its device, and two programs that say
-# what they need and name no server: who got what, why, and at what price.
+# what they need and name no server: who got what, why, and at what price. And two programs that trade with each other: one
+# sells a part of its lease to the other while both run.
 #
 #   scripts/demo.sh               everything
 #   scripts/demo.sh --no-setup    does not look for missing packages
@@ -18,7 +19,8 @@ esac
 echo "demo: building (a few minutes the first time)"
 build=build/dev
 mkdir -p build
-if ! { cmake --preset dev && cmake --build "$build" --target gpu-server slot-market slotctl mesh-run app_vector_add app_tiled_matmul; } \
+if ! { cmake --preset dev && cmake --build "$build" --target gpu-server slot-market slotctl mesh-run app_vector_add app_tiled_matmul \
+    app_endless; } \
     >build/demo-build.log 2>&1; then
   tail -n 30 build/demo-build.log >&2
   echo "demo: the build failed; all of its output is in build/demo-build.log" >&2
@@ -110,8 +112,48 @@ ask() {  # TOPS, program
 }
 ask "$(part 0.5)" tiled_matmul
 ask "$(part 0.05)" vector_add
+printf '\ndemo: a resale: the seller has most of left, and sells up to a half of left for 2 credits an hour or more; the buyer finds\n'
+printf '      too little free, and bids\n'
+steps() { sed -n 's/^mesh-run: \(ask\|sell\|bid\|buy\|secure\): /  \1: /p' "$1"; }
+wait_for() { for _ in $(seq 300); do grep -q "$2" "$1" && return; sleep 0.1; done; cat "$1" >&2; echo "demo: no \"$2\" in 30 s" >&2; exit 1; }
+trade() {  # name, what is asked for, options: sets `program`; it goes on until it is told to end
+  local name=$1 tops=$2
+  shift 2
+  printf '\n$ mesh-run --identity %s --tops %s --memory %s %s -- endless &\n' "$name" "$tops" "$1" "${*:2}"
+  "$build/bin/mesh-run" --identity "$name" --tops "$tops" --memory "$@" --no-profile --explain -- "$build/apps/endless" loop 1 \
+    >"$place/$name.out" 2>"$place/$name.err" &
+  program=$!
+  pids+=("$program")
+  wait_for "$place/$name.out" READY
+}
+account() { "$build/bin/slotctl" account --identity "$1" | tail -n 1; }
+for name in seller buyer; do "$build/bin/slotctl" keys create "$name" >/dev/null; done
+trade seller "$(part 0.9)" 512MiB --ask 2 --sublet 50%
+seller=$program
+wait_for "$place/seller.err" 'is for sale'
+steps "$place/seller.err"
+printf '\n$ slotctl book\n'
+"$build/bin/slotctl" book
+before=$(account seller)
+# More than what is free of either.
+trade buyer "$(part 0.4)" 64MiB --max-price 3
+buyer=$program
+steps "$place/buyer.err"
+wait_for "$place/seller.err" 'mesh-run: sell'
+printf '\ndemo: the seller runs on with what it has kept (process %s), and was paid\n' "$seller"
+kill -0 "$seller"
+steps "$place/seller.err" | grep 'sell:'
+printf '  before %s\n  after  %s\n' "$before" "$(account seller)"
 printf '\n$ slotctl leases --all\n'
 "$build/bin/slotctl" leases --all
+printf '\n$ slotctl epochs\n'
+"$build/bin/slotctl" epochs
+for pid in "$seller" "$buyer"; do
+  kill "$pid"
+  wait "$pid" 2>/dev/null || true
+done
+printf '\n$ slotctl ledger verify market.sqlite-ledger\n'
+"$build/bin/slotctl" ledger verify "$place/market.sqlite-ledger"
 printf '\n$ slotctl accounts\n'
 "$build/bin/slotctl" accounts
 printf '\ndemo: done. README.md says what to try next.\n'

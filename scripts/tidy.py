@@ -21,7 +21,7 @@ ROOMS = {
     "server": ["protocol/", "market/client/"],
     "scheduler": ["protocol/"],
     "market": ["protocol/", "scheduler/core/"],
-    "tools": ["protocol/", "market/client/", "market/core/", "scheduler/core/"],
+    "tools": ["protocol/", "market/client/", "market/core/", "market/auction/", "market/ledger/", "scheduler/core/"],
 }
 ALL_ROOMS = [*ROOMS, "tests"]
 

@@ -47,13 +47,15 @@ std::string OwnFolder() {
   return slash == std::string::npos ? "." : path.substr(0, slash);
 }
 
-std::string PluginPath() { return OwnFolder() + "/libaccelmesh_zmq.so"; }
+std::string PluginPath(const Endpoint& endpoint) {
+  return OwnFolder() + (endpoint.scheme == Endpoint::Scheme::kRdma ? "/libaccelmesh_rdma.so" : "/libaccelmesh_zmq.so");
+}
 
 void Prepare(const std::string& url) {
   const Result<Endpoint> endpoint = ParseEndpoint(url);
   if (!endpoint.ok() || endpoint->scheme == Endpoint::Scheme::kShm) return;
   // An error is found again, and said, when it matters.
-  (void)OpenPlugin(PluginPath(), *endpoint).ok();
+  (void)OpenPlugin(PluginPath(*endpoint), *endpoint).ok();
 }
 
 // `lease`: null if the server is named by itself.
@@ -65,9 +67,9 @@ Result<std::unique_ptr<ClientChannel>> ConnectTo(const std::string& url, const s
     ACCELMESH_ASSIGN_OR_RETURN(Connected connected, ConnectShm(endpoint, MakeHello({}), deadline));
     return std::move(connected.channel);
   }
-  if (lease == nullptr) return ConnectThroughPlugin(PluginPath(), endpoint, MakeHello({}), deadline);
+  if (lease == nullptr) return ConnectThroughPlugin(PluginPath(endpoint), endpoint, MakeHello({}), deadline);
   const security::CurveCredentials credentials{lease->server_key, lease->holder};
-  return ConnectThroughPlugin(PluginPath(), endpoint, MakeHello(lease->token), deadline, &credentials);
+  return ConnectThroughPlugin(PluginPath(endpoint), endpoint, MakeHello(lease->token), deadline, &credentials);
 }
 
 Result<std::unique_ptr<ClientChannel>> ConnectByLease(const std::string& path, Deadline deadline) {
@@ -87,8 +89,9 @@ Result<std::unique_ptr<ClientChannel>> ConnectByLease(const std::string& path, D
     Result<std::unique_ptr<ClientChannel>> channel = ConnectTo(url, &*lease, deadline);
     if (channel.ok()) return channel;
     // One that cannot be reached is no matter while another can.
-    if (failed.ok() || channel.code() != Code::kUnavailable) failed = channel.status();
-    if (channel.code() != Code::kUnavailable) break;
+    const bool is_unreachable = channel.code() == Code::kUnavailable || channel.code() == Code::kUnsupported;
+    if (failed.ok() || !is_unreachable) failed = channel.status();
+    if (!is_unreachable) break;
   }
   return Status(failed.code(), failed.where(), "lease " + lease->lease + ": " + failed.text());
 }

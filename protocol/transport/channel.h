@@ -1,4 +1,4 @@
-// The two ends of a session's connection. Every transport (loopback, shm, zmq, later rdma) implements both interfaces
+// The two ends of a session's connection. Every transport (loopback, shm, zmq, rdma) implements both interfaces
 // and passes tests/conformance/transport; the client core and the server's session know nothing else of a transport.
 //
 // A connection has two lanes. Commands: frames of at most limits::kFrameBytesMax, in order, client to server (with a
@@ -69,7 +69,7 @@ enum class UpLane : std::uint8_t {
 
 // How a channel wants to be used; constant for its life.
 struct ChannelTraits {
-  // "loopback", "shm", "zmq": for messages to people.
+  // "loopback", "shm", "zmq", "rdma": for messages to people.
   const char* name = "";
   // Send each record as it is appended (true), or gather a batch for at most 50 us (false).
   bool flush_each_append = false;
@@ -109,6 +109,11 @@ class ClientChannel {
 
   // Any thread; lives as long as the channel.
   virtual const ProgressPage& progress() const = 0;
+
+  // `memory` of this process stays mapped as it is until NoteUnpinned() of its first byte has returned: a channel may
+  // then send bodies that lie in it without copying them. Optional; others ignore it. Any thread.
+  virtual void NotePinned(MutableByteView) {}
+  virtual void NoteUnpinned(const std::uint8_t*) {}
 
   // Makes memory of a memfd known to the server as region `region` (server side: SharedRegion()). The fd must be
   // sealed against shrinking; it stays the caller's. kUnsupported unless traits().shares_memory. Any thread.
@@ -184,12 +189,13 @@ class ServerChannel {
 
 // Establishing -------------------------------------------------------------------------------------------------------
 
-// tcp://host:port, ipc:///path, shm://name. Bad input gets an error that names the part and shows a right one.
+// tcp://host:port, rdma://host:port, ipc:///path, shm://name. Bad input gets an error that names the part and shows a
+// right one.
 struct Endpoint {
-  enum class Scheme : std::uint8_t { kTcp, kIpc, kShm };
+  enum class Scheme : std::uint8_t { kTcp, kIpc, kShm, kRdma };
   Scheme scheme = Scheme::kTcp;
-  std::string host;        // tcp
-  std::uint16_t port = 0;  // tcp; 0 = any free port (listening only)
+  std::string host;        // tcp, rdma
+  std::uint16_t port = 0;  // tcp, rdma; 0 = any free port (listening only)
   std::string path;        // ipc: absolute path; shm: the name
   std::string ToString() const;
 };
@@ -241,7 +247,7 @@ Result<std::unique_ptr<Listener>> ListenZmq(const Endpoint& endpoint, const List
 // on it together with what the client needs; for zmq sockets are bound first (OpenedZmq.endpoints goes into the
 // Welcome) and the client must attach with `secret` before `deadline`.
 struct WorkerEndpoints {
-  // tcp: host and the ports [port_first, port_last] to try, 0-0 = any; ipc: a folder for the sockets.
+  // tcp, rdma: host and the ports [port_first, port_last] to try, 0-0 = any; ipc: a folder for the sockets.
   Endpoint::Scheme scheme = Endpoint::Scheme::kTcp;
   std::string host = "127.0.0.1";
   std::uint16_t port_first = 0;

@@ -21,7 +21,8 @@ bool IsNameCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
 }
 
-Result<Endpoint> ParseTcp(std::string_view url, std::string_view rest) {
+// The rest of tcp:// and rdma://.
+Result<Endpoint> ParseHost(std::string_view url, Endpoint::Scheme scheme, std::string_view rest) {
   std::string_view host;
   std::string_view port;
   if (!rest.empty() && rest.front() == '[') {
@@ -51,7 +52,7 @@ Result<Endpoint> ParseTcp(std::string_view url, std::string_view rest) {
     return Bad(url, "the port is not a number from 0 to 65535; write tcp://127.0.0.1:7700");
   }
   Endpoint endpoint;
-  endpoint.scheme = Endpoint::Scheme::kTcp;
+  endpoint.scheme = scheme;
   endpoint.host = host;
   endpoint.port = static_cast<std::uint16_t>(value);
   return endpoint;
@@ -61,9 +62,11 @@ Result<Endpoint> ParseTcp(std::string_view url, std::string_view rest) {
 
 std::string Endpoint::ToString() const {
   switch (scheme) {
-    case Scheme::kTcp: {
+    case Scheme::kTcp:
+    case Scheme::kRdma: {
       const bool brackets = host.find(':') != std::string::npos;
-      return "tcp://" + (brackets ? "[" + host + "]" : host) + ":" + std::to_string(port);
+      return (scheme == Scheme::kTcp ? "tcp://" : "rdma://") + (brackets ? "[" + host + "]" : host) + ":" +
+             std::to_string(port);
     }
     case Scheme::kIpc: return "ipc://" + path;
     case Scheme::kShm: return "shm://" + path;
@@ -79,7 +82,8 @@ Result<Endpoint> ParseEndpoint(std::string_view url) {
   const std::string_view scheme = url.substr(0, separator);
   const std::string_view rest = url.substr(separator + 3);
   if (rest.find('\0') != std::string_view::npos) return Bad(url.substr(0, separator), "the rest holds a zero byte");
-  if (scheme == "tcp") return ParseTcp(url, rest);
+  if (scheme == "tcp") return ParseHost(url, Endpoint::Scheme::kTcp, rest);
+  if (scheme == "rdma") return ParseHost(url, Endpoint::Scheme::kRdma, rest);
   Endpoint endpoint;
   endpoint.path = rest;
   if (scheme == "ipc") {
@@ -100,7 +104,7 @@ Result<Endpoint> ParseEndpoint(std::string_view url) {
     }
     return endpoint;
   }
-  return Bad(url, "unknown scheme \"" + std::string(scheme.substr(0, 32)) + "\"; there are tcp, ipc and shm");
+  return Bad(url, "unknown scheme \"" + std::string(scheme.substr(0, 32)) + "\"; there are tcp, rdma, ipc and shm");
 }
 
 }  // namespace accelmesh

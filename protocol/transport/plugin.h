@@ -1,4 +1,4 @@
-// The border between the shim and a transport that brings foreign libraries into the program's process (zmq, later
+// The border between the shim and a transport that brings foreign libraries into the program's process (zmq,
 // rdma): a shared object of its own, opened only when its transport is chosen, and a versioned C table.
 //
 // Across the border go plain structs and views only; no std type, no exception, no memory that one side frees for the
@@ -17,7 +17,7 @@
 namespace accelmesh {
 
 // Raised with every change of this file, of ProgressPage or of the meaning of a function.
-inline constexpr std::uint32_t kPluginAbi = 2;
+inline constexpr std::uint32_t kPluginAbi = 3;
 inline constexpr const char* kPluginSymbol = "accelmesh_transport_plugin";
 
 struct PluginStatus {
@@ -49,6 +49,8 @@ struct PluginChannel {
   void (*cancel_bulk)(void* self, std::uint64_t token);
   void (*pump)(void* self, PluginFrameCallback on_frame, void* context, std::int64_t deadline_ns, PluginStatus* status);
   void (*share_memory)(void* self, std::uint32_t region, std::int32_t memfd, std::size_t bytes, PluginStatus* status);
+  void (*note_pinned)(void* self, std::uint8_t* memory, std::size_t bytes);
+  void (*note_unpinned)(void* self, const std::uint8_t* memory);
   void (*interrupt)(void* self);
   void (*close)(void* self);
 };
@@ -63,16 +65,16 @@ struct PluginCredentials {
 // What the symbol kPluginSymbol points to.
 struct PluginTable {
   std::uint32_t abi;
-  // Connects as ConnectZmq() does. `credentials`: null without CURVE. `log` takes the plugin's lines for the life of
+  // ConnectInPlugin(). `credentials`: null without CURVE. `log` takes the plugin's lines for the life of
   // the process. `channel` is set on success only.
   void (*connect)(const char* url, const std::uint8_t* hello, std::size_t hello_bytes,
                   const PluginCredentials* credentials, std::int64_t deadline_ns, PluginLogCallback log,
                   PluginChannel* channel, PluginStatus* status);
 };
 
-// Opens the plugin at `path` (RTLD_LOCAL; it stays for the life of the process, and counts whatever path is given
-// later). kUnsupported names the file if it is missing, kVersionMismatch if it is of another release; both name what
-// `endpoint` needs it for.
+// Opens the plugin at `path` (RTLD_LOCAL; it stays for the life of the process: of rdma and of the other schemes one
+// each is opened, whatever path is given later). kUnsupported names the file if it is missing, kVersionMismatch if it
+// is of another release; both name what `endpoint` needs it for.
 Result<const PluginTable*> OpenPlugin(const std::string& path, const Endpoint& endpoint);
 
 // Opens the plugin if it is not open, and connects through it.
@@ -80,7 +82,10 @@ Result<std::unique_ptr<ClientChannel>> ConnectThroughPlugin(const std::string& p
                                                             ByteView hello, Deadline deadline,
                                                             const security::CurveCredentials* credentials = nullptr);
 
-// The plugin's side: fills `channel` with functions that work on `implementation` and takes ownership of it.
+// The plugin's side: what it is for, defined by each; what is said of ConnectZmq() counts.
+Result<Connected> ConnectInPlugin(const Endpoint& endpoint, ByteView hello, Deadline deadline,
+                                  const security::CurveCredentials* credentials);
+// Fills `channel` with functions that work on `implementation` and takes ownership of it.
 void ExportChannel(std::unique_ptr<ClientChannel> implementation, PluginChannel* channel);
 void ExportStatus(const Status& from, PluginStatus* to);
 

@@ -66,6 +66,10 @@ class PluginClient final : public ClientChannel {
     channel_.share_memory(channel_.self, region, memfd, size, &status);
     return Import(status);
   }
+  void NotePinned(MutableByteView memory) override {
+    channel_.note_pinned(channel_.self, memory.data(), memory.size());
+  }
+  void NoteUnpinned(const std::uint8_t* memory) override { channel_.note_unpinned(channel_.self, memory); }
   void Interrupt() override { channel_.interrupt(channel_.self); }
   void Close() override { channel_.close(channel_.self); }
 
@@ -78,8 +82,9 @@ class PluginClient final : public ClientChannel {
 
 Result<const PluginTable*> OpenPlugin(const std::string& path, const Endpoint& endpoint) {
   constexpr const char* kWhere = "ConnectThroughPlugin";
-  // Opened for good, once: one process uses one plugin.
-  static std::atomic<const PluginTable*> opened{nullptr};
+  // Opened for good, once: a process uses one plugin, or two, if a lease names rdma and another way.
+  static std::atomic<const PluginTable*> opened_ones[2] = {};
+  std::atomic<const PluginTable*>& opened = opened_ones[endpoint.scheme == Endpoint::Scheme::kRdma ? 1 : 0];
   if (const PluginTable* known = opened.load(std::memory_order_acquire); known != nullptr) return known;
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {

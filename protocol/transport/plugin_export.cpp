@@ -74,6 +74,14 @@ void ExportChannel(std::unique_ptr<ClientChannel> implementation, PluginChannel*
                              PluginStatus* status) {
     Guarded(status, [&] { return Self(self).ShareMemory(region, memfd, bytes); });
   };
+  channel->note_pinned = [](void* self, std::uint8_t* memory, std::size_t bytes) {
+    PluginStatus ignored;
+    Guarded(&ignored, [&] {
+      Self(self).NotePinned({memory, bytes});
+      return Status();
+    });
+  };
+  channel->note_unpinned = [](void* self, const std::uint8_t* memory) { Self(self).NoteUnpinned(memory); };
   channel->interrupt = [](void* self) { Self(self).Interrupt(); };
   channel->close = [](void* self) { Self(self).Close(); };
 }

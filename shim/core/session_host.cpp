@@ -140,6 +140,7 @@ DeviceResult ClientSession::MakeHostRange(std::size_t bytes, HostKind kind, Host
 
 void ClientSession::AddHostRange(HostRange range) {
   const std::uint64_t key = Address(range.memory);
+  if (range.kind != HostKind::kManaged) commands_->channel().NotePinned({range.memory, range.bytes});
   host_.emplace(key, std::move(range));
   any_host_.store(true, std::memory_order_release);
 }
@@ -244,6 +245,7 @@ DeviceResult ClientSession::RemoveHostRange(std::uint64_t address) {
         std::any_of(host_.begin(), host_.end(), [](const auto& entry) { return entry.second.is_reached; }),
         std::memory_order_release);
   }
+  if (range.kind != HostKind::kManaged) commands_->channel().NoteUnpinned(range.memory);
   if (range.twin != nullptr) RemoveTwin(*range.twin);
   const std::uint64_t page = range.device_address / limits::kPageBytes * limits::kPageBytes;
   const std::uint64_t page_bytes = range.PageBytes();

@@ -14,7 +14,8 @@ namespace {
 class TransportProcessTest : public ::testing::TestWithParam<Transport> {
  protected:
   void SetUp() override {
-    if (!GetParam().listen) GTEST_SKIP() << "loopback has no other process";
+    if (!GetParam().listen) GTEST_SKIP() << GetParam().name << " has no other process";
+    if (!GetParam().absent.empty()) GTEST_SKIP() << GetParam().absent;
     Folder();
     ASSERT_EQ(pipe(to_child_), 0);
     ASSERT_EQ(pipe(to_parent_), 0);

@@ -11,6 +11,7 @@ namespace accelmesh::conformance {
 class TransportTest : public ::testing::TestWithParam<Transport> {
  protected:
   void SetUp() override {
+    if (!GetParam().absent.empty()) GTEST_SKIP() << GetParam().absent;
     pair_ = Open(GetParam());
     ASSERT_NE(pair_.client, nullptr);
     ASSERT_NE(pair_.server, nullptr);

@@ -13,6 +13,8 @@
 #include "protocol/schema/session_generated.h"
 #include "protocol/transport/emulator.h"
 #include "protocol/transport/plugin.h"
+#include "protocol/transport/rdma/rdma.h"
+#include "tests/unit/protocol/transport/rdma/fake_session.h"
 
 namespace accelmesh::conformance {
 namespace {
@@ -57,6 +59,11 @@ class ListenerRendezvous final : public Rendezvous {
  private:
   Result<std::unique_ptr<ServerChannel>> Welcome(const Arrival& arrival, Deadline deadline) {
     if (arrival.connection_fd >= 0) return OpenShmWorker(arrival.connection_fd, WelcomeFrame(""), deadline);
+    if (where_.scheme == Endpoint::Scheme::kRdma) {
+      ACCELMESH_ASSIGN_OR_RETURN(OpenedRdma opened, OpenRdmaWorker(where_, TestSecret()));
+      ACCELMESH_RETURN_IF_ERROR(listener_->Answer(arrival.peer, WelcomeFrame(opened.endpoint)));
+      return std::move(opened.channel);
+    }
     where_.client_key = arrival.client_key;
     ACCELMESH_ASSIGN_OR_RETURN(OpenedZmq opened, OpenZmqWorker(where_, TestSecret()));
     const ByteView key = where_.client_key.has_value() ? ByteView(opened.worker_key.bytes) : ByteView();
@@ -80,16 +87,24 @@ Result<std::unique_ptr<Rendezvous>> ListenAt(const std::string& url, const std::
   WorkerEndpoints where;
   where.scheme = endpoint.scheme;
   where.folder = folder;
-  Result<std::unique_ptr<Listener>> listener =
-      endpoint.scheme == Endpoint::Scheme::kShm ? ListenShm(endpoint) : ListenZmq(endpoint, security);
+  if (endpoint.scheme == Endpoint::Scheme::kRdma) where.host = endpoint.host;
+  Result<std::unique_ptr<Listener>> listener = endpoint.scheme == Endpoint::Scheme::kShm ? ListenShm(endpoint)
+                                               : endpoint.scheme == Endpoint::Scheme::kRdma
+                                                   ? ListenRdma(endpoint, security, /*trusts_fabric=*/true)
+                                                   : ListenZmq(endpoint, security);
   if (!listener.ok()) return listener.status();
   return std::unique_ptr<Rendezvous>(new ListenerRendezvous(std::move(*listener), where));
 }
 
 Result<Connected> ConnectTo(const std::string& url, Deadline deadline) {
   ACCELMESH_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(url));
+  if (endpoint.scheme == Endpoint::Scheme::kRdma) return ConnectRdma(endpoint, HelloFrame(), deadline);
   return endpoint.scheme == Endpoint::Scheme::kShm ? ConnectShm(endpoint, HelloFrame(), deadline)
                                                    : ConnectZmq(endpoint, HelloFrame(), deadline);
+}
+
+std::string Plugin(const Endpoint& endpoint) {
+  return endpoint.scheme == Endpoint::Scheme::kRdma ? ACCELMESH_RDMA_PLUGIN : ACCELMESH_ZMQ_PLUGIN;
 }
 
 // As the shim does: through the plugin with its own libzmq.
@@ -97,7 +112,7 @@ Result<Connected> ConnectByPlugin(const std::string& url, Deadline deadline) {
   ACCELMESH_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(url));
   Connected connected;
   ACCELMESH_ASSIGN_OR_RETURN(connected.channel,
-                             ConnectThroughPlugin(ACCELMESH_ZMQ_PLUGIN, endpoint, HelloFrame(), deadline));
+                             ConnectThroughPlugin(Plugin(endpoint), endpoint, HelloFrame(), deadline));
   return connected;
 }
 
@@ -130,15 +145,40 @@ Result<std::unique_ptr<Rendezvous>> ListenOnIpcSecured(const std::string& folder
 Result<Connected> ConnectSecured(const std::string& url, Deadline deadline) {
   ACCELMESH_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(url));
   const security::CurveCredentials credentials = TestCredentials();
+  if (endpoint.scheme == Endpoint::Scheme::kRdma)
+    return ConnectRdma(endpoint, HelloFrame(), deadline, &credentials, /*trusts_fabric=*/true);
   return ConnectZmq(endpoint, HelloFrame(), deadline, &credentials);
 }
 Result<Connected> ConnectByPluginSecured(const std::string& url, Deadline deadline) {
   ACCELMESH_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(url));
   const security::CurveCredentials credentials = TestCredentials();
   Connected connected;
-  ACCELMESH_ASSIGN_OR_RETURN(
-      connected.channel, ConnectThroughPlugin(ACCELMESH_ZMQ_PLUGIN, endpoint, HelloFrame(), deadline, &credentials));
+  ACCELMESH_ASSIGN_OR_RETURN(connected.channel,
+                             ConnectThroughPlugin(Plugin(endpoint), endpoint, HelloFrame(), deadline, &credentials));
   return connected;
+}
+
+// Verbs inside this process: the whole transport but the device.
+LoopbackPair MakeFakeRdma() {
+  const auto fabric = rdma::FakeFabric::Make();
+  rdma::Channels channels = rdma::OpenSession(*fabric);
+  return {std::move(channels.client), std::move(channels.server)};
+}
+
+// On a device: where there is one.
+std::string RdmaAddress() {
+  const char* const address = std::getenv("ACCELMESH_TEST_RDMA");
+  return address != nullptr ? address : "";
+}
+Result<std::unique_ptr<Rendezvous>> ListenOnRdma(const std::string& folder) {
+  return ListenAt("rdma://" + RdmaAddress() + ":0", folder);
+}
+Result<std::unique_ptr<Rendezvous>> ListenOnRdmaSecured(const std::string& folder) {
+  return ListenSecured("rdma://" + RdmaAddress() + ":0", folder);
+}
+std::string WhyNoRdma() {
+  if (!RdmaAddress().empty()) return "";
+  return "no RDMA device here (ACCELMESH_TEST_RDMA names no address of one): tests/rdma boots a machine that has one";
 }
 
 std::function<std::unique_ptr<ClientChannel>(std::unique_ptr<ClientChannel>)> EmulatedAs(const char* text) {
@@ -161,6 +201,10 @@ std::vector<Transport> AllTransports() {
       {"zmq_tcp_curve", ListenOnTcpSecured, ConnectSecured},
       {"zmq_ipc_curve", ListenOnIpcSecured, ConnectSecured},
       {"plugin_tcp_curve", ListenOnTcpSecured, ConnectByPluginSecured},
+      {"rdma_fake", nullptr, nullptr, nullptr, MakeFakeRdma},
+      {"rdma", ListenOnRdma, ConnectTo, nullptr, nullptr, WhyNoRdma()},
+      {"rdma_curve", ListenOnRdmaSecured, ConnectSecured, nullptr, nullptr, WhyNoRdma()},
+      {"plugin_rdma", ListenOnRdma, ConnectByPlugin, nullptr, nullptr, WhyNoRdma()},
       {"emulated_loopback", nullptr, nullptr, EmulatedAs("")},
       {"emulated_loopback_delayed", nullptr, nullptr, EmulatedAs("rtt_us=300,bandwidth_mbps=10000,jitter_us=50")},
   };
@@ -171,7 +215,7 @@ Deadline In(int ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
 Pair Open(const Transport& transport) {
   Pair pair;
   if (!transport.listen) {
-    LoopbackPair both = MakeLoopback();
+    LoopbackPair both = transport.make ? transport.make() : MakeLoopback();
     pair.client = transport.wrap ? transport.wrap(std::move(both.client)) : std::move(both.client);
     pair.server = std::move(both.server);
     return pair;

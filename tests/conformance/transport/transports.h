@@ -27,11 +27,15 @@ class Rendezvous {
 
 struct Transport {
   std::string name;
-  // Listens; null for loopback, whose ends are made together. Takes the name of a folder for sockets.
+  // Listens; null for those whose ends are made together. Takes the name of a folder for sockets.
   std::function<Result<std::unique_ptr<Rendezvous>>(const std::string& folder)> listen;
   std::function<Result<Connected>(const std::string& url, Deadline deadline)> connect;
   // Put around the client's end by Open(); null for none.
   std::function<std::unique_ptr<ClientChannel>(std::unique_ptr<ClientChannel>)> wrap = nullptr;
+  // How ends are made together, where nobody listens.
+  std::function<LoopbackPair()> make = nullptr;
+  // Why it cannot be tested on this machine; empty if it can.
+  std::string absent = {};
 };
 
 std::vector<Transport> AllTransports();

@@ -1,0 +1,513 @@
+#include "protocol/transport/rdma/end.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+
+#include "protocol/base/tsan.h"
+#include "protocol/transport/copy.h"
+
+namespace accelmesh::rdma {
+namespace {
+
+// Work that says when it is done, so that a session has at most one completion for so many pieces.
+constexpr std::uint64_t kSignalEvery = 64;
+// Under way at a time, and how much of it is kept for what must go out in any case.
+constexpr std::size_t kWorkMax = 256;
+constexpr std::size_t kWorkReserved = 8;
+// What was taken is told when it is so much; then a ring never looks full to a peer that could go on.
+constexpr std::uint64_t kPublishBytes = 1 * limits::kKiB;
+// How often the connection's end, and claims that cannot be, are looked for.
+constexpr Duration kSlowLook = std::chrono::milliseconds(20);
+// Sleeps of a sender without room.
+constexpr Duration kNapFirst = std::chrono::microseconds(100);
+constexpr Duration kNapMax = std::chrono::milliseconds(1);
+// How long the last words may take before the connection is cut.
+constexpr Duration kFarewell = std::chrono::milliseconds(300);
+// A look at a peer nearby is back after so many rounds.
+constexpr int kLookRounds = 200;
+
+Status NoRoom() { return {Code::kDeadlineExceeded, "rdma", "no room by the deadline: the peer does not read"}; }
+Status Gone(std::string_view how) { return {Code::kClosed, "rdma", "the connection has ended: " + std::string(how)}; }
+
+std::size_t RingsOut(const Block& block) { return RingsOf(block.peer()); }
+
+RingOut MakeOut(Block& block, std::size_t ring) {
+  if (ring >= RingsOut(block)) return {nullptr, 0};
+  return {block.staging().data() + RingOffset(ring), RingBytes(ring)};
+}
+RingIn MakeIn(Block& block, std::size_t ring) {
+  if (ring >= RingsOf(block.role())) return {nullptr, 0};
+  return {block.inbox().data() + RingOffset(ring), RingBytes(ring)};
+}
+
+}  // namespace
+
+std::string_view OutcomeText(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kOk: return "done";
+    case Outcome::kFlushed: return "the connection had failed before";
+    case Outcome::kRemoteAccess: return "the peer's device refused access to its memory";
+    case Outcome::kRetryExceeded: return "the peer's device does not answer";
+    case Outcome::kRnrExceeded: return "the peer had no receive posted";
+    case Outcome::kOther: break;
+  }
+  return "the device reports an error";
+}
+
+Result<Prepared> Prepare(std::unique_ptr<Link> link, Role role) {
+  constexpr const char* kWhere = "rdma::Prepare";
+  const LinkLimits& limits = link->limits();
+  if (limits.inline_bytes_max < sizeof(Words) || limits.work_max < kWorkMax || limits.receives_max < kReceives) {
+    return Status(Code::kUnsupported, kWhere,
+                  "the device takes " + std::to_string(limits.inline_bytes_max) + " bytes inline, " +
+                      std::to_string(limits.work_max) + " work requests and " + std::to_string(limits.receives_max) +
+                      " receives at a time; " + std::to_string(sizeof(Words)) + ", " + std::to_string(kWorkMax) +
+                      " and " + std::to_string(kReceives) + " are needed. Use tcp:// there");
+  }
+  Prepared prepared;
+  ACCELMESH_ASSIGN_OR_RETURN(prepared.block, Block::Create(role));
+  Block& block = *prepared.block;
+  ACCELMESH_ASSIGN_OR_RETURN(prepared.outbox, link->Register(block.outbox(), Access::kRemoteRead));
+  ACCELMESH_ASSIGN_OR_RETURN(prepared.inbox, link->Register(block.inbox(), Access::kRemoteWrite));
+  ACCELMESH_ASSIGN_OR_RETURN(prepared.staging, link->Register(block.staging(), Access::kNone));
+  ACCELMESH_RETURN_IF_ERROR(link->PostReceives(kReceives));
+  prepared.greeting.inbox = reinterpret_cast<std::uintptr_t>(block.inbox().data());
+  prepared.greeting.outbox = reinterpret_cast<std::uintptr_t>(block.outbox().data());
+  prepared.greeting.inbox_key = prepared.inbox->remote_key();
+  prepared.greeting.outbox_key = prepared.outbox->remote_key();
+  prepared.link = std::move(link);
+  return prepared;
+}
+
+End::End(Prepared prepared, const Greeting& peer)
+    : block_(std::move(prepared.block)),
+      peer_(peer),
+      wakeup_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      spinner_(mine_side_, peer_side_),
+      out_{MakeOut(*block_, 0), MakeOut(*block_, 1), MakeOut(*block_, 2)},
+      in_{MakeIn(*block_, 0), MakeIn(*block_, 1), MakeIn(*block_, 2)},
+      link_(std::move(prepared.link)),
+      outbox_memory_(std::move(prepared.outbox)),
+      inbox_memory_(std::move(prepared.inbox)),
+      staging_memory_(std::move(prepared.staging)) {
+  heart_.Heard(Clock::now());
+}
+
+End::~End() {
+  Close({});
+  const Deadline deadline = Deadline::After(kFarewell);
+  for (;;) {
+    {
+      const MutexLock lock(mutex_);
+      DrainLocked();
+      if (completed_ == signaled_ || has_failed_ || deadline.passed()) break;
+    }
+    ::usleep(100);
+  }
+  link_->Disconnect();
+  if (wakeup_fd_ >= 0) ::close(wakeup_fd_);
+}
+
+// Sending -------------------------------------------------------------------------------------------------------------
+
+void End::LearnLocked() {
+  const Words& peers = block_->peers();
+  for (std::size_t ring = 0; ring < RingsOut(*block_); ++ring)
+    (void)out_[ring].Learn(peers.head[ring].load(std::memory_order_acquire));
+  for (std::size_t word = 0; word < kUnitWords; ++word)
+    units_.Learn(word, peers.released[word].load(std::memory_order_acquire));
+}
+
+bool End::HasQueueRoomLocked(std::size_t work, NeedsRoom who) {
+  const std::size_t most = who == NeedsRoom::kSender ? kWorkMax - kWorkReserved : kWorkMax;
+  if (posted_ - completed_ + work > most) DrainLocked();
+  return posted_ - completed_ + work <= most;
+}
+
+Status End::HandOverLocked(std::span<const Work> work) {
+  Status posted = link_->Post(work);
+  if (!posted.ok()) {
+    has_failed_ = true;
+    CloseLocked(posted);
+    return posted;
+  }
+  posted_ += work.size();
+  counts_.work.fetch_add(work.size(), std::memory_order_relaxed);
+  counts_.doorbells.fetch_add(1, std::memory_order_relaxed);
+  return {};
+}
+
+Status End::PostLocked(std::span<Work> work, Wake wake, bool must_signal) {
+  Words& mine = block_->mine();
+  const Words& peers = block_->peers();
+  Work& words = work.back();
+  words.local = block_->outbox().data();
+  words.bytes = sizeof(Words);
+  words.local_key = outbox_memory_->local_key();
+  words.remote = peer_.inbox;
+  words.remote_key = peer_.inbox_key;
+  words.is_inline = true;
+  // The tail was stored before (sequentially consistent); see AnnounceSleep() for the other half.
+  const std::uint32_t sleeps = peers.sleeps.load(std::memory_order_seq_cst);
+  const bool wants = wake == Wake::kAlways || (wake == Wake::kIfAsleep && sleeps != woken_sleep_);
+  // A peer that has that many wakes to take is awake. More than it has ever posted is a mixture (ring.h), or a lie.
+  const std::uint32_t credit = peers.receives.load(std::memory_order_acquire) - wakes_sent_;
+  if (wants && credit != 0 && credit <= kReceives) {
+    words.op = Work::Op::kWriteWake;
+    woken_sleep_ = sleeps;
+    ++wakes_sent_;
+    counts_.wakes.fetch_add(1, std::memory_order_relaxed);
+  }
+  const std::uint64_t last = posted_ + work.size();
+  if (must_signal || last - signaled_ >= kSignalEvery) {
+    words.is_signaled = true;
+    words.id = signaled_ = last;
+  }
+  for (std::size_t ring = 0; ring < kRings; ++ring)
+    head_published_[ring].store(mine.head[ring].load(std::memory_order_relaxed), std::memory_order_relaxed);
+  for (std::size_t word = 0; word < kUnitWords; ++word)
+    released_published_[word] = mine.released[word].load(std::memory_order_relaxed);
+  acknowledged_published_ = mine.acknowledged.load(std::memory_order_relaxed);
+  return HandOverLocked(work);
+}
+
+bool End::HasUnpublishedLocked() const {
+  const Words& mine = block_->mine();
+  bool is_same = acknowledged_published_ == mine.acknowledged.load(std::memory_order_relaxed);
+  for (std::size_t ring = 0; ring < kRings; ++ring)
+    is_same = is_same &&
+              head_published_[ring].load(std::memory_order_relaxed) == mine.head[ring].load(std::memory_order_relaxed);
+  for (std::size_t word = 0; word < kUnitWords; ++word)
+    is_same = is_same && released_published_[word] == mine.released[word].load(std::memory_order_relaxed);
+  return !is_same;
+}
+
+Status End::TrySendLocked(std::size_t ring, Kind kind, ByteView bytes, const Work* body, bool must_signal) {
+  if (closed()) return Status(Code::kClosed, "", "");
+  RingOut& out = out_[ring];
+  if (!out.HasRoom(bytes.size())) {
+    LearnLocked();
+    if (!out.HasRoom(bytes.size())) return {Code::kFull, "rdma", "the ring is full"};
+  }
+  // Two stretches, a body, the words.
+  Work work[4];
+  if (!HasQueueRoomLocked(4, NeedsRoom::kSender)) return {Code::kFull, "rdma", "the send queue is full"};
+  std::size_t count = 0;
+  if (body != nullptr && body->bytes != 0) work[count++] = *body;
+  Stretch stretches[2];
+  const std::size_t pieces = out.Place(kind, bytes, stretches);
+  for (std::size_t i = 0; i < pieces; ++i) {
+    Work& piece = work[count++];
+    piece.local = out.staging() + stretches[i].at;
+    piece.bytes = stretches[i].bytes;
+    piece.local_key = staging_memory_->local_key();
+    piece.remote = peer_.inbox + RingOffset(ring) + stretches[i].at;
+    piece.remote_key = peer_.inbox_key;
+    piece.is_inline = piece.bytes <= link_->limits().inline_bytes_max;
+  }
+  block_->mine().tail[ring].store(out.tail(), std::memory_order_seq_cst);
+  counts_.bytes_copied.fetch_add(bytes.size(), std::memory_order_relaxed);
+  return PostLocked(std::span(work, count + 1), Wake::kIfAsleep, must_signal);
+}
+
+template <typename Ready>
+Status End::WaitForRoom(Deadline deadline, Ready ready) {
+  if (ready()) return {};
+  if (deadline.at() != Deadline::Poll().at() && spinner_.Spin(deadline.at(), ready)) return {};
+  for (Duration nap = kNapFirst;; nap = std::min(2 * nap, kNapMax)) {
+    const bool is_gone = CheckPeer();
+    if (is_gone) return ClosedStatus();
+    if (ready()) return {};
+    const Duration left = deadline.left();
+    if (left <= Duration::zero()) return NoRoom();
+    const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(std::min(nap, left)).count();
+    const timespec wait{0, static_cast<long>(ns)};
+    ::nanosleep(&wait, nullptr);
+    counts_.sleeps.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+Status End::TrySend(std::size_t ring, Kind kind, ByteView bytes) {
+  Status sent;
+  {
+    const MutexLock lock(mutex_);
+    sent = TrySendLocked(ring, kind, bytes, nullptr, false);
+  }
+  return sent.code() == Code::kClosed ? ClosedStatus() : sent;
+}
+
+Status End::Send(std::size_t ring, Kind kind, ByteView bytes, Deadline deadline) {
+  Status sent = TrySend(ring, kind, bytes);
+  if (sent.code() != Code::kFull) [[likely]]
+    return sent;
+  const Status waited = WaitForRoom(deadline, [&] {
+    sent = TrySend(ring, kind, bytes);
+    return sent.code() != Code::kFull;
+  });
+  return waited.ok() ? sent : waited;
+}
+
+Status End::SendBody(std::size_t ring, std::uint64_t token, std::uint64_t offset, ByteView body, Deadline deadline,
+                     const Memory* registered) {
+  if (closed()) return ClosedStatus();
+  std::optional<std::uint32_t> unit;
+  ACCELMESH_RETURN_IF_ERROR(WaitForRoom(deadline, [&] {
+    const MutexLock lock(mutex_);
+    LearnLocked();
+    unit = units_.Allocate(UnitsFor(body.size()));
+    return unit.has_value();
+  }));
+  const std::size_t at = ArenaOffset(block_->peer()) + *unit * kUnitBytes;
+  TsanReleaseToPeer();
+  Work work;
+  work.local = body.data();
+  work.local_key = registered != nullptr ? registered->local_key() : staging_memory_->local_key();
+  if (registered == nullptr) {
+    std::uint8_t* const place = block_->staging().data() + at;
+    CopyBody(place, body.data(), body.size());
+    NoteCopied(body.size());
+    work.local = place;
+  }
+  work.bytes = static_cast<std::uint32_t>(body.size());
+  work.remote = peer_.inbox + at;
+  work.remote_key = peer_.inbox_key;
+  const Announcement announcement{token, offset, *unit, static_cast<std::uint32_t>(body.size())};
+  Status sent;
+  std::uint64_t last = 0;
+  const Status waited = WaitForRoom(deadline, [&] {
+    const MutexLock lock(mutex_);
+    sent = TrySendLocked(ring, Kind::kBody, AsBytes(announcement), &work, registered != nullptr);
+    last = posted_;
+    return sent.code() != Code::kFull;
+  });
+  if (!waited.ok() || !sent.ok()) {
+    const MutexLock lock(mutex_);
+    units_.Free(*unit);
+  }
+  ACCELMESH_RETURN_IF_ERROR(waited);
+  if (!sent.ok()) return sent.code() == Code::kClosed ? ClosedStatus() : sent;
+  if (registered == nullptr) return {};
+  // It is under way and cannot be called back; a peer that has gone ends the wait.
+  return WaitForRoom(Deadline::Never(), [&] {
+    const MutexLock lock(mutex_);
+    DrainLocked();
+    return completed_ >= last;
+  });
+}
+
+End::Positions End::PositionsOf(std::size_t ring) {
+  const MutexLock lock(mutex_);
+  LearnLocked();
+  return {out_[ring].tail(), out_[ring].tail() - out_[ring].unread()};
+}
+
+// Receiving -----------------------------------------------------------------------------------------------------------
+
+Status End::Take(std::size_t ring, MutableByteView to, Kind& kind, std::size_t& size) {
+  RingIn& in = in_[ring];
+  if (!in.Pop(to.data(), to.size(), kind, size)) {
+    Close({Code::kBadFrame, "rdma", "the peer wrote a record that is none into the ring"});
+    return ClosedStatus();
+  }
+  counts_.bytes_copied.fetch_add(size, std::memory_order_relaxed);
+  block_->mine().head[ring].store(in.head(), std::memory_order_release);
+  return {};
+}
+
+void End::Publish(bool now) {
+  bool is_due = now;
+  for (std::size_t ring = 0; ring < kRings; ++ring)
+    is_due = is_due || in_[ring].head() - head_published_[ring].load(std::memory_order_relaxed) >= kPublishBytes;
+  if (!is_due) return;
+  const MutexLock lock(mutex_);
+  if (closed() || !HasUnpublishedLocked() || !HasQueueRoomLocked(1, NeedsRoom::kAnybody)) return;
+  Work words[1];
+  (void)PostLocked(words, Wake::kNever, false);
+}
+
+void End::Release(std::uint32_t first_unit) {
+  block_->mine().released[first_unit / 64].fetch_xor(std::uint64_t{1} << (first_unit % 64), std::memory_order_release);
+}
+
+void End::LookLocked() {
+  Work work[2];
+  if (has_failed_ || !HasQueueRoomLocked(2, NeedsRoom::kAnybody)) return;
+  // The words first: what is read behind them is what the peer had when it could see them.
+  if (!PostLocked(std::span(work, 1), Wake::kNever, false).ok()) return;
+  Work& read = work[1];
+  read.op = Work::Op::kRead;
+  read.local = block_->staging().data();
+  read.bytes = sizeof(Words);
+  read.local_key = staging_memory_->local_key();
+  read.remote = peer_.outbox;
+  read.remote_key = peer_.outbox_key;
+  read.is_signaled = true;
+  read.id = look_ = signaled_ = posted_ + 1;
+  if (!HandOverLocked(std::span(work + 1, 1)).ok() || heart_.IsAsking()) return;
+  asked_ = look_;
+  heart_.Asked(Clock::now());
+}
+
+void End::DrainLocked() {
+  if (has_failed_) return;
+  Completion completions[16];
+  std::uint32_t wakes = 0;
+  for (std::size_t count = std::size(completions); count == std::size(completions);) {
+    count = link_->Poll(completions);
+    for (std::size_t i = 0; i < count; ++i) {
+      const Completion& completion = completions[i];
+      if (completion.outcome != Outcome::kOk) {
+        if (has_failed_) continue;
+        has_failed_ = true;
+        CloseLocked(Gone(OutcomeText(completion.outcome)));
+      } else if (completion.is_wake) {
+        ++wakes;
+      } else {
+        counts_.completions.fetch_add(1, std::memory_order_relaxed);
+        completed_ = std::max(completed_, completion.id);
+        if (heart_.IsAsking() && completion.id >= asked_) heart_.Heard(Clock::now());
+      }
+    }
+  }
+  if (wakes == 0 || has_failed_) return;
+  is_announced_ = false;
+  if (const Status posted = link_->PostReceives(wakes); !posted.ok()) {
+    has_failed_ = true;
+    CloseLocked(posted);
+    return;
+  }
+  block_->mine().receives.fetch_add(wakes, std::memory_order_release);
+}
+
+bool End::AnnounceSleep() {
+  const MutexLock lock(mutex_);
+  if (closed()) return false;
+  if (!is_announced_) {
+    block_->mine().sleeps.fetch_add(1, std::memory_order_seq_cst);
+    is_announced_ = true;
+    LookLocked();
+  } else if (HasUnpublishedLocked()) {
+    LookLocked();
+  }
+  // What completes from here on makes the descriptor readable.
+  if (!link_->Arm().ok()) return false;
+  DrainLocked();
+  for (int round = 0; round < kLookRounds && completed_ < look_ && is_announced_; ++round) DrainLocked();
+  if (closed() || !is_announced_) return false;
+  if (completed_ < look_) return true;  // its answer wakes us
+  const Words& looked = block_->looked();
+  for (std::size_t ring = 0; ring < RingsOf(block_->role()); ++ring) {
+    (void)in_[ring].Learn(block_->peers().tail[ring].load(std::memory_order_acquire));
+    if (looked.tail[ring].load(std::memory_order_relaxed) <= in_[ring].tail()) continue;
+    is_announced_ = false;  // looked at anew, if it should be a mixture
+    return false;
+  }
+  return true;
+}
+
+void End::Sleep(Duration wait) {
+  pollfd fds[3] = {{wakeup_fd_, POLLIN, 0}, {link_->completion_fd(), POLLIN, 0}, {link_->connection_fd(), POLLIN, 0}};
+  const auto ms = std::chrono::ceil<std::chrono::milliseconds>(std::min(wait, Heart::kBeat)).count();
+  counts_.sleeps.fetch_add(1, std::memory_order_relaxed);
+  if (::poll(fds, 3, static_cast<int>(ms)) <= 0) return;
+  if (fds[0].revents != 0) {
+    std::uint64_t count = 0;
+    if (::read(wakeup_fd_, &count, sizeof(count)) < 0 && errno != EAGAIN) return;
+  }
+  const MutexLock lock(mutex_);
+  if (fds[1].revents != 0) link_->TakeEvents();
+  if (fds[2].revents != 0) next_look_at_end_ = {};
+  DrainLocked();
+}
+
+bool End::CheckPeer() {
+  const Instant now = Clock::now();
+  const MutexLock lock(mutex_);
+  DrainLocked();
+  if (closed()) return true;
+  if (now >= next_look_at_end_) {
+    next_look_at_end_ = now + kSlowLook;
+    spinner_.Refresh();
+    if (link_->HasEnded()) {
+      has_failed_ = true;
+      CloseLocked(Gone("the other process is gone or has closed it"));
+      return true;
+    }
+  }
+  if (heart_.IsDead(now)) {
+    has_failed_ = true;
+    CloseLocked(Gone("the peer has not answered for " +
+                     std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(Heart::kPatience).count()) +
+                     " ms; its machine, or the network between, is gone"));
+    return true;
+  }
+  if (heart_.IsDue(now)) LookLocked();
+  return closed();
+}
+
+void End::CheckClaims(Instant now) {
+  if (now < next_claims_) return;
+  next_claims_ = now + kSlowLook;
+  const Words& peers = block_->peers();
+  bool is_lie = false;
+  const auto look = [&](std::uint64_t& suspect, std::uint64_t claim, bool is_possible) {
+    // A mixture is another value, or gone, at the next look.
+    is_lie = is_lie || (!is_possible && claim == suspect);
+    suspect = is_possible ? 0 : claim;
+  };
+  for (std::size_t ring = 0; ring < RingsOf(block_->role()); ++ring) {
+    const std::uint64_t tail = peers.tail[ring].load(std::memory_order_acquire);
+    look(suspect_[ring], tail, in_[ring].Learn(tail));
+  }
+  {
+    const MutexLock lock(mutex_);
+    for (std::size_t ring = 0; ring < RingsOut(*block_); ++ring) {
+      const std::uint64_t head = peers.head[ring].load(std::memory_order_acquire);
+      look(suspect_[kRings + ring], head, out_[ring].Learn(head));
+    }
+  }
+  if (is_lie) Close({Code::kBadFrame, "rdma", "the peer claims positions in the rings that cannot be"});
+}
+
+// Ending --------------------------------------------------------------------------------------------------------------
+
+void End::WakeReceiver() {
+  const std::uint64_t one = 1;
+  // Full means that it is set already.
+  if (::write(wakeup_fd_, &one, sizeof(one)) < 0) return;
+}
+
+void End::Close(const Status& why) {
+  const MutexLock lock(mutex_);
+  CloseLocked(why);
+}
+
+void End::CloseLocked(const Status& why) {
+  if (closed_.load(std::memory_order_relaxed)) return;
+  why_ = why;
+  closed_.store(true, std::memory_order_seq_cst);
+  block_->mine().closed.store(1, std::memory_order_seq_cst);
+  Work words[1];
+  // Behind everything that was sent before it.
+  if (!has_failed_ && HasQueueRoomLocked(1, NeedsRoom::kAnybody)) (void)PostLocked(words, Wake::kAlways, true);
+  WakeReceiver();
+}
+
+Status End::ClosedStatus() const {
+  const MutexLock lock(mutex_);
+  if (!why_.ok()) return why_;
+  return Gone("the other process has closed it, or this one");
+}
+
+Counts End::counts() const {
+  const auto get = [](const std::atomic<std::uint64_t>& count) { return count.load(std::memory_order_relaxed); };
+  return {get(counts_.work),  get(counts_.doorbells), get(counts_.completions),
+          get(counts_.wakes), get(counts_.sleeps),    get(counts_.bytes_copied)};
+}
+
+}  // namespace accelmesh::rdma

@@ -1,0 +1,172 @@
+// A session over the fake: what a call, a thousand launches and a large copy cost, counted.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "tests/unit/protocol/transport/rdma/fake_session.h"
+
+namespace accelmesh::rdma {
+namespace {
+
+Deadline In(int ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
+
+struct Collector final : FrameSink {
+  void OnFrame(ByteView frame) override { frames.emplace_back(AsText(frame)); }
+  std::vector<std::string> frames;
+};
+
+class RdmaSession : public ::testing::Test {
+ protected:
+  RdmaSession() {
+    executor_ = std::thread([this] { Run(); });
+  }
+  ~RdmaSession() override {
+    stop_ = true;
+    channels_.server->Interrupt();
+    executor_.join();
+  }
+  void Run() {
+    std::uint64_t sequence = 0;
+    while (!stop_) {
+      Result<ReceivedFrame> received = channels_.server->Receive(true, In(500));
+      if (received.code() == Code::kClosed) return;
+      if (!received.ok() || received->kind == ReceivedFrame::Kind::kInterrupted) continue;
+      if (received->kind == ReceivedFrame::Kind::kBulk) {
+        for (;;) {
+          const Result<std::unique_ptr<BulkBody>> body = channels_.server->TakeBulk(taken_);
+          if (!body.ok()) break;
+          const ByteView bytes = (*body)->bytes();
+          if (std::count(bytes.begin(), bytes.end(), 0xee) != 0) ++wrong_;
+          ++taken_;
+        }
+        continue;
+      }
+      ++frames_;
+      channels_.server->PublishAcknowledged(++sequence);
+      if (AsText(received->frame) == "sync") channels_.server->PublishCompleted(1, sequence);
+      if (AsText(received->frame) == "ask") (void)channels_.server->Send(AsBytes("answer"), In(1000));
+    }
+  }
+  template <typename Done>
+  bool Pump(Done done) {
+    const Deadline deadline = In(20000);
+    while (!done()) {
+      if (!channels_.client->Pump(sink_, deadline).ok()) return false;
+    }
+    return true;
+  }
+
+  std::shared_ptr<FakeFabric> fabric_ = FakeFabric::Make();
+  Channels channels_ = OpenSession(*fabric_);
+  std::atomic<bool> stop_{false};
+  std::atomic<std::uint64_t> taken_{0};
+  std::atomic<std::uint64_t> frames_{0};
+  std::atomic<std::uint64_t> wrong_{0};
+  Collector sink_;
+  std::thread executor_;
+};
+
+TEST_F(RdmaSession, ASynchronousCallIsOneDoorbellAndNoSleepWhileThePeerIsQuick) {
+  constexpr std::uint64_t kCalls = 500;
+  for (std::uint64_t i = 1; i <= kCalls; ++i) {
+    ASSERT_TRUE(channels_.client->Send(UpLane::kCommand, AsBytes("ask"), In(1000)).ok());
+    ASSERT_TRUE(Pump([&] { return sink_.frames.size() == i; }));
+  }
+  const Counts counts = CountsOf(*channels_.client);
+  // The request; every sleep announces itself (two pieces of work, two doorbells, one completion), and so does a beat.
+  EXPECT_LE(counts.doorbells, kCalls + 3 * (counts.sleeps + 20));
+  EXPECT_GE(counts.doorbells, kCalls);
+  EXPECT_LE(counts.work, 2 * kCalls + 3 * (counts.sleeps + 20));
+  EXPECT_LE(counts.completions, 2 * kCalls / 64 + counts.sleeps + 20);
+  EXPECT_EQ(counts.bytes_copied, kCalls * (3 + 6)) << "the request once and the answer once";
+}
+
+TEST_F(RdmaSession, AThousandLaunchesWaitForNoRoundTrip) {
+  const Bytes launch(100, 1);
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(channels_.client->Send(UpLane::kCommand, launch, In(20000)).ok());
+  const Counts counts = CountsOf(*channels_.client);
+  EXPECT_EQ(counts.work, 2000u);
+  EXPECT_EQ(counts.doorbells, 1000u);
+  EXPECT_LE(counts.completions, 1000u / 64 * 2 + 1) << "one for 64 pieces of work";
+  EXPECT_EQ(counts.sleeps, 0u);
+  ASSERT_TRUE(channels_.client->Send(UpLane::kCommand, AsBytes("sync"), In(1000)).ok());
+  ASSERT_TRUE(Pump([&] { return channels_.client->progress().completed[1].load() == 1001; }));
+  EXPECT_EQ(frames_, 1001u);
+}
+
+TEST_F(RdmaSession, SixtyFourMegabytesOfPageableMemoryAreCopiedOnceOnTheClient) {
+  const std::size_t piece = channels_.client->traits().bulk_bytes_preferred;
+  const Bytes body(piece, 5);
+  const std::uint64_t pieces = 64 * limits::kMiB / piece;
+  for (std::uint64_t token = 0; token < pieces; ++token)
+    ASSERT_TRUE(channels_.client->SendBulk(token, body, In(20000)).ok());
+  for (int i = 0; i < 2000 && taken_ < pieces; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_EQ(taken_, pieces);
+  const Counts counts = CountsOf(*channels_.client);
+  EXPECT_EQ(counts.bytes_copied, 64 * limits::kMiB + pieces * sizeof(Announcement));
+  // A body is its bytes, its announcement and the words; heartbeats of waits for room besides.
+  EXPECT_LE(counts.work, 3 * pieces + 2 + 3 * 20);
+}
+
+TEST_F(RdmaSession, SixtyFourMegabytesOfPinnedMemoryAreNotCopiedOnTheClient) {
+  const std::size_t piece = channels_.client->traits().bulk_bytes_preferred;
+  const std::uint64_t pieces = 64 * limits::kMiB / piece;
+  Bytes memory(64 * limits::kMiB);
+  for (std::size_t i = 0; i < memory.size(); i += 4096) memory[i] = static_cast<std::uint8_t>((i >> 12) % 0x80);
+  channels_.client->NotePinned(memory);
+  for (std::uint64_t token = 0; token < pieces; ++token) {
+    const MutableByteView body = MutableByteView(memory).subspan(token * piece, piece);
+    ASSERT_TRUE(channels_.client->SendBulk(token, body, In(20000)).ok());
+    std::fill(body.begin(), body.end(), 0xee);  // the caller's again
+  }
+  for (int i = 0; i < 2000 && taken_ < pieces; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_EQ(taken_, pieces);
+  EXPECT_EQ(wrong_, 0u);
+  const Counts counts = CountsOf(*channels_.client);
+  EXPECT_EQ(counts.bytes_copied, pieces * sizeof(Announcement));
+  EXPECT_LE(counts.completions, pieces + 20) << "one a body";
+  EXPECT_EQ(fabric_->registered(kClientSide), 4u) << "the session's three and the allocation, once";
+  channels_.client->NoteUnpinned(memory.data());
+  EXPECT_EQ(fabric_->registered(kClientSide), 3u);
+}
+
+TEST_F(RdmaSession, AnAddressThatIsGivenAgainIsAnotherAllocation) {
+  Bytes memory(limits::kMiB, 1);
+  const MutableByteView half = MutableByteView(memory).first(limits::kMiB / 2);
+  channels_.client->NotePinned(half);
+  ASSERT_TRUE(channels_.client->SendBulk(0, half, In(1000)).ok());
+  EXPECT_EQ(fabric_->registered(kClientSide), 4u);
+  // It goes past the end of the allocation: copied.
+  ASSERT_TRUE(channels_.client->SendBulk(1, MutableByteView(memory).first(limits::kMiB / 2 + 1), In(1000)).ok());
+  channels_.client->NoteUnpinned(half.data());
+  ASSERT_TRUE(channels_.client->SendBulk(2, half, In(1000)).ok());
+  EXPECT_EQ(fabric_->registered(kClientSide), 3u) << "nobody has pinned it";
+  channels_.client->NotePinned(memory);
+  ASSERT_TRUE(channels_.client->SendBulk(3, memory, In(1000)).ok()) << "the whole of the new allocation is registered";
+  EXPECT_EQ(fabric_->registered(kClientSide), 4u);
+  channels_.client->NoteUnpinned(memory.data());
+}
+
+TEST_F(RdmaSession, PinnedMemoryThatCannotBeRegisteredIsCopied) {
+  fabric_->lockable_bytes = 0;
+  Bytes memory(limits::kMiB, 1);
+  channels_.client->NotePinned(memory);
+  ASSERT_TRUE(channels_.client->SendBulk(0, memory, In(1000)).ok());
+  EXPECT_EQ(CountsOf(*channels_.client).bytes_copied, limits::kMiB + sizeof(Announcement));
+}
+
+TEST_F(RdmaSession, ProgressOfManyStreamsGathersWhileTheClientDoesNotRead) {
+  for (std::uint64_t i = 1; i <= 20000; ++i) channels_.server->PublishCompleted(i % 64, i);
+  ASSERT_TRUE(Pump([&] {
+    for (std::uint64_t stream = 0; stream < 64; ++stream) {
+      const std::uint64_t last = stream <= 20000 % 64 ? 20000 / 64 * 64 + stream : 20000 / 64 * 64 - 64 + stream;
+      if (channels_.client->progress().completed[stream].load() != last) return false;
+    }
+    return true;
+  }));
+}
+
+}  // namespace
+}  // namespace accelmesh::rdma
