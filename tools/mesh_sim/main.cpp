@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <fstream>
 
+#include "tools/mesh_sim/market/commands.h"
 #include "tools/mesh_sim/placement.h"
 #include "tools/mesh_sim/plot.h"
 
@@ -139,12 +140,14 @@ int Main(int argc, char** argv) {
   placement->add_option("--seed", options.seed, "of the first run")->capture_default_str();
   placement->add_option("--json", options.json, "write the results to this file as well");
   placement->add_option("--plot", options.plot, "write a plot of the first seed to this .svg file");
+  std::function<int()> run = [&options] { return RunPlacements(options); };
+  AddMarketCommands(app, run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  return RunPlacements(options);
+  return run();
 }
 
 }  // namespace

@@ -25,5 +25,10 @@ struct Chart {
 
 // The whole file. What lies outside of the axes is cut off.
 std::string SvgOf(const Chart& chart);
+// Several in one file, one below the other.
+std::string SvgOf(const std::vector<Chart>& charts);
+
+// 1, 2 or 5 times a power of ten: the smallest that cuts `span` into at most `most` parts.
+double NiceStep(double span, int most);
 
 }  // namespace accelmesh::sim

@@ -1,13 +1,12 @@
 #include "tools/mesh_sim/workload.h"
 
-#include <lzma.h>
-
 #include <algorithm>
 #include <charconv>
 #include <map>
 #include <tuple>
 
-#include "protocol/base/mapped_file.h"
+#include "tools/mesh_sim/csv.h"
+#include "tools/mesh_sim/packed_text.h"
 
 namespace accelmesh::sim {
 namespace {
@@ -17,76 +16,7 @@ using scheduler::DeviceFree;
 using scheduler::Host;
 using scheduler::kWholeMilli;
 
-constexpr std::size_t kFileBytesMax = 64u << 20;
-
-Status Bad(const std::string& file, std::size_t line, const std::string& text) {
-  return {Code::kInvalidArgument, "ReadOpenb", file + ":" + std::to_string(line) + ": " + text};
-}
-
-// Bytes of an .xz file, at most kFileBytesMax of them.
-Result<std::string> Unpack(ByteView packed, const std::string& path) {
-  std::string text(kFileBytesMax, '\0');
-  std::uint64_t memory_limit = 256u << 20;
-  std::size_t in = 0;
-  std::size_t out = 0;
-  const lzma_ret result = ::lzma_stream_buffer_decode(&memory_limit, 0, nullptr, packed.data(), &in, packed.size(),
-                                                      reinterpret_cast<std::uint8_t*>(text.data()), &out, text.size());
-  if (result != LZMA_OK) {
-    return Status(Code::kInvalidArgument, "ReadOpenb", path + " is no whole .xz file of up to 64 MiB; fetch it again");
-  }
-  text.resize(out);
-  return text;
-}
-
-Result<std::string> ReadText(const std::string& path) {
-  if (const Result<MappedFile> plain = MappedFile::Open(path); plain.ok()) return std::string(AsText(plain->bytes()));
-  const Result<MappedFile> packed = MappedFile::Open(path + ".xz");
-  if (packed.ok()) return Unpack(packed->bytes(), path + ".xz");
-  return Status(
-      Code::kNotFound, "ReadOpenb",
-      path + " is not there, with .xz or without; give the folder that has it, or leave --traces out for the twin");
-}
-
-std::vector<std::string_view> Split(std::string_view line) {
-  std::vector<std::string_view> fields;
-  while (true) {
-    const std::size_t comma = line.find(',');
-    fields.push_back(line.substr(0, comma));
-    if (comma == std::string_view::npos) return fields;
-    line.remove_prefix(comma + 1);
-  }
-}
-
-// Calls `row` with the fields of each line that `columns` name; the first line is the header.
-template <typename Row>
-Status EachRow(std::string_view csv, const std::string& file, const std::vector<std::string_view>& columns,
-               const Row& row) {
-  std::vector<std::size_t> places;
-  std::size_t width = 0;
-  for (std::size_t number = 1; !csv.empty(); ++number) {
-    const std::size_t end = csv.find('\n');
-    std::string_view line = csv.substr(0, end);
-    csv.remove_prefix(end == std::string_view::npos ? csv.size() : end + 1);
-    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-    if (line.empty()) continue;
-    const std::vector<std::string_view> fields = Split(line);
-    if (places.empty()) {
-      for (const std::string_view column : columns) {
-        const auto at = std::find(fields.begin(), fields.end(), column);
-        if (at == fields.end())
-          return Bad(file, number, "no column " + std::string(column) + "; is this the right file?");
-        places.push_back(static_cast<std::size_t>(at - fields.begin()));
-      }
-      width = fields.size();
-      continue;
-    }
-    if (fields.size() != width) return Bad(file, number, "not as many fields as the header has");
-    std::vector<std::string_view> values;
-    for (const std::size_t place : places) values.push_back(fields[place]);
-    ACCELMESH_RETURN_IF_ERROR(row(number, values));
-  }
-  return Status::Ok();
-}
+Status Bad(const std::string& file, std::size_t line, const std::string& text) { return BadLine(file, line, text); }
 
 bool ParseNumber(std::string_view text, std::uint32_t most, std::uint32_t& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -179,9 +109,9 @@ Result<Workload> ReadOpenb(const std::string& folder) {
   workload.name = "openb";
   const std::string nodes = folder + "/openb_node_list_gpu_node.csv";
   const std::string pods = folder + "/openb_pod_list_default.csv";
-  ACCELMESH_ASSIGN_OR_RETURN(const std::string node_text, ReadText(nodes));
+  ACCELMESH_ASSIGN_OR_RETURN(const std::string node_text, ReadPackedText(nodes));
   ACCELMESH_RETURN_IF_ERROR(ParseHosts(node_text, nodes, workload.hosts));
-  ACCELMESH_ASSIGN_OR_RETURN(const std::string pod_text, ReadText(pods));
+  ACCELMESH_ASSIGN_OR_RETURN(const std::string pod_text, ReadPackedText(pods));
   ACCELMESH_RETURN_IF_ERROR(ParseTasks(pod_text, pods, workload.tasks));
   if (workload.hosts.empty() || workload.tasks.empty()) return Bad(pods, 1, "no hosts or no tasks");
   return workload;

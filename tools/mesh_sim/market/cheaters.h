@@ -1,0 +1,59 @@
+// Agents that cheat, and what it gains them: the same market and seed with and without.
+//
+// Threads: runs share nothing but the workload.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tools/mesh_sim/market/runs.h"
+
+namespace accelmesh::sim {
+
+enum class Cheat : std::uint8_t {
+  kHonest,
+  kLie,
+  kShade,
+  kSnipe,
+  kSpoof,
+  kShill,
+  kOverAdvertise,
+  kExhaust,
+  kHoard,
+  kCollusion,
+  kFalseNames,
+};
+struct CheatName {
+  Cheat cheat;
+  std::string_view name;
+  bool is_bounded;  // to 1 %; the others are published
+};
+inline constexpr CheatName kCheats[] = {{Cheat::kLie, "lie", true},
+                                        {Cheat::kShade, "shade", true},
+                                        {Cheat::kSnipe, "snipe", true},
+                                        {Cheat::kSpoof, "spoof", true},
+                                        {Cheat::kShill, "shill", true},
+                                        {Cheat::kOverAdvertise, "over-advertise", true},
+                                        {Cheat::kExhaust, "exhaust", true},
+                                        {Cheat::kHoard, "hoard", true},
+                                        {Cheat::kCollusion, "collusion", false},
+                                        {Cheat::kFalseNames, "false names", false}};
+
+// Of one seed.
+struct CheatRun {
+  std::vector<double> utility;  // credits by tenant
+  std::uint64_t resold_within_hour = 0;
+  std::uint64_t resales = 0;
+  std::uint32_t longest_chain = 0;
+  std::int64_t budget_error = 0;
+};
+
+// Jobs of a seed: 20 days of steady load on kCheatGpus.
+inline constexpr Gpus kCheatGpus = {16, 16, 32};
+JobWorkload CheatWorkload(const JobWorkload& workload, std::uint64_t seed);
+// Who deviates in a seed; of a collusion all three.
+std::vector<std::size_t> CheatersOf(const JobWorkload& workload, Cheat cheat, std::uint64_t seed);
+Result<CheatRun> RunCheat(const JobWorkload& workload, Cheat cheat, const ValueRules& values, std::uint64_t seed);
+
+}  // namespace accelmesh::sim

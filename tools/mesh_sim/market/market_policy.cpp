@@ -1,0 +1,302 @@
+#include "tools/mesh_sim/market/market_policy.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace accelmesh::sim {
+namespace {
+
+std::vector<std::int64_t> Budgets(const World& world, const std::vector<double>& quotas, const MarketRules& rules) {
+  double gpus = 0;
+  for (std::size_t c = 0; c < kClasses; ++c) gpus += static_cast<double>(world.pool(c).capacity_milli()) / 1000;
+  std::vector<std::int64_t> budgets;
+  for (const double quota : quotas) {
+    budgets.push_back(static_cast<std::int64_t>(quota * gpus * rules.budget_days * 24 * 1e6));
+  }
+  return budgets;
+}
+
+std::int64_t LotOf(const World& world) {
+  for (const Job& job : world.jobs()) {
+    if (job.share_milli != 1000) return 1;
+  }
+  return market::auction::kUnitMilli;
+}
+
+}  // namespace
+
+double Agents::BidTimes(const World&, JobId) const { return 1; }
+double Agents::AskTimes(const World&, JobId) const { return 1; }
+std::uint64_t Agents::NameOf(const World& world, JobId id) const { return world.job(id).tenant; }
+bool Agents::HoldsBack(const World&, JobId, bool) const { return false; }
+std::vector<Agents::Spoof> Agents::Spoofs(const World&, const std::array<std::int64_t, kClasses>&) const { return {}; }
+
+bool Agents::Hoards(std::size_t) const { return false; }
+double Agents::IncomeTimes(std::size_t, std::int64_t) const { return 1; }
+
+MarketPolicy::MarketPolicy(const World& world, const std::vector<double>& quotas, const MarketRules& rules,
+                           std::uint64_t seed, const Agents* agents)
+    : quotas_(quotas),
+      rules_(rules),
+      seed_(seed),
+      agents_(agents == nullptr ? truthful_ : *agents),
+      lot_milli_(LotOf(world)),
+      accounts_(Budgets(world, quotas, rules)),
+      waiting_(world.jobs().size()),
+      leases_(world.jobs().size()),
+      chain_(world.jobs().size(), 0),
+      stopped_ms_(world.jobs().size(), -1),
+      seen_(world.jobs().size(), 0) {
+  prices_.fill(rules.floor_microcredits);
+}
+
+double MarketPolicy::BidFor(const World& world, JobId id, std::size_t slot_class) const {
+  return BidOn(world, id, slot_class) * agents_.BidTimes(world, id);
+}
+
+void MarketPolicy::Wait(World& world, JobId id) { waiting_.Add(world, id, agents_.BidTimes(world, id)); }
+
+void MarketPolicy::Arrived(World& world, JobId id) {
+  Wait(world, id);
+  fresh_.push_back(id);
+}
+
+void MarketPolicy::Left(World& world, JobId id) {
+  waiting_.Remove(id);
+  std::erase(fresh_, id);
+  const bool has_rest = world.state(id).phase == Phase::kEnded && leases_[id].ends_ms > world.now_ms();
+  if (has_rest && agents_.Hoards(world.job(id).tenant) && world.Hold(id)) {
+    hoarded_.push_back(id);
+    return;
+  }
+  EndLease(world, id);
+}
+
+std::int64_t MarketPolicy::WakeAt(const World& world) const {
+  if (!status_.ok() || (waiting_.empty() && world.running().empty() && hoarded_.empty())) return kNever;
+  return (world.now_ms() / rules_.epoch_ms + 1) * rules_.epoch_ms;
+}
+
+void MarketPolicy::OpenLease(const World& world, JobId id, std::int64_t ends_ms) {
+  (void)world;
+  Lease& lease = leases_[id];
+  lease.ends_ms = ends_ms;
+  renewals_.push({ends_ms, id, ++lease.serial});
+}
+
+double MarketPolicy::UnearnedOf(const Lease& lease, std::int64_t now_ms) {
+  double nano = 0;
+  for (const Paid& paid : lease.paid) {
+    const std::int64_t from = std::max(paid.from_ms, now_ms);
+    if (from < paid.until_ms) nano += paid.nanocredits_per_hour * static_cast<double>(paid.until_ms - from) / kHourMs;
+  }
+  return nano;
+}
+
+// Whoever holds it is paid back what the operator had for the time to come.
+void MarketPolicy::EndLease(World& world, JobId id) {
+  Lease& lease = leases_[id];
+  const auto refund = static_cast<std::int64_t>(UnearnedOf(lease, world.now_ms()) / market::auction::kNanoPerMicro);
+  if (refund > 0) accounts_.Refund(world.job(id).tenant, refund);
+  const std::uint32_t serial = lease.serial + 1;
+  lease = {};
+  lease.serial = serial;
+}
+
+std::int64_t MarketPolicy::Unearned(std::int64_t now_ms) const {
+  double nano = 0;
+  for (const Lease& lease : leases_) nano += UnearnedOf(lease, now_ms);
+  return static_cast<std::int64_t>(nano / market::auction::kNanoPerMicro);
+}
+
+std::int64_t MarketPolicy::Prepaid(const World& world, std::size_t tenant) const {
+  double nano = 0;
+  for (JobId id = 0; id < leases_.size(); ++id) {
+    if (world.job(id).tenant == tenant) nano += UnearnedOf(leases_[id], world.now_ms());
+  }
+  return static_cast<std::int64_t>(nano / market::auction::kNanoPerMicro);
+}
+
+void MarketPolicy::PayOut(const World& world) {
+  std::vector<double> parts = quotas_;
+  double sum = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    parts[i] *= agents_.IncomeTimes(i, world.now_ms());
+    sum += parts[i];
+  }
+  for (double& part : parts)
+    part /= std::max(sum, 1.0);  // what one loses goes to nobody; what it gains the others lose
+  accounts_.PayOut(parts, Unearned(world.now_ms()));
+}
+
+void MarketPolicy::DropHoarded(World& world) {
+  std::erase_if(hoarded_, [&](JobId id) {
+    if (leases_[id].ends_ms > world.now_ms()) return false;
+    world.Unhold(id);
+    EndLease(world, id);
+    return true;
+  });
+}
+
+// A single device at once, at the posted price, of the idle class that leaves it the largest surplus.
+void MarketPolicy::LaneA(World& world) {
+  for (const JobId id : fresh_) {
+    const Job& job = world.job(id);
+    if (job.gpus != 1 || agents_.HoldsBack(world, id, false)) continue;
+    std::size_t best = kClasses;
+    double least_cost = 0;
+    for (std::size_t c = 0; c < kClasses; ++c) {
+      const double bid = waiting_.Of(id, c) * 1e6;
+      const auto price = static_cast<double>(prices_[c]);
+      if (bid < price || !world.pool(c).Fits(1, job.share_milli)) continue;
+      const double hours = world.HoursOn(id, c);
+      if (hours > 0 && (best == kClasses || hours * price < least_cost)) {
+        best = c;
+        least_cost = hours * price;
+      }
+    }
+    if (best == kClasses) continue;
+    const std::int64_t nano = prices_[best] * static_cast<std::int64_t>(job.units_milli());
+    const auto cost = static_cast<std::int64_t>(static_cast<double>(nano) * static_cast<double>(rules_.lease_ms) /
+                                                kHourMs / market::auction::kNanoPerMicro);
+    if (cost > accounts_.tenant(job.tenant) || !world.Start(id, best)) continue;
+    waiting_.Remove(id);
+    accounts_.Trade(job.tenant, cost, job.tenant, 0, cost);
+    const std::int64_t ends_ms = world.now_ms() + rules_.lease_ms;
+    leases_[id].paid = {{world.now_ms(), ends_ms, static_cast<double>(nano)}};
+    OpenLease(world, id, ends_ms);
+    ++figures_.lane_a;
+  }
+  fresh_.clear();
+}
+
+void MarketPolicy::Renew(World& world) {
+  while (!renewals_.empty() && renewals_.top().at_ms <= world.now_ms()) {
+    const Renewal due = renewals_.top();
+    renewals_.pop();
+    Lease& lease = leases_[due.job];
+    const JobState& state = world.state(due.job);
+    if (lease.serial != due.serial || state.phase != Phase::kRunning) continue;
+    const Job& job = world.job(due.job);
+    const std::size_t c = state.slot_class;
+    const std::int64_t nano = prices_[c] * static_cast<std::int64_t>(job.units_milli());
+    const auto cost = static_cast<std::int64_t>(static_cast<double>(nano) * static_cast<double>(rules_.lease_ms) /
+                                                kHourMs / market::auction::kNanoPerMicro);
+    if (BidFor(world, due.job, c) * 1e6 >= static_cast<double>(prices_[c]) && cost <= accounts_.tenant(job.tenant)) {
+      accounts_.Trade(job.tenant, cost, job.tenant, 0, cost);
+      lease.paid = {{world.now_ms(), world.now_ms() + rules_.lease_ms, static_cast<double>(nano)}};
+      OpenLease(world, due.job, world.now_ms() + rules_.lease_ms);
+      continue;
+    }
+    ++figures_.lapsed;
+    EndLease(world, due.job);
+    world.Stop(due.job);
+    Wait(world, due.job);
+  }
+}
+
+void MarketPolicy::Epoch(World& world) {
+  ++figures_.epochs;
+  if (world.now_ms() - last_payout_ms_ >= kHourMs) {
+    last_payout_ms_ = world.now_ms();
+    PayOut(world);
+  }
+  if (world.now_ms() - last_budget_ms_ >= static_cast<std::int64_t>(rules_.budget_days * 24) * kHourMs) {
+    last_budget_ms_ = world.now_ms();
+    accounts_.Recur();
+  }
+  DropHoarded(world);
+  Renew(world);
+  std::vector<Wish> wishes = Wishes(world);
+  CutToBudgets(world, wishes);
+  market::auction::EpochInput input;
+  const bool can_trade = Orders(world, wishes, input);
+  const Result<market::auction::EpochOutcome> outcome =
+      can_trade ? market::auction::ClearEpoch(input)
+                : Result<market::auction::EpochOutcome>(market::auction::EpochOutcome{});
+  if (!outcome.ok()) {
+    status_ = outcome.status();
+    return;
+  }
+  if (can_trade) {
+    ++figures_.cleared;
+    if (!market::auction::CheckOutcome(input, *outcome).ok()) ++figures_.outcome_errors;
+    if (witness_) witness_(input, *outcome);
+  }
+  StepPrices(world, wishes, can_trade ? &*outcome : nullptr);
+  if (can_trade) Apply(world, *outcome);
+  figures_.budget_error = std::max(figures_.budget_error, std::abs(accounts_.error()));
+}
+
+// Demand at the price over what there is, where lane B found no price of its own.
+void MarketPolicy::StepPrices(const World& world, const std::vector<Wish>& wishes,
+                              const market::auction::EpochOutcome* outcome) {
+  ByClass demand{};
+  for (const Wish& wish : wishes) {
+    if (wish.price >= prices_[wish.slot_class]) {
+      demand[wish.slot_class] += static_cast<double>(world.job(wish.job).units_milli());
+    }
+  }
+  for (const Agents::Spoof& spoof : spoofs_) {
+    if (spoof.price_microcredits >= prices_[spoof.slot_class]) {
+      demand[spoof.slot_class] += static_cast<double>(spoof.units_milli);
+    }
+  }
+  for (const JobId id : world.running()) {
+    const std::size_t c = world.state(id).slot_class;
+    if (BidFor(world, id, c) * 1e6 >= static_cast<double>(prices_[c])) {
+      demand[c] += static_cast<double>(world.job(id).units_milli());
+    }
+  }
+  const bool is_measured = world.now_ms() >= world.first_arrival_ms() && world.now_ms() <= world.last_arrival_ms();
+  if (is_measured) ++price_count_;
+  for (std::size_t c = 0; c < kClasses; ++c) {
+    const auto there = static_cast<double>(world.pool(c).capacity_milli());
+    if (there == 0) continue;
+    const auto before = static_cast<double>(prices_[c]);
+    const double factor = std::clamp(1 + rules_.eta * (demand[c] / there - 1), 1 - rules_.delta, 1 + rules_.delta);
+    double after = before * factor;
+    if (outcome != nullptr) {
+      for (const market::auction::ClassOutcome& of_class : outcome->classes) {
+        if (of_class.id != c || of_class.price_microcredits < 0) continue;
+        if (of_class.lane_b == market::auction::LaneB::kPosted) {
+          ++figures_.posted;
+        } else if (of_class.lane_b != market::auction::LaneB::kNone) {
+          ++figures_.thick;
+          after = static_cast<double>(of_class.price_microcredits);
+        }
+      }
+    }
+    prices_[c] = std::clamp(static_cast<std::int64_t>(std::llround(after)), rules_.floor_microcredits,
+                            market::auction::kPriceMicrocreditsMax);
+    is_falling_[c] = static_cast<double>(prices_[c]) < before;
+    if (!is_measured) continue;
+    const double credits = static_cast<double>(prices_[c]) / 1e6;
+    price_sum_[c] += credits;
+    price_squares_[c] += credits * credits;
+    figures_.price_step[c] =
+        std::max(figures_.price_step[c], std::abs(static_cast<double>(prices_[c]) - before) / before);
+  }
+}
+
+MarketFigures MarketPolicy::figures() const {
+  MarketFigures figures = figures_;
+  const double count = std::max<double>(1, static_cast<double>(price_count_));
+  for (std::size_t c = 0; c < kClasses; ++c) {
+    const double mean = price_sum_[c] / count;
+    figures.price_mean[c] = mean;
+    if (mean > 0) {
+      figures.price_cv[c] = std::sqrt(std::max(0.0, price_squares_[c] / count - mean * mean)) / mean;
+    }
+  }
+  return figures;
+}
+
+void MarketPolicy::Decide(World& world) {
+  if (!fresh_.empty()) LaneA(world);
+  if (!status_.ok() || world.now_ms() % rules_.epoch_ms != 0 || world.now_ms() == last_epoch_ms_) return;
+  last_epoch_ms_ = world.now_ms();
+  Epoch(world);
+}
+
+}  // namespace accelmesh::sim

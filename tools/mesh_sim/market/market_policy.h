@@ -1,0 +1,176 @@
+// The market as a policy: agents bid for jobs that wait, leases stand with their asks, and auction::ClearEpoch decides.
+// docs/sim-model.md has the rules and the reasons.
+//
+// Threads: one. Deterministic per seed.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <queue>
+#include <span>
+#include <vector>
+
+#include "market/auction/epoch.h"
+#include "tools/mesh_sim/market/accounts.h"
+#include "tools/mesh_sim/market/bids.h"
+
+namespace accelmesh::sim {
+
+struct MarketRules {
+  std::int64_t epoch_ms = 60'000;
+  std::int64_t lease_ms = kHourMs;
+  std::int64_t run_least_ms = 600'000;  // a job's lease is not sold before
+  std::int64_t floor_microcredits = 10'000;
+  double eta = 0.125;
+  double delta = 0.125;
+  double budget_days = 30;
+  std::array<std::int64_t, kClasses> weight_milli = {250, 800, 1000};
+  market::auction::Rules auction;
+};
+
+// What a market did, beside what the world measures.
+struct MarketFigures {
+  std::uint64_t epochs = 0;   // held
+  std::uint64_t cleared = 0;  // of them, with orders on both sides
+  std::uint64_t thick = 0;    // classes in epochs that lane B cleared by auction
+  std::uint64_t posted = 0;   // classes in epochs that it cleared at the surrogate price
+  std::uint64_t lane_a = 0, lane_b = 0, gangs = 0, netted = 0;  // leases won
+  std::uint64_t resales = 0;                                    // leases bought from holders
+  std::uint64_t lapsed = 0;                                     // leases not renewed
+  std::uint64_t cut_bids = 0;                                   // by what their tenant could pay
+  std::uint64_t misplaced = 0;                                  // won, and no device had room in one piece
+  std::uint64_t resold_within_hour = 0;
+  std::uint32_t longest_chain = 0;  // stops that one arrival led to, each the cause of the next
+  std::int64_t budget_error = 0;    // greatest, in microcredits; anything but 0 is a bug
+  std::uint64_t outcome_errors = 0;
+  ByClass price_mean{};  // credits; in time, from the first arrival to the last
+  ByClass price_cv{};
+  ByClass price_step{};  // greatest of an epoch, as a part of the price
+};
+
+// How an agent departs from truth. The market asks it wherever an agent decides.
+class Agents {
+ public:
+  virtual ~Agents() = default;
+  // What it makes of a truthful bid, and of a truthful ask.
+  virtual double BidTimes(const World& world, JobId id) const;
+  virtual double AskTimes(const World& world, JobId id) const;
+  // Who signs: the tenant, unless it has several names.
+  virtual std::uint64_t NameOf(const World& world, JobId id) const;
+  // A job that waits for a better moment does not bid in this epoch.
+  virtual bool HoldsBack(const World& world, JobId id, bool is_falling) const;
+  // Bids of no job, added to an epoch under `name`. What they win `tenant` pays for an hour and drops.
+  struct Spoof {
+    std::size_t tenant = 0;
+    std::uint64_t name = 0;
+    std::size_t slot_class = 0;
+    std::int64_t units_milli = 0;
+    std::int64_t price_microcredits = 0;
+  };
+  virtual std::vector<Spoof> Spoofs(const World& world, const std::array<std::int64_t, kClasses>& prices) const;
+  // Keeps the lease of a job that ended for resale, until its hour is over.
+  virtual bool Hoards(std::size_t tenant) const;
+  // Of a tenant's part of the income of idle supply.
+  virtual double IncomeTimes(std::size_t tenant, std::int64_t now_ms) const;
+};
+
+class MarketPolicy : public Policy {
+ public:
+  // `agents` may be null: all are truthful.
+  MarketPolicy(const World& world, const std::vector<double>& quotas, const MarketRules& rules, std::uint64_t seed,
+               const Agents* agents = nullptr);
+
+  void Arrived(World& world, JobId id) override;
+  void Left(World& world, JobId id) override;
+  void Decide(World& world) override;
+  std::int64_t WakeAt(const World& world) const override;
+
+  const Accounts& accounts() const { return accounts_; }
+  // What the operator would pay back if all leases of a tenant ended now.
+  std::int64_t Prepaid(const World& world, std::size_t tenant) const;
+  MarketFigures figures() const;
+  const Status& status() const { return status_; }
+  std::int64_t price(std::size_t slot_class) const { return prices_[slot_class]; }
+  // Called with the input and outcome of each cleared epoch; for tests and for comparing with the best there is.
+  using Witness = std::function<void(const market::auction::EpochInput&, const market::auction::EpochOutcome&)>;
+  void set_witness(Witness witness) { witness_ = std::move(witness); }
+
+ private:
+  // What the operator was paid for a time of a lease, and pays back if it is not used.
+  struct Paid {
+    std::int64_t from_ms, until_ms;
+    double nanocredits_per_hour;
+  };
+  struct Lease {
+    std::int64_t ends_ms = 0;
+    std::vector<Paid> paid;
+    std::uint32_t serial = 0;
+  };
+  struct Sold {  // of a lease in this epoch
+    std::int64_t ends_ms = 0;
+    std::int64_t units_milli = 0;
+    std::vector<Paid> paid;
+  };
+  struct Wish {  // of one job in this epoch
+    JobId job;
+    std::size_t slot_class;  // where its surplus is largest
+    std::int64_t price;      // that it can bid there
+    std::int64_t most;       // that its tenant can pay anywhere
+    bool is_below;           // the price fixed beforehand
+  };
+  struct Renewal {
+    std::int64_t at_ms;
+    JobId job;
+    std::uint32_t serial;
+    bool operator>(const Renewal& other) const { return at_ms != other.at_ms ? at_ms > other.at_ms : job > other.job; }
+  };
+
+  void LaneA(World& world);
+  void Epoch(World& world);
+  void Renew(World& world);
+  std::vector<Wish> Wishes(World& world);
+  void CutToBudgets(const World& world, std::vector<Wish>& wishes);
+  bool Orders(const World& world, const std::vector<Wish>& wishes, market::auction::EpochInput& input);
+  void Apply(World& world, const market::auction::EpochOutcome& outcome);
+  void Settle(World& world, std::span<const market::auction::Trade> trades, std::int64_t surcharge);
+  void StepPrices(const World& world, const std::vector<Wish>& wishes, const market::auction::EpochOutcome* outcome);
+  double BidFor(const World& world, JobId id, std::size_t slot_class) const;
+  void Wait(World& world, JobId id);
+  void EndLease(World& world, JobId id);
+  void OpenLease(const World& world, JobId id, std::int64_t ends_ms);
+  std::int64_t Ask(const World& world, JobId id) const;
+  static double UnearnedOf(const Lease& lease, std::int64_t now_ms);  // nanocredits
+  std::int64_t Unearned(std::int64_t now_ms) const;
+  void PayOut(const World& world);
+  void DropHoarded(World& world);
+
+  const std::vector<double> quotas_;
+  const MarketRules rules_;
+  const std::uint64_t seed_;
+  const Agents truthful_;
+  const Agents& agents_;
+  const std::int64_t lot_milli_;  // a device, if all jobs take whole ones
+  Accounts accounts_;
+  WaitingBids waiting_;
+  std::vector<Lease> leases_;  // by job
+  std::vector<JobId> fresh_;   // arrived since the last decision
+  std::priority_queue<Renewal, std::vector<Renewal>, std::greater<>> renewals_;
+  std::array<std::int64_t, kClasses> prices_{};
+  std::array<bool, kClasses> is_falling_{};
+  std::vector<std::uint32_t> chain_;      // stops that led to a job's own
+  std::vector<std::int64_t> stopped_ms_;  // when its lease was sold last
+  std::vector<std::uint64_t> seen_;       // epoch in which a job was looked at
+  std::vector<JobId> hoarded_;            // ended jobs whose leases are kept
+  std::map<JobId, Sold> sold_;            // of the epoch being applied
+  std::vector<Agents::Spoof> spoofs_;     // of the epoch being cleared
+  std::int64_t last_epoch_ms_ = -1;
+  std::int64_t last_payout_ms_ = 0;
+  std::int64_t last_budget_ms_ = 0;
+  MarketFigures figures_;
+  std::array<double, kClasses> price_sum_{}, price_squares_{};
+  std::uint64_t price_count_ = 0;
+  Witness witness_;
+  Status status_;
+};
+
+}  // namespace accelmesh::sim

@@ -1,0 +1,278 @@
+// What results say: tables, lines, figures.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "tools/mesh_sim/market/bars.h"
+#include "tools/mesh_sim/market/compare.h"
+#include "tools/mesh_sim/placement.h"
+
+namespace accelmesh::sim {
+namespace {
+
+using Get = std::function<double(const Measures&)>;
+
+// The values of a policy at a load, seed by seed; and those of another in the same seeds, if `other` is named.
+std::vector<double> ValuesOf(const Results& results, const std::string& variant, std::uint32_t gpus,
+                             const std::string& policy, std::uint64_t seeds, const Get& get,
+                             const std::string& other = {}) {
+  std::vector<double> values;
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+    const auto one = results.find({variant, gpus, policy, seed});
+    if (one == results.end()) continue;
+    if (other.empty()) {
+      values.push_back(get(one->second));
+      continue;
+    }
+    const auto two = results.find({variant, gpus, other, seed});
+    if (two != results.end()) values.push_back(get(one->second) - get(two->second));
+  }
+  return values;
+}
+
+std::string Cell(const std::vector<double>& values, double times, int digits) {
+  if (values.empty()) return "-";
+  const Mean mean = MeanOf(values);
+  char text[64];
+  std::snprintf(text, sizeof(text), "%.*f ± %.*f", digits, mean.mean * times, digits, mean.half_width * times);
+  return text;
+}
+
+struct Column {
+  const char* title;
+  double times;
+  int digits;
+  Get get;
+};
+
+const std::vector<Column>& Columns() {
+  static const std::vector<Column> kColumns = {
+      {"wait, h", 1, 2, [](const Measures& m) { return m.wait_mean; }},
+      {"p95", 1, 1, [](const Measures& m) { return m.wait_p95; }},
+      {"p99", 1, 1, [](const Measures& m) { return m.wait_p99; }},
+      {"completion, h", 1, 1, [](const Measures& m) { return m.completion_mean; }},
+      {"p95", 1, 1, [](const Measures& m) { return m.completion_p95; }},
+      {"p99", 1, 0, [](const Measures& m) { return m.completion_p99; }},
+      {"welfare, %", 100, 2, [](const Measures& m) { return m.welfare; }},
+      {"of it with deadline, %", 100, 2, [](const Measures& m) { return m.welfare_deadline; }},
+      {"deadlines met, %", 100, 1, [](const Measures& m) { return m.slo; }},
+      {"utilisation, %", 100, 1, [](const Measures& m) { return m.utilisation; }},
+      {"Jain", 1, 3, [](const Measures& m) { return m.jain; }},
+      {"stops a job", 1, 2, [](const Measures& m) { return m.stops_per_job; }},
+  };
+  return kColumns;
+}
+
+// Tenants' mean completion over the same under static, seed by seed: the mean tenant, and the worst.
+std::pair<std::vector<double>, std::vector<double>> FinishTimes(const Results& results, const std::string& variant,
+                                                                std::uint32_t gpus, const std::string& policy,
+                                                                std::uint64_t seeds) {
+  std::pair<std::vector<double>, std::vector<double>> ratios;
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+    const auto one = results.find({variant, gpus, policy, seed});
+    const auto alone = results.find({variant, gpus, "static", seed});
+    if (one == results.end() || alone == results.end()) continue;
+    double sum = 0;
+    double worst = 0;
+    double count = 0;
+    for (std::size_t i = 0; i < one->second.tenant_completion.size(); ++i) {
+      const double mine = one->second.tenant_completion[i];
+      const double theirs = alone->second.tenant_completion[i];
+      if (mine <= 0 || theirs <= 0) continue;
+      sum += mine / theirs;
+      worst = std::max(worst, mine / theirs);
+      ++count;
+    }
+    if (count == 0) continue;
+    ratios.first.push_back(sum / count);
+    ratios.second.push_back(worst);
+  }
+  return ratios;
+}
+
+std::string Verdict(const std::vector<double>& waits, const std::vector<double>& welfare) {
+  const Mean wait = MeanOf(waits);
+  const Mean value = MeanOf(welfare);
+  const auto says = [](const Mean& mean, const char* less, const char* more) {
+    return mean.mean + mean.half_width < 0 ? less : mean.mean - mean.half_width > 0 ? more : "no different";
+  };
+  if (std::abs(wait.mean) < 0.05 && std::abs(value.mean) < 0.001) {
+    return "a market adds nothing here";
+  }
+  return std::string("wait ") + says(wait, "shorter", "longer") + ", welfare " + says(value, "lower", "higher");
+}
+
+bool Has(const Plan& plan, const char* policy) {
+  return std::find(plan.policies.begin(), plan.policies.end(), policy) != plan.policies.end();
+}
+
+std::string DifferencesOf(const Plan& plan, const Results& results, const std::string& other) {
+  std::string text =
+      "| variant | GPUs | wait, h | welfare, points | deadlines met, points | says |\n| --- | --- | --- | --- | --- | "
+      "--- |\n";
+  for (const Variant& variant : plan.variants) {
+    for (const std::uint32_t gpus : plan.loads) {
+      const auto of = [&](const Get& get) {
+        return ValuesOf(results, variant.name, gpus, "market", plan.seeds, get, other);
+      };
+      const std::vector<double> waits = of([](const Measures& m) { return m.wait_mean; });
+      const std::vector<double> welfare = of([](const Measures& m) { return m.welfare; });
+      text += "| " + variant.name + " | " + std::to_string(gpus) + " | " + Cell(waits, 1, 2) + " | " +
+              Cell(welfare, 100, 3) + " | " + Cell(of([](const Measures& m) { return m.slo; }), 100, 1) + " | " +
+              Verdict(waits, welfare) + " |\n";
+    }
+  }
+  return text + "\n";
+}
+
+std::string MarketTable(const Plan& plan, const Results& results) {
+  constexpr const char* kNames[] = {"price_mean_0", "price_mean_1", "price_mean_2",      "lane_a", "lane_b",
+                                    "gangs",        "netted",       "resales",           "lapsed", "thick",
+                                    "posted",       "cut_bids",     "resold_within_hour"};
+  std::string text = "| variant | GPUs | price CV | greatest step |";
+  std::string rule = "| --- | --- | --- | --- |";
+  for (const char* name : kNames) {
+    text += std::string(" ") + name + " |";
+    rule += " --- |";
+  }
+  text += " longest chain | budget error |\n" + rule + " --- | --- |\n";
+  for (const Variant& variant : plan.variants) {
+    for (const std::uint32_t gpus : plan.loads) {
+      const auto of = [&](const Get& get) { return ValuesOf(results, variant.name, gpus, "market", plan.seeds, get); };
+      text += "| " + variant.name + " | " + std::to_string(gpus) + " | " +
+              Cell(of([](const Measures& m) { return m.price_cv; }), 1, 2) + " | " +
+              Cell(of([](const Measures& m) { return m.price_step; }), 1, 2) + " |";
+      const auto figure = [&](const char* name) {
+        return of([name](const Measures& m) {
+          const auto at = m.market.find(name);
+          return at == m.market.end() ? 0.0 : at->second;
+        });
+      };
+      for (const char* name : kNames) {
+        const bool is_price = std::string_view(name).substr(0, 5) == "price";
+        char number[32];
+        std::snprintf(number, sizeof(number), " %.*f |", is_price ? 3 : 0, MeanOf(figure(name)).mean);
+        text += number;
+      }
+      for (const char* name : {"longest_chain", "budget_error"}) {
+        const std::vector<double> all = figure(name);
+        const double most = all.empty() ? 0 : *std::max_element(all.begin(), all.end());
+        text += " " + std::to_string(static_cast<long long>(most)) + " |";
+      }
+      text += "\n";
+    }
+  }
+  return text + "\n";
+}
+
+BarChart ChartOf(const Plan& plan, const Results& results, const std::string& variant, const std::string& title,
+                 const std::string& y_title, double times, bool is_logarithmic, const Get& get) {
+  BarChart chart;
+  chart.title = title;
+  chart.y_title = y_title;
+  chart.is_logarithmic = is_logarithmic;
+  chart.names = plan.policies;
+  for (const std::uint32_t gpus : plan.loads) {
+    chart.groups.push_back(std::to_string(gpus) + " GPUs");
+    std::vector<Bar> bars;
+    for (const std::string& policy : plan.policies) {
+      const Mean mean = MeanOf(ValuesOf(results, variant, gpus, policy, plan.seeds, get));
+      bars.push_back({mean.mean * times, mean.half_width * times});
+    }
+    chart.bars.push_back(std::move(bars));
+  }
+  FitAxis(chart);
+  if (times == 100) chart.y_max = std::min(chart.y_max, 100.0);  // intervals of parts reach beyond the whole
+  return chart;
+}
+
+}  // namespace
+
+std::string ReportOf(const Plan& plan, const JobWorkload& workload, const Results& results) {
+  std::string text = "Workload " + workload.name + ": " + std::to_string(workload.jobs.size()) + " jobs of " +
+                     std::to_string(workload.tenants.size()) + " tenants. Mean of " + std::to_string(plan.seeds) +
+                     " seeds ± 95 % interval. Model " + std::to_string(kModelVersion) + " (docs/sim-model.md).\n\n";
+  for (const Variant& variant : plan.variants) {
+    for (const std::uint32_t gpus : plan.loads) {
+      text += "## " + variant.name + ", " + std::to_string(gpus) + " GPUs\n\n| policy |";
+      std::string rule = "| --- |";
+      for (const Column& column : Columns()) {
+        text += std::string(" ") + column.title + " |";
+        rule += " --- |";
+      }
+      text += " finish-time ratio, mean | worst tenant |\n" + rule + " --- | --- |\n";
+      for (const std::string& policy : plan.policies) {
+        text += "| " + policy + " |";
+        for (const Column& column : Columns()) {
+          text +=
+              " " +
+              Cell(ValuesOf(results, variant.name, gpus, policy, plan.seeds, column.get), column.times, column.digits) +
+              " |";
+        }
+        const auto [mean, worst] = FinishTimes(results, variant.name, gpus, policy, plan.seeds);
+        text += " " + Cell(mean, 1, 2) + " | " + Cell(worst, 1, 2) + " |\n";
+      }
+      text += "\n";
+    }
+  }
+  if (!Has(plan, "market")) return text;
+  for (const char* other : {"lending", "max-min", "first-price"}) {
+    if (!Has(plan, other)) continue;
+    text += std::string("## The market less ") + other + ", paired by seed\n\n" + DifferencesOf(plan, results, other);
+  }
+  return text + "## The market itself, means; chain and error are the greatest\n\n" + MarketTable(plan, results);
+}
+
+std::string CsvOf(const Results& results) {
+  std::string text =
+      "variant,gpus,policy,seed,wait_mean,wait_p95,wait_p99,completion_mean,completion_p95,completion_p99,welfare,"
+      "welfare_deadline,slo,utilisation,jain,stops_per_job,price_cv,price_step\n";
+  for (const auto& [key, m] : results) {
+    text += key.variant + "," + std::to_string(key.gpus) + "," + key.policy + "," + std::to_string(key.seed);
+    for (const Column& column : Columns()) {
+      char number[32];
+      std::snprintf(number, sizeof(number), ",%.6g", column.get(m));
+      text += number;
+    }
+    char rest[64];
+    std::snprintf(rest, sizeof(rest), ",%.6g,%.6g\n", m.price_cv, m.price_step);
+    text += rest;
+  }
+  return text;
+}
+
+std::vector<std::pair<std::string, std::string>> FiguresOf(const Plan& plan, const JobWorkload& workload,
+                                                           const Results& results) {
+  struct Figure {
+    const char* name;
+    const char* title;
+    const char* y_title;
+    double times;
+    bool is_logarithmic;
+    Get get;
+  };
+  const Figure figures[] = {
+      {"wait", "Mean wait", "hours", 1, true, [](const Measures& m) { return m.wait_mean; }},
+      {"wait-p99", "Wait, 99th percentile", "hours", 1, true, [](const Measures& m) { return m.wait_p99; }},
+      {"completion", "Mean completion", "hours", 1, false, [](const Measures& m) { return m.completion_mean; }},
+      {"welfare", "Value lost: jobs that did not end in time", "% of all value", 100, false,
+       [](const Measures& m) { return 1 - m.welfare; }},
+      {"slo", "Deadlines met", "% of jobs with one", 100, false, [](const Measures& m) { return m.slo; }},
+      {"utilisation", "Utilisation, first to last arrival", "% of GPU time", 100, false,
+       [](const Measures& m) { return m.utilisation; }},
+      {"jain", "Fairness: Jain's index of the tenants' slowdowns", "1 is equal", 1, false,
+       [](const Measures& m) { return m.jain; }},
+  };
+  std::vector<std::pair<std::string, std::string>> files;
+  for (const Variant& variant : plan.variants) {
+    for (const Figure& figure : figures) {
+      const std::string title = std::string(figure.title) + " (" + workload.name + ", " + variant.name + ")";
+      files.emplace_back(std::string(figure.name) + (plan.variants.size() == 1 ? "" : "-" + variant.name),
+                         SvgOf(ChartOf(plan, results, variant.name, title, figure.y_title, figure.times,
+                                       figure.is_logarithmic, figure.get)));
+    }
+  }
+  return files;
+}
+
+}  // namespace accelmesh::sim
