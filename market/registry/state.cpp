@@ -21,9 +21,20 @@ Status NoLease(LeaseId id) {
 
 }  // namespace
 
+State& State::operator=(const State& other) {
+  if (this == &other) return *this;
+  revision_ = other.revision_;
+  last_lease_ = other.last_lease_;
+  leases_ = other.leases_;
+  places_.clear();
+  entries_ = other.entries_;
+  for (auto& [key, entry] : entries_) places_.emplace(key, &entry);
+  return *this;
+}
+
 const Entry* State::Find(std::string_view key) const {
-  const auto at = entries_.find(key);
-  return at == entries_.end() ? nullptr : &at->second;
+  const auto at = places_.find(key);
+  return at == places_.end() ? nullptr : at->second;
 }
 
 bool State::Holds(const Compare& compare) const {
@@ -45,8 +56,15 @@ void State::Detach(const Entry& entry) {
   if (lease != leases_.end()) lease->second.keys.erase(entry.key);
 }
 
+Entry& State::Place(const std::string& key) {
+  if (const auto known = places_.find(key); known != places_.end()) return *known->second;
+  const auto at = entries_.try_emplace(key).first;
+  places_.emplace(at->first, &at->second);
+  return at->second;
+}
+
 void State::Put(const Operation& operation, Revision revision, std::vector<Event>& events) {
-  Entry& entry = entries_[operation.key];
+  Entry& entry = Place(operation.key);
   Detach(entry);
   if (entry.version == 0) {
     entry.key = operation.key;
@@ -64,6 +82,7 @@ bool State::Delete(const std::string& key, Revision revision, std::vector<Event>
   const auto at = entries_.find(key);
   if (at == entries_.end()) return false;
   Detach(at->second);
+  places_.erase(at->first);
   entries_.erase(at);
   Event event;
   event.kind = Event::Kind::kDelete;
@@ -172,7 +191,9 @@ bool State::RestoreEntry(Entry entry) {
     return false;
   }
   std::string key = entry.key;
-  return entries_.try_emplace(std::move(key), std::move(entry)).second;
+  const auto [at, is_new] = entries_.try_emplace(std::move(key), std::move(entry));
+  if (is_new) places_.emplace(at->first, &at->second);
+  return is_new;
 }
 
 }  // namespace accelmesh::registry

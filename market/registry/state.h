@@ -6,6 +6,8 @@
 
 #include <map>
 #include <set>
+#include <string_view>
+#include <unordered_map>
 
 #include "market/registry/registry.h"
 
@@ -23,6 +25,12 @@ class State {
     std::vector<Event> events;  // empty: the revision stayed
   };
 
+  State() = default;
+  State(const State& other) { *this = other; }
+  State& operator=(const State& other);
+  State(State&&) = default;
+  State& operator=(State&&) = default;
+
   // kNotFound if a put of the branch taken names a lease that is not there; then nothing has changed. Precondition:
   // CheckTxn(txn).
   Result<Applied> Apply(const Txn& txn);
@@ -39,6 +47,8 @@ class State {
   Revision revision() const { return revision_; }
   LeaseId last_lease() const { return last_lease_; }
   const std::map<std::string, Entry, std::less<>>& entries() const { return entries_; }
+  // Null: is not there.
+  const Entry* Find(std::string_view key) const;
   const std::map<LeaseId, Lease>& leases() const { return leases_; }
 
   // For a store that reads itself back. False if it does not fit together: a key twice, or its lease is not there.
@@ -48,7 +58,8 @@ class State {
 
  private:
   bool Holds(const Compare& compare) const;
-  const Entry* Find(std::string_view key) const;
+  // The entry of a key; made if it is not there.
+  Entry& Place(const std::string& key);
   void Put(const Operation& operation, Revision revision, std::vector<Event>& events);
   bool Delete(const std::string& key, Revision revision, std::vector<Event>& events);
   void Detach(const Entry& entry);
@@ -56,6 +67,8 @@ class State {
   Revision revision_ = 0;
   LeaseId last_lease_ = 0;
   std::map<std::string, Entry, std::less<>> entries_;
+  // Where each lies in `entries_`: a transaction looks for each of its keys several times.
+  std::unordered_map<std::string_view, Entry*> places_;
   std::map<LeaseId, Lease> leases_;
 };
 

@@ -32,9 +32,11 @@ void WatchHub::Publish(Revision revision, std::vector<Event> events) {
   last_ = revision;
   // A sink may call the registry but not the hub, so nothing is added meanwhile.
   std::erase_if(watchers_, [&](const Watcher& watcher) { return !Deliver(watcher, change); });
+  kept_ += change.events.size();
   history_.push_back(std::move(change));
-  while (history_.size() > max_) {
+  while (kept_ > max_) {
     compacted_ = history_.front().revision;
+    kept_ -= history_.front().events.size();
     history_.pop_front();
   }
 }

@@ -51,8 +51,9 @@ class GateHandle final : public WatchHandle {
 
 class WatchHub {
  public:
-  // `revision`: of the state that it begins with; older changes are not known. It keeps `changes_max` changes.
-  WatchHub(Revision revision, std::size_t changes_max) : last_(revision), compacted_(revision), max_(changes_max) {}
+  // `revision`: of the state that it begins with; older changes are not known. It keeps the last changes, of
+  // `events_max` events together: a change may have a hundred.
+  WatchHub(Revision revision, std::size_t events_max) : last_(revision), compacted_(revision), max_(events_max) {}
 
   void Add(std::string prefix, Revision from, std::shared_ptr<SinkGate> gate);
   void Publish(Revision revision, std::vector<Event> events);
@@ -70,6 +71,7 @@ class WatchHub {
   Revision last_;
   Revision compacted_;  // changes up to and with this one are not kept
   std::size_t max_;
+  std::size_t kept_ = 0;  // events
   std::deque<Change> history_;
   std::vector<Watcher> watchers_;
 };

@@ -62,6 +62,12 @@ Status CheckGrant(const LeaseGrant& grant) {
     return {Code::kInvalidArgument, "LeaseGrant",
             "lease, slot and server have 1 to 64 visible characters, and the epoch is not 0; name them all"};
   }
+  const LeaseRest& rest = grant.rest;
+  if (rest.lease.empty() ? rest != LeaseRest{}
+                         : !IsName(rest.lease) || rest.lease == grant.lease || rest.share_milli >= kShareMilliMax) {
+    return {Code::kInvalidArgument, "LeaseGrant",
+            "what is left of a lease is less than a whole slot, of another lease that is named; name it"};
+  }
   return Status::Ok();
 }
 
@@ -111,7 +117,11 @@ Status ReadBlock(Block& block) {
   }
   if (read.grant() != nullptr) {
     const wire::LeaseGrant& grant = *read.grant();
-    block.grant = {Text(grant.lease()), Text(grant.slot()), Text(grant.server()), grant.epoch()};
+    block.grant = {Text(grant.lease()),
+                   Text(grant.slot()),
+                   Text(grant.server()),
+                   grant.epoch(),
+                   {Text(grant.from()), grant.rest_share_milli(), grant.rest_memory_bytes()}};
     if (!CheckGrant(*block.grant).ok()) return Malformed("the grant names no lease, slot, server or epoch");
   }
   if (const Status status = CheckTerms(block.terms); !status.ok()) return Malformed("a block " + status.text());
@@ -156,9 +166,11 @@ Bytes WriteBlock(const LeaseGrant* grant, const LeaseTerms& terms) {
   flatbuffers::FlatBufferBuilder builder(512);
   flatbuffers::Offset<wire::LeaseGrant> written_grant;
   if (grant != nullptr) {
-    written_grant =
-        wire::CreateLeaseGrant(builder, builder.CreateString(grant->lease), builder.CreateString(grant->slot),
-                               builder.CreateString(grant->server), grant->epoch);
+    flatbuffers::Offset<flatbuffers::String> from;
+    if (!grant->rest.lease.empty()) from = builder.CreateString(grant->rest.lease);
+    written_grant = wire::CreateLeaseGrant(builder, builder.CreateString(grant->lease),
+                                           builder.CreateString(grant->slot), builder.CreateString(grant->server),
+                                           grant->epoch, from, grant->rest.share_milli, grant->rest.memory_bytes);
   }
   const auto holder = builder.CreateVector(terms.holder_key.bytes.data(), kKeyBytes);
   flatbuffers::Offset<flatbuffers::Vector<std::uint8_t>> next;
@@ -183,14 +195,18 @@ Bytes WriteToken(std::span<const Block> blocks) {
 }
 
 // Who signed what, and that nothing grows along the chain.
-Status CheckChain(std::span<const Block> blocks, std::span<const PublicKey> markets) {
+Status CheckChain(std::span<const Block> blocks, const LeaseCheck& check) {
+  const auto is_signed = [&check](const PublicKey& key, ByteView message, const Signature& signature) {
+    return check.verified != nullptr ? check.verified->Verify(key, message, signature)
+                                     : IsSignedBy(key, message, signature);
+  };
   Signature before{};
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     const Block& block = blocks[i];
     const Bytes message = SignedBytes(before, block.bytes);
     if (i == 0) {
-      const bool is_known = std::any_of(markets.begin(), markets.end(), [&](const PublicKey& market) {
-        return IsSignedBy(market, message, block.signature);
+      const bool is_known = std::any_of(check.markets.begin(), check.markets.end(), [&](const PublicKey& market) {
+        return is_signed(market, message, block.signature);
       });
       if (!is_known)
         return Denied(
@@ -199,7 +215,7 @@ Status CheckChain(std::span<const Block> blocks, std::span<const PublicKey> mark
       const LeaseTerms& parent = blocks[i - 1].terms;
       if (!parent.next_key)
         return Denied("sublet " + std::to_string(i) + " of a lease that may not be sublet; ask its holder");
-      if (!IsSignedBy(*parent.next_key, message, block.signature)) {
+      if (!is_signed(*parent.next_key, message, block.signature)) {
         return Denied("sublet " + std::to_string(i) + " is forged: not signed by the holder before it; ask that one");
       }
       if (const std::string excess = Excess(block.terms, parent); !excess.empty()) {
@@ -275,18 +291,20 @@ Result<Lease> VerifyLease(ByteView token, const LeaseCheck& check) {
   }
   if (check.now_ms >= terms.not_after_ms) {
     return Denied("expired " + std::to_string(check.now_ms - terms.not_after_ms) +
-                  " ms ago; renew the lease before it ends");
+                  " ms ago by this server's clock; renew the lease before it ends, or set the clocks of both machines");
   }
   if (check.now_ms + kClockSkewMs < terms.not_before_ms) {
-    return Denied("begins in " + std::to_string(terms.not_before_ms - check.now_ms) +
-                  " ms; wait, or set this machine's clock");
+    return Denied(
+        "begins in " + std::to_string(terms.not_before_ms - check.now_ms) +
+        " ms by this server's clock; wait, or set the clocks of both machines (slotctl doctor compares them)");
   }
   if (check.fence != nullptr && grant.epoch < check.fence->Seen(grant.slot)) {
     return Denied("revoked: epoch " + std::to_string(grant.epoch) + " of slot " + grant.slot + ", which is at " +
                   std::to_string(check.fence->Seen(grant.slot)) + "; ask the market for a new lease");
   }
-  ACCELMESH_RETURN_IF_ERROR(CheckChain(blocks, check.markets));
-  return Lease{grant, terms, blocks.size() - 1};
+  ACCELMESH_RETURN_IF_ERROR(CheckChain(blocks, check));
+  const LeaseTerms& whole = blocks.front().terms;
+  return Lease{grant, terms, blocks.size() - 1, whole.share_milli, whole.memory_bytes};
 }
 
 }  // namespace accelmesh::security

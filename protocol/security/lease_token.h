@@ -16,7 +16,7 @@
 // end, because the slot may then be another's. What clocks cannot keep apart, epochs do (EpochFence).
 //
 // The bytes may be anything: they are bounded, verified and copied before they are read.
-// Threads: functions on values; an EpochFence belongs to one thread.
+// Threads: functions on values; an EpochFence and VerifiedSignatures belong to one thread.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +28,7 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
 #include "protocol/security/keys.h"
+#include "protocol/security/verified_signatures.h"
 
 namespace accelmesh::security {
 
@@ -38,11 +39,21 @@ inline constexpr std::int64_t kLeaseLifeMsMax = 15 * 60 * 1000;
 inline constexpr std::int64_t kClockSkewMs = 5000;
 inline constexpr std::uint32_t kShareMilliMax = 1000;
 
+// The lease out of which another one was sold, and what is left of it: nothing, it ends. So a server that has heard of
+// no sale makes room by taking from the seller, and ends nobody else's lease.
+struct LeaseRest {
+  std::string lease;  // empty: none was sold
+  std::uint32_t share_milli = 0;
+  std::uint64_t memory_bytes = 0;
+  bool operator==(const LeaseRest&) const = default;
+};
+
 struct LeaseGrant {
   std::string lease;
   std::string slot;
   std::string server;
   std::uint64_t epoch = 0;  // of the slot; never 0
+  LeaseRest rest{};
   bool operator==(const LeaseGrant&) const = default;
 };
 
@@ -61,6 +72,9 @@ struct Lease {
   LeaseGrant grant;
   LeaseTerms terms;
   std::size_t sublets = 0;
+  // What the market let: the holder and all whom he lets it on to share this.
+  std::uint32_t whole_share_milli = 0;
+  std::uint64_t whole_memory_bytes = 0;
   bool operator==(const Lease&) const = default;
 };
 
@@ -92,6 +106,7 @@ struct LeaseCheck {
   CurveKey client_key;                 // of the connection that the token came by
   std::int64_t now_ms = 0;
   const EpochFence* fence = nullptr;
+  VerifiedSignatures* verified = nullptr;  // what it has verified before
 };
 
 // kBadFrame if the bytes are no token, kPermissionDenied with the rule that it breaks otherwise.

@@ -54,6 +54,15 @@ Status SecureClient(void* socket, const security::CurveCredentials& keys) {
   return Set(socket, ZMQ_HANDSHAKE_IVL, &kHandshakeMs, sizeof(kHandshakeMs), "ZMQ_HANDSHAKE_IVL");
 }
 
+void NoticeGoneHosts(void* socket) {
+  constexpr int kUnansweredMs = 6000;
+  for (const auto& [option, value] :
+       {std::pair{ZMQ_TCP_KEEPALIVE, 1}, std::pair{ZMQ_TCP_KEEPALIVE_IDLE, 2}, std::pair{ZMQ_TCP_KEEPALIVE_INTVL, 2},
+        std::pair{ZMQ_TCP_KEEPALIVE_CNT, 2}, std::pair{ZMQ_TCP_MAXRT, kUnansweredMs}}) {
+    zmq_setsockopt(socket, option, &value, sizeof(value));
+  }
+}
+
 std::optional<std::string> UserIdOf(zmq_msg_t* message) {
   const char* const id = zmq_msg_gets(message, kUserId);
   if (id == nullptr) return std::nullopt;

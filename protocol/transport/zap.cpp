@@ -23,6 +23,10 @@ constexpr std::size_t kLoggedMax = 1024;
 constexpr std::size_t kPartsMax = 16;
 // A refusal is not remembered as long as an admission: whoever is made known in the meantime does not wait.
 constexpr Duration kRefusedFor = std::chrono::milliseconds(200);
+// So many refusals are logged at once, and one every so often after that: a stranger has as many keys as he likes, and
+// must not fill the disk.
+constexpr int kLinesAtOnce = 20;
+constexpr Duration kLineEvery = std::chrono::seconds(3);
 
 // A request's parts (RFC 27): version, request id, domain, address, identity, mechanism, credentials.
 enum Part { kVersion, kRequest, kDomain, kPeerAddress, kIdentity, kMechanism, kCredentials, kPartsOfCurve };
@@ -89,7 +93,7 @@ class ZapHandler::Impl {
   Result<std::string> Decide(const std::vector<Message>& parts) {
     const auto refuse = [this](const std::string& who, const std::string& text) {
       if (logged_.size() >= kLoggedMax) logged_.clear();
-      if (logged_.insert(who).second) log::Warning("zap", "a connection was refused: " + text);
+      if (logged_.insert(who).second) Say("a connection was refused: " + text);
       return Status(Code::kPermissionDenied, "ZapHandler", text);
     };
     if (parts.size() < kPartsOfCurve - 1) return refuse("short", "the request to decide on it is cut off");
@@ -106,6 +110,19 @@ class ZapHandler::Impl {
     if (answer.user_id.ok()) return answer.user_id;
     return refuse(domain + security::HexOf(key.bytes),
                   "key " + security::HexOf(key.bytes) + " of " + from + ": " + answer.user_id.status().text());
+  }
+
+  void Say(std::string text) {
+    const Instant now = Clock::now();
+    said_until_ = std::max(said_until_, now);
+    if (said_until_ - now > kLinesAtOnce * kLineEvery) {
+      ++unsaid_;
+      return;
+    }
+    said_until_ += kLineEvery;
+    if (unsaid_ != 0) text += " (and " + std::to_string(unsaid_) + " more since the last line)";
+    unsaid_ = 0;
+    log::Warning("zap", text);
   }
 
   const Answer& Ask(const security::CurveKey& key, const std::string& domain) {
@@ -137,6 +154,8 @@ class ZapHandler::Impl {
   std::uint64_t known_generation_ = 0;
   std::map<std::pair<std::string, std::string>, Answer> answers_;  // by domain and key
   std::set<std::string> logged_;
+  Instant said_until_;  // lines that were logged ahead of their time reach so far
+  std::uint64_t unsaid_ = 0;
   std::thread thread_;
 };
 

@@ -30,10 +30,28 @@ class Judge {
     Price();
   }
 
+  // What decided the share.
+  std::string Why() const {
+    if (share_ == 0) {
+      return "no throughput asked: the smallest share, " + std::to_string(candidate.share_milli) + " of 1000";
+    }
+    const std::string of = ": " + std::to_string(share_) + " of " + std::to_string(kWholeMilli);
+    if (decisive_ == nullptr) {
+      return "bandwidth " + ReadableBandwidth(request_.memory_bytes_per_s) + " of at least " +
+             ReadableBandwidth(slot_.tags.memory_bytes_per_s.low) + of;
+    }
+    return KindOf(*decisive_) + " " + ReadableOperations(decisive_->operations_per_s) + " of at least " +
+           ReadableOperations(slot_.tags.Throughput(decisive_->operation, decisive_->type).low) + of;
+  }
+
   std::vector<Gap> gaps;
   Candidate candidate;
 
  private:
+  static std::string KindOf(const ThroughputDemand& demand) {
+    return std::string(Name(demand.type)) + " " + std::string(Name(demand.operation));
+  }
+
   void Lacks(Dimension dimension, std::string text, std::string remedy) {
     gaps.push_back({dimension, std::string(Name(dimension)) + " " + std::move(text), std::move(remedy)});
   }
@@ -64,32 +82,34 @@ class Judge {
     }
   }
 
-  // Raises the share to what gives `asked` of something of which a whole device gives at least `low`.
-  void Raise(double asked, double low, const std::string& what) {
+  // Raises the share to what gives `asked` of something of which a whole device gives at least `low`. `demand`: which
+  // one of throughput it is; null: bandwidth.
+  void Raise(double asked, double low, const ThroughputDemand* demand) {
     // The comparison first: only what is at most a few thousand may become an integer.
     const double milli = std::ceil(asked / low * kWholeMilli * (1 - 1e-12));
     const std::uint32_t share = milli > kWholeMilli ? kWholeMilli + 1 : std::max(1U, static_cast<std::uint32_t>(milli));
     if (share <= share_) return;
     share_ = share;
-    candidate.why = what + ": " + std::to_string(share) + " of " + std::to_string(kWholeMilli);
+    decisive_ = demand;
   }
 
   void Throughput(const ThroughputDemand& demand) {
-    const std::string kind = std::string(Name(demand.type)) + " " + std::string(Name(demand.operation));
-    const std::string asked = ReadableOperations(demand.operations_per_s);
     const Measured& measured = slot_.tags.Throughput(demand.operation, demand.type);
     if (!measured.known()) {
-      Lacks(Dimension::kThroughput, kind + " not measured, " + asked + " asked", "ask for a type that it has measured");
+      Lacks(Dimension::kThroughput,
+            KindOf(demand) + " not measured, " + ReadableOperations(demand.operations_per_s) + " asked",
+            "ask for a type that it has measured");
     } else if (demand.operations_per_s > measured.low) {
       const double slots = std::ceil(demand.operations_per_s / measured.low);
-      Lacks(Dimension::kThroughput, ReadableOperations(measured.low) + " of " + asked + " " + kind,
+      Lacks(Dimension::kThroughput,
+            ReadableOperations(measured.low) + " of " + ReadableOperations(demand.operations_per_s) + " " +
+                KindOf(demand),
             slots * request_.count <= kSlotsAskedMax
                 ? "ask for " + std::to_string(static_cast<std::uint32_t>(slots) * request_.count) + " slots of " +
                       ReadableOperations(demand.operations_per_s / slots)
                 : "ask for " + ReadableOperations(measured.low) + " or less");
     } else {
-      Raise(demand.operations_per_s, measured.low,
-            kind + " " + asked + " of at least " + ReadableOperations(measured.low));
+      Raise(demand.operations_per_s, measured.low, &demand);
     }
   }
 
@@ -103,8 +123,7 @@ class Judge {
       Lacks(Dimension::kBandwidth, ReadableBandwidth(measured.low) + " of " + ReadableBandwidth(asked),
             "ask for " + ReadableBandwidth(measured.low) + " or less");
     } else {
-      Raise(asked, measured.low,
-            "bandwidth " + ReadableBandwidth(asked) + " of at least " + ReadableBandwidth(measured.low));
+      Raise(asked, measured.low, nullptr);
     }
   }
 
@@ -136,7 +155,6 @@ class Judge {
     const std::uint32_t step = std::clamp(slot_.share_milli_step, 1U, kWholeMilli);
     const std::uint32_t wanted = (std::max(share_, 1U) + step - 1) / step * step;
     candidate.share_milli = wanted;
-    if (share_ == 0) candidate.why = "no throughput asked: the smallest share, " + std::to_string(wanted) + " of 1000";
     if (wanted <= slot_.share_milli_free) return;
     const bool is_let = wanted <= slot_.share_milli;
     // Only a demand that one device can meet comes here: more is a gap of throughput already.
@@ -169,6 +187,7 @@ class Judge {
   const Slot& slot_;
   const std::int64_t price_max_;
   std::uint32_t share_ = 0;
+  const ThroughputDemand* decisive_ = nullptr;
 };
 
 }  // namespace
@@ -204,10 +223,26 @@ std::int64_t PriceMaxPerSlot(const FunctionalRequest& request) {
 }
 
 Match FindCandidates(const FunctionalRequest& request, std::span<const Slot> slots) {
+  std::vector<const Slot*> all;
+  all.reserve(slots.size());
+  for (const Slot& slot : slots) all.push_back(&slot);
+  Match match = FindCandidates(request, all);
+  for (Candidate& candidate : match.candidates) candidate.why = WhyOf(request, slots[candidate.slot]);
+  return match;
+}
+
+std::string WhyOf(const FunctionalRequest& request, const Slot& slot) {
+  Judge judge(request, slot, PriceMaxPerSlot(request));
+  judge.Look();
+  return judge.Why();
+}
+
+Match FindCandidates(const FunctionalRequest& request, std::span<const Slot* const> slots) {
   Match match;
+  match.candidates.reserve(slots.size());
   const std::int64_t price_max = PriceMaxPerSlot(request);
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    Judge judge(request, slots[i], price_max);
+    Judge judge(request, *slots[i], price_max);
     judge.Look();
     if (judge.gaps.empty()) {
       judge.candidate.slot = i;

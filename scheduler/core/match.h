@@ -59,6 +59,11 @@ struct Match {
 
 // Precondition: Validate(request).ok(). Every slot is in one of the two lists.
 Match FindCandidates(const FunctionalRequest& request, std::span<const Slot> slots);
+// The same of slots that lie anywhere, `Candidate.why` left out: putting it into words is most of the work, and of many
+// candidates few are taken.
+Match FindCandidates(const FunctionalRequest& request, std::span<const Slot* const> slots);
+// `Candidate.why` of a slot that is a candidate.
+std::string WhyOf(const FunctionalRequest& request, const Slot& slot);
 
 // What one slot's price may be at most, an hour, so that all of them keep within price and budget; -1 without bound.
 std::int64_t PriceMaxPerSlot(const FunctionalRequest& request);

@@ -58,13 +58,13 @@ std::vector<std::size_t> OneGroup(std::span<const Ranked> ranked, std::size_t co
   return best;
 }
 
-std::vector<std::size_t> Choose(const FunctionalRequest& request, std::span<const Slot> slots,
+std::vector<std::size_t> Choose(const FunctionalRequest& request, std::span<const Slot* const> slots,
                                 std::span<const Ranked> ranked, std::size_t& most) {
-  const auto server = [slots](const Candidate& candidate) { return slots[candidate.slot].server; };
+  const auto server = [slots](const Candidate& candidate) { return slots[candidate.slot]->server; };
   if (request.topology == Topology::kServer) return OneGroup(ranked, request.count, server, most);
   if (request.topology == Topology::kZone) {
     return OneGroup(
-        ranked, request.count, [slots](const Candidate& candidate) { return slots[candidate.slot].zone; }, most);
+        ranked, request.count, [slots](const Candidate& candidate) { return slots[candidate.slot]->zone; }, most);
   }
   std::vector<std::size_t> chosen;
   std::map<std::string, bool> servers;
@@ -95,22 +95,36 @@ Gap Missing(const FunctionalRequest& request, std::size_t candidates, std::size_
 
 Result<Plan> MakePlan(const FunctionalRequest& request, std::span<const Slot> slots, const Fragmentation& workload,
                       Preference preference) {
+  std::vector<const Slot*> all;
+  all.reserve(slots.size());
+  for (const Slot& slot : slots) all.push_back(&slot);
+  return MakePlan(request, all, workload, preference, slots.size());
+}
+
+Result<Plan> MakePlan(const FunctionalRequest& request, std::span<const Slot* const> slots,
+                      const Fragmentation& workload, Preference preference, std::size_t others_max) {
   ACCELMESH_RETURN_IF_ERROR(Validate(request));
   Match match = FindCandidates(request, slots);
   std::vector<Ranked> ranked;
   ranked.reserve(match.candidates.size());
   for (Candidate& candidate : match.candidates) {
-    const Slot& slot = slots[candidate.slot];
+    const Slot& slot = *slots[candidate.slot];
     const std::int64_t growth = Growth(workload, slot, candidate);
     const std::int64_t price = candidate.price_microcredits_per_hour;
     const bool by_price = preference == Preference::kPrice;
     const std::uint32_t left = slot.share_milli_free - candidate.share_milli;
     ranked.push_back({std::move(candidate), by_price ? price : growth, by_price ? growth : price, left});
   }
-  std::sort(ranked.begin(), ranked.end(), [](const Ranked& a, const Ranked& b) {
-    return std::tie(a.first, a.second, a.left, a.candidate.slot) <
-           std::tie(b.first, b.second, b.left, b.candidate.slot);
-  });
+  // Without a topology the first ones are taken, and no more need be in order.
+  std::size_t ordered = ranked.size();
+  if (request.topology == Topology::kAny && others_max < ordered) {
+    ordered = std::min<std::size_t>(ordered, request.count + others_max);
+  }
+  std::partial_sort(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(ordered), ranked.end(),
+                    [](const Ranked& a, const Ranked& b) {
+                      return std::tie(a.first, a.second, a.left, a.candidate.slot) <
+                             std::tie(b.first, b.second, b.left, b.candidate.slot);
+                    });
   Plan plan;
   plan.rejections = std::move(match.rejections);
   std::size_t most = 0;
@@ -118,7 +132,10 @@ Result<Plan> MakePlan(const FunctionalRequest& request, std::span<const Slot> sl
   if (chosen.empty()) plan.gaps.push_back(Missing(request, ranked.size(), most));
   for (std::size_t i = 0; i < ranked.size(); ++i) {
     const bool is_chosen = std::find(chosen.begin(), chosen.end(), i) != chosen.end();
-    (is_chosen ? plan.assignments : plan.others).push_back(std::move(ranked[i].candidate));
+    if (!is_chosen && plan.others.size() >= others_max) continue;
+    Candidate& candidate = ranked[i].candidate;
+    candidate.why = WhyOf(request, *slots[candidate.slot]);
+    (is_chosen ? plan.assignments : plan.others).push_back(std::move(candidate));
   }
   return plan;
 }

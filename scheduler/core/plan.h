@@ -31,5 +31,8 @@ struct Plan {
 // memory of devices (Demand.share_milli, device_memory_mib, devices = 1).
 Result<Plan> MakePlan(const FunctionalRequest& request, std::span<const Slot> slots, const Fragmentation& workload,
                       Preference preference);
+// The same of slots that lie anywhere, with the best `others_max` of `others` only.
+Result<Plan> MakePlan(const FunctionalRequest& request, std::span<const Slot* const> slots,
+                      const Fragmentation& workload, Preference preference, std::size_t others_max);
 
 }  // namespace accelmesh::scheduler

@@ -106,6 +106,14 @@ Status Database::Error(int code, const char* doing) const {
     case SQLITE_NOTADB: return Damaged(reason);
     case SQLITE_FULL:
       return {Code::kFull, kWhere, start + "the disk is full; nothing of it was applied; make room and try again"};
+    case SQLITE_IOERR:
+      // SQLite knows ENOSPC only, and keeps no other number of a write: a quota and a limit of file sizes look like
+      // this.
+      if (code != SQLITE_IOERR_WRITE) break;
+      return {Code::kFull, kWhere,
+              start +
+                  "the disk does not take it (it is full, or over a quota or a limit of file sizes, or fails); nothing "
+                  "of it was applied; make room and try again"};
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
     case SQLITE_PERM:
@@ -141,8 +149,14 @@ Status Database::Prepare() {
   ACCELMESH_RETURN_IF_ERROR(Execute("PRAGMA journal_mode=WAL"));
   ACCELMESH_RETURN_IF_ERROR(Execute("PRAGMA synchronous=FULL"));
   ACCELMESH_RETURN_IF_ERROR(Execute("PRAGMA trusted_schema=OFF"));
-  ACCELMESH_RETURN_IF_ERROR(
-      Execute(("PRAGMA wal_autocheckpoint=" + std::to_string(options_.checkpoint_pages)).c_str()));
+  // In KiB. A row may go to any page, and reading that from the file again would cost as much as writing it.
+  ACCELMESH_RETURN_IF_ERROR(Execute("PRAGMA cache_size=-65536"));
+  const auto note = [](void* pages, sqlite3*, const char*, int logged) {
+    *static_cast<int*>(pages) = logged;
+    return SQLITE_OK;
+  };
+  // Instead of checkpoints as a part of commits.
+  sqlite3_wal_hook(database_, note, &log_pages_);
   ACCELMESH_RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE; COMMIT"));
 
   std::int64_t application = 0;
@@ -233,8 +247,8 @@ Result<State> Database::Load(Instant now) {
     return Status(Code::kBadFrame, kWhere,
                   "the registry " + options_.path + " ends at revision " + std::to_string(state.revision()) + ", and " +
                       std::to_string(mark) +
-                      " was acknowledged: its end was lost, most likely with its write-ahead log (PATH-wal); put that "
-                      "back, or delete PATH-mark to go on without what is missing");
+                      " was acknowledged: its end was lost, most likely with its write-ahead log (" + options_.path +
+                      "-wal); put that back, or delete " + options_.path + "-mark to go on without what is missing");
   }
   return state;
 }
@@ -246,12 +260,12 @@ int Database::Step(sqlite3_stmt* statement) {
 }
 
 int Database::WriteKey(const State& state, const std::string& key) {
-  const auto at = state.entries().find(key);
-  if (at == state.entries().end()) {
+  const Entry* found = state.Find(key);
+  if (found == nullptr) {
     BindText(delete_, 1, key);
     return Step(delete_);
   }
-  const Entry& entry = at->second;
+  const Entry& entry = *found;
   BindText(put_, 1, entry.key);
   // An empty blob, not NULL.
   if (entry.value.empty()) {
@@ -299,13 +313,20 @@ Database::Written Database::Write(const State& state, const std::set<std::string
     return {};
   }
   Written failed{Outcome::kNothing, Error(code, "writing")};
-  // A full disk leaves the log without the mark of a commit; after any other failure of a commit it may be there.
-  if (committing && (code & 0xff) != SQLITE_FULL) failed.outcome = Outcome::kUnknown;
+  // A write that failed leaves the log without the mark of a commit, which is the last thing of it; after any other
+  // failure of a commit, such as that of a sync, it may be there.
+  if (committing && failed.status.code() != Code::kFull) failed.outcome = Outcome::kUnknown;
   if (sqlite3_get_autocommit(database_) == 0 &&
       sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr) != SQLITE_OK) {
     failed.outcome = Outcome::kUnknown;
   }
   return failed;
+}
+
+void Database::ShortenLog() {
+  if (log_pages_ < options_.checkpoint_pages) return;
+  log_pages_ = 0;
+  sqlite3_wal_checkpoint_v2(database_, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
 }
 
 Status Database::OpenMark() {

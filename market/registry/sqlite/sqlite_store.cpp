@@ -1,5 +1,7 @@
 #include "market/registry/sqlite/sqlite_store.h"
 
+#include <pthread.h>
+
 #include <thread>
 
 #include "market/registry/watch_hub.h"
@@ -17,10 +19,10 @@ struct Batch {
   std::set<LeaseId> leases;
   std::vector<Change> changes;
   bool Changed() const { return !keys.empty() || !leases.empty(); }
-  void Add(const State::Applied& applied) {
+  void Add(State::Applied& applied) {
     if (applied.events.empty()) return;
     for (const Event& event : applied.events) keys.insert(event.entry.key);
-    changes.push_back({applied.result.revision, applied.events});
+    changes.push_back({applied.result.revision, std::move(applied.events)});
   }
 };
 
@@ -83,7 +85,7 @@ class SqliteStore final : public Registry {
   }
   void RevokeLease(LeaseId id, Instant deadline, Done<Revision> done) override {
     Enqueue<Revision>(deadline, std::move(done), [id](State& state, Batch& batch) -> Result<Revision> {
-      ACCELMESH_ASSIGN_OR_RETURN(const State::Applied applied, state.RevokeLease(id));
+      ACCELMESH_ASSIGN_OR_RETURN(State::Applied applied, state.RevokeLease(id));
       batch.leases.insert(id);
       batch.Add(applied);
       return applied.result.revision;
@@ -165,6 +167,7 @@ class SqliteStore final : public Registry {
   }
 
   void Run() {
+    ::pthread_setname_np(::pthread_self(), "registry");
     while (!Stopping()) RunBatch(Take());
     const Status closed(Code::kClosed, kWhere, "the registry was closed before the request was looked at");
     for (const Request& request : Take()) request.refuse(closed);
@@ -178,7 +181,7 @@ class SqliteStore final : public Registry {
     if (broken_.ok()) {
       for (const LeaseId id : state_.ExpiredLeases(now)) {
         batch.leases.insert(id);
-        if (const Result<State::Applied> applied = state_.RevokeLease(id); applied.ok()) batch.Add(*applied);
+        if (Result<State::Applied> applied = state_.RevokeLease(id); applied.ok()) batch.Add(*applied);
       }
     }
     for (const Request& request : requests) {
@@ -195,6 +198,7 @@ class SqliteStore final : public Registry {
       for (Change& change : batch.changes) hub_.Publish(change.revision, std::move(change.events));
     }
     for (const Answer& answer : answers) answer(status);
+    if (broken_.ok()) database_->ShortenLog();
   }
 
   Status Commit(const Batch& batch) {

@@ -15,7 +15,7 @@ struct SqliteOptions {
   Database::Options file;
   std::size_t batch_max = 1024;      // requests of one commit
   std::size_t queue_max = 65536;     // requests that wait; more are answered with kFull
-  std::size_t changes_max = 100000;  // changes kept for watches that begin in the past
+  std::size_t changes_max = 100000;  // events kept for watches that begin in the past
 };
 
 Result<std::unique_ptr<Registry>> OpenSqliteStore(SqliteOptions options);

@@ -37,15 +37,30 @@ void Run(const std::string& command) {
 
 }  // namespace
 
-EtcdCluster::EtcdCluster(std::size_t members, std::string folder, bool has_roles)
+EtcdCluster::EtcdCluster(std::size_t members, std::string folder, bool has_roles, bool has_network)
     : folder_(std::move(folder)), has_roles_(has_roles), members_(members) {
   if (has_roles_) MakeCertificates();
   for (Member& member : members_) {
     member.client_port = FreePort();
     member.peer_port = FreePort();
   }
+  if (has_network) MakeNetwork();
   for (std::size_t i = 0; i < members; ++i) Start(i);
   if (has_roles_) MakeRoles();
+}
+
+void EtcdCluster::MakeNetwork() {
+  const auto processes = [this] {
+    std::vector<pid_t> pids;
+    for (const Member& member : members_) pids.push_back(member.pid);
+    return pids;
+  };
+  for (std::size_t i = 0; i < members_.size(); ++i) {
+    members_[i].way = std::make_unique<CutProxy>(members_[i].peer_port, processes, [this, i](pid_t from) {
+      const int cut = cut_;
+      return cut >= 0 && (static_cast<std::size_t>(cut) == i || members_[static_cast<std::size_t>(cut)].pid == from);
+    });
+  }
 }
 
 // An authority, a certificate for the members, one for each user.
@@ -101,7 +116,7 @@ void EtcdCluster::Start(std::size_t member) {
   std::string peers;
   for (std::size_t i = 0; i < members_.size(); ++i) {
     peers +=
-        (i == 0 ? "" : ",") + ("m" + std::to_string(i)) + "=http://127.0.0.1:" + std::to_string(members_[i].peer_port);
+        (i == 0 ? "" : ",") + ("m" + std::to_string(i)) + "=http://127.0.0.1:" + std::to_string(members_[i].way_port());
   }
   const std::string name = "m" + std::to_string(member);
   const std::string data = folder_ + "/" + name;
@@ -113,7 +128,7 @@ void EtcdCluster::Start(std::size_t member) {
       "--listen-client-urls=" + Url(started.client_port),
       "--advertise-client-urls=" + Url(started.client_port),
       "--listen-peer-urls=http://127.0.0.1:" + std::to_string(started.peer_port),
-      "--initial-advertise-peer-urls=http://127.0.0.1:" + std::to_string(started.peer_port),
+      "--initial-advertise-peer-urls=http://127.0.0.1:" + std::to_string(started.way_port()),
       "--initial-cluster=" + peers,
       "--log-level=error",
       "--logger=zap"};
@@ -142,11 +157,11 @@ void EtcdCluster::Start(std::size_t member) {
 }
 
 void EtcdCluster::Kill(std::size_t member) {
-  pid_t& pid = members_[member].pid;
+  const pid_t pid = members_[member].pid;
   if (pid <= 0) return;
   kill(pid, SIGKILL);
   waitpid(pid, nullptr, 0);
-  pid = -1;
+  members_[member].pid = -1;
 }
 
 void EtcdCluster::Freeze(std::size_t member) { kill(members_[member].pid, SIGSTOP); }

@@ -3,10 +3,13 @@
 
 #include <sys/types.h>
 
+#include <atomic>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "market/registry/etcd/etcd_store.h"
+#include "tests/conformance/registry/cut_proxy.h"
 
 namespace accelmesh::registry {
 
@@ -17,6 +20,10 @@ class EtcdCluster {
   // With mutual TLS, and a user "market" who may touch what begins with kRolePrefix only.
   static EtcdCluster WithRoles(std::size_t members, std::string folder) {
     return EtcdCluster(members, std::move(folder), true);
+  }
+  // Whose members talk to one another over a network that can be cut.
+  static EtcdCluster WithNetwork(std::size_t members, std::string folder) {
+    return EtcdCluster(members, std::move(folder), false, true);
   }
   static constexpr char kRolePrefix[] = "/accelmesh/market";
   ~EtcdCluster();
@@ -33,20 +40,27 @@ class EtcdCluster {
   // SIGSTOP and SIGCONT.
   void Freeze(std::size_t member);
   void Thaw(std::size_t member);
+  // Between a member and all others, both ways; clients still reach it.
+  void Cut(std::size_t member) { cut_ = static_cast<int>(member); }
+  void Join() { cut_ = -1; }
 
  private:
   struct Member {
-    pid_t pid = -1;
+    std::atomic<pid_t> pid{-1};
     int client_port = 0;
     int peer_port = 0;
+    std::unique_ptr<CutProxy> way;  // by which others reach it
+    int way_port() const { return way != nullptr ? way->port() : peer_port; }
   };
-  EtcdCluster(std::size_t members, std::string folder, bool has_roles);
+  EtcdCluster(std::size_t members, std::string folder, bool has_roles, bool has_network = false);
+  void MakeNetwork();
   std::string Url(int port) const { return (has_roles_ ? "https" : "http") + ("://127.0.0.1:" + std::to_string(port)); }
   void MakeCertificates() const;
   void MakeRoles() const;
 
   std::string folder_;
   bool has_roles_;
+  std::atomic<int> cut_{-1};
   std::vector<Member> members_;
 };
 

@@ -43,6 +43,21 @@ TEST(WatchHubTest, KeepsTheLastChangesOnly) {
   EXPECT_EQ(now.end.code(), Code::kClosed);
 }
 
+// What is kept is counted in events: one change may have many.
+TEST(WatchHubTest, KeepsNoMoreOfLargeChanges) {
+  WatchHub hub(0, 3);
+  std::vector<Event> two = Put("/a", 1);
+  two.push_back(Put("/b", 1).front());
+  hub.Publish(1, two);
+  hub.Publish(2, two);
+  Watcher last;
+  hub.Add("/", 2, last.gate);
+  EXPECT_EQ(last.revisions, (std::vector<Revision>{2}));
+  Watcher too_late;
+  hub.Add("/", 1, too_late.gate);
+  EXPECT_EQ(too_late.end.code(), Code::kLimitExceeded);
+}
+
 TEST(WatchHubTest, AClosedGateIsNotCalled) {
   WatchHub hub(0, 3);
   Watcher watcher;

@@ -50,14 +50,27 @@ class LeaseTokenTest : public ::testing::Test {
 TEST_F(LeaseTokenTest, SaysWhatWasGranted) {
   const Result<Lease> lease = VerifyLease(Token(), Check());
   ASSERT_TRUE(lease.ok()) << lease.status().ToString();
-  EXPECT_EQ(*lease, (Lease{grant, whole, 0}));
+  EXPECT_EQ(*lease, (Lease{grant, whole, 0, whole.share_milli, whole.memory_bytes}));
   EXPECT_LT(Token().size(), 500U);
+}
+
+TEST_F(LeaseTokenTest, WhatIsLeftOfASellersLeaseIsSaid) {
+  LeaseGrant sold = grant;
+  sold.rest = {"lease-0", 300, 1 << 20};
+  const Result<Lease> lease = VerifyLease(GrantLease(market, sold, whole).value(), Check());
+  ASSERT_TRUE(lease.ok()) << lease.status().ToString();
+  EXPECT_EQ(lease->grant, sold);
+  for (const LeaseRest& wrong : {LeaseRest{"", 300, 0}, LeaseRest{"lease-1", 300, 0}, LeaseRest{"lease-0", 1000, 0},
+                                 LeaseRest{"two words", 300, 0}}) {
+    sold.rest = wrong;
+    EXPECT_EQ(GrantLease(market, sold, whole).code(), Code::kInvalidArgument);
+  }
 }
 
 TEST_F(LeaseTokenTest, ASubletSaysWhatIsLeft) {
   const Result<Lease> lease = VerifyLease(Sublet(), Check(11));
   ASSERT_TRUE(lease.ok()) << lease.status().ToString();
-  EXPECT_EQ(*lease, (Lease{grant, part, 1}));
+  EXPECT_EQ(*lease, (Lease{grant, part, 1, whole.share_milli, whole.memory_bytes}));
 }
 
 TEST_F(LeaseTokenTest, ReplayedByAnotherClient) {
@@ -88,11 +101,12 @@ TEST_F(LeaseTokenTest, ReplayedAfterItWasRevoked) {
 TEST_F(LeaseTokenTest, ExpiredOrEarly) {
   const std::int64_t end = whole.not_after_ms;
   EXPECT_TRUE(VerifyLease(Token(), Check(10, end - 1)).ok());
-  ExpectDenied(Token(), Check(10, end), "expired 0 ms ago; renew the lease before it ends");
+  ExpectDenied(Token(), Check(10, end), "expired 0 ms ago by this server's clock; renew the lease before it ends");
   ExpectDenied(Token(), Check(10, end + 42), "expired 42 ms ago");
   // The issuer's clock may be ahead of ours by the skew, not by more.
   EXPECT_TRUE(VerifyLease(Token(), Check(10, kNow - kClockSkewMs)).ok());
-  ExpectDenied(Token(), Check(10, kNow - kClockSkewMs - 1), "begins in 5001 ms; wait, or set this machine's clock");
+  ExpectDenied(Token(), Check(10, kNow - kClockSkewMs - 1),
+               "begins in 5001 ms by this server's clock; wait, or set the clocks of both machines");
 }
 
 TEST_F(LeaseTokenTest, Forged) {

@@ -92,6 +92,28 @@ class ZapTest : public ::testing::Test {
   }
   CurveCredentials As(const CurvePair& own) const { return {server_.key, own}; }
 
+  // What the handler says to a request of these parts, as libzmq sends them.
+  std::vector<std::string> AskHandler(const std::vector<std::string>& parts) {
+    Socket asker = Socket::Open(context_, ZMQ_REQ, 10).value();
+    EXPECT_EQ(zmq_connect(asker.get(), "inproc://zeromq.zap.01"), 0);
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      Message part(AsBytes(parts[i]));
+      EXPECT_EQ(asker.TrySend(part, i + 1 < parts.size()), Io::kDone);
+    }
+    std::vector<std::string> reply;
+    const Deadline deadline = In(5000);
+    for (bool more = true; more && !deadline.passed();) {
+      Message part;
+      if (asker.TryReceive(part) != Io::kDone) {
+        poll(nullptr, 0, 1);
+        continue;
+      }
+      reply.emplace_back(AsText(part.bytes()));
+      more = part.more();
+    }
+    return reply;
+  }
+
   const CurvePair server_ = security::NewCurvePair().value();
   const CurvePair friend_ = security::NewCurvePair().value();
   const CurvePair stranger_ = security::NewCurvePair().value();
@@ -179,27 +201,25 @@ TEST_F(ZapTest, RequestsThatAreNone) {
                                                           {"1.0", "1", "door", "a", "i", "NULL", ""},
                                                           std::vector<std::string>(40, "x")};
   for (const auto& parts : requests) {
-    Socket asker = Socket::Open(context_, ZMQ_REQ, 10).value();
-    ASSERT_EQ(zmq_connect(asker.get(), "inproc://zeromq.zap.01"), 0);
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      Message part(AsBytes(parts[i]));
-      ASSERT_EQ(asker.TrySend(part, i + 1 < parts.size()), Io::kDone);
-    }
-    std::vector<std::string> reply;
-    const Deadline deadline = In(5000);
-    for (bool more = true; more && !deadline.passed();) {
-      Message part;
-      if (asker.TryReceive(part) != Io::kDone) {
-        poll(nullptr, 0, 1);
-        continue;
-      }
-      reply.emplace_back(AsText(part.bytes()));
-      more = part.more();
-    }
+    const std::vector<std::string> reply = AskHandler(parts);
     ASSERT_EQ(reply.size(), 6u);
     EXPECT_EQ(reply[2], "400");
     EXPECT_EQ(reply[4], "");
   }
+}
+
+// A stranger has as many keys as he likes.
+TEST_F(ZapTest, AFloodOfStrangersDoesNotFillTheLog) {
+  for (int i = 0; i < 500; ++i) {
+    std::string key(security::kKeyBytes, 'k');
+    key[0] = static_cast<char>(i);
+    key[1] = static_cast<char>(i / 256);
+    const std::vector<std::string> reply = AskHandler({"1.0", "1", "door", "10.0.0.1", "i", "CURVE", key});
+    ASSERT_EQ(reply.size(), 6u);
+    EXPECT_EQ(reply[2], "400");
+  }
+  EXPECT_GE(Logged("a connection was refused"), 20);
+  EXPECT_LE(Logged("a connection was refused"), 30);
 }
 
 // What a program's user reads -----------------------------------------------------------------------------------------

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
+
 #include "scheduler/core/request_text.h"
 #include "tests/unit/scheduler/core/slots.h"
 
@@ -76,6 +79,50 @@ TEST(PlanTest, SaysWhyThereIsNone) {
   const Plan none = Make("9 TOPS", slots);
   EXPECT_EQ(none.gaps[0].remedy, "see what each slot lacks");
   EXPECT_EQ(none.rejections.size(), 3U);
+}
+
+// Slots that lie anywhere, and few others: the plan is the same, and so are the first of the others.
+TEST(PlanTest, AShortPlanIsTheBeginningOfTheWholeOne) {
+  std::mt19937 random(7);
+  const auto draw = [&random](std::uint32_t below) { return static_cast<std::uint32_t>(random() % below); };
+  const Result<Fragmentation> workload =
+      Fragmentation::Make({{{Demand{0, 0, 1, 250, 1024}, 3}, {Demand{0, 0, 1, 1000, 4096}, 1}}});
+  ASSERT_TRUE(workload.ok());
+  for (int round = 0; round < 300; ++round) {
+    std::vector<Slot> slots;
+    for (std::uint32_t i = 0, count = draw(20); i < count; ++i) {
+      slots.push_back(testing::OneGpu("gpu-" + std::to_string(i), "server-" + std::to_string(draw(3))));
+      slots.back().zone = draw(2) == 0 ? "eu-1" : "eu-2";
+      slots.back().share_milli_free = draw(1001);
+      slots.back().memory_bytes_free = static_cast<std::uint64_t>(draw(9)) << 30;
+      slots.back().price_microcredits_per_hour = 1'000'000 * (1 + draw(3));
+    }
+    std::vector<const Slot*> anywhere;
+    for (const Slot& slot : slots) anywhere.push_back(&slot);
+    static constexpr const char* kTexts[] = {"0.05 TOPS",
+                                             "0.02 TOPS, 2GiB, 2 slots",
+                                             "2 slots, bandwidth=1GB/s",
+                                             "0.05 TOPS, 3 slots, topology=server",
+                                             "0.05 TOPS, 2 slots, topology=spread",
+                                             "9 TOPS"};
+    const Result<FunctionalRequest> request = ParseRequest(kTexts[draw(std::size(kTexts))]);
+    ASSERT_TRUE(request.ok()) << request.status().ToString();
+    for (const Preference preference : {Preference::kFragmentation, Preference::kPrice}) {
+      const Result<Plan> whole = MakePlan(*request, slots, *workload, preference);
+      const std::size_t others_max = draw(4);
+      const Result<Plan> brief = MakePlan(*request, anywhere, *workload, preference, others_max);
+      ASSERT_TRUE(whole.ok() && brief.ok());
+      const auto same = [](const Candidate& a, const Candidate& b) {
+        return a.slot == b.slot && a.share_milli == b.share_milli && a.why == b.why && !a.why.empty() &&
+               a.price_microcredits_per_hour == b.price_microcredits_per_hour;
+      };
+      ASSERT_TRUE(std::ranges::equal(brief->assignments, whole->assignments, same));
+      ASSERT_EQ(brief->others.size(), std::min(others_max, whole->others.size()));
+      for (std::size_t i = 0; i < brief->others.size(); ++i) ASSERT_TRUE(same(brief->others[i], whole->others[i]));
+      ASSERT_EQ(brief->rejections.size(), whole->rejections.size());
+      ASSERT_EQ(brief->gaps.size(), whole->gaps.size());
+    }
+  }
 }
 
 TEST(PlanTest, RefusesARequestThatDoesNotHold) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <filesystem>
 #include <fstream>
 #include <future>
 #include <random>
@@ -80,6 +81,19 @@ TEST_F(SqliteStoreTest, WhatWasWrittenIsThereAgain) {
   EXPECT_EQ(read->results[0].entry, (Entry{"/a", "2", 1, revision, 2, kNoLease}));
   EXPECT_EQ(read->results[1].entry, std::nullopt);
   EXPECT_EQ(read->results[2].entry->value, "");
+}
+
+TEST_F(SqliteStoreTest, TheLogStaysShort) {
+  SqliteOptions options;
+  options.file.path = path();
+  options.file.checkpoint_pages = 20;
+  Result<std::unique_ptr<Registry>> store = OpenSqliteStore(std::move(options));
+  ASSERT_TRUE(store.ok()) << store.status().ToString();
+  // A page and more each time.
+  for (int i = 0; i < 300; ++i) ASSERT_TRUE(Put(**store, "/slot/" + std::to_string(i), std::string(4000, 'x')).ok());
+  EXPECT_LT(std::filesystem::file_size(path() + "-wal"), 60U * 4120U);
+  EXPECT_GT(std::filesystem::file_size(path()), 200U * 4096U);
+  EXPECT_EQ(Get(**store, "/slot/7"), std::string(4000, 'x'));
 }
 
 TEST_F(SqliteStoreTest, OneProcessAtATime) {
