@@ -42,7 +42,11 @@ Status WriteAt(int file, ByteView bytes, std::size_t offset, const std::string& 
   while (!bytes.empty()) {
     const ssize_t written = pwrite(file, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return Status::System(errno, kWhere, "writing " + path);
+    if (written <= 0) {
+      const int error = written < 0 ? errno : EIO;
+      const bool is_full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+      return Status::System(error, kWhere, "writing " + path + (is_full ? ", for which there must be room" : ""));
+    }
     offset += static_cast<std::size_t>(written);
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }

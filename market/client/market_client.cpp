@@ -61,6 +61,8 @@ class MarketClient::Impl {
     request.body = std::move(body);
     Duration pause = kPauseMin;
     Status last(Code::kDeadlineExceeded, kWhere, "no time was left to ask the market");
+    // What a market has said of itself tells more than that it was silent after that.
+    bool has_word = false;
     while (!deadline.passed()) {
       Status status = Connect(deadline);
       if (status.ok()) {
@@ -69,9 +71,10 @@ class MarketClient::Impl {
         status = reply.ok() ? Status(Code::kUnavailable, kWhere, reply->text) : reply.status();
         if (reply.ok()) {
           Disconnect();
+          has_word = true;
+          last = status;
           if (reply->leader != kNoLeader && reply->leader != url_) {
             url_ = reply->leader;
-            last = status;
             if (++redirects_ < 4) continue;
           }
         }
@@ -80,7 +83,7 @@ class MarketClient::Impl {
           status.code() == Code::kInvalidArgument) {
         return status;
       }
-      last = std::move(status);
+      if (!has_word) last = std::move(status);
       redirects_ = 0;
       Disconnect();
       Aim();
@@ -154,10 +157,10 @@ class MarketClient::Impl {
     if (socket == nullptr) return ZmqError("making a socket");
     for (const auto& [option, value] :
          {std::pair{ZMQ_LINGER, 0}, std::pair{ZMQ_SNDHWM, kMessagesMax}, std::pair{ZMQ_RCVHWM, kMessagesMax},
-          std::pair{ZMQ_HANDSHAKE_IVL, 5000}, std::pair{ZMQ_HEARTBEAT_IVL, 2000},
-          std::pair{ZMQ_HEARTBEAT_TIMEOUT, 6000}, std::pair{ZMQ_RECONNECT_IVL, -1}, std::pair{ZMQ_IMMEDIATE, 1}}) {
+          std::pair{ZMQ_HANDSHAKE_IVL, 5000}, std::pair{ZMQ_RECONNECT_IVL, -1}, std::pair{ZMQ_IMMEDIATE, 1}}) {
       SetInt(socket.get(), option, value);
     }
+    zmq::NoticeGoneHosts(socket.get());
     const auto most = static_cast<std::int64_t>(kReplyBytesMax);
     zmq_setsockopt(socket.get(), ZMQ_MAXMSGSIZE, &most, sizeof(most));
     ACCELMESH_RETURN_IF_ERROR(zmq::SecureClient(socket.get(), {server, own}));

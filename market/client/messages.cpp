@@ -1,8 +1,10 @@
 #include "market/client/messages.h"
 
+#include <chrono>
 #include <random>
 
 #include "market/client/message_bounds.h"
+#include "market/client/trade_bounds.h"
 #include "scheduler/core/request.h"
 
 namespace accelmesh::market {
@@ -202,6 +204,10 @@ void CheckBody(const messages::Request& request, Bounds& bounds) {
     case RequestBody::Deposit: return Check(*request.body_as_Deposit(), bounds);
     case RequestBody::Trust: return Check(*request.body_as_Trust(), bounds);
     case RequestBody::RevokeLease: return Check(*request.body_as_RevokeLease(), bounds);
+    case RequestBody::PlaceOrder: return Check(*request.body_as_PlaceOrder(), bounds);
+    case RequestBody::ListAsks: return Check(*request.body_as_ListAsks(), bounds);
+    case RequestBody::ListEpochs: return Check(*request.body_as_ListEpochs(), bounds);
+    case RequestBody::PriceToWin: return Check(*request.body_as_PriceToWin(), bounds);
     case RequestBody::ListPrices:
     case RequestBody::ListLeases:
     case RequestBody::ListRequests:
@@ -283,7 +289,11 @@ void CheckBody(const messages::Reply& reply, Bounds& bounds) {
     case ReplyBody::StatusReport:
       bounds.Text(reply.body_as_StatusReport()->store(), 256, "StatusReport.store");
       bounds.Text(reply.body_as_StatusReport()->store_warning(), kTextBytesMax, "StatusReport.store_warning");
+      bounds.Text(reply.body_as_StatusReport()->trouble(), kTextBytesMax, "StatusReport.trouble");
       return bounds.Text(reply.body_as_StatusReport()->leader(), kTextBytesMax, "StatusReport.leader");
+    case ReplyBody::Asks: return Check(*reply.body_as_Asks(), bounds);
+    case ReplyBody::Epochs: return Check(*reply.body_as_Epochs(), bounds);
+    case ReplyBody::WinningPrice: return Check(*reply.body_as_WinningPrice(), bounds);
     case ReplyBody::NONE: break;
   }
   bounds.Fail("Reply.body", "is none that this version knows; use programs of one version");
@@ -300,6 +310,9 @@ void CheckPush(const messages::Push& push, Bounds& bounds) {
     case messages::PushBody::LeaseGranted:
       if (push.body_as_LeaseGranted()->lease() == nullptr) bounds.Fail("LeaseGranted.lease", "is missing");
       return CheckLease(push.body_as_LeaseGranted()->lease(), bounds);
+    case messages::PushBody::LeaseShrunk:
+      bounds.Id(push.body_as_LeaseShrunk()->lease(), kIdBytesMax, "LeaseShrunk.lease");
+      return bounds.Text(push.body_as_LeaseShrunk()->reason(), 256, "LeaseShrunk.reason");
     case messages::PushBody::NONE: break;
   }
   bounds.Fail("Push.body", "is none that this version knows; use programs of one version");
@@ -441,7 +454,12 @@ scheduler::Slot ToSchedulerSlot(const messages::SlotT& slot) {
 std::vector<std::uint8_t> MakeOperationId() {
   std::random_device device;
   std::vector<std::uint8_t> id(kOperationIdBytes);
-  for (std::uint8_t& byte : id) byte = static_cast<std::uint8_t>(device());
+  const auto ms = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count());
+  for (std::size_t i = 0; i < id.size(); ++i) {
+    id[i] = static_cast<std::uint8_t>(i < kOperationTimeBytes ? ms >> 8 * (kOperationTimeBytes - 1 - i) : device());
+  }
   return id;
 }
 

@@ -60,6 +60,7 @@ void Book::Count(const RecordKey& key, const Record& record, int sign) {
     Enter(by_server_, slot->slot.server, key.id, sign);
   } else if (const auto* lease = std::get_if<LeaseRecord>(&record)) {
     sums_.held_by_leases += sign * lease->held;
+    if (lease->state == LeaseState::kPending) return;
     if (lease->state != LeaseState::kActive) {
       const std::pair ended{lease->ended_ms, key.id};
       if (sign > 0) {
@@ -71,10 +72,17 @@ void Book::Count(const RecordKey& key, const Record& record, int sign) {
     }
     Let& let = let_[lease->slot];
     const std::pair end{lease->not_after_ms, key.id};
+    if (lease->ask.is_posted && lease->successor.empty()) {
+      if (sign > 0) {
+        asked_.insert(key.id);
+      } else {
+        asked_.erase(key.id);
+      }
+    }
     if (sign > 0) {
       let.share_milli += lease->share_milli;
       let.memory_bytes += lease->memory_bytes;
-      by_end_.insert(end);
+      by_end_.insert(by_end_.end(), end);
     } else {
       let.share_milli -= lease->share_milli;
       let.memory_bytes -= lease->memory_bytes;
@@ -87,18 +95,25 @@ void Book::Count(const RecordKey& key, const Record& record, int sign) {
 
 void Book::Apply(const RecordKey& key, Record record) {
   auto& records = records_[static_cast<std::size_t>(key.family)];
-  const auto old = records.find(key.id);
+  auto& places = places_[static_cast<std::size_t>(key.family)];
+  const auto old = places.find(key.id);
   std::string slot;
-  if (old != records.end()) {
-    Count(key, old->second, -1);
-    if (const auto* lease = std::get_if<LeaseRecord>(&old->second)) slot = lease->slot;
+  if (old != places.end()) {
+    Count(key, *old->second, -1);
+    if (const auto* lease = std::get_if<LeaseRecord>(old->second)) slot = lease->slot;
   }
   Count(key, record, 1);
   if (const auto* lease = std::get_if<LeaseRecord>(&record)) slot = lease->slot;
-  if (!std::holds_alternative<std::monostate>(record)) {
-    records.insert_or_assign(key.id, std::move(record));
-  } else if (old != records.end()) {
-    records.erase(old);
+  if (std::holds_alternative<std::monostate>(record)) {
+    if (old != places.end()) {
+      places.erase(old);
+      records.erase(key.id);
+    }
+  } else if (old != places.end()) {
+    *old->second = std::move(record);
+  } else {
+    const auto at = records.emplace(key.id, std::move(record)).first;
+    places.emplace(at->first, &at->second);
   }
   switch (key.family) {
     case Family::kSlot: Refresh(key.id, true); break;
@@ -114,7 +129,8 @@ void Book::Apply(const RecordKey& key, Record record) {
     }
     case Family::kAccount:
     case Family::kIdentity:
-    case Family::kEpoch: break;
+    case Family::kEpoch:
+    case Family::kReport: break;
   }
 }
 

@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 #include <span>
+#include <string_view>
 #include <unordered_map>
 
 #include "market/core/records.h"
@@ -38,11 +39,17 @@ struct MoneySums {
 
 class Book {
  public:
+  Book() = default;
+  Book(Book&&) = default;
+  Book& operator=(Book&&) = default;
+  Book(const Book&) = delete;
+  Book& operator=(const Book&) = delete;
+
   template <typename T>
   const T* Find(Family family, const std::string& id) const {
-    const auto& records = records_[static_cast<std::size_t>(family)];
-    const auto at = records.find(id);
-    return at == records.end() ? nullptr : std::get_if<T>(&at->second);
+    const auto& places = places_[static_cast<std::size_t>(family)];
+    const auto at = places.find(id);
+    return at == places.end() ? nullptr : std::get_if<T>(at->second);
   }
   const SlotRecord* Slot(const std::string& id) const { return Find<SlotRecord>(Family::kSlot, id); }
   const ServerRecord* Server(const std::string& id) const { return Find<ServerRecord>(Family::kServer, id); }
@@ -74,6 +81,8 @@ class Book {
   const std::set<std::pair<std::int64_t, std::string>>& ByEnd() const { return by_end_; }
   const std::set<std::pair<std::int64_t, std::string>>& Ended() const { return ended_; }
   std::size_t active_leases() const { return by_end_.size(); }
+  // With an ask, and no buyer yet.
+  const std::set<std::string>& Asked() const { return asked_; }
 
   // Of the slots of a class that can be had: thousandths let and there are.
   struct Use {
@@ -103,6 +112,8 @@ class Book {
   void RefreshServer(const std::string& server);
 
   std::array<std::map<std::string, Record>, kFamilies> records_;
+  // Where each lies in `records_`, to find it without comparing its way through a hundred thousand others.
+  std::array<std::unordered_map<std::string_view, Record*>, kFamilies> places_;
   std::unordered_map<std::string, std::int64_t> revisions_;
   std::vector<scheduler::Slot> view_;
   std::unordered_map<std::string, std::size_t> place_;
@@ -112,6 +123,7 @@ class Book {
   Groups by_server_;  // slots
   std::set<std::pair<std::int64_t, std::string>> by_end_;
   std::set<std::pair<std::int64_t, std::string>> ended_;
+  std::set<std::string> asked_;
   MoneySums sums_;
 };
 
@@ -139,6 +151,8 @@ class Edit {
   void Require(Family family, const std::string& id) { reads_.insert({family, id}); }
   // One higher than any epoch of the slot before. Fails when there is none.
   Result<std::uint64_t> NextEpoch(const std::string& slot);
+  // So far.
+  const std::map<RecordKey, Record>& writes() const { return writes_; }
   Decision Finish();
 
  private:

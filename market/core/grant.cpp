@@ -18,16 +18,17 @@ bool MayServe(const scheduler::Slot& slot, const scheduler::FunctionalRequest& r
          slot.memory_bytes_free >= request.memory_bytes;
 }
 
-Chosen ToChosen(std::span<const scheduler::Slot> slots, scheduler::Candidate candidate) {
-  return {slots[candidate.slot].id, std::move(candidate)};
+using Slots = std::span<const scheduler::Slot* const>;
+
+Chosen ToChosen(Slots slots, scheduler::Candidate candidate) {
+  return {slots[candidate.slot]->id, std::move(candidate)};
 }
 
 // Why these slots would not do; of one whose server is gone, that alone.
-void Explain(const Book& book, std::span<const scheduler::Slot> slots, std::vector<scheduler::Rejection> rejections,
-             Choice& choice) {
+void Explain(const Book& book, Slots slots, std::vector<scheduler::Rejection> rejections, Choice& choice) {
   for (scheduler::Rejection& rejection : rejections) {
     if (choice.rejections.size() >= kRejectionsMax) return;
-    const scheduler::Slot& slot = slots[rejection.slot];
+    const scheduler::Slot& slot = *slots[rejection.slot];
     if (!book.IsReachable(slot)) {
       rejection.gaps = {{scheduler::Dimension::kShare, "share none: its server does not answer",
                          "wait until it is back, or take another slot"}};
@@ -36,44 +37,49 @@ void Explain(const Book& book, std::span<const scheduler::Slot> slots, std::vect
   }
 }
 
-// Plans on `slots`, which are copies: few, and the book goes on changing.
-Result<bool> PlanOn(const Book& book, const scheduler::FunctionalRequest& request,
-                    std::span<const scheduler::Slot> slots, const scheduler::Fragmentation& workload, Choice& choice) {
+// What all plans of one choice have in common.
+struct Planning {
+  const Book& book;
+  const scheduler::FunctionalRequest& request;
+  const scheduler::Fragmentation& workload;
+  std::size_t others_max;
+};
+
+Result<bool> PlanOn(const Planning& planning, Slots slots, Choice& choice) {
   ACCELMESH_ASSIGN_OR_RETURN(scheduler::Plan plan,
-                             scheduler::MakePlan(request, slots, workload, scheduler::Preference::kFragmentation));
+                             scheduler::MakePlan(planning.request, slots, planning.workload,
+                                                 scheduler::Preference::kFragmentation, planning.others_max));
   for (scheduler::Candidate& candidate : plan.assignments) {
     choice.chosen.push_back(ToChosen(slots, std::move(candidate)));
   }
   for (scheduler::Candidate& candidate : plan.others) {
-    if (choice.others.size() >= kOthersMax) break;
+    if (choice.others.size() >= planning.others_max) break;
     choice.others.push_back(ToChosen(slots, std::move(candidate)));
   }
-  Explain(book, slots, std::move(plan.rejections), choice);
+  Explain(planning.book, slots, std::move(plan.rejections), choice);
   choice.gaps = std::move(plan.gaps);
   return !choice.chosen.empty();
 }
 
-Result<Choice> ChooseAmong(const Book& book, const GrantRequest& grant, const scheduler::FunctionalRequest& request,
-                           const scheduler::Fragmentation& workload) {
+Result<Choice> ChooseAmong(const Planning& planning, const std::vector<std::string>& named) {
   Choice choice;
-  std::vector<scheduler::Slot> slots;
-  for (const std::string& id : grant.slots) {
-    const scheduler::Slot* slot = book.View(id);
+  std::vector<const scheduler::Slot*> slots;
+  for (const std::string& id : named) {
+    const scheduler::Slot* slot = planning.book.View(id);
     if (slot == nullptr) {
       choice.rejections.push_back(
           {id, {{scheduler::Dimension::kShare, "share none: no slot has this name", "see slotctl slots"}}});
       continue;
     }
-    if (request.count == 1) {
-      ACCELMESH_ASSIGN_OR_RETURN(const bool found, PlanOn(book, request, std::span(slot, 1), workload, choice));
+    if (planning.request.count == 1) {
+      ACCELMESH_ASSIGN_OR_RETURN(const bool found, PlanOn(planning, std::span(&slot, 1), choice));
       if (found) return choice;
       continue;
     }
-    const auto same = [&](const scheduler::Slot& other) { return other.id == id; };
-    if (std::none_of(slots.begin(), slots.end(), same)) slots.push_back(*slot);
+    if (std::find(slots.begin(), slots.end(), slot) == slots.end()) slots.push_back(slot);
   }
-  if (request.count > 1) {
-    ACCELMESH_ASSIGN_OR_RETURN([[maybe_unused]] const bool found, PlanOn(book, request, slots, workload, choice));
+  if (planning.request.count > 1) {
+    ACCELMESH_ASSIGN_OR_RETURN([[maybe_unused]] const bool found, PlanOn(planning, slots, choice));
   }
   return choice;
 }
@@ -87,38 +93,40 @@ std::string LeaseIdOf(const std::string& tenant, const std::string& operation, s
 }
 
 Result<Choice> Choose(const Book& book, const GrantRequest& grant, const scheduler::Fragmentation& workload,
-                      std::uint64_t draw) {
+                      std::uint64_t draw, std::size_t others_max) {
   scheduler::FunctionalRequest request = grant.request;
   if (grant.price_max > 0 &&
       (request.price_microcredits_per_hour == 0 || grant.price_max < request.price_microcredits_per_hour)) {
     request.price_microcredits_per_hour = grant.price_max;
   }
   ACCELMESH_RETURN_IF_ERROR(scheduler::Validate(request));
-  if (!grant.slots.empty()) return ChooseAmong(book, grant, request, workload);
+  const Planning planning{book, request, workload, others_max};
+  if (!grant.slots.empty()) return ChooseAmong(planning, grant.slots);
 
   const std::span<const scheduler::Slot> all = book.slots();
   const std::size_t weighed_max = request.count == 1 ? kWeighedMax : all.size();
-  std::vector<scheduler::Slot> weighed;
+  std::vector<const scheduler::Slot*> weighed;
   const std::size_t start = all.empty() ? 0 : static_cast<std::size_t>(draw % all.size());
   for (std::size_t i = 0; i < all.size(); ++i) {
     const scheduler::Slot& slot = all[(start + i) % all.size()];
     if (!MayServe(slot, request)) continue;
-    weighed.push_back(slot);
+    weighed.push_back(&slot);
     if (weighed.size() < weighed_max) continue;
     Choice choice;
-    ACCELMESH_ASSIGN_OR_RETURN(const bool found, PlanOn(book, request, weighed, workload, choice));
+    ACCELMESH_ASSIGN_OR_RETURN(const bool found, PlanOn(planning, weighed, choice));
     if (found) return choice;
     weighed.clear();
   }
   // The rest; and when that will not do, what stands in the way at each slot.
   Choice choice;
   if (!weighed.empty()) {
-    ACCELMESH_ASSIGN_OR_RETURN(const bool found, PlanOn(book, request, weighed, workload, choice));
+    ACCELMESH_ASSIGN_OR_RETURN(const bool found, PlanOn(planning, weighed, choice));
     if (found) return choice;
   }
   Choice none;
-  ACCELMESH_ASSIGN_OR_RETURN([[maybe_unused]] const bool found,
-                             PlanOn(book, request, all.first(std::min(all.size(), kRejectionsMax)), workload, none));
+  weighed.clear();
+  for (const scheduler::Slot& slot : all.first(std::min(all.size(), kRejectionsMax))) weighed.push_back(&slot);
+  ACCELMESH_ASSIGN_OR_RETURN([[maybe_unused]] const bool found, PlanOn(planning, weighed, none));
   if (all.empty()) {
     none.gaps = {{scheduler::Dimension::kCount,
                   "slots 0 of " + std::to_string(request.count) + ": no server has registered any",
@@ -151,7 +159,7 @@ Result<GrantOutcome> DecideGrant(const Book& book, const GrantRequest& request,
     return Status(Code::kLimitExceeded, kWhere,
                   "more than " + std::to_string(kLeasesPerTenantMax) + " leases at a time; give some back first");
   }
-  ACCELMESH_ASSIGN_OR_RETURN(Choice choice, Choose(book, request, workload, draw));
+  ACCELMESH_ASSIGN_OR_RETURN(Choice choice, Choose(book, request, workload, draw, 0));
   outcome.rejections = std::move(choice.rejections);
   outcome.gaps = std::move(choice.gaps);
   if (choice.chosen.empty()) return outcome;

@@ -54,7 +54,7 @@ struct GrantOutcome {
 
 // `draw` decides where among many slots it begins to look. kInvalidArgument if the request does not hold.
 Result<Choice> Choose(const Book& book, const GrantRequest& request, const scheduler::Fragmentation& workload,
-                      std::uint64_t draw);
+                      std::uint64_t draw, std::size_t others_max = kOthersMax);
 
 // kPermissionDenied: the tenant may not; kLimitExceeded: its credits or its number of leases do not suffice.
 Result<GrantOutcome> DecideGrant(const Book& book, const GrantRequest& request,

@@ -1,9 +1,11 @@
 #include "market/core/lease_changes.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "market/core/accounts.h"
 #include "market/core/grant.h"
+#include "market/core/trade.h"
 #include "scheduler/core/quantity.h"
 
 namespace accelmesh::market {
@@ -31,6 +33,9 @@ Status IsRunning(const LeaseRecord& lease, const Moment& moment) {
   if (lease.state != LeaseState::kActive) return HasEnded(lease);
   if (lease.not_after_ms <= moment.sweep_ms) {
     return {Code::kInvalidArgument, kWhere, "the lease has ended (expired); ask for a new one"};
+  }
+  if (!lease.successor.empty()) {
+    return {Code::kInvalidArgument, kWhere, "the lease has been sold and ends with its notice; ask for a new one"};
   }
   return {};
 }
@@ -95,7 +100,10 @@ Result<LeaseChange> DecideRenewal(const Book& book, const RenewRequest& request,
   Settle(edit, lease, moment.now_ms, change);
   lease.price_per_hour = price;
   lease.paid_until_ms = std::max(lease.paid_until_ms, moment.now_ms);
-  lease.not_after_ms = moment.now_ms + (request.lease_ms > 0 ? request.lease_ms : kLeaseLifeMsMax);
+  // Never earlier than it would have ended: the token that counts until then is in the holder's hands, and who would
+  // pay for less could use all of it.
+  lease.not_after_ms = std::max(moment.now_ms + (request.lease_ms > 0 ? request.lease_ms : kLeaseLifeMsMax),
+                                std::min(found->not_after_ms, moment.now_ms + kLeaseLifeMsMax));
   // A token lasts as long as a lease may: it begins anew with each renewal.
   lease.not_before_ms = moment.now_ms;
   lease.last_operation = request.operation;
@@ -134,6 +142,8 @@ Result<LeaseChange> DecideResize(const Book& book, const std::string& tenant, co
   lease.paid_until_ms = std::clamp(moment.now_ms, lease.paid_until_ms, lease.not_after_ms);
   lease.share_milli = share;
   lease.memory_bytes = memory;
+  lease.ask.share_milli = std::min(lease.ask.share_milli, share);
+  lease.ask.memory_bytes = std::min(lease.ask.memory_bytes, memory);
   lease.last_operation = operation;
   ACCELMESH_RETURN_IF_ERROR(Hold(edit.Account(tenant), lease));
   change.decision = edit.Finish();
@@ -166,7 +176,8 @@ Result<LeaseChange> DecideTransfer(const Book& book, const TransferRequest& requ
   if (const IdentityRecord* to = book.Identity(request.to); to != nullptr && to->is_banned) {
     return Status(Code::kPermissionDenied, kWhere, "the identity that is to have it is banned");
   }
-  if (book.LeasesOfTenant(request.to).size() >= kLeasesPerTenantMax) {
+  // Nobody asked that one: half of its room stays its own.
+  if (request.to != request.from && book.LeasesOfTenant(request.to).size() >= kLeasesPerTenantMax / 2) {
     return Status(Code::kLimitExceeded, kWhere, "the identity that is to have it has too many leases");
   }
   Edit edit(book);
@@ -174,7 +185,10 @@ Result<LeaseChange> DecideTransfer(const Book& book, const TransferRequest& requ
   LeaseRecord& lease = edit.Lease(request.lease);
   LeaseRecord& next = edit.Lease(next_id);
   next = lease;
-  Settle(edit, lease, moment.now_ms, change);
+  AccountRecord& from = edit.Account(request.from);
+  const std::int64_t paid = lease.paid;
+  Pay(from, edit.Account(lease.server), lease, moment.now_ms);
+  change.paid = lease.paid - paid;
   End(lease, LeaseState::kTransferred, moment);
   lease.last_operation = request.operation;
   next.tenant = request.to;
@@ -182,9 +196,14 @@ Result<LeaseChange> DecideTransfer(const Book& book, const TransferRequest& requ
   next.next_key = request.next_key;
   next.not_before_ms = next.paid_until_ms = std::max(moment.now_ms, next.not_before_ms);
   next.held = next.paid = next.returned = 0;
+  next.ask = {};
+  next.bought.from = request.lease;
   next.last_operation = request.operation;
   ACCELMESH_ASSIGN_OR_RETURN(next.epoch, edit.NextEpoch(next.slot));
-  ACCELMESH_RETURN_IF_ERROR(Hold(edit.Account(request.to), next));
+  // What is held for the rest of the time goes along: nobody pays for a lease that he did not ask for.
+  next.held = std::exchange(lease.held, 0);
+  from.held -= next.held;
+  edit.Account(request.to).held += next.held;
   change.lease = next_id;
   change.decision = edit.Finish();
   return change;
@@ -197,7 +216,9 @@ LeaseChange DecideEnd(const Book& book, const std::string& id, LeaseState state,
   change.lease = id;
   LeaseRecord& lease = edit.Lease(id);
   Settle(edit, lease, state == LeaseState::kExpired ? lease.not_after_ms : until_ms, change);
-  End(lease, state, moment);
+  const bool is_sold = !lease.successor.empty() && state == LeaseState::kExpired;
+  End(lease, is_sold ? LeaseState::kTransferred : state, moment);
+  EndSold(edit, lease, state == LeaseState::kServerLost, moment);
   change.decision = edit.Finish();
   return change;
 }

@@ -46,7 +46,8 @@ struct TransferRequest {
   std::string holder_key;
   std::string next_key;
 };
-// A new lease with a new epoch for the rest of the time, at the same price, paid by the other one.
+// A new lease with a new epoch for the rest of the time, at the same price, with what is held for it: a present. A sale
+// is signed by both (trade.h).
 Result<LeaseChange> DecideTransfer(const Book& book, const TransferRequest& request, const Moment& moment);
 
 // Ends one for a reason that is not its holder's: expired (all of it is paid for), revoked, or its server was lost

@@ -10,7 +10,7 @@
 #pragma once
 
 #include "market/core/records.h"
-#include "protocol/base/clock.h"
+#include "protocol/base/jump_clock.h"
 
 namespace accelmesh::market {
 
@@ -21,17 +21,11 @@ struct Moment {
 
 class MarketClock {
  public:
-  static constexpr std::int64_t kJumpMs = 1000;
-
   // `jump_ms`, if given, is set to what the clock has jumped since the last call, 0 if it has not.
   Moment Observe(Instant steady, std::int64_t wall_ms, std::int64_t* jump_ms = nullptr);
 
  private:
-  bool started_ = false;
-  Instant steady_;
-  std::int64_t wall_ms_ = 0;
-  std::int64_t behind_ms_ = 0;
-  Instant behind_until_;
+  JumpClock clock_{kLeaseLifeMsMax};
 };
 
 }  // namespace accelmesh::market

@@ -20,6 +20,7 @@ std::string_view Name(LeaseState state) {
     case LeaseState::kRevoked: return "revoked";
     case LeaseState::kServerLost: return "server lost";
     case LeaseState::kTransferred: return "transferred";
+    case LeaseState::kPending: return "pending";
   }
   return "";
 }
@@ -33,6 +34,7 @@ std::string_view Prefix(Family family) {
     case Family::kIdentity: return "/identity/";
     case Family::kPrice: return "/price/";
     case Family::kEpoch: return "/epoch/slot/";
+    case Family::kReport: return "/report/";
   }
   return "";
 }

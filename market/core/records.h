@@ -47,8 +47,31 @@ enum class LeaseState : std::uint8_t {
   kRevoked = 3,
   kServerLost = 4,
   kTransferred = 5,
+  kPending = 6,  // bought, and begins when its seller's ends: not let yet
 };
 std::string_view Name(LeaseState state);
+
+// The price at which a lease's holder gives it back before its time, or a part of it.
+struct StandingAsk {
+  bool is_posted = false;
+  std::uint64_t number = 0;         // of the order that it stands in; those with a lower one do not count any more
+  std::int64_t price_per_hour = 0;  // of a whole device
+  std::uint32_t share_milli = 0;    // at most what the lease has; then with all of its memory
+  std::uint64_t memory_bytes = 0;
+  std::int64_t notice_ms = 0;  // how long its holder goes on after all of it was sold
+  std::int64_t until_ms = 0;   // it stands
+  std::string order;           // as its owner signed it
+  std::string signature;
+};
+// How a lease came from another one, whose holder sold it.
+struct Bought {
+  std::string from;
+  std::uint32_t rest_share_milli = 0;  // what the seller kept
+  std::uint64_t rest_memory_bytes = 0;
+  // While it is pending, of what it holds: for the insurance pool, and what the seller has put in.
+  std::int64_t pool = 0;
+  std::int64_t seller_part = 0;
+};
 
 struct LeaseRecord {
   std::string slot;
@@ -71,6 +94,9 @@ struct LeaseRecord {
   std::string request;
   std::string why;
   std::string last_operation;  // id of the last one that changed it: asked again, it changes nothing
+  StandingAsk ask;
+  Bought bought;          // `from` is empty if it was granted
+  std::string successor;  // the pending lease that begins when this one ends
 };
 
 struct AccountRecord {
@@ -107,9 +133,42 @@ struct EpochRecord {
   std::uint64_t epoch = 0;
 };
 
+// What an epoch of the auction came to: one for each epoch that had bids. Prices are an hour of a whole device.
+struct TradeRecord {
+  std::string class_name;
+  std::string slot;
+  std::string from;   // the seller's lease; empty: idle supply
+  std::string lease;  // the buyer's
+  std::string seller;
+  std::string buyer;
+  std::string lane;
+  std::uint32_t share_milli = 0;
+  std::int64_t price_buyer = 0;
+  std::int64_t price_seller = 0;
+  std::int64_t paid = 0;  // by the buyer, for all of its time
+  std::int64_t begins_ms = 0;
+};
+struct ClassReport {
+  std::string class_name;
+  std::string lane;
+  std::string why;
+  std::int64_t reserve = 0;
+  std::int64_t price = 0;
+  std::uint32_t bids = 0;
+  std::uint32_t asks = 0;
+  std::uint32_t trades = 0;
+};
+struct ReportRecord {
+  std::uint64_t number = 0;
+  std::int64_t time_ms = 0;
+  std::uint32_t unserved = 0;
+  std::vector<ClassReport> classes;
+  std::vector<TradeRecord> trades;
+};
+
 // Where a record lies in the registry.
-enum class Family : std::uint8_t { kSlot, kServer, kLease, kAccount, kIdentity, kPrice, kEpoch };
-inline constexpr std::size_t kFamilies = 7;
+enum class Family : std::uint8_t { kSlot, kServer, kLease, kAccount, kIdentity, kPrice, kEpoch, kReport };
+inline constexpr std::size_t kFamilies = 8;
 std::string_view Prefix(Family family);
 struct RecordKey {
   Family family = Family::kSlot;
@@ -120,6 +179,6 @@ inline std::string PathOf(const RecordKey& key) { return std::string(Prefix(key.
 
 // Nothing: deleted.
 using Record = std::variant<std::monostate, SlotRecord, ServerRecord, LeaseRecord, AccountRecord, IdentityRecord,
-                            PriceRecord, EpochRecord>;
+                            PriceRecord, EpochRecord, ReportRecord>;
 
 }  // namespace accelmesh::market

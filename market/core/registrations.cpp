@@ -141,6 +141,19 @@ Decision DecideForgetting(const Book& book, const Moment& moment, std::size_t mo
     edit.Delete(Family::kSlot, id);
     ++count;
   }
+  // Prices of classes that no slot is of, once there are many: their names are what providers make up.
+  if (const auto& prices = book.All(Family::kPrice); prices.size() > kClassesKept) {
+    std::set<std::string> classes;
+    for (const auto& [id, entry] : book.All(Family::kSlot)) classes.insert(std::get<SlotRecord>(entry).class_name());
+    std::size_t over = prices.size() - kClassesKept;
+    for (const auto& [name, entry] : prices) {
+      if (count >= most || over == 0) break;
+      if (classes.contains(name)) continue;
+      edit.Delete(Family::kPrice, name);
+      ++count;
+      --over;
+    }
+  }
   return edit.Finish();
 }
 

@@ -14,6 +14,7 @@ namespace accelmesh::market {
 inline constexpr std::int64_t kEndedKeptMs = 15 * 60 * 1000;
 inline constexpr std::size_t kEndedKeptMax = 100'000;
 inline constexpr std::size_t kDepositsRemembered = 16;
+inline constexpr std::size_t kClassesKept = 256;  // prices, whether slots are of their class or not
 
 // Registers a server with all of its slots; those that it had and no longer names are withdrawn. Slots are of the
 // caller's identity. kPermissionDenied: a slot is another server's; kInvalidArgument: a slot is let beyond what it
@@ -35,7 +36,8 @@ Decision DecideTrust(const Book& book, const std::string& identity, IdentityReco
 
 // One step of each class's price that has slots.
 Decision DecidePrices(const Book& book, const PriceRules& rules, std::int64_t step_ms, const Moment& moment);
-// Deletes ended leases that nobody asks for any more, and withdrawn slots without leases; at most `most` records.
+// Deletes ended leases that nobody asks for any more, withdrawn slots without leases, and prices of classes that are no
+// more; at most `most` records.
 Decision DecideForgetting(const Book& book, const Moment& moment, std::size_t most);
 
 }  // namespace accelmesh::market

@@ -54,12 +54,16 @@ void Desk::Tick(Instant now, std::int64_t wall_ms) {
   }
   if (lease_ != registry::kNoLease && now_ >= next_keep_) KeepLead();
   if (stage_ == Stage::kFollowing && now_ >= next_identities_) ReadIdentities();
+  AnswerLate();
+  if (is_full_ && !round_ && now_ >= try_room_) Resync("is there room on the disk again?");
   if (stage_ != Stage::kLeading || is_fencing_) return;
   if (now_ >= next_sweep_) Sweep();
   if (now_ >= next_price_) Prices();
   if (now_ >= next_forget_) Forget();
   if (now_ >= next_audit_) Audit();
   if (!waiting_.empty()) TryWaiting();
+  if (now_ >= next_epoch_) RunEpoch();
+  if (!begins_.empty()) TryBegun();
   Flush();
 }
 
@@ -87,6 +91,15 @@ void Desk::OnMessage(const Peer& peer, const std::string& identity, ByteView byt
   Take(std::move(job));
 }
 
+void Desk::Refuse(const Peer& peer, ByteView bytes, const Status& why) {
+  ++counts_.requests;
+  ++counts_.refused;
+  Job job;
+  job.peer = peer;
+  job.number = NumberOfRefused(bytes);
+  Fail(job, why);
+}
+
 void Desk::Take(Job job) {
   const messages::RequestBody kind = job.request->body.type;
   // Anybody is told who is there and who leads.
@@ -98,7 +111,7 @@ void Desk::Take(Job job) {
                 Status(Code::kPermissionDenied, kWhere, "this identity is banned; ask an admin (slotctl keys trust)"));
   }
   if (stage_ == Stage::kLoading || (stage_ == Stage::kLeading && is_fencing_)) {
-    if (queued_.size() < options_.jobs_max) return queued_.push_back(std::move(job));
+    if (queued_.size() < options_.jobs_max) return Queue(std::move(job));
     return Fail(job, Status(Code::kFull, kWhere, "too many requests wait for the market's registry; try again later"));
   }
   if (stage_ != Stage::kLeading) {
@@ -130,7 +143,7 @@ void Desk::Dispatch(Job job) {
     case messages::RequestBody::RenewLease: return OnRenew(std::move(job));
     case messages::RequestBody::ResizeLease: return OnResize(std::move(job));
     case messages::RequestBody::ReleaseLease: return OnRelease(std::move(job));
-    case messages::RequestBody::TransferLease: return OnTransfer(std::move(job));
+    case messages::RequestBody::TransferLease: return OnTransfer(job);
     case messages::RequestBody::ListLeases: return OnListLeases(job);
     case messages::RequestBody::GetAccount: return OnGetAccount(job);
     case messages::RequestBody::ListRequests: return OnListRequests(job);
@@ -142,6 +155,10 @@ void Desk::Dispatch(Job job) {
     case messages::RequestBody::ListAccounts: return OnListAccounts(job);
     case messages::RequestBody::RevokeLease: return OnRevoke(std::move(job));
     case messages::RequestBody::GetStatus: return OnStatus(job);
+    case messages::RequestBody::PlaceOrder: return OnPlaceOrder(std::move(job));
+    case messages::RequestBody::ListAsks: return OnListAsks(job);
+    case messages::RequestBody::ListEpochs: return OnListEpochs(job);
+    case messages::RequestBody::PriceToWin: return OnPriceToWin(job);
     case messages::RequestBody::NONE: break;
   }
   Fail(job, Status(Code::kUnsupported, kWhere, "this market does not know that request"));
@@ -215,8 +232,8 @@ void Desk::Sweep() {
 }
 
 void Desk::TryWaiting() {
-  const bool has_changed = changes_ != waiting_tried_;
-  waiting_tried_ = changes_;
+  const bool has_changed = changes_ != waiting_tried_ && !is_full_;
+  if (!is_full_) waiting_tried_ = changes_;
   std::list<Waiting> all = std::move(waiting_);
   std::list<Waiting> left;
   waiting_.clear();

@@ -22,10 +22,12 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "market/auction/epoch.h"
 #include "market/client/messages.h"
 #include "market/core/grant.h"
 #include "market/core/lease_changes.h"
 #include "market/core/registrations.h"
+#include "market/core/trade.h"
 #include "market/records/record_codec.h"
 #include "market/registry/registry.h"
 #include "protocol/security/keys.h"
@@ -49,9 +51,12 @@ struct DeskOptions {
   std::chrono::seconds node_ttl{10};
   Duration price_step = std::chrono::seconds(60);
   PriceRules price_rules;
-  std::size_t jobs_max = 65536;       // requests that are being decided; more are answered with kFull
-  std::size_t waiting_max = 4096;     // requests that wait until something is free
-  std::size_t transactions_max = 32;  // of one round
+  Duration epoch = std::chrono::milliseconds(250);  // of the auction; each closes up to a fifth earlier or later
+  std::size_t bids_max = 16384;                     // that stand
+  class EpochLog* epoch_log = nullptr;              // outlives the desk; null: epochs are not written down
+  std::size_t jobs_max = 65536;                     // requests that are being decided; more are answered with kFull
+  std::size_t waiting_max = 4096;                   // requests that wait until something is free
+  std::size_t transactions_max = 32;                // of one round
 };
 
 struct DeskCounts {
@@ -64,8 +69,12 @@ struct DeskCounts {
   std::uint64_t rounds = 0;
   std::uint64_t resyncs = 0;
   std::uint64_t elections = 0;
+  std::uint64_t epochs = 0;  // that had bids
+  std::uint64_t trades = 0;
   std::uint64_t refused = 0;  // messages that did not verify, or callers who may not
 };
+
+struct EpochPlan;
 
 class Desk {
  public:
@@ -92,6 +101,10 @@ class Desk {
   void OnMessage(const Peer& peer, const std::string& identity, ByteView bytes);
   // Starts a round with what was decided since the last. Call it when no more messages are there to be had at once.
   void Flush();
+  // False while enough is decided that the registry has not taken yet: what comes in the meantime may wait outside.
+  bool has_room() const { return decided_.size() < kDecidedMax; }
+  // Tells who sent `bytes` why nobody looks at them.
+  void Refuse(const Peer& peer, ByteView bytes, const Status& why);
   // Gives up the lead, so that another takes it at once. Answers go on to be taken for a while.
   void Resign(std::function<void()> done);
 
@@ -105,6 +118,7 @@ class Desk {
   std::optional<IdentityRecord> Identify(const std::string& identity) const;
 
  private:
+  static constexpr std::size_t kDecidedMax = 4096;
   enum class Stage : std::uint8_t { kStarting, kFollowing, kElecting, kLoading, kLeading };
   // One request, or one thing that time brings, from its decision to its answer.
   struct Job {
@@ -114,6 +128,7 @@ class Desk {
     std::shared_ptr<const messages::RequestT> request;  // none: what time brings
     std::function<void(Job)> again;                     // decides instead of the request's handler
     Instant asked;
+    Instant queued;  // since when it waits for the registry
     Instant until;
     int tries = 0;
     Decision decision;
@@ -132,6 +147,7 @@ class Desk {
     std::unordered_map<std::string, std::optional<std::string>> values;
     std::size_t open = 0;
     bool has_failed = false;
+    bool is_certain = true;  // what failed is known not to have happened
   };
   struct Waiting {
     Job job;
@@ -140,6 +156,21 @@ class Desk {
     std::int64_t until_ms = 0;
     std::vector<SlotRejection> rejections;
     std::vector<scheduler::Gap> gaps;
+  };
+
+  struct StandingBid {
+    Job job;
+    std::shared_ptr<const messages::OrderT> order;
+    Instant until;
+    std::int64_t until_ms = 0;
+    std::size_t epochs = 0;          // that it was there for
+    std::string why;                 // it was not served in the last one
+    std::int64_t price_to_win = -1;  // there; -1: nobody knows one
+  };
+  // An epoch whose trades are on their way to the disk: what is there so far.
+  struct EpochRun {
+    ReportRecord report;
+    std::size_t open = 0;
   };
 
   template <typename T, typename Then>
@@ -165,7 +196,9 @@ class Desk {
   void KeepLead();
   void StepDown(const std::string& why, Duration pause = std::chrono::milliseconds(200));
   void ReadIdentities();
-  void Resync(const std::string& why);
+  // `is_certain`: nothing is under way that may yet be applied, so that no fence is needed.
+  void Resync(const std::string& why, bool is_certain = false);
+  void Full(const std::string& why);
   void Fence();
   void Later(Duration wait, std::function<void()> what);
 
@@ -176,9 +209,12 @@ class Desk {
   std::optional<std::set<std::size_t>> BoundTo(const Job& job, const WrittenBy& written, const ReadBy& read) const;
   bool Assign(Job& job, Round& round, WrittenBy& written, ReadBy& read);
   registry::Compare AsItWas(const RecordKey& key) const;
-  void Submit(std::size_t index);
+  registry::Txn Make(std::size_t index);
+  void Submit(std::size_t index, registry::Txn txn);
   void OnTransaction(std::uint64_t round, std::size_t index, Result<registry::TxnResult> result);
   void Again(Job job, bool counts);
+  void Queue(Job job);
+  void AnswerLate();
 
   // desk.cpp
   void Take(Job job);
@@ -211,15 +247,47 @@ class Desk {
   void OnRenew(Job job);
   void OnResize(Job job);
   void OnRelease(Job job);
-  void OnTransfer(Job job);
+  void OnTransfer(const Job& job);
   void OnListLeases(const Job& job);
   void OnGetAccount(const Job& job);
   void OnListRequests(const Job& job);
   void Changed(Job job, LeaseChange change, const char* ended);
+  void PushResized(const std::string& id);
   Result<messages::GrantedT> GrantedOf(const std::string& id);
   messages::LeaseT LeaseOf(const std::string& id, const LeaseRecord& lease) const;
   messages::SlotT SlotOf(const std::string& id, const SlotRecord& record) const;
   messages::AccountT AccountOf(const std::string& id) const;
+
+  // trading.cpp
+  void OnPlaceOrder(Job job);
+  void OnAsk(Job job, const messages::OrderT& order);
+  void OnBid(Job job, const std::shared_ptr<const messages::OrderT>& order);
+  void OnDeal(Job job, const messages::OrderT& order);
+  void OnListAsks(const Job& job);
+  void OnListEpochs(const Job& job);
+  void OnPriceToWin(const Job& job);
+  std::vector<std::string> BoughtBy(const std::string& buyer, const std::string& operation) const;
+  void AnswerBought(Job job, const std::vector<std::string>& ids);
+  void AnswerGrants(const Job& job, const std::vector<std::string>& ids);
+  void AnswerDone(const Job& job, const std::string& id);
+  void TellOfTrade(const std::string& id);
+  TradeRecord TradeOf(const TradeTerms& terms, const TradeOutcome& outcome, Edit& edit, std::string_view lane) const;
+  void WriteReport(ReportRecord report);
+
+  // epochs.cpp
+  using Bids = std::list<StandingBid>;
+  std::uint64_t SeedOf(std::uint64_t number);
+  void RunEpoch();
+  static void NoteUnserved(const EpochPlan& plan, const auction::EpochOutcome& outcome,
+                           const std::vector<Bids::iterator>& places);
+  void ApplyOutcome(const EpochPlan& plan, const auction::EpochOutcome& outcome,
+                    const std::vector<Bids::iterator>& places);
+  Status Serve(const EpochPlan& plan, std::vector<const auction::Trade*> trades, StandingBid& bid,
+               std::int64_t surcharge, const std::shared_ptr<EpochRun>& run);
+  static std::vector<ClassReport> ClassReports(const EpochPlan& plan, const auction::EpochOutcome& outcome);
+  Bids::iterator EndBid(Bids::iterator bid);
+  void TryBegun();
+  void EndRuns();
 
   // providers.cpp
   void OnRegister(Job job);
@@ -251,6 +319,8 @@ class Desk {
   Stage stage_ = Stage::kStarting;
   std::uint64_t term_ = 0;  // what was begun in an earlier one counts no more
   bool is_fencing_ = false;
+  bool is_full_ = false;  // the registry's disk: nothing is written before a fence was
+  Instant try_room_;
   bool is_resigned_ = false;
   registry::LeaseId lease_ = registry::kNoLease;
   registry::Revision lead_revision_ = 0;
@@ -272,6 +342,17 @@ class Desk {
   std::list<Waiting> waiting_;
   std::uint64_t waiting_tried_ = 0;  // changes_ when they were tried last
   std::string trouble_;
+
+  Bids bids_;
+  std::list<std::pair<Job, std::vector<std::string>>> begins_;  // buyers of leases that are pending
+  std::list<std::shared_ptr<EpochRun>> runs_;
+  std::string epoch_trouble_;
+  std::uint64_t bids_taken_ = 0;
+  std::uint64_t epoch_number_ = 0;  // the last one's
+  // Changes of the book and bids so far when an epoch served nobody: until there are more it would be the same again.
+  std::pair<std::uint64_t, std::uint64_t> served_nobody_{};
+  std::pair<std::uint64_t, std::uint64_t> seed_{};  // of an epoch's number, so as not to sign it twice
+  Instant next_epoch_;
 
   struct Session {
     Peer peer;

@@ -1,5 +1,8 @@
 // Who leads: watching the leader, taking its place, reading the book, and stepping down.
+#include <algorithm>
+
 #include "market/desk/desk.h"
+#include "market/desk/epoch_log.h"
 #include "protocol/base/log.h"
 
 namespace accelmesh::market {
@@ -9,6 +12,8 @@ constexpr char kWhere[] = "slot-market";
 constexpr auto kPause = std::chrono::milliseconds(200);
 constexpr auto kPauseDamaged = std::chrono::seconds(10);
 constexpr auto kIdentities = std::chrono::seconds(2);
+// How often a full disk is tried again.
+constexpr auto kRoom = std::chrono::milliseconds(500);
 
 }  // namespace
 
@@ -171,11 +176,16 @@ void Desk::TakeOver(registry::SnapshotResult snapshot) {
   const bool is_new = stage_ != Stage::kLeading;
   stage_ = Stage::kLeading;
   is_fencing_ = false;
-  trouble_.clear();
+  if (!is_full_) trouble_.clear();
   if (is_new) {
     next_price_ = now_ + options_.price_step;
     next_sweep_ = next_forget_ = next_audit_ = now_;
   }
+  if (const auto& reports = book_.All(Family::kReport); !reports.empty()) {
+    epoch_number_ = std::max(epoch_number_, std::get<ReportRecord>(reports.rbegin()->second).number);
+  }
+  if (options_.epoch_log != nullptr) epoch_number_ = std::max(epoch_number_, options_.epoch_log->last_number());
+  EndRuns();
   WatchNodes(snapshot.revision + 1);
   if (world_.identities_changed) world_.identities_changed();
   // Leases whose server went while nobody led.
@@ -219,7 +229,8 @@ void Desk::OnNodeGone(const std::string& server, registry::Revision revision) {
 }
 
 void Desk::KeepLead() {
-  next_keep_ = now_ + options_.leader_ttl / 4;
+  // Not in whole seconds: a quarter of few is none, and the registry would be asked at every tick.
+  next_keep_ = now_ + Duration(options_.leader_ttl) / 4;
   registry_.KeepLease(lease_, now_ + options_.leader_ttl,
                       Here<registry::LeaseResult>([this, lease = lease_](Result<registry::LeaseResult> result) {
                         if (lease != lease_ || result.ok()) return;
@@ -234,6 +245,7 @@ void Desk::StepDown(const std::string& why, Duration pause) {
   ++round_number_;
   stage_ = Stage::kFollowing;
   is_fencing_ = false;
+  is_full_ = false;
   has_leader_ = false;
   node_watch_.reset();
   // Who asked is sent to the next leader, where the operation's id tells whether it has happened.
@@ -255,9 +267,14 @@ void Desk::StepDown(const std::string& why, Duration pause) {
   for (const Job& job : decided_) send_on(job);
   for (const Job& job : queued_) send_on(job);
   for (const Waiting& waiting : waiting_) send_on(waiting.job);
+  for (const StandingBid& bid : bids_) send_on(bid.job);
+  for (const auto& [job, ids] : begins_) send_on(job);
   decided_.clear();
   queued_.clear();
   waiting_.clear();
+  bids_.clear();
+  begins_.clear();
+  runs_.clear();
   servers_.clear();
   book_ = Book();
   if (lease != registry::kNoLease) registry_.RevokeLease(lease, Soon(), [](Result<registry::Revision>) {});
@@ -268,7 +285,7 @@ void Desk::StepDown(const std::string& why, Duration pause) {
 }
 
 // The book has run ahead of the registry, or nobody knows: what is decided and not written is decided anew.
-void Desk::Resync(const std::string& why) {
+void Desk::Resync(const std::string& why, bool is_certain) {
   if (is_fencing_ || stage_ != Stage::kLeading) return;
   log::Info(kWhere, "reading the registry anew: " + why);
   ++counts_.resyncs;
@@ -286,7 +303,16 @@ void Desk::Resync(const std::string& why) {
   ++round_number_;
   for (Job& job : decided_) Again(std::move(job), false);
   decided_.clear();
+  if (is_certain) return Load();
   Fence();
+}
+
+// The disk took nothing of it: what is there is read, and nothing is written until a fence finds room again.
+void Desk::Full(const std::string& why) {
+  if (!is_full_) log::Error(kWhere, why);
+  is_full_ = true;
+  trouble_ = why;
+  try_room_ = now_ + kRoom;
 }
 
 void Desk::Fence() {
@@ -298,7 +324,12 @@ void Desk::Fence() {
   registry_.Submit(std::move(txn), Soon(), Here<registry::TxnResult>([this, term](Result<registry::TxnResult> result) {
                      if (term != term_) return;
                      if (result.ok() && result->succeeded) {
+                       if (std::exchange(is_full_, false)) log::Warning(kWhere, "there is room on the disk again");
                        lead_revision_ = result->revision;
+                       return Load();
+                     }
+                     if (result.code() == Code::kFull) {
+                       Full(result.status().text());
                        return Load();
                      }
                      if (result.ok()) {

@@ -55,7 +55,7 @@ void Desk::OnRegister(Job job) {
     if (stage_ != Stage::kLeading) return Take(job);
     Job again = job;
     again.again = [this, id = lease->id](Job decided) { Register(std::move(decided), id); };
-    if (is_fencing_) return queued_.push_back(std::move(again));
+    if (is_fencing_) return Queue(std::move(again));
     Dispatch(std::move(again));
     Flush();
   };
@@ -230,7 +230,8 @@ void Desk::OnRevoke(Job job) {
 void Desk::OnStatus(const Job& job) {
   messages::StatusReportT report;
   report.store = options_.store;
-  report.store_warning = trouble_.empty() ? options_.store_warning : trouble_;
+  report.store_warning = options_.store_warning;
+  report.trouble = trouble_;
   report.is_leader = stage_ == Stage::kLeading;
   if (has_leader_ && !leader_.urls.empty()) report.leader = leader_.urls.front();
   report.started_ms = started_ms_;
@@ -248,7 +249,9 @@ void Desk::EndLease(const std::string& id, LeaseState state, const std::string& 
   Job job;
   job.until = Instant::max();
   // Its server ends an expired one by itself.
-  const bool tells = state != LeaseState::kExpired;
+  const LeaseRecord* ending = book_.Lease(id);
+  const bool is_sold = ending != nullptr && !ending->successor.empty();
+  const bool tells = state != LeaseState::kExpired || is_sold;
   Decided(std::move(job), std::move(change.decision), [this, id, reason, tells] {
     ++counts_.ended;
     if (const LeaseRecord* lease = book_.Lease(id); lease != nullptr && tells) PushEnd(*lease, id, reason);

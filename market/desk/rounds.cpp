@@ -11,22 +11,32 @@ namespace {
 constexpr std::size_t kKeysMax = 120;
 constexpr std::size_t kBytesMax = 700 * 1024;
 constexpr int kTriesMax = 8;
+// Less than the patience of a client (market_client.cpp).
+constexpr auto kSilentFor = std::chrono::milliseconds(2500);
 
 std::size_t SizeOf(const Write& write) {
   // Encoded only once, when the transaction is sent: a bound is enough.
   if (const auto* slot = std::get_if<SlotRecord>(&write.record)) return 4096 + 64 * slot->slot.labels.size();
   if (const auto* lease = std::get_if<LeaseRecord>(&write.record))
-    return 1024 + lease->request.size() + lease->why.size();
+    return 1024 + lease->request.size() + lease->why.size() + lease->ask.order.size();
+  if (const auto* report = std::get_if<ReportRecord>(&write.record))
+    return 1024 + 512 * report->classes.size() + 1024 * report->trades.size();
   return std::holds_alternative<PriceRecord>(write.record) ? 8192 : 1024;
 }
 
 }  // namespace
 
 void Desk::Decided(Job job, Decision decision, std::function<void()> answer) {
+  if (is_full_ && !decision.writes.empty()) {
+    // What time brings, it brings again.
+    if (job.request == nullptr) return;
+    return Fail(job, Status(Code::kFull, "slot-market", "the market could not write it down: " + trouble_));
+  }
   book_.Apply(decision);
   if (!decision.writes.empty()) ++changes_;
   job.decision = std::move(decision);
   job.answer = std::move(answer);
+  job.queued = now_;
   decided_.push_back(std::move(job));
 }
 
@@ -47,7 +57,8 @@ std::optional<std::set<std::size_t>> Desk::BoundTo(const Job& job, const Written
   return bound;
 }
 
-// Puts a job into the transaction of this round that it belongs to. False if it has to wait for the next.
+// Puts a job into the transaction of this round that it belongs to; what it writes is the transaction's then. False if
+// it has to wait for the next.
 bool Desk::Assign(Job& job, Round& round, WrittenBy& written, ReadBy& read) {
   const std::optional<std::set<std::size_t>> bound = BoundTo(job, written, read);
   if (!bound) return false;
@@ -68,13 +79,13 @@ bool Desk::Assign(Job& job, Round& round, WrittenBy& written, ReadBy& read) {
   }
   Transaction& transaction = round.transactions[index];
   transaction.bytes += bytes;
-  for (const Write& write : job.decision.writes) {
-    transaction.writes[write.key] = write.record;
-    written[PathOf(write.key)] = index;
+  for (Write& write : job.decision.writes) {
+    if (!options_.keeps_order) written[PathOf(write.key)] = index;
+    transaction.writes[write.key] = std::move(write.record);
   }
   for (const RecordKey& key : job.decision.reads) {
     transaction.reads.insert(key);
-    read[PathOf(key)].insert(index);
+    if (!options_.keeps_order) read[PathOf(key)].insert(index);
   }
   transaction.jobs.push_back(std::move(job));
   return true;
@@ -102,7 +113,10 @@ void Desk::Flush() {
   ++round_number_;
   ++counts_.rounds;
   round_->open = round_->transactions.size();
-  for (std::size_t i = 0; i < round_->transactions.size(); ++i) Submit(i);
+  // All of them made before the first is sent: the store writes what lies there when it looks, with one sync.
+  std::vector<registry::Txn> made;
+  for (std::size_t i = 0; i < round_->transactions.size(); ++i) made.push_back(Make(i));
+  for (std::size_t i = 0; i < made.size(); ++i) Submit(i, std::move(made[i]));
 }
 
 registry::Compare Desk::AsItWas(const RecordKey& key) const {
@@ -113,7 +127,7 @@ registry::Compare Desk::AsItWas(const RecordKey& key) const {
   return registry::Compare::Value(std::move(path), *value->second);
 }
 
-void Desk::Submit(std::size_t index) {
+registry::Txn Desk::Make(std::size_t index) {
   const Transaction& transaction = round_->transactions[index];
   registry::Txn txn;
   txn.compares.push_back(registry::Compare::Unchanged(kLeaderPath, lead_revision_));
@@ -134,6 +148,10 @@ void Desk::Submit(std::size_t index) {
     if (options_.keeps_order) round_->values[path] = bytes;
     txn.then.push_back(registry::Operation::Put(path, std::move(bytes), lease));
   }
+  return txn;
+}
+
+void Desk::Submit(std::size_t index, registry::Txn txn) {
   ++counts_.transactions;
   registry_.Submit(std::move(txn), Soon(),
                    Here<registry::TxnResult>([this, round = round_number_, index](Result<registry::TxnResult> result) {
@@ -159,12 +177,15 @@ void Desk::OnTransaction(std::uint64_t number, std::size_t index, Result<registr
   } else {
     round_->has_failed = true;
     if (!result.ok()) {
-      if (trouble_.empty()) log::Warning("slot-market", "a transaction failed: " + result.status().text());
+      if (trouble_.empty() && result.code() != Code::kFull)
+        log::Warning("slot-market", "a transaction failed: " + result.status().text());
       trouble_ = result.status().text();
     }
+    if (result.code() == Code::kFull) Full(trouble_);
     // Nothing of it happened and trying again is not for us to do: the disk is full, or a bound is exceeded.
     const bool is_final = !result.ok() && (result.code() == Code::kFull || result.code() == Code::kLimitExceeded ||
                                            result.code() == Code::kInvalidArgument);
+    round_->is_certain &= is_final;
     for (Job& job : transaction.jobs) {
       if (is_final) {
         Fail(job,
@@ -176,9 +197,10 @@ void Desk::OnTransaction(std::uint64_t number, std::size_t index, Result<registr
   }
   if (round_->open != 0) return;
   const bool round_failed = round_->has_failed;
+  const bool is_certain = round_->is_certain;
   round_.reset();
   if (round_failed) {
-    Resync("a transaction failed");
+    Resync("a transaction failed", is_certain);
   } else {
     Flush();
   }
@@ -199,7 +221,41 @@ void Desk::Again(Job job, bool counts) {
                     "the market's registry does not answer (" + (trouble_.empty() ? "others write to it" : trouble_) +
                         "); whether it happened is unknown: ask again with the same operation id"));
   }
+  Queue(std::move(job));
+}
+
+void Desk::Queue(Job job) {
+  job.queued = now_;
   queued_.push_back(std::move(job));
+}
+
+// While the registry is silent, those who ask hear so before their patience ends. What they asked for goes on.
+void Desk::AnswerLate() {
+  const auto is_late = [this](const Job& job) { return job.queued + kSilentFor <= now_; };
+  const auto tell = [this](Job& job) {
+    if (job.request == nullptr) return;
+    messages::ReplyT reply;
+    reply.code = static_cast<std::uint16_t>(Code::kUnavailable);
+    reply.text = "the market's registry does not answer" + (trouble_.empty() ? "" : " (" + trouble_ + ")") +
+                 "; whether a change happened is unknown: ask again with the same operation id";
+    reply.leader = kNoLeader;
+    Reply(job, std::move(reply));
+    job.peer.clear();
+  };
+  while (!queued_.empty() && is_late(queued_.front())) {
+    tell(queued_.front());
+    queued_.pop_front();
+  }
+  if (!round_) return;
+  for (Transaction& transaction : round_->transactions) {
+    for (Job& job : transaction.jobs) {
+      if (!transaction.is_done && !job.peer.empty() && is_late(job)) tell(job);
+    }
+  }
+  for (Job& job : decided_) {
+    if (!is_late(job)) break;
+    if (!job.peer.empty()) tell(job);
+  }
 }
 
 }  // namespace accelmesh::market

@@ -12,6 +12,8 @@ constexpr char kWhere[] = "slot-market";
 // A gang is one transaction.
 constexpr std::uint32_t kGangMax = 40;
 constexpr std::size_t kWaitingPerTenantMax = 64;
+constexpr std::size_t kListedTextMax = 256;
+constexpr std::size_t kListedGapsMax = 20'000;
 constexpr std::int64_t kWaitUsMax = 24LL * 3600 * 1'000'000;
 
 std::string Raw(const std::vector<std::uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
@@ -222,8 +224,15 @@ Result<messages::GrantedT> Desk::GrantedOf(const std::string& id) {
   terms.not_after_ms = lease->not_after_ms;
   terms.holder_key.bytes = Fixed<security::kKeyBytes>(lease->holder_key);
   if (!lease->next_key.empty()) terms.next_key = security::PublicKey{Fixed<security::kKeyBytes>(lease->next_key)};
-  ACCELMESH_ASSIGN_OR_RETURN(granted.token,
-                             security::GrantLease(key_, {id, lease->slot, lease->server, lease->epoch}, terms));
+  ACCELMESH_ASSIGN_OR_RETURN(
+      granted.token,
+      security::GrantLease(key_,
+                           {id,
+                            lease->slot,
+                            lease->server,
+                            lease->epoch,
+                            {lease->bought.from, lease->bought.rest_share_milli, lease->bought.rest_memory_bytes}},
+                           terms));
   if (const ServerRecord* server = book_.Server(lease->server)) {
     granted.endpoints = server->endpoints;
     granted.server_curve_key = Raw(server->curve_key);
@@ -284,8 +293,8 @@ void Desk::OnRequest(Job job, Waiting* earlier) {
   if (outcome->is_repeated) {
     for (const std::string& id : outcome->leases) outcome->decision.reads.push_back({Family::kLease, id});
   }
-  const auto answer = [this, job, leases = outcome->leases, rejections = std::move(outcome->rejections),
-                       is_repeated = outcome->is_repeated] {
+  auto answer = [this, job, leases = std::move(outcome->leases), rejections = std::move(outcome->rejections),
+                 is_repeated = outcome->is_repeated] {
     messages::GrantsT grants;
     for (const std::string& id : leases) {
       Result<messages::GrantedT> granted = GrantedOf(id);
@@ -305,7 +314,7 @@ void Desk::OnRequest(Job job, Waiting* earlier) {
     if (world_.granted && !is_repeated) world_.granted(now_ - job.asked);
     Answer(job, std::move(grants));
   };
-  Decided(std::move(job), std::move(outcome->decision), answer);
+  Decided(std::move(job), std::move(outcome->decision), std::move(answer));
 }
 
 // Answers a change of a lease once it is durable; `ended` says why the old one ended, if one did.
@@ -313,7 +322,6 @@ void Desk::Changed(Job job, LeaseChange change, const char* ended) {
   const messages::RequestBodyUnion& body = job.request->body;
   std::string old;
   if (const auto* release = body.AsReleaseLease()) old = release->lease;
-  if (const auto* transfer = body.AsTransferLease()) old = transfer->lease;
   if (const auto* revoke = body.AsRevokeLease()) old = revoke->lease;
   if (change.is_repeated) change.decision.reads.push_back({Family::kLease, change.lease});
   const bool is_granted =
@@ -324,6 +332,8 @@ void Desk::Changed(Job job, LeaseChange change, const char* ended) {
       ++counts_.ended;
       if (const LeaseRecord* record = book_.Lease(old)) PushEnd(*record, old, ended);
     }
+    // The holder still has the token for more.
+    if (job.request->body.type == messages::RequestBody::ResizeLease && !is_repeated) PushResized(lease);
     if (is_granted) {
       Result<messages::GrantedT> granted = GrantedOf(lease);
       if (!granted.ok()) return Fail(job, granted.status());
@@ -338,6 +348,19 @@ void Desk::Changed(Job job, LeaseChange change, const char* ended) {
     Answer(job, std::move(done));
   };
   Decided(std::move(job), std::move(change.decision), answer);
+}
+
+void Desk::PushResized(const std::string& id) {
+  const LeaseRecord* lease = book_.Lease(id);
+  if (lease == nullptr) return;
+  messages::LeaseShrunkT shrunk;
+  shrunk.lease = id;
+  shrunk.share_milli = lease->share_milli;
+  shrunk.memory_bytes = lease->memory_bytes;
+  shrunk.reason = "was made smaller by its holder";
+  messages::PushBodyUnion body;
+  body.Set(std::move(shrunk));
+  Push(lease->server, std::move(body));
 }
 
 void Desk::OnRenew(Job job) {
@@ -365,21 +388,10 @@ void Desk::OnRelease(Job job) {
   Changed(std::move(job), std::move(*change), "released");
 }
 
-void Desk::OnTransfer(Job job) {
-  const auto& ask = *job.request->body.AsTransferLease();
-  const std::optional<IdentityRecord> to = Identify(ask.to);
-  if (!to) {
-    return Fail(
-        job,
-        Status(Code::kNotFound, kWhere,
-               "nobody knows the identity that is to have the lease; an admin lets it in with: slotctl keys trust"));
-  }
-  Result<LeaseChange> change = DecideTransfer(
-      book_,
-      {job.identity, ask.lease, security::HexOf(ask.operation_id), ask.to, Raw(ask.holder_key), Raw(ask.next_key)},
-      moment_);
-  if (!change.ok()) return Fail(job, change.status());
-  Changed(std::move(job), std::move(*change), "transferred");
+// Whoever gets a lease pays for it: so both have to sign.
+void Desk::OnTransfer(const Job& job) {
+  Fail(job, Status(Code::kUnsupported, kWhere,
+                   "a lease is handed on by a deal that both sides have signed; see slotctl deal --help"));
 }
 
 void Desk::OnListLeases(const Job& job) {
@@ -391,7 +403,10 @@ void Desk::OnListLeases(const Job& job) {
     const auto& lease = std::get<LeaseRecord>(entry);
     if (lease.tenant != job.identity && lease.server != job.identity && !(all && is_admin)) continue;
     if (leases.leases.size() >= kListedMax) break;
-    leases.leases.push_back(std::make_unique<messages::LeaseT>(LeaseOf(id, lease)));
+    auto listed = std::make_unique<messages::LeaseT>(LeaseOf(id, lease));
+    // Long requests of one tenant must not make the list longer than a message may be.
+    if (listed->request.size() > kListedTextMax) listed->request = listed->request.substr(0, kListedTextMax) + "...";
+    leases.leases.push_back(std::move(listed));
   }
   Answer(job, std::move(leases));
 }
@@ -406,6 +421,7 @@ void Desk::OnListRequests(const Job& job) {
   const std::optional<IdentityRecord> identity = Identify(job.identity);
   const bool all = job.request->body.AsListRequests()->all && identity && identity->role == MarketRole::kAdmin;
   messages::RequestsT requests;
+  std::size_t gaps = 0;
   for (const Waiting& waiting : waiting_) {
     if (!all && waiting.job.identity != job.identity) continue;
     auto one = std::make_unique<messages::WaitingRequestT>();
@@ -414,8 +430,11 @@ void Desk::OnListRequests(const Job& job) {
     one->request = waiting.job.request->body.AsRequestLease()->request;
     one->since_ms = waiting.since_ms;
     one->until_ms = waiting.until_ms;
-    one->rejections = RejectionsOf(waiting.rejections);
+    // Beyond it the request alone: all of it has to fit into a message.
+    for (const SlotRejection& rejection : waiting.rejections) gaps += rejection.gaps.size() + 1;
+    if (gaps <= kListedGapsMax) one->rejections = RejectionsOf(waiting.rejections);
     one->gaps = GapsOf(waiting.gaps);
+    if (one->request.size() > kListedTextMax) one->request = one->request.substr(0, kListedTextMax) + "...";
     requests.requests.push_back(std::move(one));
     if (requests.requests.size() >= 1000) break;
   }

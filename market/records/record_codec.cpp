@@ -69,13 +69,28 @@ Packed Pack(Builder& b, const ServerRecord& r) {
               .Union()};
 }
 Packed Pack(Builder& b, const LeaseRecord& r) {
-  return {wire::records::Any::Lease,
-          wire::records::CreateLease(
-              b, b.CreateString(r.slot), b.CreateString(r.server), b.CreateString(r.tenant), r.epoch, r.share_milli,
-              r.memory_bytes, r.price_per_hour, r.not_before_ms, r.not_after_ms, r.paid_until_ms, r.held, r.paid,
-              r.returned, static_cast<std::uint8_t>(r.state), r.ended_ms, Raw(b, r.holder_key), Raw(b, r.next_key),
-              b.CreateString(r.request), b.CreateString(r.why), b.CreateString(r.last_operation))
-              .Union()};
+  // Most leases have none of these.
+  flatbuffers::Offset<wire::records::StandingAsk> ask;
+  if (r.ask.is_posted || r.ask.number != 0) {
+    ask = wire::records::CreateStandingAsk(b, r.ask.is_posted, r.ask.number, r.ask.price_per_hour, r.ask.share_milli,
+                                           r.ask.memory_bytes, r.ask.notice_ms, Raw(b, r.ask.order),
+                                           Raw(b, r.ask.signature), r.ask.until_ms);
+  }
+  flatbuffers::Offset<wire::records::Bought> bought;
+  if (!r.bought.from.empty()) {
+    bought = wire::records::CreateBought(b, b.CreateString(r.bought.from), r.bought.rest_share_milli,
+                                         r.bought.rest_memory_bytes, r.bought.pool, r.bought.seller_part);
+  }
+  flatbuffers::Offset<flatbuffers::String> successor;
+  if (!r.successor.empty()) successor = b.CreateString(r.successor);
+  return {
+      wire::records::Any::Lease,
+      wire::records::CreateLease(b, b.CreateString(r.slot), b.CreateString(r.server), b.CreateString(r.tenant), r.epoch,
+                                 r.share_milli, r.memory_bytes, r.price_per_hour, r.not_before_ms, r.not_after_ms,
+                                 r.paid_until_ms, r.held, r.paid, r.returned, static_cast<std::uint8_t>(r.state),
+                                 r.ended_ms, Raw(b, r.holder_key), Raw(b, r.next_key), b.CreateString(r.request),
+                                 b.CreateString(r.why), b.CreateString(r.last_operation), ask, bought, successor)
+          .Union()};
 }
 Packed Pack(Builder& b, const AccountRecord& r) {
   return {
@@ -97,6 +112,25 @@ Packed Pack(Builder& b, const PriceRecord& r) {
           wire::records::CreatePrice(b, r.price_per_hour, r.level, r.trend, b.CreateVector(r.season), r.steps,
                                      b.CreateVectorOfStructs(points))
               .Union()};
+}
+
+Packed Pack(Builder& b, const ReportRecord& r) {
+  std::vector<flatbuffers::Offset<wire::records::ClassReport>> classes;
+  for (const ClassReport& one : r.classes) {
+    classes.push_back(wire::records::CreateClassReport(b, b.CreateString(one.class_name), b.CreateString(one.lane),
+                                                       b.CreateString(one.why), one.reserve, one.price, one.bids,
+                                                       one.asks, one.trades));
+  }
+  std::vector<flatbuffers::Offset<wire::records::Trade>> trades;
+  for (const TradeRecord& one : r.trades) {
+    trades.push_back(wire::records::CreateTrade(
+        b, b.CreateString(one.class_name), b.CreateString(one.slot), b.CreateString(one.from),
+        b.CreateString(one.lease), b.CreateString(one.seller), b.CreateString(one.buyer), b.CreateString(one.lane),
+        one.share_milli, one.price_buyer, one.price_seller, one.paid, one.begins_ms));
+  }
+  return {wire::records::Any::Report, wire::records::CreateReport(b, r.number, r.time_ms, r.unserved,
+                                                                  b.CreateVector(classes), b.CreateVector(trades))
+                                          .Union()};
 }
 
 std::string Finish(Builder& builder, const Packed& packed) {
@@ -141,7 +175,7 @@ std::optional<Record> Unpack(const wire::records::Server& r) {
   return ServerRecord{Text(r.name()), Texts(r.endpoints()), Text(r.curve_key()), r.registered_ms()};
 }
 std::optional<Record> Unpack(const wire::records::Lease& r) {
-  if (r.state() > static_cast<std::uint8_t>(LeaseState::kTransferred) || r.held() < 0) return std::nullopt;
+  if (r.state() > static_cast<std::uint8_t>(LeaseState::kPending) || r.held() < 0) return std::nullopt;
   LeaseRecord record;
   record.slot = Text(r.slot());
   record.server = Text(r.server());
@@ -163,6 +197,37 @@ std::optional<Record> Unpack(const wire::records::Lease& r) {
   record.request = Text(r.request());
   record.why = Text(r.why());
   record.last_operation = Text(r.last_operation());
+  if (const wire::records::StandingAsk* ask = r.ask()) {
+    record.ask = {ask->is_posted(), ask->number(),   ask->price_per_hour(), ask->share_milli(),    ask->memory_bytes(),
+                  ask->notice_ms(), ask->until_ms(), Text(ask->order()),    Text(ask->signature())};
+  }
+  if (const wire::records::Bought* bought = r.bought()) {
+    record.bought = {Text(bought->from()), bought->rest_share_milli(), bought->rest_memory_bytes(), bought->pool(),
+                     bought->seller_part()};
+    // They are part of what it holds.
+    if (record.bought.pool < 0 || record.bought.seller_part < 0) return std::nullopt;
+  }
+  record.successor = Text(r.successor());
+  return record;
+}
+std::optional<Record> Unpack(const wire::records::Report& r) {
+  ReportRecord record;
+  record.number = r.number();
+  record.time_ms = r.time_ms();
+  record.unserved = r.unserved();
+  if (r.classes() != nullptr) {
+    for (const wire::records::ClassReport* one : *r.classes()) {
+      record.classes.push_back({Text(one->class_name()), Text(one->lane()), Text(one->why()), one->reserve(),
+                                one->price(), one->bids(), one->asks(), one->trades()});
+    }
+  }
+  if (r.trades() != nullptr) {
+    for (const wire::records::Trade* one : *r.trades()) {
+      record.trades.push_back({Text(one->class_name()), Text(one->slot()), Text(one->from()), Text(one->lease()),
+                               Text(one->seller()), Text(one->buyer()), Text(one->lane()), one->share_milli(),
+                               one->price_buyer(), one->price_seller(), one->paid(), one->begins_ms()});
+    }
+  }
   return record;
 }
 std::optional<Record> Unpack(const wire::records::Account& r) {
@@ -212,6 +277,7 @@ std::optional<Record> Read(Family family, std::string_view bytes) {
     case Family::kAccount: return As<wire::records::Account>(*record);
     case Family::kIdentity: return As<wire::records::Identity>(*record);
     case Family::kPrice: return As<wire::records::Price>(*record);
+    case Family::kReport: return As<wire::records::Report>(*record);
     case Family::kEpoch: return std::nullopt;
   }
   return std::nullopt;

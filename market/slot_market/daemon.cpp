@@ -7,14 +7,17 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <random>
 
 #include "market/desk/desk.h"
 #include "market/slot_market/doorkeeper.h"
+#include "market/slot_market/epoch_ledger.h"
 #include "market/slot_market/gauges.h"
 #include "market/slot_market/mailbox.h"
+#include "market/slot_market/turnstile.h"
 #include "protocol/base/log.h"
 #include "protocol/security/key_file.h"
 #include "protocol/transport/curve_socket.h"
@@ -26,9 +29,12 @@ namespace {
 constexpr char kWhere[] = "slot-market";
 constexpr auto kTick = std::chrono::milliseconds(10);
 constexpr auto kGauges = std::chrono::milliseconds(500);
+constexpr auto kPublish = std::chrono::seconds(1);
+constexpr int kReceivedAtOnce = 1024;
+constexpr auto kServedFor = std::chrono::milliseconds(3);
 constexpr int kMessagesAtOnce = 256;
 // Answers that libzmq keeps for a client that does not read; beyond it they are dropped, and the client asks again.
-constexpr int kMessagesMax = 10'000;
+constexpr int kMessagesMax = 2'000;
 
 std::int64_t WallMs() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -52,7 +58,9 @@ Result<security::Identity> LoadIdentity(const DaemonOptions& options, std::strin
 
 // Where this user's programs find the key that they trust; written beside and renamed.
 Status PublishKey(const std::string& folder, const security::PublicKey& key) {
-  const std::string path = folder.substr(0, folder.find_last_of('/')) + "/market.pub";
+  std::filesystem::path keys = std::filesystem::path(folder).lexically_normal();
+  if (!keys.has_filename()) keys = keys.parent_path();
+  const std::string path = (keys.parent_path() / "market.pub").string();
   const std::string beside = path + ".new";
   std::ofstream file(beside, std::ios::trunc);
   file << security::HexOf(key.bytes) << '\n';
@@ -91,6 +99,7 @@ class Daemon {
     doorkeeper_.emplace(folder);
     ACCELMESH_RETURN_IF_ERROR(Listen());
     ACCELMESH_RETURN_IF_ERROR(PublishKey(folder, identity_->key.public_key()));
+    ACCELMESH_RETURN_IF_ERROR(OpenLedger());
     if (options_.metrics != "off") {
       ACCELMESH_ASSIGN_OR_RETURN(metrics_, Metrics::Start(options_.metrics));
       gauges_.emplace(*metrics_);
@@ -104,17 +113,23 @@ class Daemon {
       zmq_pollitem_t items[] = {{socket_.get(), 0, ZMQ_POLLIN, 0},
                                 {nullptr, mailbox_.descriptor(), ZMQ_POLLIN, 0},
                                 {nullptr, signals_, ZMQ_POLLIN, 0}};
-      const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(kTick).count();
+      const bool is_busy = turnstile_.size() > 0 && desk_->has_room();
+      const auto wait = is_busy ? 0 : std::chrono::duration_cast<std::chrono::milliseconds>(kTick).count();
       if (zmq_poll(items, 3, wait) < 0 && zmq_errno() != EINTR) return ZmqError("waiting");
       desk_->Tick(Clock::now(), WallMs());
       mailbox_.Run();
       TakeMessages();
+      ServeMessages();
       desk_->Flush();
       if ((items[2].revents & ZMQ_POLLIN) != 0) TakeSignal();
       SayWhenReady();
       if (gauges_ && Clock::now() >= next_gauges_) {
         next_gauges_ = Clock::now() + kGauges;
         gauges_->Set(*desk_);
+      }
+      if (ledger_ != nullptr && Clock::now() >= next_publish_) {
+        next_publish_ = Clock::now() + kPublish;
+        if (const Status published = ledger_->Publish(); !published.ok()) log::Warning(kWhere, published.ToString());
       }
       if (resigning_ && Clock::now() >= *resigning_) is_over_ = true;
     }
@@ -133,10 +148,10 @@ class Daemon {
     if (socket_ == nullptr) return ZmqError("making a socket");
     for (const auto& [option, value] :
          {std::pair{ZMQ_LINGER, 200}, std::pair{ZMQ_SNDHWM, kMessagesMax}, std::pair{ZMQ_RCVHWM, kMessagesMax},
-          std::pair{ZMQ_HANDSHAKE_IVL, 5000}, std::pair{ZMQ_HEARTBEAT_IVL, 2000},
-          std::pair{ZMQ_HEARTBEAT_TIMEOUT, 6000}, std::pair{ZMQ_BACKLOG, 1024}}) {
+          std::pair{ZMQ_HANDSHAKE_IVL, 5000}, std::pair{ZMQ_BACKLOG, 1024}}) {
       zmq_setsockopt(socket_.get(), option, &value, sizeof(value));
     }
+    zmq::NoticeGoneHosts(socket_.get());
     const auto most = static_cast<std::int64_t>(kMessageBytesMax);
     zmq_setsockopt(socket_.get(), ZMQ_MAXMSGSIZE, &most, sizeof(most));
     ACCELMESH_RETURN_IF_ERROR(zmq::SecureServer(socket_.get(), security::CurveSecretOf(identity_->key), "market"));
@@ -154,8 +169,18 @@ class Daemon {
     return {};
   }
 
+  Status OpenLedger() {
+    std::string folder = options_.ledger;
+    // Replicas would each have a log of their own; which of them is the market's is the operator's to say.
+    if (folder.empty() && !store_.file.empty()) folder = store_.file + "-ledger";
+    if (folder.empty() || folder == "off") return {};
+    ACCELMESH_ASSIGN_OR_RETURN(ledger_, EpochLedger::Open(folder, identity_->key));
+    return {};
+  }
+
   void MakeDesk() {
     DeskOptions desk;
+    desk.epoch_log = ledger_.get();
     desk.urls = options_.advertise.empty() ? urls_ : std::vector<std::string>{options_.advertise};
     desk.name = desk.urls.front();
     desk.store = store_.kind;
@@ -184,7 +209,7 @@ class Daemon {
   }
 
   void TakeMessages() {
-    for (int i = 0; i < kMessagesAtOnce; ++i) {
+    for (int i = 0; i < kReceivedAtOnce; ++i) {
       zmq_msg_t address;
       zmq_msg_init(&address);
       if (zmq_msg_recv(&address, socket_.get(), ZMQ_DONTWAIT) < 0) {
@@ -206,14 +231,30 @@ class Daemon {
         // A message has one part; of a longer one nothing is looked at.
         if (is_first && !more) {
           const std::optional<std::string> identity = zmq::UserIdOf(&part);
-          if (identity) {
-            desk_->OnMessage(peer, *identity,
-                             {static_cast<const std::uint8_t*>(zmq_msg_data(&part)), zmq_msg_size(&part)});
-          }
+          const auto* bytes = static_cast<const std::uint8_t*>(zmq_msg_data(&part));
+          if (identity) Enter({peer, *identity, Bytes(bytes, bytes + zmq_msg_size(&part))});
         }
         is_first = false;
         zmq_msg_close(&part);
       }
+    }
+  }
+
+  void Enter(Turnstile::Arrival arrival) {
+    if (turnstile_.Enter(arrival)) return;
+    desk_->Refuse(arrival.peer, arrival.bytes,
+                  Status(Code::kFull, kWhere,
+                         "too many requests of this connection wait already; send the next when one is answered"));
+  }
+
+  // One of each identity at a time, and no more than the disk keeps up with.
+  void ServeMessages() {
+    // What was decided is written in between: whoever waits for that waits for no more than this.
+    const Instant until = Clock::now() + kServedFor;
+    for (int i = 0; i < kMessagesAtOnce && desk_->has_room() && Clock::now() < until; ++i) {
+      const std::optional<Turnstile::Arrival> next = turnstile_.Next();
+      if (!next) return;
+      desk_->OnMessage(next->peer, next->identity, next->bytes);
     }
   }
 
@@ -254,7 +295,10 @@ class Daemon {
   std::unique_ptr<void, CloseSocket> socket_;
   std::vector<std::string> urls_;
   OpenedStore store_;
+  std::unique_ptr<EpochLedger> ledger_;
+  Instant next_publish_;
   std::optional<Desk> desk_;
+  Turnstile turnstile_;
   Instant next_gauges_;
   bool is_ready_ = false;
   bool is_over_ = false;

@@ -18,6 +18,7 @@ struct DaemonOptions {
   std::string keys;       // a folder; empty: the user's
   std::string identity = "market";
   std::string metrics = "127.0.0.1:7791";  // "off": none
+  std::string ledger;                      // a folder; "off": none; empty: beside the store's file, if it has one
   double welcome_credits = 1000;
   double price_step_s = 60;
   bool json = false;
@@ -33,6 +34,7 @@ struct OpenedStore {
   std::string kind;
   std::string warning;
   bool is_alone = false;
+  std::string file;  // of sqlite
 };
 // sqlite:PATH, etcd:URL,URL; empty: the user's file ($XDG_STATE_HOME/accelmesh/market.sqlite).
 Result<OpenedStore> OpenStore(const DaemonOptions& options);

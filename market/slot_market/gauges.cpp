@@ -18,6 +18,8 @@ void Gauges::Set(const Desk& desk) {
   count("accelmesh_market_renewals_total", "Leases renewed.", counts.renewals);
   count("accelmesh_market_rejections_total", "Requests that nothing could serve.", counts.rejections);
   count("accelmesh_market_leases_ended_total", "Leases that ended, for whatever reason.", counts.ended);
+  count("accelmesh_market_epochs_total", "Epochs of the auction that had bids.", counts.epochs);
+  count("accelmesh_market_trades_total", "Leases that were sold by the auction or by a deal.", counts.trades);
   count("accelmesh_market_transactions_total", "Transactions sent to the registry.", counts.transactions);
   count("accelmesh_market_rounds_total", "Rounds of transactions.", counts.rounds);
   count("accelmesh_market_resyncs_total", "Times that the registry was read anew after a failure.", counts.resyncs);

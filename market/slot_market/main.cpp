@@ -38,6 +38,9 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0.0, 1e9));
   app.add_option("--price-step", options.price_step_s, "seconds between two steps of the posted prices")
       ->check(CLI::Range(0.05, 86400.0));
+  app.add_option("--ledger", options.ledger,
+                 "the folder of the auction's ledger, which anybody can verify; off: none (default: beside the store's "
+                 "file)");
   app.add_option("--metrics", options.metrics, "HOST:PORT for Prometheus, or the next free port; off: none");
   app.add_option("--etcd-prefix", options.etcd_prefix, "before every key in etcd (default /accelmesh/market)");
   app.add_option("--etcd-ca", options.etcd_ca, "PEM file: who signs etcd's certificates");
@@ -61,6 +64,7 @@ int main(int argc, char** argv) {
   sigaddset(&set, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write
   const accelmesh::Status status = accelmesh::market::RunDaemon(options);
   if (status.ok()) return 0;
   std::fprintf(stderr, "slot-market: %s\n", status.text().c_str());

@@ -41,7 +41,7 @@ Result<OpenedStore> OpenFile(std::string path) {
   registry::SqliteOptions options;
   options.file.path = path;
   ACCELMESH_ASSIGN_OR_RETURN(std::unique_ptr<registry::Registry> registry, registry::OpenSqliteStore(options));
-  return OpenedStore{std::move(registry), "sqlite", "", true};
+  return OpenedStore{std::move(registry), "sqlite", "", true, path};
 }
 
 #ifdef ACCELMESH_ETCD_STORE

@@ -7,6 +7,9 @@ namespace {
 
 using security::CurveKey;
 
+// Of a lease that nobody has shown yet.
+constexpr std::uint64_t kAnyEpoch = ~std::uint64_t{0};
+
 bool IsSame(const security::SecretHash& a, const security::SecretHash& b) {
   unsigned difference = 0;
   for (std::size_t i = 0; i < a.size(); ++i) difference |= static_cast<unsigned>(a[i] ^ b[i]);
@@ -52,8 +55,8 @@ Status LeaseBook::MakeRoom(const AdmittedLease& lease, const Slot& slot) {
     if (other.slot != lease.slot || other.lease == lease.lease || !entry.ended.empty()) continue;
     Part& part = parts[other.lease];
     part.epoch = other.epoch;
-    part.share_milli = std::max(part.share_milli, other.share_milli);
-    part.memory_bytes = std::max(part.memory_bytes, other.memory_bytes);
+    part.share_milli = std::max(part.share_milli, entry.whole_share_milli);
+    part.memory_bytes = std::max(part.memory_bytes, entry.whole_memory_bytes);
   }
   std::vector<Part> latest_first;
   for (const auto& [name, part] : parts) latest_first.push_back(part);
@@ -81,6 +84,7 @@ Result<AdmittedLease> LeaseBook::Admit(ByteView token, const CurveKey& client_ke
   check.server = server_;
   check.client_key = client_key;
   check.now_ms = now_ms;
+  check.verified = &verified_;
   ACCELMESH_ASSIGN_OR_RETURN(const security::Lease verified, security::VerifyLease(token, check));
   AdmittedLease lease;
   lease.lease = verified.grant.lease;
@@ -91,12 +95,36 @@ Result<AdmittedLease> LeaseBook::Admit(ByteView token, const CurveKey& client_ke
   lease.not_after_ms = verified.terms.not_after_ms;
   lease.client_key = client_key;
   lease.sublets = verified.sublets;
+  AdmittedLease whole = lease;
+  whole.share_milli = verified.whole_share_milli;
+  whole.memory_bytes = verified.whole_memory_bytes;
+  if (const LeaseLimits::Limit* limit = limits_.Find(lease.lease, lease.epoch); limit != nullptr) {
+    if (limit->share_milli == 0) return Status(Code::kPermissionDenied, "LeaseBook", limit->why);
+    for (AdmittedLease* one : {&lease, &whole}) {
+      one->share_milli = std::min(one->share_milli, limit->share_milli);
+      one->memory_bytes = std::min(one->memory_bytes, limit->memory_bytes);
+    }
+  }
+  const Sum others = SubletsOf(lease.lease, lease.Key());
+  const std::uint64_t share_with_others = others.share_milli + (lease.sublets > 0 ? lease.share_milli : 1);
+  if (share_with_others > whole.share_milli ||
+      (lease.sublets > 0 && others.memory_bytes + lease.memory_bytes > whole.memory_bytes)) {
+    return Status(Code::kPermissionDenied, "LeaseBook",
+                  "lease " + lease.lease + " has " + std::to_string(whole.share_milli) + " thousandths and " +
+                      std::to_string(whole.memory_bytes) + " bytes, of which " + std::to_string(others.share_milli) +
+                      " and " + std::to_string(others.memory_bytes) + " are let on already; ask its holder for less");
+  }
   const auto known = entries_.find(lease.Key());
   if (known != entries_.end() && !known->second.ended.empty() && lease.epoch <= known->second.lease.epoch) {
     return Status(Code::kPermissionDenied, "LeaseBook", known->second.ended);
   }
   if (known == entries_.end() && entries_.size() >= kLeasesMax) {
     return Status(Code::kLimitExceeded, "LeaseBook", "the server has as many leases as it may; try another slot");
+  }
+  if (known == entries_.end() && HoldersOf(lease.lease) >= kHoldersMax) {
+    return Status(Code::kLimitExceeded, "LeaseBook",
+                  "lease " + lease.lease + " was let on to " + std::to_string(kHoldersMax) +
+                      " holders already; ask the market for a lease of its own");
   }
   if (const std::uint64_t floor = FloorOf(lease.slot); lease.epoch < floor) {
     return Status(Code::kPermissionDenied, "LeaseBook",
@@ -106,20 +134,58 @@ Result<AdmittedLease> LeaseBook::Admit(ByteView token, const CurveKey& client_ke
   }
   const auto described = slots_.find(lease.slot);
   const Slot slot = described == slots_.end() ? Slot{} : described->second;
-  if (lease.share_milli > slot.share_milli || lease.memory_bytes > slot.memory_bytes) {
+  if (whole.share_milli > slot.share_milli || whole.memory_bytes > slot.memory_bytes) {
     return Status(Code::kPermissionDenied, "LeaseBook",
                   "the lease is for more than slot " + lease.slot + " has; ask the market for a new one");
   }
-  ACCELMESH_RETURN_IF_ERROR(MakeRoom(lease, slot));
-  if (lease.sublets == 0 && lease.share_milli == slot.share_milli)
+  if (const security::LeaseRest& rest = verified.grant.rest; !rest.lease.empty()) {
+    Shrink(rest, "lease " + rest.lease + " was sold by its holder; start the program again to win another");
+  }
+  ACCELMESH_RETURN_IF_ERROR(MakeRoom(whole, slot));
+  if (lease.sublets == 0 && whole.share_milli == slot.share_milli)
     ACCELMESH_RETURN_IF_ERROR(Fence(lease.slot, lease.epoch, "its slot was granted anew"));
   Entry& entry = entries_[lease.Key()];
   if (!entry.ended.empty()) entry = {};  // granted anew under a later epoch
   // Renewals may overtake one another.
   lease.not_after_ms = std::max(lease.not_after_ms, entry.lease.not_after_ms);
+  if (entry.lease.share_milli != lease.share_milli || entry.lease.memory_bytes != lease.memory_bytes)
+    changed_.insert(lease.Key());
   entry.lease = lease;
+  entry.whole_share_milli = whole.share_milli;
+  entry.whole_memory_bytes = whole.memory_bytes;
   if (group.has_value()) entry.group = group;
-  return lease;
+  Divide(lease.lease);
+  return entry.lease;
+}
+
+LeaseBook::Sum LeaseBook::SubletsOf(const std::string& lease, const std::string& but) const {
+  Sum sum;
+  const std::string prefix = lease + "/";
+  for (auto at = entries_.lower_bound(prefix); at != entries_.end() && at->first.starts_with(prefix); ++at) {
+    const Entry& entry = at->second;
+    if (entry.lease.sublets == 0 || !entry.ended.empty() || at->first == but) continue;
+    sum.share_milli += entry.lease.share_milli;
+    sum.memory_bytes += entry.lease.memory_bytes;
+  }
+  return sum;
+}
+
+void LeaseBook::Divide(const std::string& lease) {
+  const Sum sublets = SubletsOf(lease);
+  const std::string prefix = lease + "/";
+  for (auto at = entries_.lower_bound(prefix); at != entries_.end() && at->first.starts_with(prefix); ++at) {
+    Entry& entry = at->second;
+    if (entry.lease.sublets != 0 || !entry.ended.empty()) continue;
+    // Sessions that run keep a little of it.
+    const auto left = [](std::uint64_t all, std::uint64_t gone) { return all - std::min(all, gone); };
+    const auto share =
+        static_cast<std::uint32_t>(std::max<std::uint64_t>(1, left(entry.whole_share_milli, sublets.share_milli)));
+    const std::uint64_t memory = left(entry.whole_memory_bytes, sublets.memory_bytes);
+    if (share == entry.lease.share_milli && memory == entry.lease.memory_bytes) continue;
+    entry.lease.share_milli = share;
+    entry.lease.memory_bytes = memory;
+    changed_.insert(at->first);
+  }
 }
 
 Result<AdmittedLease> LeaseBook::AdmitBySecret(std::string_view group_secret, std::int64_t now_ms) const {
@@ -152,13 +218,49 @@ Status LeaseBook::End(const std::string& lease, const CurveKey& holder) {
             "this key holds no lease of that name here; it may have ended by itself"};
   }
   if (entry->second.ended.empty()) entry->second.ended = "lease " + lease + " was given back by its holder";
+  Divide(lease);
   return {};
 }
 
-void LeaseBook::Revoke(const std::string& lease, const std::string& why) {
+std::size_t LeaseBook::HoldersOf(const std::string& lease) const {
+  std::size_t holders = 0;
+  const std::string prefix = lease + "/";
+  for (auto at = entries_.lower_bound(prefix); at != entries_.end() && at->first.starts_with(prefix); ++at) ++holders;
+  return holders;
+}
+
+void LeaseBook::Revoke(const std::string& lease, const std::string& why, std::uint64_t epoch) {
   for (auto& [key, entry] : entries_) {
-    if (entry.lease.lease == lease && entry.ended.empty()) entry.ended = why;
+    if (entry.lease.lease != lease) continue;
+    epoch = std::max(epoch, entry.lease.epoch);
+    if (entry.ended.empty()) entry.ended = why;
   }
+  if (epoch != 0) limits_.Add(lease, {epoch, 0, 0, why});
+}
+
+void LeaseBook::Shrink(const security::LeaseRest& rest, const std::string& why) {
+  if (rest.share_milli == 0) return Revoke(rest.lease, why, kAnyEpoch);
+  limits_.Add(rest.lease, {kAnyEpoch, rest.share_milli, rest.memory_bytes, why});
+  for (auto& [key, entry] : entries_) {
+    AdmittedLease& lease = entry.lease;
+    if (lease.lease != rest.lease || !entry.ended.empty()) continue;
+    entry.whole_share_milli = std::min(entry.whole_share_milli, rest.share_milli);
+    entry.whole_memory_bytes = std::min(entry.whole_memory_bytes, rest.memory_bytes);
+    if (lease.share_milli <= rest.share_milli && lease.memory_bytes <= rest.memory_bytes) continue;
+    lease.share_milli = std::min(lease.share_milli, rest.share_milli);
+    lease.memory_bytes = std::min(lease.memory_bytes, rest.memory_bytes);
+    changed_.insert(key);
+  }
+}
+
+std::vector<AdmittedLease> LeaseBook::TakeChanged() {
+  std::vector<AdmittedLease> changed;
+  for (const std::string& key : changed_) {
+    const auto entry = entries_.find(key);
+    if (entry != entries_.end() && entry->second.ended.empty()) changed.push_back(entry->second.lease);
+  }
+  changed_.clear();
+  return changed;
 }
 
 Status LeaseBook::Raise(const std::string& slot, std::uint64_t epoch) {
@@ -166,6 +268,7 @@ Status LeaseBook::Raise(const std::string& slot, std::uint64_t epoch) {
 }
 
 std::vector<EndedLease> LeaseBook::Expire(std::int64_t now_ms) {
+  limits_.Forget(now_ms);
   std::vector<EndedLease> ended;
   for (auto at = entries_.begin(); at != entries_.end();) {
     Entry& entry = at->second;
@@ -181,6 +284,9 @@ std::vector<EndedLease> LeaseBook::Expire(std::int64_t now_ms) {
     entry.told = true;
     ended.push_back({entry.lease, entry.ended});
     ++at;
+  }
+  for (const EndedLease& one : ended) {
+    if (one.lease.sublets != 0) Divide(one.lease.lease);
   }
   return ended;
 }

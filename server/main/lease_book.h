@@ -6,7 +6,7 @@
 // A slot may be let in shares, to several leases at a time, each under an epoch of its own. Whatever the market, clocks
 // and networks did, what is admitted of a slot never exceeds it: a later grant (a higher epoch) displaces the earliest
 // ones that stand in its way, and an earlier one does not come back. A grant of the whole slot fences off all before
-// it.
+// it. A lease that was sold out of another one says what its seller keeps: he gives way, and nobody else does.
 //
 // Time is Unix time in milliseconds, an argument. Threads: none; the supervisor's. What a market pushes reaches it
 // through the supervisor's loop.
@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,7 @@
 #include "protocol/base/result.h"
 #include "protocol/security/curve.h"
 #include "protocol/security/lease_token.h"
+#include "server/main/lease_limits.h"
 
 namespace accelmesh {
 
@@ -49,6 +51,8 @@ struct EndedLease {
 class LeaseBook {
  public:
   static constexpr std::size_t kLeasesMax = 4096;
+  // Of one lease: its own and those that it was let on to. No tenant takes the room of the others.
+  static constexpr std::size_t kHoldersMax = 64;
 
   // `server` is what tokens name this server by. `epochs` keeps the highest epoch of each slot through crashes; null:
   // in memory only (tests).
@@ -75,7 +79,12 @@ class LeaseBook {
   // Early ends; Expire() then names the lease. By its holder:
   Status End(const std::string& lease, const security::CurveKey& holder);
   // By the market or by this server, with all its sublets; `why` is told to its clients.
-  void Revoke(const std::string& lease, const std::string& why);
+  // A token of it that comes later is refused as well, if `epoch` says which grant of that name it was.
+  void Revoke(const std::string& lease, const std::string& why, std::uint64_t epoch = 0);
+  // It has at most this much from now on: its holder sold the rest. Nothing: it ends.
+  void Shrink(const security::LeaseRest& rest, const std::string& why);
+  // Those whose share or memory has changed since the last call: running sessions get what they have now.
+  std::vector<AdmittedLease> TakeChanged();
   // A floor that the market pushed: leases of `slot` with an older epoch end, and none is admitted again. kSystem: the
   // disk refused.
   Status Raise(const std::string& slot, std::uint64_t epoch);
@@ -89,14 +98,26 @@ class LeaseBook {
     std::optional<security::SecretHash> group;
     std::string ended;  // why, once it has
     bool told = false;  // by Expire()
+    // Of the lease that it is all or a part of.
+    std::uint32_t whole_share_milli = 0;
+    std::uint64_t whole_memory_bytes = 0;
+  };
+  struct Sum {
+    std::uint64_t share_milli = 0;
+    std::uint64_t memory_bytes = 0;
   };
   struct Slot {
     std::uint32_t share_milli = security::kShareMilliMax;
     std::uint64_t memory_bytes = ~std::uint64_t{0};
   };
   std::uint64_t FloorOf(const std::string& slot) const;
+  std::size_t HoldersOf(const std::string& lease) const;
   // Ends what is older than `epoch`; on the disk first.
   Status Fence(const std::string& slot, std::uint64_t epoch, const std::string& why);
+  // What those have to whom a lease was let on, but for one.
+  Sum SubletsOf(const std::string& lease, const std::string& but = "") const;
+  // Its holder has what he has not let on.
+  void Divide(const std::string& lease);
   // Ends earlier leases of the slot until `lease` fits beside the others.
   Status MakeRoom(const AdmittedLease& lease, const Slot& slot);
 
@@ -106,6 +127,9 @@ class LeaseBook {
   std::map<std::string, Slot> slots_;
   std::map<std::string, std::uint64_t> floors_;  // by slot; without a disk
   std::map<std::string, Entry> entries_;         // by AdmittedLease::Key()
+  std::set<std::string> changed_;                // keys
+  LeaseLimits limits_;
+  security::VerifiedSignatures verified_;
 };
 
 }  // namespace accelmesh

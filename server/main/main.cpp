@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <csignal>
 
 #include "protocol/base/log.h"
 #include "server/main/measure_main.h"
@@ -63,7 +64,8 @@ int Main(int argc, char** argv) {
   CLI::App app{"gpu-server: owns devices and runs the CUDA programs of its clients on them"};
   app.set_version_flag("--version", std::string("gpu-server ") + ACCELMESH_VERSION);
   app.add_option("--listen", options.listen,
-                 "tcp://127.0.0.1:PORT, ipc:///PATH or shm://NAME; repeatable (default tcp://127.0.0.1:7700)");
+                 "tcp://127.0.0.1:PORT, ipc:///PATH, shm://NAME or rdma://ADDRESS:PORT; repeatable (default "
+                 "tcp://127.0.0.1:7700)");
   app.add_option("--backend", options.backend,
                  "the device: cpu (software GPU), cuda (NVIDIA GPUs; CUDA_VISIBLE_DEVICES chooses), or null (accepts "
                  "everything, "
@@ -85,6 +87,8 @@ int Main(int argc, char** argv) {
   app.add_option("--memory", options.device.memory_bytes, "device memory a session may use, such as 8GiB")
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--compute-capability", capability, "what the cpu backend claims, such as 8.0");
+  app.add_flag("--trusted-fabric", options.trusts_fabric,
+               "serve leases over rdma:// too: nobody else reaches the fabric, on which nothing is sealed");
   app.add_option("--worker-ports", ports, "A-B: the ports that workers listen on (default: any free one)");
   ProvideOptions provide;
   AddProvideOptions(app, provide);
@@ -123,6 +127,7 @@ int Main(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_color_mt("gpu-server"));
   log::SetSink(&LogLine);
   log::SetLevel(verbose ? log::Level::kInfo : log::Level::kWarning);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write
   options.self = SelfPath();
   options.libraries = options.self.substr(0, options.self.rfind('/')) + "/../lib/accelmesh";
   unsigned major = 0;

@@ -26,7 +26,8 @@ struct ServerOptions {
   std::uint32_t warm_workers = 1;
   std::uint16_t port_first = 0;
   std::uint16_t port_last = 0;
-  int shares_fd = -1;  // a worker's: the page of shares (server/shares)
+  bool trusts_fabric = false;  // rdma under leases, though it is not sealed
+  int shares_fd = -1;          // a worker's: the page of shares (server/shares)
   // For tests: what sessions that come with a group secret have, as a lease would say it.
   std::map<std::string, TestShare> test_shares;
   std::string self;                          // this executable, to start workers

@@ -204,10 +204,19 @@ class Provider::Run {
       provider_.hooks_.post([&hooks = provider_.hooks_, slot = raised->slot, epoch = raised->epoch,
                              lease = raised->lease, reason = raised->reason] {
         if (!lease.empty()) {
-          hooks.leases().Revoke(lease, "the market ended lease " + lease + ": " + reason);
+          // What is pushed is the epoch after that of the lease that has ended.
+          hooks.leases().Revoke(lease, "the market ended lease " + lease + ": " + reason,
+                                epoch - std::min<std::uint64_t>(epoch, 1));
         } else if (const Status done = hooks.leases().Raise(slot, epoch); !done.ok()) {
           log::Error(kName, done.ToString());
         }
+      });
+    } else if (const auto* shrunk = push.body.AsLeaseShrunk(); shrunk != nullptr) {
+      log::Info(kName, "lease " + shrunk->lease + " " + shrunk->reason);
+      provider_.hooks_.post([&hooks = provider_.hooks_,
+                             rest = security::LeaseRest{shrunk->lease, shrunk->share_milli, shrunk->memory_bytes},
+                             reason = shrunk->reason] {
+        hooks.leases().Shrink(rest, "the market ended lease " + rest.lease + ": " + reason);
       });
     } else if (const auto* drained = push.body.AsDrained(); drained != nullptr) {
       Note([drained](Progress& progress) { progress.is_draining = drained->drain; });

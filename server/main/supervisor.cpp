@@ -23,6 +23,7 @@
 #include "protocol/base/host.h"
 #include "protocol/base/log.h"
 #include "protocol/schema/session_generated.h"
+#include "protocol/transport/rdma/rdma.h"
 #include "server/main/ticket.h"
 
 extern char** environ;
@@ -74,6 +75,9 @@ int WatchClient(const wire::Hello& hello) {
   return static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(hello.pid()), 0));
 }
 
+// A limit of the board's: there 0 is none, and a lease without memory may hold nothing.
+std::uint64_t MemoryOf(const AdmittedLease& lease) { return std::max<std::uint64_t>(1, lease.memory_bytes); }
+
 std::int64_t UnixMs() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
       .count();
@@ -118,11 +122,14 @@ Status Supervisor::Listen() {
   }
   for (const std::string& url : options_.listen) {
     ACCELMESH_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(url));
-    Result<std::unique_ptr<Listener>> listener = endpoint.scheme == Endpoint::Scheme::kShm
-                                                     ? ListenShm(endpoint)
-                                                     : ListenZmq(endpoint, options_.security ? &security : nullptr);
+    const ListenSecurity* const secured = options_.security ? &security : nullptr;
+    Result<std::unique_ptr<Listener>> listener = endpoint.scheme == Endpoint::Scheme::kShm ? ListenShm(endpoint)
+                                                 : endpoint.scheme == Endpoint::Scheme::kRdma
+                                                     ? ListenRdma(endpoint, secured, options_.trusts_fabric)
+                                                     : ListenZmq(endpoint, secured);
     if (!listener.ok()) return listener.status();
-    if (options_.security == nullptr && endpoint.scheme == Endpoint::Scheme::kTcp) {
+    if (options_.security == nullptr &&
+        (endpoint.scheme == Endpoint::Scheme::kTcp || endpoint.scheme == Endpoint::Scheme::kRdma)) {
       log::Warning("supervisor", endpoint.ToString() +
                                      " serves every local process, of any user, without encryption; shm:// and ipc:// "
                                      "serve this user only, --market serves leases");
@@ -215,6 +222,7 @@ void Supervisor::Assign(Listener& listener, Arrival arrival) {
     const std::int64_t until = admission.lease.has_value() ? admission.lease->not_after_ms : 0;
     if (const Status answered = listener.Answer(arrival.peer, MakeNoticeAnswer(until)); !answered.ok())
       log::Warning("supervisor", answered.ToString());
+    ResizeLeases();
     return EndLeases();
   }
   const auto serving = std::count_if(workers_.begin(), workers_.end(), [](const Worker& w) { return w.serving; });
@@ -244,7 +252,7 @@ std::uint32_t Supervisor::SeatOf(const Admission& admission, const std::string& 
   if (admission.lease.has_value()) {
     key = std::string(kLeaseKey) + admission.lease->Key();
     share = admission.lease->share_milli;
-    memory = admission.lease->memory_bytes;
+    memory = MemoryOf(*admission.lease);
     board_->Resize(key, share, memory);
   } else if (const auto test = options_.test_shares.find(group); test != options_.test_shares.end()) {
     share = test->second.milli;
@@ -455,7 +463,15 @@ void Supervisor::RunPosted() {
 
 void Supervisor::EndLeases() {
   if (options_.security == nullptr) return;
-  for (const EndedLease& ended : options_.security->leases->Expire(UnixMs())) {
+  const std::int64_t now_ms = UnixMs();
+  const JumpClock::Reading clock = clock_.Observe(Clock::now(), now_ms);
+  if (clock.jump_ms != 0) {
+    log::Warning("supervisor",
+                 "the clock of this machine jumped by " + std::to_string(clock.jump_ms) +
+                     " ms; leases that run end no earlier than they would have, and new ones count once it "
+                     "agrees with the market's again");
+  }
+  for (const EndedLease& ended : options_.security->leases->Expire(now_ms - clock.behind_ms)) {
     log::Info("supervisor", ended.why);
     board_->End(std::string(kLeaseKey) + ended.lease.Key());
     for (Worker& worker : workers_) {
@@ -469,6 +485,15 @@ void Supervisor::EndLeases() {
       worker.notice = -1;
       if (!worker.orphaned_until.has_value()) worker.orphaned_until = Deadline::After(kEndPatience);
     }
+  }
+}
+
+void Supervisor::ResizeLeases() {
+  if (options_.security == nullptr) return;
+  for (const AdmittedLease& lease : options_.security->leases->TakeChanged()) {
+    board_->Resize(std::string(kLeaseKey) + lease.Key(), lease.share_milli, MemoryOf(lease));
+    log::Info("supervisor",
+              "lease " + lease.lease + " has " + std::to_string(lease.share_milli) + " thousandths from now on");
   }
 }
 
@@ -527,6 +552,7 @@ Status Supervisor::Run() {
     }
     RunPosted();
     EndLeases();
+    ResizeLeases();
     EndOrphans();
     const std::size_t before = workers_.size();
     ReapChildren();

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "protocol/base/jump_clock.h"
 #include "protocol/base/mutex.h"
 #include "protocol/transport/channel.h"
 #include "server/main/admission.h"
@@ -63,6 +64,8 @@ class Supervisor {
   // What others posted, and sessions whose lease has ended.
   void RunPosted();
   void EndLeases();
+  // Sessions whose lease has another share or memory from now on.
+  void ResizeLeases();
   // Takes `worker` for the session of a hello that was admitted.
   Status Hand(Worker& worker, Listener& listener, const Arrival& arrival, const Admission& admission);
   void ReapChildren();
@@ -73,6 +76,7 @@ class Supervisor {
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<Worker> workers_;
   Groups groups_;
+  JumpClock clock_{security::kLeaseLifeMsMax};
   std::unique_ptr<shares::Board> board_;
   std::uint64_t refused_total_ = 0;
   std::uint64_t died_total_ = 0;

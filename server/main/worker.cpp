@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "protocol/base/log.h"
+#include "protocol/transport/rdma/rdma.h"
 #include "server/main/ticket.h"
 #include "server/session/lease.h"
 #include "server/session/library_memory.h"
@@ -158,6 +159,15 @@ class LeaseWatch {
   std::thread thread_;
 };
 
+// Over rdma there is no bulk lane apart, and no key of the worker's: the queue pair is bound by the secret.
+Result<OpenedZmq> OpenRdma(const WorkerEndpoints& where, ByteView secret) {
+  ACCELMESH_ASSIGN_OR_RETURN(OpenedRdma opened, OpenRdmaWorker(where, secret));
+  OpenedZmq made;
+  made.channel = std::move(opened.channel);
+  made.endpoint = std::move(opened.endpoint);
+  return made;
+}
+
 }  // namespace
 
 int CheckBackend(const ServerOptions& options) {
@@ -225,7 +235,8 @@ int WorkerMain(const ServerOptions& options, int control, int notice) {
     where.port_last = ticket.port_last;
     where.folder = ticket.folder;
     if (ticket.is_secured != 0) where.client_key.emplace().bytes = ticket.client_key;
-    Result<OpenedZmq> made = OpenZmqWorker(where, ticket.secret);
+    Result<OpenedZmq> made =
+        scheme == Endpoint::Scheme::kRdma ? OpenRdma(where, ticket.secret) : OpenZmqWorker(where, ticket.secret);
     if (made.ok()) {
       channel = std::move(made->channel);
       answer.worker_key = made->worker_key.bytes;

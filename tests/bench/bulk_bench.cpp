@@ -86,6 +86,7 @@ int main(int argc, char** argv) {
   std::printf("%-18s %10s %10s\n", "64 MiB, GB/s", "up", "down");
   for (const conformance::Transport& transport : conformance::AllTransports()) {
     if (transport.name.rfind("zmq", 0) != 0 && transport.name.rfind("plugin", 0) != 0) continue;
+    if (transport.name.find("rdma") != std::string::npos) continue;
     const Rates rates = Measure(transport, rounds);
     std::printf("%-18s %10.2f %10.2f\n", transport.name.c_str(), rates.up, rates.down);
     std::fflush(stdout);

@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
 import harness  # noqa: E402  the folder is on the path only now
-from market_run_test import Market, MEASURE_TIMEOUT_S  # noqa: E402
+from market_harness import MEASURE_TIMEOUT_S, Market  # noqa: E402
 
 DATE = ["/bin/date", "+%s%N"]
 

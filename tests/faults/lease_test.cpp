@@ -152,6 +152,39 @@ TEST_P(LeaseTest, WhoHasNoLeaseIsToldWhy) {
   EXPECT_EQ(Work(*session), 0u);
 }
 
+// No memory is none, not as much as there is; and whoever lets his lease on to himself has no more of it.
+TEST_P(LeaseTest, MemoryIsNeverMoreThanTheLeaseHas) {
+  constexpr DeviceResult kOutOfMemory = 2;
+  LeaseTerms none = Terms(holder_);
+  none.share_milli = 500;
+  none.memory_bytes = 0;
+  std::uint64_t address = 0;
+  {
+    const auto session = Open(Token(none, 5, "empty"), holder_);
+    ASSERT_NE(session, nullptr);
+    EXPECT_EQ(session->Malloc(0, 1 << 20, &address), kOutOfMemory);
+  }
+  LeaseTerms some = Terms(holder_);
+  some.share_milli = 400;
+  some.memory_bytes = 64 * limits::kMiB;
+  const Bytes token = Token(some, 6, "some");
+  const auto whole = Open(token, holder_);
+  ASSERT_NE(whole, nullptr);
+  LeaseTerms part = some;
+  part.holder_key = other_.key;
+  part.next_key.reset();
+  part.share_milli = 100;
+  part.memory_bytes = 40 * limits::kMiB;
+  const auto sublet = Open(security::AttenuateLease(token, tenant_, part).value(), other_);
+  ASSERT_NE(sublet, nullptr);
+  EXPECT_EQ(sublet->Malloc(0, 30 * limits::kMiB, &address), 0u);
+  // What is let on the holder has no more.
+  const auto later = Open(token, holder_);
+  ASSERT_NE(later, nullptr);
+  EXPECT_EQ(later->Malloc(0, 30 * limits::kMiB, &address), kOutOfMemory);
+  EXPECT_EQ(later->Malloc(0, 20 * limits::kMiB, &address), 0u);
+}
+
 TEST_P(LeaseTest, AnOlderEpochStaysOutThroughAKill) {
   ASSERT_NE(Open(Token(Terms(holder_), 5), holder_), nullptr);
   ASSERT_NE(Open(Token(Terms(other_), 6, "lease-2"), other_), nullptr);

@@ -5,122 +5,12 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
-import subprocess
-import tempfile
 import time
 
 import harness
-from harness import Output, Program, app, binary, need, wait_until
-
-# Measuring a device takes seconds, more on a busy machine; it is cached for the tests that follow.
-MEASURE_TIMEOUT_S = 120
-
-
-class Daemon:
-    """slot-market or a gpu-server."""
-
-    def __init__(self, command, environment, core=None):
-        if core is not None and shutil.which("taskset"):
-            cores = sorted(os.sched_getaffinity(0))
-            command = ["taskset", "-c", str(cores[core % len(cores)]), *command]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        start_new_session=True, env={**os.environ, **environment})
-        self.out = Output(self.process.stdout)
-        self.err = Output(self.process.stderr)
-
-    def ready(self, timeout_s):
-        line = self.out.wait_for(lambda line: line.startswith("ready "), timeout_s)
-        return line.split()[1] if line else None
-
-    def kill(self):
-        harness.kill(self.process)
-
-    def end(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                pass
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait(10)
-        self.out.reader.join(5)
-        self.err.reader.join(5)
-
-    def said(self):
-        return f"stdout:\n{self.out.text()}\nstderr:\n{self.err.text()}"
-
-
-class Market:
-    """A market with two gpu-servers of one core each; the second lets 30 % of its own."""
-
-    def __init__(self):
-        self.home = tempfile.mkdtemp(prefix="market-")
-        for name in ("run", "config", "state", "cache"):
-            os.mkdir(os.path.join(self.home, name), 0o700)
-        self.environment = {"HOME": self.home, "XDG_CONFIG_HOME": f"{self.home}/config", "XDG_STATE_HOME": f"{self.home}/state",
-                            "XDG_RUNTIME_DIR": f"{self.home}/run", "XDG_CACHE_HOME": f"{self.home}/cache",
-                            "ACCELMESH_MARKET_KEY": ""}
-        self.daemons = []
-        self.url = "tcp://127.0.0.1:0"
-        self.market = None
-        self.servers = {}
-
-    def start_market(self):
-        self.market = Daemon([binary("slot-market"), "--listen", self.url, "--store", f"sqlite:{self.home}/market.sqlite",
-                              "--metrics", "off"], self.environment)
-        self.daemons.append(self.market)
-        url = self.market.ready(20)
-        if url is None:
-            raise AssertionError(f"slot-market did not start\n{self.market.said()}")
-        self.url = url
-        self.environment["ACCELMESH_MARKET"] = url
-
-    def start_server(self, name, core, *arguments):
-        keys = f"{self.home}/keys-{name}"
-        if not os.path.exists(keys):
-            made = self.slotctl("keys", "create", "server", "--role", "provider", "--keys", keys)
-            self.slotctl("keys", "trust", made["public_key"], "--role", "provider", "--name", name)
-        server = Daemon([binary("gpu-server"), "--market", self.url, "--keys", keys, "--state", f"{self.home}/state-{name}",
-                         "--server-name", name, "--listen", "tcp://127.0.0.1:0", "--listen", f"shm://{os.path.basename(self.home)}-{name}",
-                         "--backend", "cpu", "--cpu-threads", "1", "--memory", "1GiB", "--warm-workers", "1", "--verbose", *arguments],
-                        self.environment, core)
-        self.daemons.append(server)
-        self.servers[name] = server
-        if server.ready(20) is None:
-            raise AssertionError(f"gpu-server did not start\n{server.said()}")
-
-    def start(self):
-        self.slotctl("keys", "create", "default")
-        self.start_market()
-        self.start_server("left", 0, "--price", "2")
-        self.start_server("right", 1, "--price", "1", "--sell-share", "0.30")
-        if not wait_until(lambda: len(self.slots()) == 2, MEASURE_TIMEOUT_S):
-            raise AssertionError("the servers did not offer their slots\n" + "\n".join(one.said() for one in self.daemons))
-
-    def slotctl(self, *words):
-        done = subprocess.run([binary("slotctl"), *words, "--json"], capture_output=True, text=True, timeout=30, check=False,
-                              env={**os.environ, **self.environment})
-        if done.returncode != 0:
-            raise AssertionError(f"slotctl {words}: {done.returncode}\n{done.stdout}{done.stderr}")
-        return json.loads(done.stdout)
-
-    def slots(self):
-        found = self.slotctl("slots")["slots"]
-        return {slot["server_name"]: slot for slot in found if slot["state"] != "unreachable"}
-
-    def leases(self):
-        return [lease for lease in self.slotctl("leases", "--all")["leases"] if lease["state"] == "active"]
-
-    def end(self):
-        for daemon in reversed(self.daemons):
-            daemon.end()
-        shutil.rmtree(self.home, ignore_errors=True)
+from harness import Program, app, binary, need, wait_until
+from market_harness import Market
 
 
 class MarketRun(harness.FaultCase):
@@ -398,6 +288,12 @@ class MarketRun(harness.FaultCase):
         before = self.market.slotctl("accounts", tenant)["balance_microcredits"]
         self.assertEqual(self.market.slotctl("deposit", tenant, "2.50")["done"], "deposited 2.5 credits")
         self.assertEqual(self.market.slotctl("accounts", tenant)["balance_microcredits"], before + 2_500_000)
+        # By name as well, if one is called so.
+        self.market.slotctl("deposit", "default", "0.5")
+        self.assertEqual(self.market.slotctl("accounts", "default")["balance_microcredits"], before + 3_000_000)
+        run = self.slotctl("deposit", "nobody-is-called-so", "1")
+        self.assertEqual(run.process.returncode, 1, run.said())
+        self.assert_one_line(run.err, "slotctl: no identity", "nobody-is-called-so", "slotctl accounts lists them")
         self.assertTrue(self.market.slotctl("accounts")["is_balanced"])
         # Who is no admin sees and changes its own only.
         for words in (("accounts",), ("deposit", tenant, "1"), ("ban", tenant)):

@@ -1,6 +1,7 @@
-// Writes the seeds of desk_fuzz and market_message_fuzz into two folders.
+// Writes the seeds of desk_fuzz, market_message_fuzz and order_fuzz into three folders.
 #include <fstream>
 
+#include "market/client/orders.h"
 #include "tests/fuzz/desk_world.h"
 #include "tests/integration/market/market_messages.h"
 
@@ -29,7 +30,8 @@ void Add(Bytes& input, std::uint8_t who, const Bytes& message) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc != 4) return 2;
+  const std::string orders = std::string(argv[3]) + "/";
   const std::string desk = std::string(argv[1]) + "/";
   const std::string message = std::string(argv[2]) + "/";
   const Bytes server = Message(ServerWith("s", 1, 1, 100));
@@ -99,6 +101,48 @@ int main(int argc, char** argv) {
   granted("status", {{3, Message(messages::GetStatusT{})}});
   granted("keep", {{2, Message(messages::KeepServerT{})}});
   granted("stranger", {{3, Message(ask)}});
+  granted("asks", {{0, Message(messages::ListAsksT{})}});
+  granted("epochs", {{0, Message(messages::ListEpochsT{})}});
+  messages::PriceToWinT price;
+  price.class_name = "cpu/Device";
+  price.share_milli = 300;
+  granted("price_to_win", {{0, Message(price)}});
+  // The provider's own orders, of the lease that it has in order_fuzz.
+  const security::SigningKey owner = fuzz_world::KeyOf(2);
+  messages::OrderT order;
+  order.market = security::HexOf(fuzz_world::KeyOf(1).public_key().bytes);
+  order.owner = security::HexOf(owner.public_key().bytes);
+  order.operation_id.assign(kOperationIdBytes, 8);
+  order.number = 1;
+  order.valid_until_ms = 100'000'000;
+  order.lease = order.owner.substr(0, 8) + "-09090909090909090909090909090909";
+  order.price_microcredits_per_hour = 1'000'000;
+  const auto place = [&](const char* name, std::initializer_list<messages::OrderKind> kinds, std::uint32_t share) {
+    Bytes input;
+    for (const messages::OrderKind kind : kinds) {
+      messages::OrderT one = order;
+      one.kind = kind;
+      one.number = input.size() + 1;
+      one.share_milli = share;
+      if (kind == messages::OrderKind::Bid) {
+        one.class_name = "cpu/Device";
+        one.lease.clear();
+        one.share_milli = std::max(1U, share);
+      }
+      if (kind == messages::OrderKind::Bid || kind == messages::OrderKind::Deal) one.holder_key.assign(32, 7);
+      if (kind == messages::OrderKind::Deal) one.counterparty = order.owner;
+      const messages::PlaceOrderT placed = SignOrder(one, owner);
+      input.push_back(static_cast<std::uint8_t>(placed.order.size() & 0xff));
+      input.push_back(static_cast<std::uint8_t>(placed.order.size() >> 8));
+      input.insert(input.end(), placed.order.begin(), placed.order.end());
+      granted(name, {{2, Message(messages::PlaceOrderT(placed))}});
+    }
+    Save(orders + name, input);
+  };
+  place("ask", {messages::OrderKind::Ask}, 0);
+  place("sublet", {messages::OrderKind::Ask, messages::OrderKind::Withdrawal}, 100);
+  place("bid", {messages::OrderKind::Bid}, 200);
+  place("deal", {messages::OrderKind::Deal}, 100);
   const auto record = [&](const char* name, Family family, const Record& value) {
     const std::string bytes = EncodeRecord(value);
     Bytes input{static_cast<std::uint8_t>(family)};
@@ -109,12 +153,18 @@ int main(int argc, char** argv) {
   lease_record.slot = "s/0";
   lease_record.held = 5;
   lease_record.holder_key.assign(32, 'k');
+  lease_record.ask = {true, 3, 5, 100, 7, 1000, 77, "order", "signature"};
+  lease_record.bought = {"other", 200, 8, 1, 2};
+  lease_record.successor = "next";
   record("record_lease", Family::kLease, lease_record);
   SlotRecord slot_record;
   slot_record.slot.id = "s/0";
   slot_record.slot.share_milli = 1000;
   slot_record.slot.labels = {"a"};
   record("record_slot", Family::kSlot, slot_record);
+  ReportRecord report_record{4, 5, 6, {{"cpu/Device", "none", "why", 1, 2, 3, 4, 5}}, {}};
+  report_record.trades.push_back({"cpu/Device", "s/0", "from", "lease", "a", "b", "auction", 100, 2, 1, 3, 4});
+  record("record_report", Family::kReport, report_record);
   record("record_account", Family::kAccount, AccountRecord{1, 2, 3, {"x"}});
   record("record_price", Family::kPrice, PriceRecord{1, 0.5, 0, {1, 2}, 3, {{1, 2, 3, 4}}});
   return 0;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "market/client/orders.h"
+
 namespace accelmesh::market {
 namespace {
 
@@ -140,6 +142,75 @@ void Tenant::AskAnew() {
   Ask(std::move(request));
 }
 
+messages::OrderT Tenant::OrderOf(messages::OrderKind kind) {
+  messages::OrderT order;
+  order.kind = kind;
+  order.market = security::HexOf(world_.key().public_key().bytes);
+  order.owner = identity();
+  order.operation_id = world_.OperationId();
+  order.number = ++orders_;
+  order.valid_until_ms = world_.TrueMs() + 600'000;
+  // Around the posted price, so that much is traded.
+  const bool is_bid = kind == messages::OrderKind::Bid;
+  order.price_microcredits_per_hour = static_cast<std::int64_t>(900'000 + world_.Random(is_bid ? 3'000'000 : 400'000));
+  order.share_milli = kStep * static_cast<std::uint32_t>(1 + world_.Random(10));
+  order.memory_bytes = world_.Random(300);
+  order.notice_us = static_cast<std::int64_t>(world_.Random(3)) * 1'500'000;
+  return order;
+}
+
+void Tenant::Place(const messages::OrderT& order, const Tenant* counterparty) {
+  messages::PlaceOrderT placed = SignOrder(order, key_);
+  if (counterparty != nullptr) {
+    const security::Signature signature = SignOrderBytes(placed.order, counterparty->key_);
+    placed.counter_signature.assign(signature.begin(), signature.end());
+  }
+  if (order.kind == messages::OrderKind::Bid) placed.wait_us = static_cast<std::int64_t>(world_.Random(3'000'000));
+  messages::RequestT request;
+  request.body.Set(std::move(placed));
+  Ask(std::move(request));
+}
+
+void Tenant::Trade() {
+  if (leases_.empty() || world_.Chance(40)) {
+    messages::OrderT bid = OrderOf(messages::OrderKind::Bid);
+    bid.class_name = "cpu/device";
+    bid.lease_us = static_cast<std::int64_t>(1000 + world_.Random(15'000)) * 1000;
+    bid.is_divisible = world_.Chance(30);
+    bid.holder_key.assign(32, 3);
+    if (world_.Chance(15)) {
+      // Two devices, or one.
+      for (int i = 2; i > 0; --i) {
+        auto bundle = std::make_unique<messages::BundleT>();
+        bundle->value_microcredits_per_hour = 2 * bid.price_microcredits_per_hour * i;
+        for (int j = 0; j < i; ++j) {
+          bundle->parts.push_back(std::make_unique<messages::PartT>());
+          bundle->parts.back()->class_name = "cpu/device";
+          bundle->parts.back()->share_milli = kShare;
+        }
+        bid.bundles.push_back(std::move(bundle));
+      }
+    }
+    return Place(bid, nullptr);
+  }
+  auto at = leases_.begin();
+  std::advance(at, static_cast<std::ptrdiff_t>(world_.Random(leases_.size())));
+  at->second.is_offered = true;
+  const bool is_deal = !peers_.empty() && world_.Chance(30);
+  messages::OrderT order = OrderOf(is_deal             ? messages::OrderKind::Deal
+                                   : world_.Chance(85) ? messages::OrderKind::Ask
+                                                       : messages::OrderKind::Withdrawal);
+  order.lease = at->first;
+  if (world_.Chance(50)) order.share_milli = 0;
+  const Tenant* peer = nullptr;
+  if (is_deal) {
+    peer = peers_[world_.Random(peers_.size())];
+    order.counterparty = peer->identity();
+    order.holder_key.assign(32, 4);
+  }
+  Place(order, peer);
+}
+
 void Tenant::Act() {
   if (is_busy()) return;
   // Use what it has, sometimes long after it has ended or was handed on: that must not matter.
@@ -150,6 +221,7 @@ void Tenant::Act() {
   }
   if (is_stopped_) return;
   ++operations_;
+  if (world_.Chance(35)) return Trade();
   if (leases_.empty() || world_.Chance(50)) return AskAnew();
   auto at = leases_.begin();
   std::advance(at, static_cast<std::ptrdiff_t>(world_.Random(leases_.size())));
@@ -169,20 +241,12 @@ void Tenant::Act() {
     resize.share_milli =
         kStep * static_cast<std::uint32_t>(1 + world_.Random(std::max(1U, known.lease.share_milli / kStep)));
     request.body.Set(std::move(resize));
-  } else if (kind < 9 || peers_.empty()) {
+  } else {
     messages::ReleaseLeaseT release;
     release.operation_id = world_.OperationId();
     release.lease = at->first;
     known.may_have_ended = true;
     request.body.Set(std::move(release));
-  } else {
-    messages::TransferLeaseT transfer;
-    transfer.operation_id = world_.OperationId();
-    transfer.lease = at->first;
-    transfer.to = peers_[world_.Random(peers_.size())]->identity();
-    transfer.holder_key.assign(32, 2);
-    known.may_have_ended = true;
-    request.body.Set(std::move(transfer));
   }
   known.may_differ = true;
   Ask(std::move(request));
@@ -207,6 +271,10 @@ void Tenant::Answered(const messages::RequestT& request, const messages::ReplyT*
       ++grants_;
       Told(*granted->lease);
       world_.Note(granted->lease->id);
+    }
+  } else if (const auto* done = reply->body.AsDone(); done != nullptr && done->lease != nullptr) {
+    for (Tenant* peer : peers_) {
+      if (peer->identity() == done->lease->tenant && done->lease->state == "active") peer->Told(*done->lease);
     }
   } else if (const auto* granted = reply->body.AsGranted()) {
     // Of a transfer: the other's.

@@ -53,12 +53,15 @@ struct Known {
   messages::LeaseT lease;       // as of the last answer
   bool may_have_ended = false;  // it asked for that, or for what nobody knows the outcome of
   bool may_differ = false;      // a change was asked for whose outcome nobody knows
+  bool is_offered = false;      // it asked a price for it, or for a part: others may have that by now
 };
 
 class Tenant final : public Asker {
  public:
-  Tenant(World& world, std::string identity, std::vector<Provider*> providers)
-      : Asker(world, std::move(identity), MarketRole::kTenant), providers_(std::move(providers)) {}
+  Tenant(World& world, security::SigningKey key, std::vector<Provider*> providers)
+      : Asker(world, security::HexOf(key.public_key().bytes), MarketRole::kTenant),
+        key_(std::move(key)),
+        providers_(std::move(providers)) {}
   void SetPeers(std::vector<Tenant*> peers) { peers_ = std::move(peers); }
   void Act() override;
   const std::map<std::string, Known>& leases() const { return leases_; }
@@ -71,9 +74,15 @@ class Tenant final : public Asker {
 
  private:
   void AskAnew();
+  // Asks, bids and deals.
+  void Trade();
+  messages::OrderT OrderOf(messages::OrderKind kind);
+  void Place(const messages::OrderT& order, const Tenant* counterparty);
   void Told(const messages::LeaseT& lease);
 
+  const security::SigningKey key_;
   const std::vector<Provider*> providers_;
+  std::uint64_t orders_ = 0;
   std::vector<Tenant*> peers_;
   std::map<std::string, Known> leases_;
   std::uint64_t grants_ = 0;

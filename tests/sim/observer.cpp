@@ -58,7 +58,10 @@ void Observer::Apply(const registry::Entry& entry, bool is_new) {
   if (!record.ok()) return Fault(entry.mod_revision, record.status().text());
   if (const auto* lease = std::get_if<LeaseRecord>(&*record)) {
     // Leases of one transaction come in the order of their names; later ones are newer.
-    if (is_new && entry.version == 1) {
+    const auto before = leases_.find(key->id);
+    const bool begins =
+        before != leases_.end() && before->second.state == LeaseState::kPending && lease->state == LeaseState::kActive;
+    if (is_new && (entry.version == 1 || begins)) {
       if (lease->epoch <= epochs_[lease->slot] || !begun_[lease->slot].insert(lease->epoch).second) {
         Fault(entry.mod_revision, "lease " + key->id + " has epoch " + std::to_string(lease->epoch) + " of " +
                                       lease->slot + ", which has been let with that or a later one");
@@ -66,7 +69,8 @@ void Observer::Apply(const registry::Entry& entry, bool is_new) {
     } else {
       epochs_[lease->slot] = std::max(epochs_[lease->slot], lease->epoch);
     }
-    if (lease->state != LeaseState::kActive) ended_[key->id] = Name(lease->state);
+    if (lease->state != LeaseState::kActive && lease->state != LeaseState::kPending)
+      ended_[key->id] = Name(lease->state);
     if (lease->state == LeaseState::kActive && ended_.contains(key->id)) {
       Fault(entry.mod_revision, "lease " + key->id + " was " + ended_[key->id] + " and runs again");
     }
@@ -91,6 +95,14 @@ void Observer::Check(registry::Revision revision) {
   for (const auto& [id, lease] : leases_) {
     held[lease.tenant] += lease.held;
     if (lease.held < 0) Fault(revision, "lease " + id + " holds less than nothing");
+    // What is bought and has not begun holds all of its price, and has no part of its slot.
+    if (lease.state == LeaseState::kPending) {
+      const auto seller = leases_.find(lease.bought.from);
+      if (seller == leases_.end() || seller->second.state != LeaseState::kActive || seller->second.successor != id) {
+        Fault(revision, "lease " + id + " is pending, and no lease that runs makes room for it");
+      }
+      continue;
+    }
     if (lease.state != LeaseState::kActive) {
       if (lease.held != 0) Fault(revision, "lease " + id + " has ended and holds credits");
       continue;

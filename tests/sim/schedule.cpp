@@ -28,8 +28,9 @@ class Market {
     for (const auto& provider : providers_) servers.push_back(provider.get());
     std::vector<std::string> names;
     for (char i = 0; i < 2 + static_cast<char>(world_.Random(3)); ++i) {
-      names.push_back(IdentityOf(static_cast<char>('0' + i)));
-      tenants_.push_back(std::make_unique<Tenant>(world_, names.back(), servers));
+      const Bytes seed(security::kKeyBytes, static_cast<std::uint8_t>(100 + i));
+      tenants_.push_back(std::make_unique<Tenant>(world_, security::SigningKey::FromSeed(seed).value(), servers));
+      names.push_back(tenants_.back()->identity());
     }
     for (const auto& tenant : tenants_) {
       std::vector<Tenant*> others;
@@ -67,6 +68,9 @@ class Market {
     for (const auto& replica : world_.replicas()) {
       result.elections += replica->total().elections;
       result.resyncs += replica->total().resyncs;
+    }
+    for (const auto* leases : {&observer_.leases(), &observer_.forgotten()}) {
+      for (const auto& [id, lease] : *leases) result.trades += lease.why.find("sold by") != std::string::npos ? 1 : 0;
     }
     result.revisions = observer_.revisions();
     result.history = world_.history();
@@ -156,19 +160,20 @@ class Market {
     if (lease.slot != known.lease.slot || lease.epoch != known.lease.epoch) {
       return Fault("lease " + id + " is another than was granted");
     }
-    if (!known.may_differ &&
+    if (!known.may_differ && !known.is_offered &&
         (lease.share_milli != known.lease.share_milli || lease.not_after_ms != known.lease.not_after_ms)) {
       Fault("lease " + id + " does not have what its tenant was told last");
     }
     switch (lease.state) {
       case LeaseState::kActive:
       case LeaseState::kServerLost: break;
+      case LeaseState::kPending: Fault("lease " + id + " was granted and is pending"); break;
       case LeaseState::kExpired:
         if (lease.not_after_ms > wall_most_ms) Fault("lease " + id + " expired before its end");
         break;
       case LeaseState::kReleased:
       case LeaseState::kTransferred:
-        if (!known.may_have_ended) Fault("lease " + id + " was ended and nobody asked for it");
+        if (!known.may_have_ended && !known.is_offered) Fault("lease " + id + " was ended and nobody asked for it");
         break;
       case LeaseState::kRevoked: Fault("lease " + id + " was revoked and nobody asked for it"); break;
     }

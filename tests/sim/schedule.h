@@ -28,6 +28,7 @@ struct ScheduleResult {
   std::vector<std::string> faults;
   std::uint64_t grants = 0;  // acknowledged
   std::uint64_t operations = 0;
+  std::uint64_t trades = 0;  // leases that were bought, of those that were seen
   std::uint64_t elections = 0;
   std::uint64_t resyncs = 0;
   std::uint64_t revisions = 0;

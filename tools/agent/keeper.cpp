@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::int64_t kCallMs = 3000;
 constexpr std::int64_t kTickMsMost = 60'000;
+constexpr std::int64_t kSellMs = 500;
 constexpr double kHourMs = 3'600'000;
 // A run whose need goes up and down is not followed for ever.
 constexpr std::size_t kRebidsMax = 4;
@@ -17,6 +18,15 @@ constexpr std::size_t kRebidsMax = 4;
 constexpr std::int64_t kPriceFactorWithoutBound = 4;
 
 Deadline In(std::int64_t ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
+
+// When a lease that was asked for at `asked_ms` ends, by our clock. What the market says is by its own, which may have
+// jumped, or be ahead or behind: a lease lasts as long as it was asked for. One that had been granted a while before
+// its answer came lasts less.
+std::int64_t EndOf(const Won& won, std::int64_t asked_ms, std::int64_t lease_us) {
+  const std::int64_t life_ms = lease_us / 1000;
+  if (won.not_after_ms <= asked_ms) return asked_ms + life_ms;
+  return std::clamp(won.not_after_ms, asked_ms + life_ms / 4, asked_ms + life_ms);
+}
 
 std::string Seconds(std::int64_t ms) {
   return scheduler::ReadableDuration(static_cast<double>(std::max<std::int64_t>(0, ms)) * 1000);
@@ -40,9 +50,11 @@ Keeper::Keeper(MarketPort& market, ServerPort& servers, WorldPort& world, Negoti
     Kept kept;
     kept.held = std::move(outcome.leases[i]);
     kept.index = i;
-    kept.time = {now_ms, kept.held.won.not_after_ms};
+    kept.time = {now_ms, EndOf(kept.held.won, now_ms, lease_us_)};
+    kept.served_until_ms = kept.time.not_after_ms;
     kept.paid_from_ms = now_ms;
-    kept.due_ms = FirstRenewalMs(kept.time, world_.Draw());
+    // What is left of a lease that was bought may be little.
+    kept.due_ms = kept.held.is_bought ? now_ms : FirstRenewalMs(kept.time, world_.Draw());
     kept.id = DrawId(world_);
     kept_.push_back(std::move(kept));
   }
@@ -59,9 +71,18 @@ void Keeper::Trouble(std::string stage, std::string text, std::vector<std::pair<
 std::int64_t Keeper::Tick() {
   // By number: LookAgainAt() may add one.
   for (std::size_t i = 0; i < kept_.size(); ++i) {
+    Sell(kept_[i]);
     if (world_.NowMs() < kept_[i].due_ms) continue;
     if (world_.NowMs() >= kept_[i].time.not_after_ms) {
       has_lost_ = has_lost_ || kept_[i].is_current;
+      if (kept_[i].is_sold) {
+        Trouble("sell",
+                "lease " + kept_[i].held.won.lease + " is its buyer's now; what the program has on " +
+                    kept_[i].held.won.slot + " ends with it",
+                {{"lease", kept_[i].held.won.lease}, {"sold", "true"}});
+        kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(i--));
+        continue;
+      }
       Trouble("renew",
               "lease " + kept_[i].held.won.lease + " has ended and was not renewed; what the program has on " +
                   kept_[i].held.won.slot + " ends with it",
@@ -69,7 +90,7 @@ std::int64_t Keeper::Tick() {
       kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(i--));
       continue;
     }
-    if (!kept_[i].is_shown) {
+    if (!kept_[i].is_shown && !kept_[i].is_refused) {
       Show(kept_[i]);
     } else {
       Renew(kept_[i]);
@@ -77,8 +98,34 @@ std::int64_t Keeper::Tick() {
   }
   if (kept_.empty()) return -1;
   std::int64_t next_ms = world_.NowMs() + kTickMsMost;
-  for (const Kept& kept : kept_) next_ms = std::min(next_ms, kept.due_ms);
+  for (const Kept& kept : kept_) {
+    next_ms = std::min(next_ms, kept.due_ms);
+    if (kept.seller != nullptr && kept.seller->sells()) next_ms = std::min(next_ms, world_.NowMs() + kSellMs);
+  }
   return next_ms;
+}
+
+void Keeper::Sell(Kept& kept) {
+  if (!market_.has_auction() || kept.is_sold) return;
+  if (kept.seller == nullptr) kept.seller = std::make_unique<Seller>(market_, world_, sink_, wish_.sell);
+  const std::int64_t now_ms = world_.NowMs();
+  Seller::Worth worth;
+  const std::int64_t ceiling = CeilingOf(prediction_.request);
+  if (ceiling >= 0) {
+    worth.ceiling_microcredits_per_hour = ceiling / std::max<std::int64_t>(1, prediction_.request.count);
+  }
+  worth.spent_microcredits = spent_microcredits_ + SpentBy(kept, now_ms);
+  worth.left_ms = kept.time.not_after_ms - now_ms;
+  const Sale sale = kept.seller->Tick(kept.held.won, worth);
+  if (sale.is_all) {
+    kept.is_sold = true;
+    kept.time.not_after_ms = std::min(kept.time.not_after_ms, sale.ends_ms);
+    kept.due_ms = kept.time.not_after_ms;
+  } else if (sale.sold_milli != 0) {
+    // Its gpu-server knows; the next token says so, too.
+    kept.held.won.share_milli -= std::min(kept.held.won.share_milli, sale.sold_milli);
+    kept.due_ms = std::min(kept.due_ms, now_ms);
+  }
 }
 
 double Keeper::SpentBy(const Kept& kept, std::int64_t now_ms) const {
@@ -103,7 +150,7 @@ std::int64_t Keeper::AffordableUs(std::int64_t now_ms) const {
 void Keeper::Renew(Kept& kept) {
   const std::string lease = kept.held.won.lease;
   const std::int64_t lease_us = AffordableUs(world_.NowMs());
-  if (lease_us / 1000 <= kept.time.not_after_ms - world_.NowMs()) {
+  if (lease_us / 1000 <= kept.served_until_ms - world_.NowMs()) {
     kept.due_ms = kept.time.not_after_ms;
     Trouble("renew",
             "lease " + lease + " is not renewed: the budget of " +
@@ -118,22 +165,24 @@ void Keeper::Renew(Kept& kept) {
       ceiling >= 0
           ? ceiling / leases
           : std::max<std::int64_t>(1'000'000, kept.held.won.price_microcredits_per_hour * kPriceFactorWithoutBound);
+  if (kept.asked_ms < 0) kept.asked_ms = world_.NowMs();
   Result<Won> renewed = market_.Renew(lease, lease_us, price_max, kept.id, In(kCallMs));
   if (!renewed.ok()) {
     Retry(kept, renewed.status(), "not renewed");
     return;
   }
   ++renewals_;
+  const std::int64_t end_ms = EndOf(*renewed, kept.asked_ms, lease_us);
   Say("renew",
-      "lease " + lease + " is renewed for " + Seconds(renewed->not_after_ms - world_.NowMs()) + ", " +
+      "lease " + lease + " is renewed for " + Seconds(end_ms - world_.NowMs()) + ", " +
           scheduler::CreditsText(renewed->price_microcredits_per_hour) + " credits an hour",
       {{"lease", lease}, {"not_after_ms", std::to_string(renewed->not_after_ms)}});
-  Take(kept, *std::move(renewed));
+  Take(kept, *std::move(renewed), end_ms);
   Show(kept);
   LookAgainAt(kept);
 }
 
-void Keeper::Take(Kept& kept, Won won) {
+void Keeper::Take(Kept& kept, Won won, std::int64_t end_ms) {
   // A market that has just been started again may not know where its servers are.
   if (won.endpoints.empty()) {
     won.endpoints = kept.held.won.endpoints;
@@ -143,20 +192,27 @@ void Keeper::Take(Kept& kept, Won won) {
   spent_microcredits_ += SpentBy(kept, now_ms);
   kept.paid_from_ms = now_ms;
   kept.held.won = std::move(won);
-  kept.time = {now_ms, kept.held.won.not_after_ms};
-  kept.failures = 0;
+  kept.time = {now_ms, end_ms};
   kept.is_shown = false;
+  if (kept.seller != nullptr) kept.seller->Renewed();
+  DrawNext(kept);
+}
+
+void Keeper::DrawNext(Kept& kept) {
   kept.id = DrawId(world_);
+  kept.asked_ms = -1;
 }
 
 // The gpu-server must know before the old token ends: it ends the sessions of the lease then.
 void Keeper::Show(Kept& kept) {
   const Status admitted = servers_.Admit(kept.held.won, kept.held.holder, wish_.group, In(kCallMs));
+  kept.is_refused = admitted.code() == Code::kPermissionDenied;
   if (!admitted.ok()) {
     Retry(kept, admitted, "renewed, but its gpu-server does not take the new token");
     return;
   }
   kept.is_shown = true;
+  kept.served_until_ms = kept.time.not_after_ms;
   kept.failures = 0;
   kept.due_ms = FirstRenewalMs(kept.time, world_.Draw());
   if (!Handed(kept)) kept.due_ms = std::min(kept.due_ms, world_.NowMs() + 1000);
@@ -171,17 +227,18 @@ bool Keeper::Handed(const Kept& kept) {
 
 void Keeper::Retry(Kept& kept, const Status& status, const char* what) {
   const std::int64_t now_ms = world_.NowMs();
-  const std::int64_t next_ms = NextRenewalMs(kept.time, now_ms, ++kept.failures, world_.Draw());
+  const std::int64_t next_ms =
+      NextRenewalMs({kept.time.granted_ms, kept.served_until_ms}, now_ms, ++kept.failures, world_.Draw());
   kept.due_ms = next_ms < 0 ? kept.time.not_after_ms : next_ms;
   // An answer is final for that question; the next one may be answered otherwise (a price that has fallen).
   const bool is_unknown =
       status.code() == Code::kUnavailable || status.code() == Code::kDeadlineExceeded || status.code() == Code::kClosed;
-  if (!is_unknown && kept.is_shown) kept.id = DrawId(world_);
+  if (!is_unknown && (kept.is_shown || kept.is_refused)) DrawNext(kept);
   // Said at first and then less and less often.
   if ((kept.failures & (kept.failures - 1)) != 0) return;
   Trouble("renew",
           "lease " + kept.held.won.lease + " is " + what + ": " + status.text() +
-              "; the program runs on, asks again until it ends in " + Seconds(kept.time.not_after_ms - now_ms),
+              "; the program runs on, asks again until it ends in " + Seconds(kept.served_until_ms - now_ms),
           {{"lease", kept.held.won.lease},
            {"failures", std::to_string(kept.failures)},
            {"code", std::string(CodeName(status.code()))}});
@@ -221,7 +278,7 @@ void Keeper::LookAgainAt(Kept& kept) {
     }
     Say("rebid", "lease " + resized->lease + " has " + std::to_string(resized->share_milli) + " of 1000 and " +
                      scheduler::ReadableBytes(resized->memory_bytes) + " from now on");
-    Take(kept, *std::move(resized));
+    Take(kept, *std::move(resized), kept.time.not_after_ms);
     Show(kept);
     prediction_ = *now;
     return;
@@ -242,7 +299,8 @@ void Keeper::LookAgainAt(Kept& kept) {
   Kept next;
   next.held = std::move(outcome.leases.front());
   next.index = index;
-  next.time = {world_.NowMs(), next.held.won.not_after_ms};
+  next.time = {world_.NowMs(), EndOf(next.held.won, world_.NowMs(), outcome.lease_us)};
+  next.served_until_ms = next.time.not_after_ms;
   next.paid_from_ms = next.time.granted_ms;
   next.due_ms = FirstRenewalMs(next.time, world_.Draw());
   next.id = DrawId(world_);

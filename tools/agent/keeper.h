@@ -6,11 +6,13 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "tools/agent/core/renewal.h"
 #include "tools/agent/negotiator.h"
+#include "tools/agent/seller.h"
 
 namespace accelmesh::agent {
 
@@ -43,19 +45,27 @@ class Keeper {
     LeaseTime time;
     std::int64_t due_ms = 0;
     std::uint32_t failures = 0;
-    OperationId id{};               // of the renewal under way, repeated until it is answered
-    std::int64_t paid_from_ms = 0;  // at the price that it has now
-    bool is_shown = true;           // its gpu-server has the newest token
+    OperationId id{};                  // of the renewal under way, repeated until it is answered
+    std::int64_t asked_ms = -1;        // when it was asked for first
+    std::int64_t served_until_ms = 0;  // by the newest token that its gpu-server has taken
+    std::int64_t paid_from_ms = 0;     // at the price that it has now
+    bool is_shown = true;              // its gpu-server has the newest token
+    bool is_refused = false;           // that token, by its gpu-server: the next one may be good
+    std::unique_ptr<Seller> seller;
+    bool is_sold = false;  // all of it
   };
 
   void Renew(Kept& kept);
+  // Posts its ask, and hears what was sold.
+  void Sell(Kept& kept);
   // How long a renewal may be, so that all leases together keep within the budget; what is due then.
   std::int64_t AffordableUs(std::int64_t now_ms) const;
   double SpentBy(const Kept& kept, std::int64_t now_ms) const;
   void Show(Kept& kept);
   void Retry(Kept& kept, const Status& status, const char* what);
   void LookAgainAt(Kept& kept);
-  void Take(Kept& kept, Won won);
+  void Take(Kept& kept, Won won, std::int64_t end_ms);
+  void DrawNext(Kept& kept);
   bool Handed(const Kept& kept);
   void Say(std::string stage, std::string text, std::vector<std::pair<std::string, std::string>> facts = {});
   void Trouble(std::string stage, std::string text, std::vector<std::pair<std::string, std::string>> facts = {});

@@ -18,12 +18,21 @@ constexpr std::int64_t kCallMs = 3000;
 constexpr std::int64_t kQueueSliceUs = 10'000'000;
 constexpr std::int64_t kPauseMs = 100;
 constexpr int kRoundsMax = 4;
+// Some epochs of the auction, and what a seller may take to end.
+constexpr std::int64_t kAuctionWaitUs = 2'000'000;
+constexpr std::int64_t kAuctionNoticeUs = 30'000'000;
+constexpr std::int64_t kAuctionPriceMax = 1'000'000'000'000;
 
 Deadline In(std::int64_t ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
 
 bool IsUnknown(const Status& status) {
   return status.code() == Code::kUnavailable || status.code() == Code::kDeadlineExceeded ||
          status.code() == Code::kClosed;
+}
+
+// Another slot, or less of one, will not be had either: the market is not there, knows us not, or cannot write.
+bool IsOfNoUse(const Status& status) {
+  return IsUnknown(status) || status.code() == Code::kPermissionDenied || status.code() == Code::kFull;
 }
 
 std::string Names(const std::vector<std::string>& slots) {
@@ -83,7 +92,7 @@ Outcome Negotiator::Negotiate(const Wish& wish) {
       case RungKind::kFail: break;
     }
     // Less of it does not help if the market is not there.
-    if (IsUnknown(last_) || last_.code() == Code::kPermissionDenied) {
+    if (IsOfNoUse(last_)) {
       if (wish.when_nothing.kind == WhenNothing::kCommand) continue;
       break;
     }
@@ -99,10 +108,80 @@ bool Negotiator::AskFor(const Wish& wish, const Prediction& prediction, Outcome&
     const std::size_t failed = failed_.size();
     was_late_ = false;
     if (AskOnce(wish, prediction, outcome)) return true;
-    if (failed_.size() == failed && !was_late_) return false;
+    if (failed_.size() == failed && !was_late_) break;
     if (was_late_ && !world_.Pause(1 + static_cast<std::int64_t>(world_.Draw() % kPauseMs))) return false;
   }
+  return TryAuction(wish, prediction, kAuctionWaitUs, outcome);
+}
+
+bool Negotiator::TryAuction(const Wish& wish, const Prediction& prediction, std::int64_t wait_us, Outcome& outcome) {
+  // A gang is won at the posted price, or not at all.
+  if (!wish.bids || !market_.has_auction() || prediction.request.count > 1 || IsOfNoUse(last_)) {
+    return false;
+  }
+  const Result<std::vector<scheduler::Slot>> slots = market_.Slots(In(std::min(kCallMs, wish.patience_ms)));
+  if (!slots.ok()) return false;
+  // What it would need of each, were nothing let and nothing paid.
+  std::vector<scheduler::Slot> empty = *slots;
+  for (scheduler::Slot& slot : empty) {
+    slot.share_milli_free = slot.share_milli;
+    slot.memory_bytes_free = slot.memory_bytes;
+    slot.price_microcredits_per_hour = 0;
+  }
+  const Result<Choice> choice = ChooseSlots(prediction, empty, wish.policy, failed_);
+  if (!choice.ok() || choice->tries.empty() || choice->tries.front().slots.empty()) return false;
+  const scheduler::Candidate& candidate = choice->tries.front().slots.front();
+  const scheduler::Slot& slot = (*slots)[candidate.slot];
+  const std::int64_t ceiling = CeilingOf(prediction.request);
+  Auction auction;
+  auction.slot = slot.id;
+  auction.share_milli = candidate.share_milli;
+  auction.notice_us = kAuctionNoticeUs;
+  __extension__ using Wide = __int128;
+  auction.price_microcredits_per_hour =
+      ceiling < 0 ? 2 * slot.price_microcredits_per_hour
+                  : static_cast<std::int64_t>(
+                        std::min<Wide>(Wide{ceiling} * 1000 / std::max(1U, candidate.share_milli), kAuctionPriceMax));
+  Order order;
+  order.request = prediction.request;
+  order.lease_us = wish.lease_us != 0 ? wish.lease_us : LeaseUs(prediction);
+  order.wait_us = wait_us;
+  order.auction = auction;
+  Say("bid",
+      "nothing is to be had at the posted price: bids up to " + CreditsText(auction.price_microcredits_per_hour) +
+          " credits an hour of a whole device for " + std::to_string(auction.share_milli) + " of 1000 of one like " +
+          slot.id,
+      {{"slot", slot.id},
+       {"share_milli", std::to_string(auction.share_milli)},
+       {"price", CreditsText(auction.price_microcredits_per_hour)}});
+  const Status before = last_;
+  if (TryOne(wish, prediction, std::move(order), "the auction", outcome)) {
+    TellWhoSold(outcome);
+    return true;
+  }
+  // What stood in the way at the posted price is what the user can change.
+  if (!IsUnknown(last_)) last_ = {before.code(), before.where(), before.text() + "; the auction: " + last_.text()};
   return false;
+}
+
+void Negotiator::TellWhoSold(const Outcome& outcome) {
+  for (const Held& held : outcome.leases) {
+    const Result<std::vector<Traded>> trades = market_.Trades(held.won.lease, In(kCallMs));
+    if (!trades.ok()) continue;
+    for (const Traded& trade : *trades) {
+      if (trade.lease != held.won.lease) continue;
+      Say("buy",
+          "lease " + trade.lease + ": bought " + std::to_string(trade.share_milli) + " of 1000 from " + trade.seller +
+              (trade.from.empty() ? " (idle)" : " (lease " + trade.from + ")") + ", at " +
+              CreditsText(trade.price_microcredits_per_hour) + " credits an hour of a whole device (" + trade.lane +
+              "), " + CreditsText(trade.paid_microcredits) + " credits in all",
+          {{"lease", trade.lease},
+           {"seller", trade.seller},
+           {"from", trade.from},
+           {"price", CreditsText(trade.price_microcredits_per_hour)},
+           {"paid", CreditsText(trade.paid_microcredits)}});
+    }
+  }
 }
 
 bool Negotiator::AskOnce(const Wish& wish, const Prediction& prediction, Outcome& outcome) {
@@ -145,13 +224,15 @@ bool Negotiator::AskOnce(const Wish& wish, const Prediction& prediction, Outcome
     order.lease_us = wish.lease_us != 0 ? wish.lease_us : LeaseUs(prediction);
     const std::string name = Names(order.slots);
     if (TryOne(wish, prediction, std::move(order), name, outcome)) return true;
-    if (IsUnknown(last_) || last_.code() == Code::kPermissionDenied) return false;
+    if (IsOfNoUse(last_)) return false;
   }
   return false;
 }
 
 bool Negotiator::Queue(const Wish& wish, const Rung& rung, Outcome& outcome) {
   const std::int64_t began_ms = world_.NowMs();
+  // Between two bids.
+  const std::int64_t slice_us = wish.bids && market_.has_auction() ? kAuctionWaitUs : kQueueSliceUs;
   while (true) {
     const std::int64_t waited_us = (world_.NowMs() - began_ms) * 1000;
     if (rung.wait_us != 0 && waited_us >= rung.wait_us) {
@@ -167,9 +248,10 @@ bool Negotiator::Queue(const Wish& wish, const Rung& rung, Outcome& outcome) {
     order.price_max_microcredits_per_hour =
         CeilingOf(rung.prediction.request) >= 0 ? bid.price_max_microcredits_per_hour : std::int64_t{1} << 53;
     order.lease_us = wish.lease_us != 0 ? wish.lease_us : LeaseUs(rung.prediction);
-    order.wait_us = rung.wait_us == 0 ? kQueueSliceUs : std::min(kQueueSliceUs, rung.wait_us - waited_us);
+    order.wait_us = rung.wait_us == 0 ? slice_us : std::min(slice_us, rung.wait_us - waited_us);
     if (TryOne(wish, rung.prediction, std::move(order), "the queue", outcome)) return true;
     if (last_.code() == Code::kPermissionDenied) return false;
+    if (TryAuction(wish, rung.prediction, kAuctionWaitUs, outcome)) return true;
     // A little by chance, so that many who wait do not come at once.
     if (!world_.Pause(kPauseMs + static_cast<std::int64_t>(world_.Draw() % kPauseMs))) return false;
   }
@@ -220,6 +302,7 @@ bool Negotiator::TryOne(const Wish& wish, const Prediction& prediction, Order or
          {"price", CreditsText(won.price_microcredits_per_hour)}});
   }
   if (!Allocate(wish, answer->won, *holder, outcome)) return false;
+  for (Held& held : outcome.leases) held.is_bought = order.auction.has_value();
   outcome.kind = Outcome::Kind::kLeased;
   outcome.prediction = prediction;
   outcome.lease_us = order.lease_us;

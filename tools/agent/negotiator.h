@@ -16,6 +16,15 @@
 
 namespace accelmesh::agent {
 
+// At what a lease is given back before its time.
+struct SellPolicy {
+  enum class Kind : std::uint8_t { kRemainingValue, kPrice, kFirm };
+  Kind kind = Kind::kRemainingValue;
+  std::int64_t price_microcredits_per_hour = 0;  // of kPrice: of a whole device
+  std::uint32_t share_milli = 1000;              // at most so much of it; the program keeps the rest
+  std::int64_t notice_us = 5'000'000;            // how long the program goes on after all of it was sold
+};
+
 struct Wish {
   scheduler::FunctionalRequest asked;  // what the user said
   Profile profile;                     // of earlier runs of the command
@@ -25,12 +34,15 @@ struct Wish {
   security::SecretHash group{};
   // How long a market or a server that does not answer is waited for.
   std::int64_t patience_ms = 10'000;
+  SellPolicy sell;
+  bool bids = true;  // into the auction, when nothing can be had at the posted price
 };
 
 // A lease and the key that it is bound to.
 struct Held {
   Won won;
   security::CurvePair holder;
+  bool is_bought = false;  // of another holder: it ends when his would have
 };
 
 struct Outcome {
@@ -57,6 +69,9 @@ class Negotiator {
   // Whether it was had; `why_not` otherwise.
   bool AskFor(const Wish& wish, const Prediction& prediction, Outcome& outcome);
   bool AskOnce(const Wish& wish, const Prediction& prediction, Outcome& outcome);
+  // A bid for what the request needs of the kind of device that suits it best.
+  bool TryAuction(const Wish& wish, const Prediction& prediction, std::int64_t wait_us, Outcome& outcome);
+  void TellWhoSold(const Outcome& outcome);
   bool Queue(const Wish& wish, const Rung& rung, Outcome& outcome);
   bool TryOne(const Wish& wish, const Prediction& prediction, Order order, const std::string& name, Outcome& outcome);
   bool Allocate(const Wish& wish, const std::vector<Won>& won, const security::CurvePair& holder, Outcome& outcome);

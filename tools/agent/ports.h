@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,14 @@ namespace accelmesh::agent {
 // The same one asked again gets the same answer: what nobody knows to have happened is safe to repeat.
 using OperationId = std::array<std::uint8_t, 16>;
 
+// A bid into the market's auction, for a part of any device of one kind.
+struct Auction {
+  std::string slot;  // one of that kind
+  std::uint32_t share_milli = 0;
+  std::int64_t price_microcredits_per_hour = 0;  // of a whole device, at most
+  std::int64_t notice_us = 0;                    // how long it may take to begin after it was won
+};
+
 struct Order {
   std::vector<std::string> slots;  // these, in this order; empty: whichever the market finds
   scheduler::FunctionalRequest request;
@@ -27,6 +36,7 @@ struct Order {
   std::int64_t lease_us = 0;
   std::int64_t wait_us = 0;
   security::CurveKey holder_key;
+  std::optional<Auction> auction;  // instead of the posted price
 };
 
 // A slot that was won, or a lease renewed.
@@ -49,6 +59,27 @@ struct Answer {
   std::string why_not;   // then: what stands in the way, and what would help
 };
 
+// What a lease's holder asks for giving it back, or a part of it.
+struct Offer {
+  std::string lease;
+  std::uint64_t number = 0;                      // rising: the last one counts
+  std::int64_t price_microcredits_per_hour = 0;  // of a whole device
+  std::uint32_t share_milli = 0;                 // 0: all of it
+  std::int64_t notice_us = 0;
+};
+// A trade that the market has made.
+struct Traded {
+  std::string from;   // the seller's lease; empty: it was idle
+  std::string lease;  // the buyer's
+  std::string seller;
+  std::string buyer;
+  std::string lane;
+  std::uint32_t share_milli = 0;
+  std::int64_t price_microcredits_per_hour = 0;  // that the seller gets, of a whole device
+  std::int64_t paid_microcredits = 0;
+  std::int64_t begins_ms = 0;
+};
+
 struct Receipt {
   std::int64_t paid_microcredits = 0;
   std::int64_t returned_microcredits = 0;
@@ -67,6 +98,10 @@ class MarketPort {
   virtual Result<Won> Resize(const std::string& lease, std::uint32_t share_milli, std::uint64_t memory_bytes,
                              const OperationId& id, Deadline deadline) = 0;
   virtual Result<Receipt> Release(const std::string& lease, const OperationId& id, Deadline deadline) = 0;
+  // Of markets with an auction, where Ask() takes bids: posts the ask of a lease, and says what was sold or bought.
+  virtual bool has_auction() const { return false; }
+  virtual Status Post(const Offer& offer, const OperationId& id, Deadline deadline);
+  virtual Result<std::vector<Traded>> Trades(const std::string& lease, Deadline deadline);
 };
 
 class ServerPort {

@@ -24,6 +24,7 @@
 #include "tools/mesh_run/environment.h"
 #include "tools/mesh_run/narrator.h"
 #include "tools/mesh_run/real_ports.h"
+#include "tools/mesh_run/ways.h"
 
 namespace accelmesh::mesh_run {
 namespace {
@@ -48,10 +49,6 @@ Result<security::Identity> OpenIdentity(const Options& options) {
   // Another mesh-run may have been first.
   return made.ok() ? std::move(made) : keys.Load(options.identity);
 }
-
-// Where a server of this machine can be reached without a network, it is.
-constexpr int kRankMax = 2;
-int RankOf(const std::string& url) { return url.starts_with("shm:") ? 0 : url.starts_with("ipc:") ? 1 : 2; }
 
 std::string ReadAll(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -86,13 +83,16 @@ class RunFiles {
   std::string stem_;
 };
 
-Status HandOver(const RunFiles& files, std::size_t index, const agent::Held& held) {
+Ways WaysTo(const agent::Held& held, const Options& options) {
+  const char* const trusted = std::getenv("ACCELMESH_TRUSTED_FABRIC");
+  return OrderWays(held.won.endpoints, options.transport, trusted != nullptr && std::string_view(trusted) == "1");
+}
+
+Status HandOver(const RunFiles& files, std::size_t index, const agent::Held& held, const Options& options) {
   security::LeaseFile file;
-  for (int rank = 0; rank <= kRankMax; ++rank) {
-    for (const std::string& url : held.won.endpoints) {
-      if (RankOf(url) == rank) file.endpoints.push_back(url);
-    }
-  }
+  Ways ways = WaysTo(held, options);
+  if (ways.urls.empty()) return {Code::kUnavailable, "mesh-run", ways.why};
+  file.endpoints = std::move(ways.urls);
   file.server_key = held.won.server_key;
   file.holder = held.holder;
   file.token = held.won.token;
@@ -109,6 +109,7 @@ class Agent {
       : market_(std::move(address), identity.key),
         files_(files),
         wish_(std::move(wish)),
+        options_(options),
         keeps_profile_(options.profile),
         narrator_(narrator),
         negotiated_(::eventfd(0, EFD_CLOEXEC)) {}
@@ -140,7 +141,10 @@ class Agent {
     outcome_ = negotiator.Negotiate(wish_);
     leases_ = outcome_.leases.size();
     Status handed;
-    for (std::size_t i = 0; i < leases_ && handed.ok(); ++i) handed = HandOver(files_, i, outcome_.leases[i]);
+    for (std::size_t i = 0; i < leases_ && handed.ok(); ++i) {
+      hear({"way", WaysTo(outcome_.leases[i], options_).why, {}, false});
+      handed = HandOver(files_, i, outcome_.leases[i], options_);
+    }
     Outcome held = outcome_;
     if (!handed.ok()) {
       outcome_.kind = Outcome::Kind::kFailed;
@@ -152,7 +156,7 @@ class Agent {
     if (held.kind != Outcome::Kind::kLeased) return;
     agent::Keeper keeper(
         market_, servers_, world_, hear, wish_, std::move(held),
-        [this](std::size_t index, const agent::Held& lease) { return HandOver(files_, index, lease); },
+        [this](std::size_t index, const agent::Held& lease) { return HandOver(files_, index, lease, options_); },
         [this] { return ProfileSoFar(); });
     // The program may outlive its leases: then nothing is left to keep, and it hears of that by itself.
     for (std::int64_t next_ms = 0; next_ms >= 0;) {
@@ -178,6 +182,7 @@ class Agent {
   RealWorld world_;
   const RunFiles& files_;
   const agent::Wish wish_;
+  const Options& options_;
   const bool keeps_profile_;
   Narrator& narrator_;
   const int negotiated_;
@@ -271,6 +276,7 @@ int RunByMarket(const Options& options) {
   wish.policy = options.policy;
   wish.when_nothing = options.when_nothing;
   wish.lease_us = options.lease_us;
+  wish.sell = options.sell;
   wish.group = security::HashOfSecret(AsBytes(group));
   const agent::Profile before = wish.profile;
   int status = kOwnFailure;

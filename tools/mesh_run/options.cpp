@@ -43,6 +43,8 @@ Examples: mesh-run --server tcp://127.0.0.1:7700 -- ./vector_add
 // What is asked for, as it stands on the command line.
 struct Texts {
   std::string tops, dtype, operation;
+  std::string ask, sublet, sell_notice;
+  bool firm = false;
   std::vector<std::string> throughput;
   std::vector<std::string> labels;
   std::vector<std::pair<const char*, std::string>> fields;  // of SetField()
@@ -54,6 +56,44 @@ bool Set(Options& options, const char* field, const std::string& option, const s
   const Status set = scheduler::SetField(options.asked, field, value);
   if (!set.ok()) Say("%s %s", option.c_str(), set.text().c_str());
   return set.ok();
+}
+
+// What of the lease is for sale, and at what price.
+bool ReadSale(const Texts& texts, Options& options) {
+  agent::SellPolicy& sell = options.sell;
+  if (texts.firm && (!texts.ask.empty() || !texts.sublet.empty())) {
+    Say("--firm sells nothing; leave it out, or --ask and --sublet");
+    return false;
+  }
+  if (texts.firm) sell.kind = agent::SellPolicy::Kind::kFirm;
+  if (!texts.ask.empty()) {
+    const auto price = scheduler::ParseCredits(texts.ask);
+    if (!price.ok()) {
+      Say("--ask %s is no price; write credits an hour of a whole device, like 1.50", texts.ask.c_str());
+      return false;
+    }
+    sell.kind = agent::SellPolicy::Kind::kPrice;
+    sell.price_microcredits_per_hour = *price;
+  }
+  if (!texts.sublet.empty()) {
+    char* end = nullptr;
+    const double share = std::strtod(texts.sublet.c_str(), &end);
+    const double milli = *end == '%' ? share * 10 : share * 1000;
+    if (end == texts.sublet.c_str() || (*end != '\0' && std::strcmp(end, "%") != 0) || !(milli >= 1 && milli <= 1000)) {
+      Say("--sublet %s is no share of a device; write one like 0.3 or 30%%", texts.sublet.c_str());
+      return false;
+    }
+    sell.share_milli = static_cast<std::uint32_t>(milli + 0.5);
+  }
+  if (!texts.sell_notice.empty()) {
+    const auto notice = scheduler::ParseDurationUs(texts.sell_notice);
+    if (!notice.ok() || *notice < 0 || *notice > 300'000'000) {
+      Say("--sell-notice is between 0s and 5m");
+      return false;
+    }
+    sell.notice_us = *notice;
+  }
+  return true;
 }
 
 bool ReadRequest(const Texts& texts, Options& options) {
@@ -77,6 +117,7 @@ bool ReadRequest(const Texts& texts, Options& options) {
     if (is_count && value == "1") continue;
     if (!value.empty() && !Set(options, field, is_count ? "--count" : std::string("--") + field, value)) return false;
   }
+  if (!ReadSale(texts, options)) return false;
   if (!texts.lease.empty()) {
     const auto lease = scheduler::ParseDurationUs(texts.lease);
     if (!lease.ok() || *lease < 1'000'000 || *lease > 900'000'000) {
@@ -118,8 +159,8 @@ Parsed ParseCommandLine(int argc, char** argv) {
   CLI::App app{kHead};
   app.footer(kFooter);
   app.set_version_flag("--version", std::string("mesh-run ") + ACCELMESH_VERSION);
-  CLI::Option* const server =
-      app.add_option("--server", options.server, "the gpu-server: tcp://HOST:PORT, ipc:///PATH or shm://NAME");
+  CLI::Option* const server = app.add_option(
+      "--server", options.server, "the gpu-server: tcp://HOST:PORT, rdma://HOST:PORT, ipc:///PATH or shm://NAME");
   app.add_flag("--stats", options.stats,
                "when the program ends, print a table of its CUDA calls by mode, with times and bytes");
   CLI::Option* const explains = app.add_flag(
@@ -160,10 +201,19 @@ Parsed ParseCommandLine(int argc, char** argv) {
   option("--when-nothing", texts.when_nothing,
          "if nothing can be had: fail (default), wait, shrink (ask for less), or a command for this machine's shell");
   option("--lease", texts.lease, "how long a lease is before it is renewed: 1s to 15m (default: by the duration)");
+  option("--ask", texts.ask,
+         "for sale while the program runs, at so many credits an hour of a whole device or more (default: what "
+         "--max-price allows for the rest of the lease, and what the run has cost so far)");
+  option("--sublet", texts.sublet, "sells at most so much of a device, like 0.3 or 30%, and runs on with the rest");
+  option("--sell-notice", texts.sell_notice, "how long the program goes on when all is sold: 0s to 5m (default 5s)");
+  by_market.push_back(app.add_flag("--firm", texts.firm, "sells nothing at any price")->group("By the market"));
   option("--market", options.market,
          "the market: tcp://HOST:PORT or ipc:///PATH, replicas separated by commas (default: ACCELMESH_MARKET, else "
          "tcp://127.0.0.1:7710)");
   option("--market-key", options.market_key, "the market's public key, in hexadecimal or in a file");
+  option("--transport", options.transport,
+         "the only way to the server: shm, ipc, rdma or tcp (default: the first of these that there is)");
+  by_market.back()->check(CLI::IsMember({"shm", "ipc", "rdma", "tcp"}));
   option("--identity", options.identity, "whose key is used, and who pays (default: default; made if it is not there)");
   option("--keys", options.keys, "the folder of keys (default: in the user's configuration)");
   bool no_profile = false;

@@ -10,6 +10,7 @@
 #include "scheduler/core/request.h"
 #include "tools/agent/core/predict.h"
 #include "tools/agent/core/scale_down.h"
+#include "tools/agent/negotiator.h"
 
 namespace accelmesh::mesh_run {
 
@@ -23,6 +24,7 @@ struct Options {
   // By the market.
   std::string market;      // URLs, by commas
   std::string market_key;  // as FindMarketKey() takes it
+  std::string transport;   // the only way to go; empty: the nearest
   std::string identity = "default";
   std::string keys;  // folder; empty: the user's
   scheduler::FunctionalRequest asked;
@@ -30,6 +32,7 @@ struct Options {
   agent::NothingOption when_nothing;
   std::int64_t lease_us = 0;
   bool profile = true;
+  agent::SellPolicy sell;
 };
 
 // The options, or the status to exit with; what is wrong, and help, are said.

@@ -7,6 +7,7 @@
 #include <functional>
 #include <random>
 
+#include "market/client/orders.h"
 #include "protocol/transport/lease_notice.h"
 #include "scheduler/core/request_text.h"
 
@@ -15,6 +16,9 @@ namespace {
 
 using agent::Won;
 namespace messages = market::messages;
+
+constexpr std::int64_t kOrderValidMs = 60'000;
+constexpr std::int64_t kLeaseMsMost = 15 * 60 * 1000;
 
 std::vector<std::uint8_t> BytesOf(const agent::OperationId& id) { return {id.begin(), id.end()}; }
 
@@ -51,14 +55,26 @@ std::string WhyNot(const messages::GrantsT& grants) {
   return text.empty() ? "nothing that would do is free" : text;
 }
 
+Result<agent::Answer> AnswerOf(const messages::GrantsT& grants) {
+  agent::Answer answer;
+  for (const auto& granted : grants.granted) {
+    ACCELMESH_ASSIGN_OR_RETURN(Won won, WonOf(*granted));
+    answer.won.push_back(std::move(won));
+  }
+  if (answer.won.empty()) answer.why_not = WhyNot(grants);
+  return answer;
+}
+
 // Says something to the server at the first of its addresses that answers. Shared memory has no CURVE.
 Status AtServer(const Won& lease, const security::CurvePair& holder,
                 const std::function<Status(const Endpoint&, const security::CurveCredentials&)>& say) {
   Status failed(Code::kUnavailable, "RealServers",
                 "the gpu-server has no tcp or ipc address; start it with --listen tcp://...");
   for (const std::string& url : lease.endpoints) {
-    const Result<Endpoint> endpoint = ParseEndpoint(url);
+    Result<Endpoint> endpoint = ParseEndpoint(url);
     if (!endpoint.ok() || endpoint->scheme == Endpoint::Scheme::kShm) continue;
+    // What is said to the server itself goes over tcp, there too.
+    if (endpoint->scheme == Endpoint::Scheme::kRdma) endpoint->scheme = Endpoint::Scheme::kTcp;
     Status said = say(*endpoint, {lease.server_key, holder});
     if (said.ok()) return said;
     failed = std::move(said);
@@ -74,11 +90,73 @@ Result<std::vector<scheduler::Slot>> RealMarket::Slots(Deadline deadline) {
   ACCELMESH_ASSIGN_OR_RETURN(const auto reply,
                              market::Ask<messages::SlotsT>(client_, messages::ListSlotsT{}, deadline));
   std::vector<scheduler::Slot> slots;
-  for (const auto& slot : reply.slots) slots.push_back(market::ToSchedulerSlot(*slot));
+  for (const auto& slot : reply.slots) {
+    slots.push_back(market::ToSchedulerSlot(*slot));
+    classes_[slot->id] = slot->backend + "/" + slot->device_name;
+  }
   return slots;
 }
 
+messages::OrderT RealMarket::OrderOf(messages::OrderKind kind, const agent::OperationId& id) const {
+  messages::OrderT order;
+  order.kind = kind;
+  order.market = security::HexOf(market_key_.bytes);
+  order.owner = security::HexOf(identity_.public_key().bytes);
+  order.operation_id = BytesOf(id);
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  order.valid_until_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count() + kOrderValidMs;
+  return order;
+}
+
+Result<agent::Answer> RealMarket::Bid(const agent::Order& order, const agent::OperationId& id, Deadline deadline) {
+  const agent::Auction& auction = *order.auction;
+  messages::OrderT bid = OrderOf(messages::OrderKind::Bid, id);
+  bid.valid_until_ms += order.wait_us / 1000;
+  bid.class_name = classes_[auction.slot];
+  bid.share_milli = auction.share_milli;
+  bid.memory_bytes = order.request.memory_bytes;
+  bid.price_microcredits_per_hour = auction.price_microcredits_per_hour;
+  bid.notice_us = auction.notice_us;
+  bid.lease_us = order.lease_us;
+  bid.holder_key.assign(order.holder_key.bytes.begin(), order.holder_key.bytes.end());
+  messages::PlaceOrderT placed = market::SignOrder(bid, identity_);
+  placed.wait_us = order.wait_us;
+  ACCELMESH_ASSIGN_OR_RETURN(const auto reply, market::Ask<messages::GrantsT>(client_, std::move(placed), deadline));
+  return AnswerOf(reply);
+}
+
+Status RealMarket::Post(const agent::Offer& offer, const agent::OperationId& id, Deadline deadline) {
+  messages::OrderT ask = OrderOf(messages::OrderKind::Ask, id);
+  ask.number = offer.number;
+  ask.lease = offer.lease;
+  ask.share_milli = offer.share_milli;
+  ask.price_microcredits_per_hour = offer.price_microcredits_per_hour;
+  ask.notice_us = offer.notice_us;
+  // As long as its lease may last without a renewal, after which it is posted anew.
+  ask.valid_until_ms += kLeaseMsMost;
+  return market::Ask<messages::DoneT>(client_, market::SignOrder(ask, identity_), deadline).status();
+}
+
+Result<std::vector<agent::Traded>> RealMarket::Trades(const std::string& lease, Deadline deadline) {
+  messages::ListEpochsT ask;
+  ask.lease = lease;
+  ACCELMESH_ASSIGN_OR_RETURN(const auto reply, market::Ask<messages::EpochsT>(client_, std::move(ask), deadline));
+  std::vector<agent::Traded> trades;
+  const auto who = [](const std::string& name, const std::string& key) {
+    return name.empty() ? key.substr(0, 16) : name;
+  };
+  for (const auto& epoch : reply.epochs) {
+    for (const auto& trade : epoch->trades) {
+      trades.push_back({trade->from, trade->lease, who(trade->seller_name, trade->seller),
+                        who(trade->buyer_name, trade->buyer), trade->lane, trade->share_milli,
+                        trade->price_seller_microcredits_per_hour, trade->paid_microcredits, trade->begins_ms});
+    }
+  }
+  return trades;
+}
+
 Result<agent::Answer> RealMarket::Ask(const agent::Order& order, const agent::OperationId& id, Deadline deadline) {
+  if (order.auction) return Bid(order, id, deadline);
   messages::RequestLeaseT ask;
   ask.operation_id = BytesOf(id);
   ask.request = scheduler::ToText(order.request);
@@ -88,13 +166,7 @@ Result<agent::Answer> RealMarket::Ask(const agent::Order& order, const agent::Op
   ask.wait_us = order.wait_us;
   ask.holder_key.assign(order.holder_key.bytes.begin(), order.holder_key.bytes.end());
   ACCELMESH_ASSIGN_OR_RETURN(const auto reply, market::Ask<messages::GrantsT>(client_, std::move(ask), deadline));
-  agent::Answer answer;
-  for (const auto& granted : reply.granted) {
-    ACCELMESH_ASSIGN_OR_RETURN(Won won, WonOf(*granted));
-    answer.won.push_back(std::move(won));
-  }
-  if (answer.won.empty()) answer.why_not = WhyNot(reply);
-  return answer;
+  return AnswerOf(reply);
 }
 
 Result<Won> RealMarket::Renew(const std::string& lease, std::int64_t lease_us, std::int64_t price_max,
@@ -141,10 +213,20 @@ Status RealServers::End(const Won& lease, const security::CurvePair& holder, Dea
   });
 }
 
-std::int64_t RealWorld::NowMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
+namespace {
+
+std::int64_t ReadMs(clockid_t clock) {
+  timespec now{};
+  ::clock_gettime(clock, &now);
+  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
 }
+
+}  // namespace
+
+RealWorld::RealWorld() : ahead_ms_(ReadMs(CLOCK_REALTIME) - ReadMs(CLOCK_BOOTTIME)) {}
+
+// What the clock said at first, and what has passed since, asleep as well: it never jumps.
+std::int64_t RealWorld::NowMs() { return ReadMs(CLOCK_BOOTTIME) + ahead_ms_; }
 
 std::uint64_t RealWorld::Draw() {
   std::uint64_t draw = 0;

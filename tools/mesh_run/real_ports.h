@@ -5,6 +5,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 
@@ -17,7 +18,7 @@ class RealMarket : public agent::MarketPort {
  public:
   // `identity` outlives it.
   RealMarket(market::MarketAddress address, const security::SigningKey& identity)
-      : client_(std::move(address), identity, "mesh-run") {}
+      : market_key_(address.key), identity_(identity), client_(std::move(address), identity, "mesh-run") {}
 
   Result<std::vector<scheduler::Slot>> Slots(Deadline deadline) override;
   Result<agent::Answer> Ask(const agent::Order& order, const agent::OperationId& id, Deadline deadline) override;
@@ -26,8 +27,17 @@ class RealMarket : public agent::MarketPort {
   Result<agent::Won> Resize(const std::string& lease, std::uint32_t share_milli, std::uint64_t memory_bytes,
                             const agent::OperationId& id, Deadline deadline) override;
   Result<agent::Receipt> Release(const std::string& lease, const agent::OperationId& id, Deadline deadline) override;
+  bool has_auction() const override { return true; }
+  Status Post(const agent::Offer& offer, const agent::OperationId& id, Deadline deadline) override;
+  Result<std::vector<agent::Traded>> Trades(const std::string& lease, Deadline deadline) override;
 
  private:
+  Result<agent::Answer> Bid(const agent::Order& order, const agent::OperationId& id, Deadline deadline);
+  market::messages::OrderT OrderOf(market::messages::OrderKind kind, const agent::OperationId& id) const;
+
+  const security::PublicKey market_key_;
+  const security::SigningKey& identity_;
+  std::map<std::string, std::string> classes_;  // of slots, as they were listed last
   market::MarketClient client_;
 };
 
@@ -40,6 +50,7 @@ class RealServers : public agent::ServerPort {
 
 class RealWorld : public agent::WorldPort {
  public:
+  RealWorld();
   std::int64_t NowMs() override;
   std::uint64_t Draw() override;
   Result<security::CurvePair> NewPair() override { return security::NewCurvePair(); }
@@ -49,6 +60,7 @@ class RealWorld : public agent::WorldPort {
   void Stop();
 
  private:
+  const std::int64_t ahead_ms_;  // Unix time of the clock that counts from the start of the machine
   std::mutex mu_;
   std::condition_variable stopped_;
   bool is_stopped_ = false;

@@ -107,6 +107,10 @@ std::vector<Finding> JudgeSlots(const messages::SlotsT& slots) {
 
 Finding JudgeStore(const messages::StatusReportT& status) {
   const std::string store = Shown(status.store);
+  if (!status.trouble.empty()) {
+    return Fault("store", store + ": " + Shown(status.trouble, 400),
+                 "do what it says; until then nothing is let or renewed, and programs run until their leases end");
+  }
   if (!status.store_warning.empty()) {
     return Warning("store", store + ": " + Shown(status.store_warning, 200),
                    "do what it says; the market goes on meanwhile");
@@ -118,11 +122,27 @@ Finding JudgeStore(const messages::StatusReportT& status) {
   return Fine("store", store + (status.is_leader ? "" : ", led by " + Shown(status.leader)));
 }
 
-Finding JudgeRole(const messages::GreetingT& greeting) {
+Finding JudgeRole(const messages::GreetingT& greeting, const std::string& identity) {
   const std::string us = Shown(greeting.name) + ", " + Shown(greeting.role);
   if (greeting.role == "admin") return Fine("identity", "the market knows us as " + us);
   return Warning("identity", "the market knows us as " + us + ": sees its own leases only, and changes nothing",
-                 "an admin makes it one: slotctl keys trust HEX --role admin --name " + Shown(greeting.name));
+                 "if it is to be one, an admin says: slotctl keys trust " + identity + " --role admin --name " +
+                     Shown(greeting.name));
+}
+
+Finding JudgeAccount(const messages::AccountT& account) {
+  const std::string text = scheduler::CreditsText(account.balance_microcredits) + " credits, and " +
+                           scheduler::CreditsText(account.held_microcredits) + " in escrow for leases";
+  if (account.balance_microcredits > 0) return Fine("account", text);
+  return Fault("account", text + ": nothing that costs anything can be leased",
+               "an admin says: slotctl deposit " + account.identity + " 100");
+}
+
+Finding JudgeRequests(const messages::RequestsT& requests) {
+  const std::size_t waiting = requests.requests.size();
+  if (waiting == 0) return Fine("requests", "none waits");
+  return Warning("requests", waiting == 1 ? "one waits" : std::to_string(waiting) + " wait",
+                 "slotctl requests --all says what each slot lacks, and what would help");
 }
 
 std::vector<Finding> Examine(const Access& access) {
@@ -149,12 +169,13 @@ std::vector<Finding> Examine(const Access& access) {
     const bool is_refused = status.code() == Code::kPermissionDenied;
     findings.push_back(
         Fault("market", status.status().text(),
-              is_refused ? "an admin lets us in: slotctl keys trust HEX --role tenant --name NAME"
+              is_refused ? "an admin lets us in: slotctl keys trust " + (*session)->identity() +
+                               " --role tenant --name " + access.identity
                          : "start slot-market, or give its address with --market (asked: " + access.market + ")"));
     return findings;
   }
   findings.push_back(Fine("market", "answers at " + (*session)->url() + " in " + Readable(answered_ms - asked_ms)));
-  findings.push_back(JudgeRole(greeting));
+  findings.push_back(JudgeRole(greeting, (*session)->identity()));
   if (status.ok()) {
     findings.push_back(JudgeClock(status->time_ms, asked_ms, answered_ms));
     findings.push_back(JudgeStore(*status));
@@ -164,6 +185,14 @@ std::vector<Finding> Examine(const Access& access) {
     for (Finding& finding : JudgeSlots(*slots)) findings.push_back(std::move(finding));
   } else {
     findings.push_back(Fault("slots", slots.status().text(), "look at the market's log"));
+  }
+  messages::ListRequestsT all;
+  all.all = true;
+  const auto requests = (*session)->Ask<messages::RequestsT>(std::move(all));
+  if (requests.ok()) findings.push_back(JudgeRequests(*requests));
+  if (greeting.role == "tenant") {
+    const auto account = (*session)->Ask<messages::AccountT>(messages::GetAccountT{});
+    if (account.ok()) findings.push_back(JudgeAccount(*account));
   }
   if (greeting.role != "admin") return findings;
   const auto accounts = (*session)->Ask<messages::AccountsT>(messages::ListAccountsT{});

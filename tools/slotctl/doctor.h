@@ -23,7 +23,9 @@ struct Finding {
 Finding JudgeClock(std::int64_t market_ms, std::int64_t asked_ms, std::int64_t answered_ms);
 std::vector<Finding> JudgeSlots(const messages::SlotsT& slots);
 Finding JudgeStore(const messages::StatusReportT& status);
-Finding JudgeRole(const messages::GreetingT& greeting);
+Finding JudgeRole(const messages::GreetingT& greeting, const std::string& identity);
+Finding JudgeAccount(const messages::AccountT& account);
+Finding JudgeRequests(const messages::RequestsT& requests);
 
 // Looks at everything; what depends on what is broken is left out.
 std::vector<Finding> Examine(const Access& access);

@@ -12,8 +12,11 @@
 #include "scheduler/core/quantity.h"
 #include "tools/slotctl/doctor.h"
 #include "tools/slotctl/keys.h"
+#include "tools/slotctl/ledger.h"
 #include "tools/slotctl/session.h"
 #include "tools/slotctl/show.h"
+#include "tools/slotctl/show_trade.h"
+#include "tools/slotctl/trade.h"
 
 namespace accelmesh::slotctl {
 namespace {
@@ -26,7 +29,9 @@ Exit status: 0 done, 1 failed (stderr says why and what would help), 2 the comma
 Examples: slotctl slots --watch 2
           slotctl requests --all              what waits, and what each slot lacks
           slotctl prices --plot --svg prices.svg
-          slotctl deposit 9f3c... 100
+          slotctl deposit anna 100
+          slotctl book ; slotctl epochs --plot
+          slotctl why "0.05 TOPS fp32, memory=256MiB"
           slotctl drain SERVER/0              lets nothing more; what is let stays until it ends
           slotctl keys trust 9f3c... --role tenant --name anna
           slotctl doctor)";
@@ -43,6 +48,11 @@ struct Options {
   std::string role = "tenant";
   std::string name;
   std::string reason;
+  std::string lease;
+  std::string seller;
+  std::uint32_t most = 20;
+  double share = 0;
+  double notice_s = 5;
 };
 
 int Fail(const Status& status) {
@@ -104,10 +114,86 @@ int Prices(const Options& options) {
   });
 }
 
+// Into a file, if one is named.
+template <typename Reply>
+void Draw(const Options& options, const Reply& reply) {
+  if (options.svg.empty()) return;
+  std::ofstream file(options.svg);
+  file << SvgOf(reply);
+  file.close();
+  if (!file) std::fprintf(stderr, "slotctl: %s cannot be written; name another file\n", options.svg.c_str());
+}
+
+int Book(const Options& options, bool depth) {
+  messages::ListAsksT request;
+  if (!options.names.empty()) request.class_name = options.names.front();
+  return Show<messages::AsksT>(options, request,
+                               [&](const messages::AsksT& asks) { return ReportOf(asks, NowMs(), depth); });
+}
+
+int Epochs(const Options& options) {
+  messages::ListEpochsT request;
+  request.most = options.most;
+  request.lease = options.lease;
+  return Show<messages::EpochsT>(options, request, [&](const messages::EpochsT& epochs) {
+    Draw(options, epochs);
+    return ReportOf(epochs, options.plot);
+  });
+}
+
+// One question after the other, shown.
+int WithSession(const Options& options, const std::function<Result<Report>(Session&)>& make) {
+  auto session = Session::Open(options.access);
+  if (!session.ok()) return Fail(session.status());
+  return Print(options, [&] { return make(**session); });
+}
+
+int Trades(const Options& options) {
+  return WithSession(options, [&](Session& session) -> Result<Report> {
+    messages::ListEpochsT request;
+    request.identity =
+        options.names.empty() ? security::HexOf(session.key().public_key().bytes) : options.names.front();
+    const std::string identity = request.identity;
+    ACCELMESH_ASSIGN_OR_RETURN(const auto epochs, session.Ask<messages::EpochsT>(std::move(request)));
+    return TradesOf(epochs, identity);
+  });
+}
+
+int Deal(const Options& options, const std::string& what) {
+  return WithSession(options, [&](Session& session) -> Result<Report> {
+    const std::string& file = options.names.front();
+    if (what == "record") return RecordDeal(session, file);
+    DealDraft draft;
+    draft.lease = options.lease;
+    draft.seller = options.seller;
+    draft.price = options.amount;
+    draft.share_milli = static_cast<std::uint32_t>(options.share * 1000 + 0.5);
+    draft.notice_us = static_cast<std::int64_t>(options.notice_s * 1e6);
+    ACCELMESH_RETURN_IF_ERROR(what == "draft" ? DraftDeal(session, draft, file) : SignDeal(session, file));
+    const std::string done = what == "draft" ? file +
+                                                   " is drafted and signed by the buyer; the seller signs it: slotctl "
+                                                   "deal sign " +
+                                                   file
+                                             : file +
+                                                   " is signed; either side brings it to the market: slotctl deal "
+                                                   "record " +
+                                                   file;
+    return Report{done + "\n", {{"done", done}}};
+  });
+}
+
+// The identity that the command names, by its key or by its name.
+Result<std::string> Named(const Options& options) {
+  ACCELMESH_ASSIGN_OR_RETURN(const auto session, Session::Open(options.access));
+  return session->IdentityOf(options.names.front());
+}
+
 int Accounts(const Options& options) {
   if (!options.names.empty()) {
+    const auto identity = Named(options);
+    if (!identity.ok()) return Fail(identity.status());
     messages::GetAccountT one;
-    one.identity = options.names.front();
+    one.identity = *identity;
     return Show<messages::AccountT>(options, one, [](const messages::AccountT& account) { return ReportOf(account); });
   }
   return Show<messages::AccountsT>(options, messages::ListAccountsT{},
@@ -121,9 +207,11 @@ int Deposit(const Options& options) {
                  options.amount.c_str());
     return kUsage;
   }
+  const auto identity = Named(options);
+  if (!identity.ok()) return Fail(identity.status());
   messages::DepositT deposit;
   deposit.operation_id = market::MakeOperationId();
-  deposit.identity = options.names.front();
+  deposit.identity = *identity;
   deposit.microcredits = *amount;
   return Do<messages::AccountT>(options, std::move(deposit),
                                 "deposited " + scheduler::CreditsText(*amount) + " credits");
@@ -143,6 +231,11 @@ int Drain(const Options& options, bool drain) {
 int Trust(const Options& options, bool is_banned, bool keeps_role) {
   messages::TrustT request;
   request.identity = options.names.front();
+  if (keeps_role) {
+    const auto identity = Named(options);
+    if (!identity.ok()) return Fail(identity.status());
+    request.identity = *identity;
+  }
   request.is_banned = is_banned;
   if (!keeps_role) {
     request.role = options.role;
@@ -190,6 +283,17 @@ int Doctor(const Options& options) {
     return ReportOf(findings);
   });
   return printed != 0 ? printed : faults == 0 ? 0 : 1;
+}
+
+int Ledger(const Options& options, const LedgerOptions& ledger, bool is_evidence) {
+  bool holds = false;
+  const int printed = Print(options, [&]() -> Result<Report> {
+    ACCELMESH_ASSIGN_OR_RETURN(const LedgerVerdict verdict,
+                               is_evidence ? VerifyEvidence(ledger) : VerifyLedger(ledger));
+    holds = verdict.holds;
+    return verdict.report;
+  });
+  return printed != 0 ? printed : holds ? 0 : 1;
 }
 
 class CommandLine {
@@ -243,26 +347,28 @@ int Main(int argc, char** argv) {
     return Show<messages::SlotsT>(options, messages::ListSlotsT{},
                                   [](const messages::SlotsT& slots) { return ReportOf(slots); });
   });
-  CLI::App* command = line.Add(app, "leases", "one's leases; of a provider, those on its slots", [&] {
-    messages::ListLeasesT request;
-    request.all = options.all;
-    return Show<messages::LeasesT>(options, request,
-                                   [](const messages::LeasesT& leases) { return ReportOf(leases, NowMs()); });
-  });
+  CLI::App* command = line.Add(
+      app, "leases", "the leases of --identity (mesh-run's is default); of a provider, those on its slots", [&] {
+        messages::ListLeasesT request;
+        request.all = options.all;
+        return Show<messages::LeasesT>(
+            options, request, [&](const messages::LeasesT& leases) { return ReportOf(leases, NowMs(), options.all); });
+      });
   command->add_flag("--all", options.all, "of everybody (admins)");
-  command = line.Add(app, "requests", "the requests that wait, and why", [&] {
+  command = line.Add(app, "requests", "the requests of --identity that wait, and why", [&] {
     messages::ListRequestsT request;
     request.all = options.all;
-    return Show<messages::RequestsT>(options, request,
-                                     [](const messages::RequestsT& requests) { return ReportOf(requests, NowMs()); });
+    return Show<messages::RequestsT>(options, request, [&](const messages::RequestsT& requests) {
+      return ReportOf(requests, NowMs(), options.all);
+    });
   });
   command->add_flag("--all", options.all, "of everybody (admins)");
   command = line.Add(app, "prices", "price and utilisation of each class of devices", [&] { return Prices(options); });
   command->add_flag("--plot", options.plot, "with their course");
-  command->add_option("--svg", options.svg, "and draws it into this file");
+  command->add_option("--svg", options.svg, "and draws price and utilisation into this file, which browsers show");
   command = line.Add(app, "accounts", "all accounts (admins), or one", [&] { return Accounts(options); });
-  command->add_option("IDENTITY", options.names, "public key, hexadecimal")->expected(0, 1);
-  line.Add(app, "account", "one's own account", [&] {
+  command->add_option("IDENTITY", options.names, "a name, or a public key in hexadecimal")->expected(0, 1);
+  line.Add(app, "account", "the account of --identity (mesh-run pays from that of default)", [&] {
     return Show<messages::AccountT>(options, messages::GetAccountT{},
                                     [](const messages::AccountT& account) { return ReportOf(account); });
   });
@@ -284,8 +390,67 @@ int Main(int argc, char** argv) {
   command = line.Add(app, "revoke", "ends a lease at once (admins)", [&] { return Revoke(options); });
   line.Names(command, "LEASE");
   command->add_option("--reason", options.reason, "for its tenant's log");
+  command = line.Add(app, "book", "what is for sale of each class of devices, up to which price; bids that stand",
+                     [&] { return Book(options, true); });
+  command->add_option("CLASS", options.names, "one class: BACKEND/DEVICE")->expected(0, 1);
+  command = line.Add(app, "asks", "the standing asks: idle supply, and what holders of leases take for them",
+                     [&] { return Book(options, false); });
+  command->add_option("CLASS", options.names, "one class: BACKEND/DEVICE")->expected(0, 1);
+  command = line.Add(app, "epochs", "the auction's last epochs with trades: prices, lanes, who sold to whom",
+                     [&] { return Epochs(options); });
+  command->add_option("--most", options.most, "so many (default 20)")->check(CLI::Range(1, 256));
+  command->add_option("--lease", options.lease, "those with a trade of it");
+  command->add_flag("--plot", options.plot, "with the course of prices");
+  command->add_option("--svg", options.svg, "and draws it into this file");
+  command = line.Add(app, "trades", "what one's own identity, or another, has sold and bought",
+                     [&] { return Trades(options); });
+  command->add_option("IDENTITY", options.names, "a name, or a public key in hexadecimal")->expected(0, 1);
+  command = line.Add(app, "quote", "what a request would get now at the posted price, and what each slot lacks", [&] {
+    messages::QuoteT request;
+    request.request = options.names.front();
+    return Show<messages::QuotationT>(options, request,
+                                      [](const messages::QuotationT& quotation) { return ReportOf(quotation); });
+  });
+  line.Names(command, "REQUEST");
+  command = line.Add(app, "why", "which bid for what a request needs would win in the next epoch", [&] {
+    return WithSession(options, [&](Session& session) { return WhyOf(session, options.names.front()); });
+  });
+  line.Names(command, "REQUEST");
+  CLI::App* const deal =
+      app.add_subcommand("deal", "a lease, or a part of it, from one tenant to another, agreed directly");
+  deal->require_subcommand(1);
+  command = line.Add(*deal, "draft", "by the buyer: writes the deal into a file, signed",
+                     [&] { return Deal(options, "draft"); });
+  line.Names(command, "FILE");
+  command->add_option("--lease", options.lease, "the seller's")->required();
+  command->add_option("--from", options.seller, "the seller's public key")->required();
+  command->add_option("--price", options.amount, "credits an hour of a whole device")->required();
+  command->add_option("--share", options.share, "of a device, like 0.3 (default: all of the lease)")
+      ->check(CLI::Range(0.001, 1.0));
+  command->add_option("--notice", options.notice_s, "seconds that the seller goes on if all is sold (default 5)")
+      ->check(CLI::Range(0.0, 300.0));
+  line.Names(line.Add(*deal, "sign", "by the seller", [&] { return Deal(options, "sign"); }), "FILE");
+  line.Names(line.Add(*deal, "record", "brings it to the market; the buyer gets a lease file",
+                      [&] { return Deal(options, "record"); }),
+             "FILE");
   line.Add(app, "doctor", "looks for what is in the way: keys, market, clock, store, gpu-servers; each with its remedy",
            [&] { return Doctor(options); });
+  LedgerOptions ledger;
+  CLI::App* const ledgers = app.add_subcommand("ledger", "the market's log of orders, epochs and receipts, offline");
+  ledgers->require_subcommand(1);
+  command = line.Add(*ledgers, "verify", "clears every epoch again, checks every signature, root and checkpoint",
+                     [&] { return Ledger(options, ledger, false); });
+  command->add_option("FOLDER", ledger.path, "of the ledger, or a copy of it")->required();
+  command->add_option("--log-key", ledger.log_key, "NAME+ID+BASE64 (default: what the folder says itself)");
+  command->add_option("--market-id", ledger.market, "which market orders must be for (default: the log's key)");
+  command->add_option("--witness", ledger.witnesses, "keys of witnesses whose cosignatures count");
+  command->add_option("--witnesses-min", ledger.witnesses_min, "how many must have cosigned the last checkpoint");
+  command->add_option("--held", ledger.held, "files with checkpoints that somebody holds: must be of the same history");
+  command->add_option("--evidence", ledger.evidence, "file for what convicts a log that has signed two histories");
+  command = line.Add(*ledgers, "convict", "whether a file of evidence shows that a log has signed two histories",
+                     [&] { return Ledger(options, ledger, true); });
+  command->add_option("FILE", ledger.path, "written by --evidence or by a witness")->required();
+  command->add_option("--log-key", ledger.log_key, "NAME+ID+BASE64")->required();
   CLI::App* const keys = app.add_subcommand("keys", "the identities of this user, and whom the market trusts");
   keys->require_subcommand(1);
   line.Add(*keys, "list", "all of them, and what is wrong with those that cannot be used",

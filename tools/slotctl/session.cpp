@@ -31,4 +31,23 @@ Result<std::unique_ptr<Session>> Session::Open(const Access& access) {
   return session;
 }
 
+Result<std::string> Session::IdentityOf(const std::string& text) {
+  security::PublicKey key;
+  if (security::ParseHex(text, key.bytes).ok()) return text;
+  ACCELMESH_ASSIGN_OR_RETURN(const auto accounts, Ask<market::messages::AccountsT>(market::messages::ListAccountsT{}));
+  std::vector<std::string> found;
+  for (const auto& account : accounts.accounts) {
+    if (account->name == text) found.push_back(account->identity);
+  }
+  if (found.size() == 1) return found.front();
+  if (found.empty()) {
+    return Status(Code::kNotFound, "slotctl",
+                  "no identity that the market has an account of is called \"" + text +
+                      "\", nor is that a key of 64 hexadecimal digits; slotctl accounts lists them");
+  }
+  return Status(Code::kInvalidArgument, "slotctl",
+                std::to_string(found.size()) + " identities are called \"" + text +
+                    "\"; name the one by its key (slotctl accounts)");
+}
+
 }  // namespace accelmesh::slotctl

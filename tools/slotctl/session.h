@@ -31,6 +31,10 @@ class Session {
   }
   const market::messages::GreetingT& greeting() const { return client_->greeting(); }
   const std::string& url() const { return client_->url(); }
+  const security::SigningKey& key() const { return identity_.key; }
+  // The key that `text` is, or the one of the identity that is called so; for admins, who may see them all.
+  Result<std::string> IdentityOf(const std::string& text);
+  std::string identity() const { return security::HexOf(identity_.key.public_key().bytes); }
 
  private:
   static constexpr std::chrono::seconds kPatience{5};

@@ -15,6 +15,8 @@ using scheduler::ReadableBytes;
 using scheduler::ReadableDuration;
 using scheduler::ReadableOperations;
 
+// slotctl is the admin, unless told otherwise, and admins seldom lease.
+constexpr const char* kOwnOnly = " of this identity; --all shows everybody's to admins, --identity NAME another's\n";
 constexpr std::size_t kPlotWidth = 60;
 constexpr std::size_t kPlotHeight = 8;
 constexpr const char* kTypes[] = {"int8", "fp16", "bf16", "fp32", "fp64"};
@@ -157,7 +159,7 @@ Report ReportOf(const messages::SlotsT& slots) {
   return report;
 }
 
-Report ReportOf(const messages::LeasesT& leases, std::int64_t now_ms) {
+Report ReportOf(const messages::LeasesT& leases, std::int64_t now_ms, bool all) {
   Report report;
   report.json = {{"leases", Json::array()}};
   std::vector<std::vector<std::string>> rows;
@@ -182,7 +184,7 @@ Report ReportOf(const messages::LeasesT& leases, std::int64_t now_ms) {
                     CreditsText(lease->held_microcredits), is_active ? DurationOf(lease->not_after_ms - now_ms) : "-",
                     Shown(lease->state), Shown(lease->request, 60)});
   }
-  report.text = rows.empty() ? "no leases\n"
+  report.text = rows.empty() ? (all ? "no leases\n" : "no leases" + std::string(kOwnOnly))
                              : TableOf({{"LEASE"},
                                         {"SLOT"},
                                         {"TENANT"},
@@ -197,7 +199,7 @@ Report ReportOf(const messages::LeasesT& leases, std::int64_t now_ms) {
   return report;
 }
 
-Report ReportOf(const messages::RequestsT& requests, std::int64_t now_ms) {
+Report ReportOf(const messages::RequestsT& requests, std::int64_t now_ms, bool all) {
   Report report;
   report.json = {{"requests", Json::array()}};
   for (const auto& request : requests.requests) {
@@ -218,7 +220,7 @@ Report ReportOf(const messages::RequestsT& requests, std::int64_t now_ms) {
     if (!rows.empty()) report.text += TableOf({{"  SLOT"}, {"LACKS"}, {"REMEDY"}}, rows);
     report.json["requests"].push_back(std::move(one));
   }
-  if (report.text.empty()) report.text = "no request waits\n";
+  if (report.text.empty()) report.text = all ? "no request waits\n" : "no request waits" + std::string(kOwnOnly);
   return report;
 }
 
@@ -287,55 +289,69 @@ Report ReportOf(const messages::StatusReportT& status) {
                  {"started_ms", status.started_ms}, {"time_ms", status.time_ms},
                  {"grants", status.grants},         {"rejections", status.rejections},
                  {"servers", status.servers},       {"slots", status.slots},
-                 {"leases", status.leases}};
+                 {"leases", status.leases},         {"trouble", status.trouble}};
   const auto line = [&report](const std::string& name, const std::string& value) {
     report.text += name + std::string(12 - std::min<std::size_t>(11, name.size()), ' ') + value + "\n";
   };
   line("store",
        Shown(status.store) + (status.store_warning.empty() ? "" : " (" + Shown(status.store_warning, 200) + ")"));
-  line("leader", status.is_leader ? "this one" : Shown(status.leader));
+  if (!status.trouble.empty()) line("trouble", Shown(status.trouble, 400));
+  line("leader", status.is_leader ? "this one" : status.leader.empty() ? "none just now" : Shown(status.leader));
   line("up for", DurationOf(status.time_ms - status.started_ms));
-  line("servers", std::to_string(status.servers) + ", with " + std::to_string(status.slots) + " slots");
+  line("servers", std::to_string(status.servers) + ", with " + std::to_string(status.slots) +
+                      (status.slots == 1 ? " slot" : " slots"));
   line("leases", std::to_string(status.leases));
   line("grants", std::to_string(status.grants) + ", and " + std::to_string(status.rejections) + " rejections");
   return report;
 }
 
 std::string SvgOf(const messages::PricesT& prices) {
-  sim::Chart chart;
-  chart.title = "Price and utilisation";
-  chart.x_title = "minutes before the last point";
-  chart.y_title = "percent (price: of its largest)";
   std::int64_t last_ms = 0;
   std::int64_t first_ms = INT64_MAX;
+  double most = 0;
   for (const auto& price : prices.prices) {
+    most = std::max(most, Most(PricesOf(*price)));
     for (const auto& point : price->history) {
       last_ms = std::max(last_ms, point->time_ms);
       first_ms = std::min(first_ms, point->time_ms);
     }
   }
-  const double span = last_ms > first_ms ? static_cast<double>(last_ms - first_ms) / 60000 : 1;
-  chart.x_min = -span;
-  chart.x_max = 0;
-  chart.x_step = span / 6;
-  chart.y_min = 0;
-  chart.y_max = 100;
-  chart.y_step = 20;
+  const double span_s = last_ms > first_ms ? static_cast<double>(last_ms - first_ms) / 1000 : 60;
+  const auto& [unit, unit_s] = span_s < 180     ? std::pair("seconds", 1.0)
+                               : span_s < 10800 ? std::pair("minutes", 60.0)
+                                                : std::pair("hours", 3600.0);
+  sim::Chart cost;
+  cost.x_title = std::string(unit) + " before the last step of the prices";
+  cost.x_step = sim::NiceStep(span_s / unit_s, 8);
+  cost.x_min = -std::ceil(span_s / unit_s / cost.x_step) * cost.x_step;
+  cost.x_max = 0;
+  sim::Chart use = cost;
+  cost.title = "Price of a whole device";
+  cost.y_title = "credits an hour";
+  // A little above the highest.
+  cost.y_step = sim::NiceStep(most > 0 ? most * 1.05 : 1, 6);
+  cost.y_max = std::ceil(std::max(most * 1.05, cost.y_step) / cost.y_step - 1e-9) * cost.y_step;
+  use.title = "Utilisation";
+  use.y_title = "percent of what is sold that is let";
+  use.y_max = 100;
+  use.y_step = 20;
   for (const auto& price : prices.prices) {
     if (price->history.empty()) continue;
-    const double most = Most(PricesOf(*price));
-    sim::Line cost{price->class_name.substr(0, 18) + " price", {}};
-    sim::Line use{price->class_name.substr(0, 18) + " use", {}};
+    sim::Line costs{Shown(price->class_name, 40), {}};
+    sim::Line uses = costs;
+    sim::Line forecasts{"forecast", {}};
     for (const auto& point : price->history) {
-      const double x = static_cast<double>(point->time_ms - last_ms) / 60000;
-      const double credits = static_cast<double>(point->price_microcredits_per_hour) / 1e6;
-      cost.points.emplace_back(x, most > 0 ? credits / most * 100 : 0);
-      use.points.emplace_back(x, static_cast<double>(point->utilisation_milli) / 10);
+      const double x = static_cast<double>(point->time_ms - last_ms) / 1000 / unit_s;
+      costs.points.emplace_back(x, static_cast<double>(point->price_microcredits_per_hour) / 1e6);
+      uses.points.emplace_back(x, static_cast<double>(point->utilisation_milli) / 10);
+      forecasts.points.emplace_back(x, static_cast<double>(point->forecast_milli) / 10);
     }
-    chart.lines.push_back(std::move(cost));
-    chart.lines.push_back(std::move(use));
+    cost.lines.push_back(std::move(costs));
+    use.lines.push_back(std::move(uses));
+    // With several classes it would be a tangle.
+    if (prices.prices.size() == 1) use.lines.push_back(std::move(forecasts));
   }
-  return sim::SvgOf(chart);
+  return sim::SvgOf(std::vector<sim::Chart>{std::move(cost), std::move(use)});
 }
 
 }  // namespace accelmesh::slotctl

@@ -20,8 +20,9 @@ struct Report {
 };
 
 Report ReportOf(const messages::SlotsT& slots);
-Report ReportOf(const messages::LeasesT& leases, std::int64_t now_ms);
-Report ReportOf(const messages::RequestsT& requests, std::int64_t now_ms);
+// `all`: everybody's were asked for.
+Report ReportOf(const messages::LeasesT& leases, std::int64_t now_ms, bool all);
+Report ReportOf(const messages::RequestsT& requests, std::int64_t now_ms, bool all);
 // `plot`: with a plot of price and utilisation of each class.
 Report ReportOf(const messages::PricesT& prices, bool plot);
 Report ReportOf(const messages::AccountsT& accounts);

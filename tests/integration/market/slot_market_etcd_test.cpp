@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <atomic>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <thread>
@@ -149,6 +150,95 @@ TEST_F(SlotMarketEtcdTest, AFrozenMemberAndAFrozenLeaderDoNoHarm) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
   EXPECT_TRUE(follows);
+}
+
+// The member that the leader talks to is cut off from the others: it answers, and has no majority. The leader can write
+// nothing and says so; another takes over where the majority is, and what either has granted is there afterwards.
+TEST(SlotMarketPartitionTest, AMemberThatIsCutOffTakesNobodyAlong) {
+  const Folder folder;
+  std::filesystem::create_directory(folder.Path("etcd"));
+  registry::EtcdCluster cluster = registry::EtcdCluster::WithNetwork(3, folder.Path("etcd"));
+  const security::Identity provider = MakeIdentity(folder, "server", security::Role::kProvider);
+  const security::Identity owner = MakeIdentity(folder, "default", security::Role::kTenant);
+  const std::vector<std::string> members = cluster.endpoints();
+  const auto replica = [&](const std::string& urls) {
+    return std::make_unique<MarketProcess>(folder, std::vector<std::string>{"--store", "etcd:" + urls});
+  };
+  const auto alone = replica("http://" + members[0]);
+  const auto others = replica("http://" + members[1] + ",http://" + members[2]);
+  MarketAddress both = alone->address();
+  both.urls.push_back(others->url());
+  std::atomic<bool> is_over = false;
+  std::thread server([&] {
+    MarketClient client(both, provider.key, "server");
+    std::uint64_t connection = 0;
+    while (!is_over) {
+      const bool is_new = client.connections() != connection || connection == 0;
+      const Status status = is_new ? Ask<messages::RegisteredT>(client, ServerWith("alpha", 2, 0.5, 10), In(3)).status()
+                                   : Ask<messages::KeptT>(client, messages::KeepServerT{}, In(3)).status();
+      connection = status.ok() ? client.connections() : 0;
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    }
+  });
+  std::set<std::string> granted;
+  MarketClient tenant(both, owner.key, "test");
+  const auto grant = [&](MarketClient& client, int seconds) {
+    const auto grants = Ask<messages::GrantsT>(client, AskFor("0.01 TOPS fp32", 600'000), In(seconds));
+    if (!grants.ok() || grants->granted.empty()) return grants.status();
+    granted.insert(grants->granted[0]->lease->id);
+    return Status();
+  };
+  for (int i = 0; i < 100 && granted.empty(); ++i) {
+    (void)grant(tenant, 5);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  ASSERT_FALSE(granted.empty());
+  const auto leads = [&](const MarketProcess& market) {
+    MarketClient asks(market.address(), owner.key, "test");
+    const auto status = Ask<messages::StatusReportT>(asks, messages::GetStatusT{}, In(5));
+    return status.ok() && status->is_leader && status->trouble.empty();
+  };
+  ASSERT_TRUE(leads(*alone));
+
+  cluster.Cut(0);
+  const Instant cut = Clock::now();
+  // Whoever knows that one only hears what is wrong, in time.
+  MarketClient lonely(alone->address(), owner.key, "test");
+  const auto refused = Ask<messages::GrantsT>(lonely, AskFor("0.01 TOPS fp32", 600'000), In(4));
+  EXPECT_EQ(refused.code(), Code::kUnavailable) << refused.status().ToString();
+  EXPECT_THAT(refused.status().text(), testing::AnyOf(testing::HasSubstr("registry does not answer"),
+                                                      testing::HasSubstr("no slot-market leads")));
+  Status status(Code::kUnavailable, "test", "");
+  while (!status.ok() && Clock::now() - cut < std::chrono::seconds(30)) status = grant(tenant, 5);
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  std::printf("granted by the majority %.2f s after the cut\n",
+              std::chrono::duration<double>(Clock::now() - cut).count());
+  EXPECT_TRUE(leads(*others));
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(grant(tenant, 5).ok());
+  EXPECT_NE(Ask<messages::GrantsT>(lonely, AskFor("0.01 TOPS fp32", 600'000), In(3)).code(), Code::kOk);
+
+  cluster.Join();
+  bool follows = false;
+  for (int i = 0; i < 150 && !follows; ++i) {
+    MarketClient asks(alone->address(), owner.key, "test");
+    const auto now = Ask<messages::StatusReportT>(asks, messages::GetStatusT{}, In(5));
+    follows = now.ok() && !now->is_leader && now->leader == others->url();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  EXPECT_TRUE(follows);
+  // From either one leads to the same book.
+  for (const MarketProcess* market : {alone.get(), others.get()}) {
+    MarketClient asks(market->address(), owner.key, "test");
+    const auto leases = Ask<messages::LeasesT>(asks, messages::ListLeasesT{}, In(10));
+    ASSERT_TRUE(leases.ok()) << leases.status().ToString();
+    std::set<std::string> active;
+    for (const auto& lease : leases->leases) {
+      if (lease->state == "active") active.insert(lease->id);
+    }
+    for (const std::string& id : granted) EXPECT_TRUE(active.contains(id)) << id;
+  }
+  is_over = true;
+  server.join();
 }
 
 }  // namespace

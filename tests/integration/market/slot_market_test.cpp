@@ -108,10 +108,12 @@ TEST_F(SlotMarketTest, GrantsRenewsResizesAndTakesBack) {
   EXPECT_EQ(released->lease->state, "released");
   // The server hears of it.
   EXPECT_EQ(server->Poll(Deadline::After(std::chrono::milliseconds(500))).code(), Code::kDeadlineExceeded);
-  ASSERT_EQ(pushes.size(), 2U);
+  ASSERT_EQ(pushes.size(), 3U);
   EXPECT_EQ(pushes[0].body.type, messages::PushBody::LeaseGranted);
-  ASSERT_EQ(pushes[1].body.type, messages::PushBody::EpochRaised);
-  EXPECT_EQ(pushes[1].body.AsEpochRaised()->lease, granted.lease->id);
+  ASSERT_EQ(pushes[1].body.type, messages::PushBody::LeaseShrunk);
+  EXPECT_EQ(pushes[1].body.AsLeaseShrunk()->share_milli, 100U);
+  ASSERT_EQ(pushes[2].body.type, messages::PushBody::EpochRaised);
+  EXPECT_EQ(pushes[2].body.AsEpochRaised()->lease, granted.lease->id);
   // Money: nothing is made or lost.
   const auto boss = Client(market, admin_);
   const auto accounts = Ask<messages::AccountsT>(*boss, messages::ListAccountsT{}, In(5));
@@ -282,6 +284,30 @@ TEST_F(SlotMarketTest, ALostServerEndsItsLeasesAndTheTenantIsRefunded) {
   const auto account = Ask<messages::AccountT>(*tenant, messages::GetAccountT{}, In(5));
   EXPECT_EQ(account->held_microcredits, 0);
   EXPECT_GE(account->balance_microcredits, 999'990'000);
+}
+
+// libzmq's heartbeats end a process whose queue of received messages is full when its peer goes. There are none.
+TEST_F(SlotMarketTest, AClientThatDoesNotReadOutlivesTheMarket) {
+  MarketProcess market(folder_);
+  const auto server = Client(market, provider_);
+  const messages::RegisterServerT all = ServerWith("alpha", 100, 0.2);
+  ASSERT_TRUE(Ask<messages::RegisteredT>(*server, all, In(5)).ok());
+  const auto boss = Client(market, admin_);
+  // A push for each of its slots each time, more than its queue holds.
+  for (int i = 0; i < 15; ++i) {
+    messages::DrainSlotsT drain;
+    for (const auto& slot : all.slots) drain.slots.push_back(slot->id);
+    drain.drain = i % 2 == 0;
+    ASSERT_TRUE(Ask<messages::SlotsT>(*boss, std::move(drain), In(5)).ok());
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  market.Kill();
+  // Long enough for two heartbeats, if there were any: the first finds out that nobody is there.
+  std::this_thread::sleep_for(std::chrono::milliseconds(5000));
+  int pushes = 0;
+  server->OnPush([&](const messages::PushT&) { ++pushes; });
+  EXPECT_EQ(server->Poll(In(2)).code(), Code::kUnavailable);
+  EXPECT_GE(pushes, 900);
 }
 
 TEST_F(SlotMarketTest, KillNineLosesNothingThatWasAcknowledged) {

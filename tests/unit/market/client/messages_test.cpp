@@ -4,6 +4,8 @@
 
 #include <cmath>
 #include <random>
+#include <set>
+#include <thread>
 
 #include "tests/integration/market/market_messages.h"
 
@@ -145,6 +147,21 @@ TEST(MessagesTest, RepliesAndPushesComeBack) {
   EXPECT_EQ(back.operations_per_s, tags.operations_per_s);
   EXPECT_EQ(back.memory_bytes_per_s, tags.memory_bytes_per_s);
   EXPECT_FALSE(back.launch_us.known());
+}
+
+// The registry lays together what was made together.
+TEST(MessagesTest, OperationIdsBeginWithTheTime) {
+  const std::vector<std::uint8_t> first = MakeOperationId();
+  std::this_thread::sleep_for(std::chrono::milliseconds(3));
+  const std::vector<std::uint8_t> second = MakeOperationId();
+  EXPECT_EQ(first.size(), kOperationIdBytes);
+  EXPECT_LT(first, second);
+  std::set<std::vector<std::uint8_t>> tails;
+  for (int i = 0; i < 1000; ++i) {
+    const std::vector<std::uint8_t> id = MakeOperationId();
+    tails.emplace(id.begin() + kOperationTimeBytes, id.end());
+  }
+  EXPECT_EQ(tails.size(), 1000U);
 }
 
 }  // namespace

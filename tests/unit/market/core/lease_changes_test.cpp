@@ -251,9 +251,30 @@ TEST_F(DecisionsTest, ARenewalSettlesAtTheOldPriceAndHoldsAtTheNew) {
   EXPECT_EQ(DecideDrain(book, kOther, false, {"s/0"}, false).code(), Code::kPermissionDenied);
 }
 
-TEST_F(DecisionsTest, ATransferIsANewLeaseWithANewEpochAndAnotherPayer) {
+// The token of before counts at the server until its end: who could renew for a moment would have the rest for nothing.
+TEST_F(DecisionsTest, ARenewalNeverEndsALeaseEarlier) {
+  const std::string id = Grant(Ask("0.25 TOPS fp32")).leases.at(0);
+  const std::int64_t end = book.Lease(id)->not_after_ms;
+  const std::int64_t held = book.Lease(id)->held;
+  const auto change = DecideRenewal(book, {kTenant, id, "once more", 1, 0}, now);
+  ASSERT_TRUE(change.ok()) << change.status().ToString();
+  book.Apply(change->decision);
+  EXPECT_EQ(book.Lease(id)->not_after_ms, end);
+  EXPECT_EQ(book.Lease(id)->held, held);
+  // Not longer than any lease may last, should the clock have gone back.
+  now.now_ms -= 2 * kLeaseLifeMsMax;
+  const auto later = DecideRenewal(book, {kTenant, id, "later", 1, 0}, now);
+  ASSERT_TRUE(later.ok()) << later.status().ToString();
+  book.Apply(later->decision);
+  EXPECT_EQ(book.Lease(id)->not_after_ms, now.now_ms + kLeaseLifeMsMax);
+}
+
+// Otherwise a tenant and a provider of one mind could have others pay: dear leases handed to who never asked for them.
+TEST_F(DecisionsTest, ATransferIsANewLeaseWithANewEpochAndCostsItsReceiverNothing) {
   const std::string id = Grant(Ask("0.25 TOPS fp32")).leases.at(0);
   now.now_ms += 20'000;
+  const std::int64_t before = book.Account(kOther)->balance;
+  const std::int64_t sellers = book.Account(kTenant)->balance;
   const auto moved = DecideTransfer(book, {kTenant, id, "t1", kOther, std::string(32, 2), ""}, now);
   ASSERT_TRUE(moved.ok()) << moved.status().ToString();
   book.Apply(moved->decision);
@@ -264,6 +285,10 @@ TEST_F(DecisionsTest, ATransferIsANewLeaseWithANewEpochAndAnotherPayer) {
   EXPECT_EQ(next->not_after_ms, 1'060'000);
   EXPECT_EQ(book.Account(kTenant)->held, 0);
   EXPECT_EQ(book.Account(kOther)->held, 12'000);
+  EXPECT_EQ(book.Account(kOther)->balance, before);
+  EXPECT_EQ(book.Account(kTenant)->balance, sellers);
+  EXPECT_EQ(next->held, 12'000);
+  EXPECT_TRUE(book.CountSums().balanced());
   EXPECT_EQ(book.Floor("s/0"), 2U);
   EXPECT_TRUE(DecideTransfer(book, {kTenant, id, "t1", kOther, std::string(32, 2), ""}, now)->is_repeated);
 }
@@ -291,6 +316,21 @@ TEST_F(DecisionsTest, RegistrationWithdrawsAndProtectsWhatIsLet) {
 }
 
 // The reference: what a tenant may use of each slot by the leases that it was granted and that have not ended.
+// A provider that names its devices anew each time leaves no prices behind for ever.
+TEST_F(DecisionsTest, PricesOfClassesThatAreNoMoreAreForgotten) {
+  for (int i = 0; i < 400; ++i) {
+    SlotRecord slot = SlotWith("s/0");
+    slot.device_name = "device-" + std::to_string(i);
+    const auto decision = DecideRegistration(book, kServer, {"s", {"tcp://s:1"}, "", 0}, {slot});
+    ASSERT_TRUE(decision.ok()) << decision.status().ToString();
+    book.Apply(*decision);
+  }
+  EXPECT_GE(book.All(Family::kPrice).size(), 400U);
+  for (int i = 0; i < 20; ++i) book.Apply(DecideForgetting(book, now, 100));
+  EXPECT_EQ(book.All(Family::kPrice).size(), kClassesKept);
+  EXPECT_NE(book.Price(book.Slot("s/0")->class_name()), nullptr) << "the one that is used";
+}
+
 TEST_F(DecisionsTest, AnyOrderOfDecisionsKeepsSharesMemoryMoneyAndEpochs) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     std::mt19937_64 random(seed);

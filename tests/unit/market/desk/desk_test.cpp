@@ -1,6 +1,7 @@
 // A desk on a SQLite store whose disk is full for a while, or fails.
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <filesystem>
 #include <thread>
 
@@ -28,6 +29,11 @@ class DeskDiskTest : public testing::Test {
     options.file.path = folder_.Path("market.sqlite");
     options.file.vfs = registry::FaultDisk::name();
     store_ = std::move(registry::OpenSqliteStore(options)).value();
+    Start(*store_);
+  }
+  ~DeskDiskTest() override { registry::FaultDisk::SetFull(false); }
+
+  void Start(registry::Registry& registry) {
     DeskOptions desk;
     desk.urls = {"tcp://127.0.0.1:1"};
     desk.is_alone = desk.keeps_order = true;
@@ -40,10 +46,9 @@ class DeskDiskTest : public testing::Test {
       if (identity == server_) return IdentityRecord{"server", MarketRole::kProvider, false};
       return std::nullopt;
     };
-    desk_.emplace(std::move(desk), *store_, key_, std::move(world), 1);
+    desk_.emplace(std::move(desk), registry, key_, std::move(world), 1);
     Until([this] { return desk_->is_leading(); });
   }
-  ~DeskDiskTest() override { registry::FaultDisk::SetFull(false); }
 
   bool Until(const std::function<bool()>& done) {
     const Deadline deadline = Deadline::After(std::chrono::seconds(10));
@@ -109,6 +114,108 @@ TEST_F(DeskDiskTest, AFullDiskIsSaidAndHarmsNothing) {
   EXPECT_EQ(granted.body.AsGrants()->granted.size(), 1U);
   EXPECT_EQ(desk_->book().active_leases(), 2U);
   EXPECT_TRUE(desk_->book().CountSums().balanced());
+}
+
+// For as long as it lasts: whoever asks is answered at once, what needs no disk goes on, and the log is not filled.
+TEST_F(DeskDiskTest, AFullDiskAnswersEverybody) {
+  static std::atomic<int> lines;
+  lines = 0;
+  log::SetSink([](log::Level, std::string_view) { ++lines; });
+  messages::GreetT greet;
+  greet.version_min = greet.version_max = kMarketVersion;
+  ASSERT_EQ(Ask(kTenant, greet).code, 0);
+  ASSERT_EQ(Ask(server_, ServerWith("s", 1, 1, 100)).code, 0);
+  const messages::ReplyT granted = Ask(kTenant, AskFor("0.3 TOPS fp32"));
+  ASSERT_EQ(granted.code, 0);
+  messages::RenewLeaseT renew;
+  renew.operation_id = MakeOperationId();
+  renew.lease = granted.body.AsGrants()->granted.at(0)->lease->id;
+  registry::FaultDisk::SetFull(true);
+  const Instant began = Clock::now();
+  for (int i = 0; i < 20; ++i) {
+    for (const messages::ReplyT& refused : {Ask(kTenant, AskFor("0.1 TOPS fp32")), Ask(kTenant, renew)}) {
+      ASSERT_EQ(refused.code, static_cast<std::uint16_t>(Code::kFull)) << refused.text;
+      ASSERT_THAT(refused.text, testing::HasSubstr("the disk is full"));
+    }
+    const messages::ReplyT slots = Ask(kTenant, messages::ListSlotsT{});
+    ASSERT_EQ(slots.code, 0) << slots.text;
+    ASSERT_EQ(slots.body.AsSlots()->slots.at(0)->share_milli_free, 700U);
+    ASSERT_EQ(Ask(kTenant, messages::ListLeasesT{}).body.AsLeases()->leases.size(), 1U);
+    const messages::ReplyT status = Ask(kTenant, messages::GetStatusT{});
+    ASSERT_THAT(status.body.AsStatusReport()->trouble, testing::HasSubstr("the disk is full"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  EXPECT_LT(Clock::now() - began, std::chrono::seconds(8)) << "nobody waits for room";
+  EXPECT_LE(lines, 3);
+  registry::FaultDisk::SetFull(false);
+  ASSERT_TRUE(Until([this] { return desk_->trouble().empty(); }));
+  EXPECT_EQ(Ask(kTenant, renew).code, 0);
+  EXPECT_EQ(Ask(kTenant, AskFor("0.1 TOPS fp32")).code, 0);
+  EXPECT_TRUE(desk_->book().CountSums().balanced());
+}
+
+// The next operations of the registry are answered as etcd's client does when no majority of its members is there.
+class SilentRegistry final : public registry::Registry {
+ public:
+  explicit SilentRegistry(registry::Registry& real) : real_(real) {}
+  void Submit(registry::Txn txn, Instant deadline, registry::Done<registry::TxnResult> done) override {
+    if (!Refuses(done)) real_.Submit(std::move(txn), deadline, std::move(done));
+  }
+  void Snapshot(std::string prefix, Instant deadline, registry::Done<registry::SnapshotResult> done) override {
+    if (!Refuses(done)) real_.Snapshot(std::move(prefix), deadline, std::move(done));
+  }
+  void GrantLease(std::chrono::seconds ttl, Instant deadline, registry::Done<registry::LeaseResult> done) override {
+    if (!Refuses(done)) real_.GrantLease(ttl, deadline, std::move(done));
+  }
+  void KeepLease(registry::LeaseId id, Instant deadline, registry::Done<registry::LeaseResult> done) override {
+    if (!Refuses(done)) real_.KeepLease(id, deadline, std::move(done));
+  }
+  void RevokeLease(registry::LeaseId id, Instant deadline, registry::Done<registry::Revision> done) override {
+    if (!Refuses(done)) real_.RevokeLease(id, deadline, std::move(done));
+  }
+  std::unique_ptr<registry::WatchHandle> Watch(std::string prefix, registry::Revision from,
+                                               registry::WatchSink sink) override {
+    return real_.Watch(std::move(prefix), from, std::move(sink));
+  }
+  enum class Mood { kAnswers, kRefuses, kIsSilent };
+  Mood mood = Mood::kAnswers;
+
+ private:
+  template <typename Done>
+  bool Refuses(Done& done) {
+    if (mood == Mood::kRefuses) done(Status(Code::kUnavailable, "test", "no majority of the members answers"));
+    // What is never answered within the test: the deadline is further away.
+    if (mood == Mood::kIsSilent) kept_.push_back([done] {});
+    return mood != Mood::kAnswers;
+  }
+  registry::Registry& real_;
+  std::vector<std::function<void()>> kept_;
+};
+
+TEST_F(DeskDiskTest, ARegistryThatIsSilentIsSaidBeforeTheClientsPatienceEnds) {
+  log::SetSink([](log::Level, std::string_view) {});
+  for (const auto mood : {SilentRegistry::Mood::kRefuses, SilentRegistry::Mood::kIsSilent}) {
+    SilentRegistry registry(*store_);
+    Start(registry);
+    messages::GreetT greet;
+    greet.version_min = greet.version_max = kMarketVersion;
+    ASSERT_EQ(Ask(kTenant, greet).code, 0);
+    ASSERT_EQ(Ask(server_, ServerWith("s", 1, 1, 100)).code, 0);
+    registry.mood = mood;
+    for (int i = 0; i < 2; ++i) {
+      const Instant began = Clock::now();
+      const messages::ReplyT late = Ask(kTenant, AskFor("0.3 TOPS fp32"));
+      EXPECT_LT(Clock::now() - began, std::chrono::milliseconds(2900));
+      EXPECT_EQ(late.code, static_cast<std::uint16_t>(Code::kUnavailable));
+      EXPECT_THAT(late.text, testing::HasSubstr("the market's registry does not answer"));
+      if (mood == SilentRegistry::Mood::kRefuses) {
+        EXPECT_THAT(late.text, testing::HasSubstr("no majority"));
+      }
+      EXPECT_EQ(late.leader, kNoLeader) << "so that a client with more patience asks again";
+    }
+    registry.mood = SilentRegistry::Mood::kAnswers;
+    desk_.reset();
+  }
 }
 
 TEST_F(DeskDiskTest, ADiskThatFailsMakesNoPromises) {

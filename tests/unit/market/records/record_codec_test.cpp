@@ -51,6 +51,28 @@ TEST(RecordCodecTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(read.last_operation, "00ff");
   ExpectSame({Family::kLease, "x"}, SomeLease());
 
+  LeaseRecord sold = SomeLease();
+  sold.ask = {true, 3, 5, 100, 1ULL << 40, 1000, 77, std::string("\0order", 6), std::string(64, 's')};
+  sold.bought = {"other", 200, 8, 1, 2};
+  sold.successor = "next";
+  const Result<Record> read_sold = DecodeRecord({Family::kLease, "x"}, EncodeRecord(sold));
+  ASSERT_TRUE(read_sold.ok());
+  const auto& ask = std::get<LeaseRecord>(*read_sold).ask;
+  EXPECT_TRUE(ask.is_posted);
+  EXPECT_EQ(ask.number, 3U);
+  EXPECT_EQ(ask.order, sold.ask.order);
+  EXPECT_EQ(std::get<LeaseRecord>(*read_sold).bought.from, "other");
+  EXPECT_EQ(std::get<LeaseRecord>(*read_sold).bought.seller_part, 2);
+  EXPECT_EQ(std::get<LeaseRecord>(*read_sold).successor, "next");
+  ExpectSame({Family::kLease, "x"}, sold);
+  ReportRecord report{4, 5, 6, {{"cpu/D", "none", "why", 1, 2, 3, 4, 5}}, {}};
+  report.trades.push_back({"cpu/D", "s/0", "from", "lease", "a", "b", "auction", 100, 2, 1, 3, 4});
+  const Result<Record> read_report = DecodeRecord({Family::kReport, "4"}, EncodeRecord(report));
+  ASSERT_TRUE(read_report.ok());
+  EXPECT_EQ(std::get<ReportRecord>(*read_report).trades.front().paid, 3);
+  EXPECT_EQ(std::get<ReportRecord>(*read_report).classes.front().trades, 5U);
+  ExpectSame({Family::kReport, "4"}, report);
+
   SlotRecord slot;
   slot.slot.id = "s/0";
   slot.slot.share_milli = 1000;

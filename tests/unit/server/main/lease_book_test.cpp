@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <map>
 
 namespace accelmesh {
 namespace {
@@ -185,6 +187,90 @@ TEST_F(LeaseBookTest, ARevocationTakesSubletsAlong) {
   EXPECT_EQ(Ended(), (Names{"a", "a"}));
 }
 
+// A lease and all whom it was let on to share what the market let; nobody multiplies it by letting it on to himself.
+TEST_F(LeaseBookTest, WhatIsLetOnTheHolderHasNoMore) {
+  const auto of = [](std::uint32_t share, std::uint64_t memory, std::uint8_t holder, std::int64_t until = 50'000) {
+    return LeaseTerms{share, memory, kNow, kNow + until, Curve(holder), std::nullopt};
+  };
+  const Bytes whole = Token("a", 3, 10, 600);  // of 1 MiB
+  ASSERT_EQ(Admit(whole, 10)->share_milli, 600U);
+  const std::string key = "a/" + security::HexOf(Curve(10).bytes);
+  ASSERT_TRUE(Admit(AttenuateLease(whole, tenant, of(200, 1 << 18, 11)).value(), 11).ok());
+  EXPECT_EQ(book->Find(key)->share_milli, 400U);
+  EXPECT_EQ(book->Find(key)->memory_bytes, (1U << 20) - (1U << 18));
+  ASSERT_TRUE(Admit(AttenuateLease(whole, tenant, of(300, 1 << 18, 12, 20'000)).value(), 12).ok());
+  EXPECT_EQ(book->Find(key)->share_milli, 100U);
+  ExpectDenied(Admit(AttenuateLease(whole, tenant, of(200, 1, 13)).value(), 13), "500 and 524288 are let on already");
+  ExpectDenied(Admit(AttenuateLease(whole, tenant, of(1, 1 << 20, 13)).value(), 13), "let on already");
+  EXPECT_EQ(Admit(whole, 10)->share_milli, 100U) << "a renewal does not bring it back";
+  // Once a part has ended it is the holder's again.
+  EXPECT_EQ(Ended(30'000), Names{"a"});
+  EXPECT_EQ(book->Find(key)->share_milli, 400U);
+  std::vector<std::string> changed;
+  for (const AdmittedLease& lease : book->TakeChanged()) changed.push_back(lease.Key());
+  EXPECT_NE(std::find(changed.begin(), changed.end(), key), changed.end()) << "running sessions are told";
+  // It stands in nobody else's way with more than it has.
+  EXPECT_TRUE(Admit(Token("b", 4, 20, 400), 20).ok());
+  EXPECT_NE(book->Find(key), nullptr);
+}
+
+// The market ended it before its holder came, and its token lasts for a while yet.
+TEST_F(LeaseBookTest, ARevocationCountsForWhoHasNotComeYet) {
+  book->Revoke("a", "lease a was revoked by its market", 3);
+  ExpectDenied(Admit(Token("a", 3, 10), 10), "revoked by its market");
+  EXPECT_TRUE(Admit(Token("a", 4, 10), 10).ok()) << "granted anew";
+  // A token that was signed before has ended by then, and what was kept of it goes.
+  EXPECT_TRUE(Ended(1000).empty());
+  book->Revoke("b", "lease b was revoked by its market", 5);
+  (void)Ended(1000);
+  EXPECT_EQ(Ended(1000 + security::kLeaseLifeMsMax), Names{"a"});
+  (void)Ended(1002 + security::kLeaseLifeMsMax);
+  const LeaseTerms late{1000,
+                        1 << 20,
+                        kNow + security::kLeaseLifeMsMax,
+                        kNow + security::kLeaseLifeMsMax + 60'000,
+                        Curve(10),
+                        tenant.public_key()};
+  const Bytes token = GrantLease(market, {"b", "slot-1", "server-1", 5}, late).value();
+  EXPECT_TRUE(book->Admit(token, Curve(10), kNow + security::kLeaseLifeMsMax + 1000).ok());
+}
+
+// Who pays for less from now on keeps the token for more.
+TEST_F(LeaseBookTest, AnOldTokenGivesNoMoreThanTheMarketLeft) {
+  const Bytes whole = Token("a", 3, 10);
+  ASSERT_TRUE(Admit(whole, 10).ok());
+  book->Shrink({"a", 250, 1 << 19}, "lease a was made smaller");
+  for (const Result<AdmittedLease>& again : {Admit(whole, 10), Admit(Token("a", 3, 10, 500), 10)}) {
+    ASSERT_TRUE(again.ok()) << again.status().ToString();
+    EXPECT_EQ(again->share_milli, 250U);
+    EXPECT_EQ(again->memory_bytes, 1U << 19);
+  }
+  EXPECT_EQ(Admit(Token("a", 3, 10, 100), 10)->share_milli, 100U);
+  // Before anybody came.
+  book->Shrink({"b", 250, 1 << 19}, "lease b was made smaller");
+  EXPECT_EQ(Admit(Token("b", 4, 11, 300), 11)->share_milli, 250U);
+  book->Shrink({"c", 0, 0}, "lease c was sold");
+  ExpectDenied(Admit(Token("c", 5, 12, 100), 12), "was sold");
+}
+
+// A holder who lets his lease on to ever more keys leaves room for the other tenants.
+TEST_F(LeaseBookTest, SubletsTakeNoRoomFromOtherLeases) {
+  const Bytes token = Token("a", 3, 1, 300);
+  ASSERT_TRUE(Admit(token, 1).ok());
+  std::size_t admitted = 1;
+  Status refused;
+  for (std::uint8_t holder = 2; holder < 200; ++holder) {
+    const LeaseTerms terms{1, 1 << 10, kNow, kNow + 60'000, Curve(holder), std::nullopt};
+    const Result<AdmittedLease> sublet = Admit(AttenuateLease(token, tenant, terms).value(), holder);
+    admitted += sublet.ok();
+    if (!sublet.ok()) refused = sublet.status();
+  }
+  EXPECT_EQ(admitted, LeaseBook::kHoldersMax);
+  EXPECT_EQ(refused.code(), Code::kLimitExceeded) << refused.ToString();
+  EXPECT_TRUE(Admit(Token("b", 4, 210, 100), 210).ok());
+  EXPECT_TRUE(Admit(token, 1).ok()) << "who is there stays";
+}
+
 TEST_F(LeaseBookTest, AProgramIsKnownByItsSecret) {
   const security::SecretHash hash = security::HashOfSecret(AsBytes(std::string_view("secret")));
   ASSERT_TRUE(book->Admit(Token("a", 3, 10), Curve(10), kNow, hash).ok());
@@ -194,6 +280,52 @@ TEST_F(LeaseBookTest, AProgramIsKnownByItsSecret) {
   EXPECT_EQ(book->AdmitBySecret("secret", kNow + 60'000).code(), Code::kPermissionDenied);
   book->Revoke("a", "lease a was revoked");
   ExpectDenied(book->AdmitBySecret("secret", kNow), "was revoked");
+}
+
+// A part of a lease was sold: its seller gives way, though he is not the earliest, and nobody else does.
+TEST_F(LeaseBookTest, WhoHasSoldAPartMakesRoomForItsBuyer) {
+  ASSERT_TRUE(Admit(Token("other", 4, 1, 200), 1).ok());
+  ASSERT_TRUE(Admit(Token("seller", 5, 2, 800), 2).ok());
+  (void)book->TakeChanged();
+  const auto sold = [&](std::uint64_t epoch, std::uint8_t holder, std::uint32_t share, std::uint32_t rest) {
+    const LeaseTerms terms{share, 1 << 18, kNow, kNow + 60'000, Curve(holder), std::nullopt};
+    return GrantLease(market, {"buyer" + std::to_string(epoch), "slot-1", "server-1", epoch, {"seller", rest, 1 << 19}},
+                      terms)
+        .value();
+  };
+  ASSERT_TRUE(Admit(sold(6, 3, 300, 500), 3).ok());
+  EXPECT_TRUE(Ended().empty());
+  const auto changed = [&] {
+    std::map<std::string, std::uint32_t> shares;
+    for (const AdmittedLease& lease : book->TakeChanged()) shares[lease.lease] = lease.share_milli;
+    return shares;
+  };
+  EXPECT_EQ(changed(), (std::map<std::string, std::uint32_t>{{"seller", 500}, {"buyer6", 300}}));
+  EXPECT_TRUE(book->TakeChanged().empty());
+  // The token that the seller had before gives it no more than it has kept.
+  EXPECT_EQ(Admit(Token("seller", 5, 2, 800), 2)->share_milli, 500U);
+  ASSERT_TRUE(Admit(Token("seller", 5, 2, 500), 2).ok());
+  // Another part; told again, and out of order, it takes nothing more.
+  ASSERT_TRUE(Admit(sold(7, 4, 100, 400), 4).ok());
+  ASSERT_TRUE(Admit(sold(6, 3, 300, 500), 3).ok());
+  EXPECT_EQ(changed(), (std::map<std::string, std::uint32_t>{{"seller", 400}, {"buyer7", 100}}));
+  EXPECT_TRUE(Ended().empty());
+  // All of it: the seller's ends, and says why.
+  ASSERT_TRUE(Admit(sold(8, 5, 400, 0), 5).ok());
+  EXPECT_EQ(Ended(), std::vector<std::string>{"seller"});
+}
+
+TEST_F(LeaseBookTest, TheMarketsWordShrinksALease) {
+  ASSERT_TRUE(Admit(Token("lease-1", 5, 2, 800), 2).ok());
+  (void)book->TakeChanged();
+  book->Shrink({"lease-1", 300, 1 << 19}, "sold");
+  const std::vector<AdmittedLease> changed = book->TakeChanged();
+  ASSERT_EQ(changed.size(), 1U);
+  EXPECT_EQ(changed.front().share_milli, 300U);
+  EXPECT_EQ(changed.front().memory_bytes, 1U << 19);
+  book->Shrink({"lease-1", 300, 1 << 19}, "sold");
+  book->Shrink({"nobody's", 1, 1}, "sold");
+  EXPECT_TRUE(book->TakeChanged().empty());
 }
 
 }  // namespace

@@ -31,6 +31,8 @@ class FakeMarket : public MarketPort, public ServerPort, public WorldPort {
   std::map<OperationId, Answer> answers;
   std::set<std::string> dead_servers;  // slots whose servers take no lease
   std::int64_t now_ms = 1'000'000;
+  std::int64_t skew_ms_max = 1LL << 60;    // tokens of a clock that is further away do not count
+  std::int64_t ahead_ms = 0;               // the market's clock, before ours
   std::int64_t down_until_ms = 0;          // the market does not answer before
   int lost_answers = 0;                    // so many are done and not answered
   std::int64_t price_factor_milli = 1000;  // what the price has become since it was posted
@@ -91,6 +93,9 @@ class FakeMarket : public MarketPort, public ServerPort, public WorldPort {
 
   Status Admit(const Won& won, const security::CurvePair&, const security::SecretHash&, Deadline) override {
     if (dead_servers.contains(won.slot)) return {Code::kUnavailable, "fake", "nobody answers at tcp://nowhere"};
+    // By the server's clock, which is ours.
+    if (std::abs(won.not_after_ms - leases.at(won.lease).not_after_ms) > skew_ms_max)
+      return {Code::kPermissionDenied, "fake", "it begins in a while, or has expired"};
     leases.at(won.lease).admitted_until_ms = won.not_after_ms;
     return Status::Ok();
   }
@@ -147,7 +152,7 @@ class FakeMarket : public MarketPort, public ServerPort, public WorldPort {
     won.share_milli = lease.share_milli;
     won.memory_bytes = lease.memory_bytes;
     won.price_microcredits_per_hour = PriceOf(lease.slot, lease.share_milli);
-    won.not_after_ms = lease.not_after_ms;
+    won.not_after_ms = lease.not_after_ms + ahead_ms;
     won.endpoints = {"tcp://127.0.0.1:1"};
     return won;
   }

@@ -88,6 +88,47 @@ TEST_F(KeeperTest, AMarketThatStaysAwayLosesTheLeaseAtItsEndAndSaysSo) {
   EXPECT_TRUE(Said("has ended and was not renewed"));
 }
 
+// Whatever the market's clock says, a lease lasts as long as it was asked for, and is renewed in time.
+TEST_F(KeeperTest, AMarketWhoseClockIsWrongOrJumpsLosesNothing) {
+  for (const std::int64_t first_ms : {0, 300'000, -300'000, 20'000, -20'000}) {
+    market_ = FakeMarket();
+    market_.ahead_ms = first_ms;
+    Begin("0.05 TOPS, 1GiB");
+    for (const std::int64_t ahead_ms : {first_ms, std::int64_t{300'000}, std::int64_t{-300'000}, std::int64_t{0}}) {
+      market_.ahead_ms = ahead_ms;
+      const std::size_t before = keeper_->renewals();
+      for (int second = 0; second < 300; ++second) {
+        Run(1);
+        ASSERT_GT(market_.leases.at("lease-1").not_after_ms, market_.now_ms) << first_ms << ", then " << ahead_ms;
+      }
+      EXPECT_GE(keeper_->renewals() - before, 6U);
+      EXPECT_LE(keeper_->renewals() - before, 70U) << "it is not asked all the time";
+    }
+    EXPECT_FALSE(keeper_->has_lost());
+  }
+}
+
+// The market's clock jumps, its tokens do not count, and it comes back: the token of then is good.
+TEST_F(KeeperTest, ATokenThatDoesNotCountIsNotShownForEver) {
+  Begin("0.05 TOPS, 1GiB");
+  Run(5);
+  market_.skew_ms_max = 5000;
+  for (const std::int64_t ahead_ms : {300'000, -300'000}) {
+    market_.ahead_ms = ahead_ms;
+    for (int second = 0; second < 60 && !Said("does not take the new token"); ++second) Run(1);
+    ASSERT_TRUE(Said("does not take the new token: it begins in a while"));
+    const std::size_t renewals = keeper_->renewals();
+    Run(5);
+    EXPECT_LE(keeper_->renewals() - renewals, 6U) << "in growing pauses";
+    market_.ahead_ms = 0;
+    Run(60);
+    const auto& lease = market_.leases.at("lease-1");
+    EXPECT_EQ(lease.admitted_until_ms, lease.not_after_ms);
+    EXPECT_FALSE(keeper_->has_lost());
+    said_.clear();
+  }
+}
+
 TEST_F(KeeperTest, AServerThatMissesTheNewTokenIsShownItAgain) {
   Begin("0.05 TOPS, 1GiB");
   market_.dead_servers = {"one", "two"};

@@ -46,7 +46,7 @@ TEST(DoctorTest, EveryFaultHasARemedyAndIsCounted) {
   status.store_warning = "older than 3.6.9";
   messages::GreetingT greeting;
   greeting.role = "tenant";
-  const std::vector<Finding> findings = {JudgeStore(status), JudgeRole(greeting), JudgeClock(1 << 30, 0, 1)};
+  const std::vector<Finding> findings = {JudgeStore(status), JudgeRole(greeting, "beef"), JudgeClock(1 << 30, 0, 1)};
   for (const Finding& finding : findings) EXPECT_NE(finding.remedy, "") << finding.what;
   EXPECT_EQ(FaultsOf(findings), 1);
   const Report report = ReportOf(findings);
@@ -58,6 +58,37 @@ TEST(DoctorTest, EveryFaultHasARemedyAndIsCounted) {
   EXPECT_EQ(JudgeStore(status).level, Level::kFault) << "no leader";
   status.is_leader = true;
   EXPECT_EQ(JudgeStore(status).level, Level::kFine);
+}
+
+// What it cannot do just now is no warning: nobody gets a lease.
+TEST(DoctorTest, WhatKeepsTheMarketFromWritingIsAFault) {
+  messages::StatusReportT status;
+  status.store = "sqlite";
+  status.is_leader = true;
+  status.trouble = "writing market.sqlite: the disk is full; make room and try again";
+  const Finding finding = JudgeStore(status);
+  EXPECT_EQ(finding.level, Level::kFault);
+  EXPECT_NE(finding.text.find("make room"), std::string::npos);
+  EXPECT_NE(finding.remedy.find("programs run until their leases end"), std::string::npos);
+}
+
+TEST(DoctorTest, AnEmptyAccountIsToldWithTheCommandThatHelps) {
+  messages::AccountT account;
+  account.identity = "beef";
+  EXPECT_EQ(JudgeAccount(account).level, Level::kFault);
+  EXPECT_NE(JudgeAccount(account).remedy.find("slotctl deposit beef"), std::string::npos);
+  account.balance_microcredits = 1;
+  EXPECT_EQ(JudgeAccount(account).level, Level::kFine);
+}
+
+TEST(DoctorTest, WhoWaitsIsToldOf) {
+  messages::RequestsT requests;
+  EXPECT_EQ(JudgeRequests(requests).level, Level::kFine);
+  for (const char* text : {"one waits", "2 wait"}) {
+    requests.requests.push_back(std::make_unique<messages::WaitingRequestT>());
+    EXPECT_EQ(JudgeRequests(requests).level, Level::kWarning);
+    EXPECT_EQ(JudgeRequests(requests).text, text);
+  }
 }
 
 }  // namespace

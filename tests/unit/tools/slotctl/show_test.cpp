@@ -70,10 +70,11 @@ TEST(ShowTest, LeasesEndInTime) {
   lease.state = "active";
   lease.not_after_ms = 70'000;
   lease.request = "0.05 TOPS fp32, 1GiB";
-  EXPECT_TRUE(Has(ReportOf(leases, 10'000), "1 m")) << ReportOf(leases, 10'000).text;
-  EXPECT_TRUE(Has(ReportOf(leases, 10'000), "25 %"));
-  EXPECT_EQ(ReportOf(leases, 0).json["leases"][0]["not_after_ms"], 70'000);
-  EXPECT_EQ(ReportOf(messages::LeasesT{}, 0).text, "no leases\n");
+  EXPECT_TRUE(Has(ReportOf(leases, 10'000, true), "1 m")) << ReportOf(leases, 10'000, true).text;
+  EXPECT_TRUE(Has(ReportOf(leases, 10'000, true), "25 %"));
+  EXPECT_EQ(ReportOf(leases, 0, true).json["leases"][0]["not_after_ms"], 70'000);
+  EXPECT_EQ(ReportOf(messages::LeasesT{}, 0, true).text, "no leases\n");
+  EXPECT_TRUE(Has(ReportOf(messages::LeasesT{}, 0, false), "--all"));
 }
 
 TEST(ShowTest, AWaitingRequestSaysWhatEachSlotLacksAndWhatHelps) {
@@ -91,7 +92,7 @@ TEST(ShowTest, AWaitingRequestSaysWhatEachSlotLacksAndWhatHelps) {
   request.rejections[0]->gaps[0]->dimension = "memory";
   request.rejections[0]->gaps[0]->text = "memory 6 GiB of 8 GiB";
   request.rejections[0]->gaps[0]->remedy = "ask for 6 GiB or less";
-  const Report report = ReportOf(requests, 11'000);
+  const Report report = ReportOf(requests, 11'000, true);
   for (const char* part :
        {"anna waits since 10 s for 8GiB", "ab12/0", "memory 6 GiB of 8 GiB", "ask for 6 GiB or less"}) {
     EXPECT_TRUE(Has(report, part)) << report.text;
@@ -122,6 +123,9 @@ TEST(ShowTest, PricesHaveTheirCourse) {
   EXPECT_NE(svg.find("polyline"), std::string::npos);
   EXPECT_EQ(svg.find("nan"), std::string::npos);
   EXPECT_EQ(SvgOf(messages::PricesT{}).find("nan"), std::string::npos);
+  // Each has an axis of its own, with the unit that it is in.
+  EXPECT_NE(svg.find("credits an hour"), std::string::npos);
+  EXPECT_NE(svg.find("percent of what is sold that is let"), std::string::npos);
 }
 
 TEST(ShowTest, AccountsThatDoNotAddUpSaySo) {

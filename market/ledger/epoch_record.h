@@ -1,0 +1,105 @@
+// EpochRecord: all that an epoch's outcome follows from, in one canonical encoding, so that anybody can clear the epoch
+// again and compare.
+//
+// The auction counts in numbers (market/auction/units.h). The tables here say what they stand for:
+//   PartyId   place in `parties`, the sorted keys of all owners
+//   ClassId   place in `class_names`, sorted
+//   LeaseId   place in `lease_names`, sorted, + 1; 0: none
+//   OrderId   an order's rank among the leaf hashes of the epoch's signed orders, sorted; behind these, idle supply
+//   that
+//             nobody signed, by its slot's name
+// So all numbers follow from what was sealed, and nobody can choose a lucky one once the seed is known.
+//
+// Pure; the bytes may be anything. Threads: values.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "market/auction/epoch.h"
+#include "market/ledger/entry.h"
+#include "market/ledger/note.h"
+
+namespace accelmesh::market::ledger {
+
+// All credits of the market, microcredits: of every account, what is held in escrow, the pool, bonds.
+struct Credits {
+  std::int64_t before = 0;     // when the last recorded epoch was settled
+  std::int64_t deposited = 0;  // by admins since then, less what was withdrawn; the only source of credits
+  std::int64_t after = 0;
+  bool operator==(const Credits&) const = default;
+};
+
+// What of an outcome differs is told by which of these does.
+struct OutcomeDigests {
+  Hash trades{};
+  Hash gangs{};
+  Hash classes{};
+  Hash unserved{};
+  Hash unserved_gangs{};
+  Hash sums{};
+  bool operator==(const OutcomeDigests&) const = default;
+};
+OutcomeDigests DigestsOf(const auction::EpochOutcome& outcome);
+// Of two outcomes, what differs ("trades"); empty: nothing.
+std::string DifferenceOf(const OutcomeDigests& one, const OutcomeDigests& other);
+
+struct EpochRecord {
+  std::uint64_t seal = 0;   // index of the seal in the log
+  std::string sealed_note;  // the checkpoint with it, and what witnesses had signed below
+  std::int64_t time_ms = 0;
+  std::vector<security::PublicKey> parties;
+  std::vector<std::string> class_names;
+  std::vector<std::string> lease_names;
+  std::vector<std::uint64_t> orders;    // by rank: index of the signed order in the log
+  std::vector<std::string> idle_slots;  // by OrderId behind these
+  auction::EpochInput input;            // sorted by id
+  OutcomeDigests outcome;
+  Credits credits;
+};
+
+// The auction's seed: known to nobody before the orders are sealed and the checkpoint is signed, and, if witnesses have
+// cosigned it, not to the market alone before that.
+std::uint64_t SeedOf(std::uint64_t epoch, std::string_view sealed_note);
+
+// Gives an input's orders the numbers that a record must have, and sorts them. kInvalidArgument if one has none.
+Status Renumber(auction::EpochInput& input, const std::map<auction::OrderId, auction::OrderId>& numbers);
+
+// kInvalidArgument if it is not canonical: tables or orders that are not sorted, numbers that are in no table.
+Result<Bytes> EpochBytes(const EpochRecord& record);
+Result<EpochRecord> ParseEpoch(ByteView bytes);
+
+// Its entries. kLimitExceeded if there would be more parts than there may be.
+Result<std::vector<Bytes>> EpochEntries(const EpochRecord& record);
+
+// Sorted, each once: how names become numbers.
+template <typename Name>
+class Table {
+ public:
+  explicit Table(std::vector<Name> names) : names_(std::move(names)) {
+    std::sort(names_.begin(), names_.end(), Less);
+    names_.erase(std::unique(names_.begin(), names_.end()), names_.end());
+  }
+  // Precondition: it is there.
+  std::size_t IndexOf(const Name& name) const {
+    return static_cast<std::size_t>(std::lower_bound(names_.begin(), names_.end(), name, Less) - names_.begin());
+  }
+  const std::vector<Name>& names() const { return names_; }
+
+  static bool Less(const Name& one, const Name& other) {
+    if constexpr (requires { one.bytes; }) {
+      return one.bytes < other.bytes;
+    } else {
+      return one < other;
+    }
+  }
+
+ private:
+  std::vector<Name> names_;
+};
+using PartyTable = Table<security::PublicKey>;
+using NameTable = Table<std::string>;
+
+}  // namespace accelmesh::market::ledger

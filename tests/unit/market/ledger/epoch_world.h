@@ -1,0 +1,55 @@
+// A small market that trades through a ledger: tenants who sign orders as real ones do, epochs that are sealed, cleared
+// and recorded. The same seed makes the same ledger.
+#pragma once
+
+#include <random>
+
+#include "market/ledger/ledger.h"
+#include "market/ledger/verify_folder.h"
+
+namespace accelmesh::market::ledger {
+
+class EpochWorld {
+ public:
+  static constexpr const char* kOrigin = "market.example/log";
+  static constexpr std::int64_t kStartMs = 1'790'000'000'000;
+
+  EpochWorld(std::unique_ptr<Store> store, std::uint64_t seed);
+  ~EpochWorld();
+
+  // Posts asks of some leases.
+  void PostAsks(int count);
+  // One epoch with so many bids and gangs. What was recorded, for those who look at it.
+  EpochRecord RunEpoch(int bids, int gangs = 0);
+  // What RunEpoch() makes, before it is recorded.
+  EpochRecord MakeEpoch(int bids, int gangs);
+  void AppendReceipt();
+  SignedOrder MakeBid(std::size_t tenant);
+
+  Ledger& ledger() { return *ledger_; }
+  FolderCheck check() const;
+  const std::string& market() const { return market_; }
+  // Of the record that was made last, as a verifier reads them.
+  std::vector<SealedOrder> SealedOrders(const EpochRecord& record);
+  Seal SealOf(const EpochRecord& record);
+  const security::SigningKey& tenant(std::size_t i) const { return tenants_[i]; }
+
+ private:
+  struct Standing {
+    PostedOrder posted;
+    SignedOrder order;
+  };
+  std::int64_t Now() const { return kStartMs + 250 * static_cast<std::int64_t>(number_); }
+  std::uint64_t Random(std::uint64_t least, std::uint64_t most) { return least + random_() % (most - least + 1); }
+
+  std::mt19937_64 random_;
+  std::unique_ptr<Ledger> ledger_;
+  std::string market_;
+  std::vector<security::SigningKey> tenants_;
+  std::vector<Standing> asks_;
+  std::uint64_t number_ = 0;
+  std::uint64_t operations_ = 0;
+  std::int64_t credits_ = 5'000'000;
+};
+
+}  // namespace accelmesh::market::ledger

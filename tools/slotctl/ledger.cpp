@@ -1,0 +1,190 @@
+#include "tools/slotctl/ledger.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+
+#include "market/ledger/folder_store.h"
+#include "market/ledger/market_orders.h"
+#include "scheduler/core/quantity.h"
+#include "tools/slotctl/table.h"
+
+namespace accelmesh::slotctl {
+namespace {
+
+namespace ledger = market::ledger;
+using std::chrono::steady_clock;
+
+constexpr auto kQuiet = std::chrono::seconds(2);
+
+// A line every half a second once it takes long: on a terminal always the same one.
+class Progress {
+ public:
+  void operator()(std::uint64_t done, std::uint64_t all) {
+    const steady_clock::time_point now = steady_clock::now();
+    if (now - begin_ < kQuiet || (now - last_ < std::chrono::milliseconds(500) && done != all)) return;
+    last_ = now;
+    const double seconds = std::chrono::duration<double>(now - begin_).count();
+    const double left = done == 0 ? 0 : seconds * static_cast<double>(all - done) / static_cast<double>(done);
+    std::fprintf(stderr, "%sslotctl: %llu of %llu entries verified, %.0f s left%s", is_terminal_ ? "\r\x1b[K" : "",
+                 static_cast<unsigned long long>(done), static_cast<unsigned long long>(all), left,
+                 is_terminal_ ? "" : "\n");
+    is_shown_ = true;
+  }
+  void End() const {
+    if (is_shown_ && is_terminal_) std::fputs("\r\x1b[K", stderr);
+  }
+
+ private:
+  const steady_clock::time_point begin_ = steady_clock::now();
+  const bool is_terminal_ = ::isatty(STDERR_FILENO) != 0;
+  steady_clock::time_point last_;
+  bool is_shown_ = false;
+};
+
+Result<ledger::NamedKey> LogKeyOf(const LedgerOptions& options, const std::string& folder) {
+  std::string text = options.log_key;
+  if (text.empty()) {
+    const Result<Bytes> file = ledger::ReadFileBytes(folder + "/key", 1024);
+    if (!file.ok()) {
+      return Status(file.code(), "slotctl ledger",
+                    folder + " has no key of its own (" + file.status().text() + "); name it with --log-key");
+    }
+    text = AsText(*file);
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+  }
+  ACCELMESH_ASSIGN_OR_RETURN(const ledger::TypedKey key, ledger::ParseVerifierKey(text));
+  if (key.type != ledger::SignatureType::kEd25519) {
+    return Status(Code::kInvalidArgument, "slotctl ledger", "--log-key is the key of a witness; name the log's");
+  }
+  return key.key;
+}
+
+std::string TimeOf(std::int64_t time_s) {
+  const auto time = static_cast<std::time_t>(time_s);
+  std::tm parts{};
+  char text[32];
+  if (::gmtime_r(&time, &parts) == nullptr || std::strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%SZ", &parts) == 0) {
+    return "at no time";
+  }
+  return text;
+}
+
+Result<std::string> ReadNote(const std::string& path) {
+  ACCELMESH_ASSIGN_OR_RETURN(const Bytes bytes, ledger::ReadFileBytes(path, ledger::kNoteBytesMax));
+  return std::string(AsText(bytes));
+}
+
+std::string Line(const char* name, const std::string& value) {
+  std::string line = name;
+  line.resize(14, ' ');
+  return line + value + "\n";
+}
+
+}  // namespace
+
+Report ReportOf(const ledger::FolderReport& verified, const LedgerOptions& options, bool is_own_key) {
+  const ledger::FolderFacts& facts = verified.facts;
+  Report report;
+  Json cosigners = Json::array();
+  std::string names;
+  for (const ledger::Cosigner& cosigner : facts.cosigners) {
+    cosigners.push_back({{"witness", cosigner.witness.name}, {"time_s", cosigner.time_s}});
+    names += (names.empty() ? "" : ", ") + cosigner.witness.name + " " + TimeOf(cosigner.time_s);
+  }
+  const bool holds = verified.discrepancy.ok();
+  report.json = {{"holds", holds},
+                 {"folder", options.path},
+                 {"key_from_folder", is_own_key},
+                 {"entries", facts.head.size},
+                 {"root", security::HexOf(facts.head.root)},
+                 {"cosigners", cosigners},
+                 {"orders", facts.orders},
+                 {"receipts", facts.receipts},
+                 {"seals", facts.seals},
+                 {"epochs", facts.epochs},
+                 {"epoch_first", facts.epoch_first},
+                 {"epoch_last", facts.epoch_last},
+                 {"trades", facts.trades},
+                 {"credits_microcredits", facts.credits}};
+  if (!holds) {
+    report.json["place"] = verified.place;
+    report.json["discrepancy"] = verified.discrepancy.text();
+    report.json["fork_proven"] = verified.fork.has_value();
+    report.text = Line("DOES NOT HOLD", Shown(verified.place, 200) + ": " + Shown(verified.discrepancy.text(), 1000));
+    if (verified.fork) {
+      report.text += Line("fork", options.evidence.empty()
+                                      ? "its own signatures prove it; --evidence FILE writes what convicts the log"
+                                      : "its own signatures prove it; see " + options.evidence);
+    }
+    report.text += Line("before that", std::to_string(facts.orders) + " orders, " + std::to_string(facts.epochs) +
+                                           " epochs, " + std::to_string(facts.receipts) + " receipts held");
+    return report;
+  }
+  report.text = Line("holds", options.path);
+  report.text += Line("entries", std::to_string(facts.head.size) + ", root " + security::HexOf(facts.head.root));
+  report.text += Line("cosigned by", names.empty() ? "none of the witnesses that were named" : names);
+  if (facts.epochs > 0) {
+    report.text += Line("epochs", std::to_string(facts.epochs) + ", from " + std::to_string(facts.epoch_first) +
+                                      " to " + std::to_string(facts.epoch_last) +
+                                      ", each cleared again: " + std::to_string(facts.trades) + " trades");
+    report.text += Line("credits", scheduler::CreditsText(facts.credits) + ", none made or lost");
+  } else {
+    report.text += Line("epochs", "none");
+  }
+  report.text +=
+      Line("signed", std::to_string(facts.orders) + " orders, " + std::to_string(facts.receipts) + " receipts");
+  if (is_own_key) {
+    report.text += Line("note", "the key is the folder's own word; --log-key names one that you trust");
+  }
+  return report;
+}
+
+Result<LedgerVerdict> VerifyLedger(const LedgerOptions& options) {
+  ledger::FolderCheck check;
+  ACCELMESH_ASSIGN_OR_RETURN(check.log, LogKeyOf(options, options.path));
+  check.market = options.market.empty() ? security::HexOf(check.log.key.bytes) : options.market;
+  for (const std::string& text : options.witnesses) {
+    ACCELMESH_ASSIGN_OR_RETURN(const ledger::TypedKey key, ledger::ParseVerifierKey(text));
+    if (key.type != ledger::SignatureType::kCosignature) {
+      return Status(Code::kInvalidArgument, "slotctl ledger", "--witness is the key of a log; name a witness's");
+    }
+    check.witnesses.push_back(key.key);
+  }
+  check.witnesses_min = options.witnesses_min;
+  for (const std::string& path : options.held) {
+    ACCELMESH_ASSIGN_OR_RETURN(std::string note, ReadNote(path));
+    check.held.push_back(std::move(note));
+  }
+  Progress progress;
+  check.progress = [&](std::uint64_t done, std::uint64_t all) { progress(done, all); };
+  Result<ledger::FolderReport> verified = ledger::VerifyFolder(options.path, check, ledger::MarketOrders());
+  progress.End();
+  if (!verified.ok()) return verified.status();
+  if (verified->fork && !options.evidence.empty()) {
+    const std::string text = ledger::EvidenceText(*verified->fork);
+    ACCELMESH_RETURN_IF_ERROR(ledger::ReplaceFile(options.evidence, AsBytes(std::string_view(text))));
+  }
+  return LedgerVerdict{ReportOf(*verified, options, options.log_key.empty()), verified->discrepancy.ok()};
+}
+
+Result<LedgerVerdict> VerifyEvidence(const LedgerOptions& options) {
+  if (options.log_key.empty()) {
+    return Status(Code::kInvalidArgument, "slotctl ledger", "whose fork? name the log's key with --log-key");
+  }
+  ACCELMESH_ASSIGN_OR_RETURN(const ledger::NamedKey log, LogKeyOf(options, ""));
+  ACCELMESH_ASSIGN_OR_RETURN(const Bytes bytes, ledger::ReadFileBytes(options.path, ledger::kEvidenceBytesMax));
+  const Result<ledger::ForkEvidence> evidence = ledger::ParseEvidence(AsText(bytes));
+  const Status status = evidence.ok() ? ledger::VerifyFork(*evidence, log) : evidence.status();
+  LedgerVerdict verdict;
+  verdict.holds = status.ok();
+  verdict.report.json = {{"convicts", status.ok()}, {"log", log.name}};
+  if (!status.ok()) verdict.report.json["why"] = status.text();
+  verdict.report.text = status.ok() ? log.name + " has signed two histories: whoever sees this must not trust it\n"
+                                    : "it convicts nobody: " + Shown(status.text(), 300) + "\n";
+  return verdict;
+}
+
+}  // namespace accelmesh::slotctl

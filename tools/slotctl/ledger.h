@@ -1,0 +1,36 @@
+// slotctl ledger: verifies a market's ledger from its folder, and what witnesses have found, with no market to ask.
+//
+// Threads: functions. Progress goes to stderr from the third second on.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "market/ledger/verify_folder.h"
+#include "tools/slotctl/show.h"
+
+namespace accelmesh::slotctl {
+
+struct LedgerOptions {
+  std::string path;                    // of the folder, or of a file of evidence
+  std::string log_key;                 // a verifier key; empty: the one in the folder
+  std::string market;                  // as orders name it; empty: the log's key
+  std::vector<std::string> witnesses;  // verifier keys
+  std::size_t witnesses_min = 0;
+  std::vector<std::string> held;  // files with checkpoints that others hold
+  std::string evidence;           // where evidence of a fork goes
+};
+
+struct LedgerVerdict {
+  Report report;
+  bool holds = false;
+};
+// A Status: it could not be verified at all (no such folder, a key that is none).
+Result<LedgerVerdict> VerifyLedger(const LedgerOptions& options);
+// Whether a file of evidence convicts the log.
+Result<LedgerVerdict> VerifyEvidence(const LedgerOptions& options);
+
+// What both say of a verification.
+Report ReportOf(const market::ledger::FolderReport& verified, const LedgerOptions& options, bool is_own_key);
+
+}  // namespace accelmesh::slotctl
