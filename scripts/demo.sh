@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 case "${1:-}" in
   "") scripts/setup.sh ;;
   --no-setup) ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' scripts/demo.sh; exit 2 ;;
+  *) sed -n '2,11s/^# \{0,1\}//p' scripts/demo.sh; exit 2 ;;
 esac
 
 echo "demo: building (a few minutes the first time)"

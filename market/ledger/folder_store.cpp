@@ -254,7 +254,8 @@ Status FolderStore::Publish(std::span<const StoredFile> files, std::span<const s
   }
   for (const std::string& path : obsolete) {
     ::unlink(At(path).c_str());
-    ::rmdir(FolderOf(At(path)).c_str());  // N.p, once it is empty
+    const std::string folder = FolderOf(At(path));  // N.p, goes once it is empty
+    if (::rmdir(folder.c_str()) == 0) unsynced_folders_.erase(folder);
   }
   return Status::Ok();
 }

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <random>
 #include <thread>
 
@@ -186,6 +187,18 @@ TEST_F(FolderStoreTest, AReaderSeesWhatWasCommittedWhileAnotherAppends) {
   EXPECT_EQ(acknowledged, 1350u);
 }
 
+// Parts that were published go when their tile is whole; the folder of theirs is not waited for then.
+TEST_F(FolderStoreTest, PublishedPartsGoAndTheJournalBeginsAnew) {
+  const std::unique_ptr<Log> log = std::move(Open(2000)).value();
+  for (int i = 0; i < 60; ++i) {
+    ASSERT_TRUE(AppendTo(*log, 10).ok());
+    ASSERT_TRUE(log->Publish().ok());
+  }
+  EXPECT_FALSE(std::filesystem::exists(path() + "/tile/0/000.p"));
+  EXPECT_LT(std::filesystem::file_size(path() + "/journal"), 20000u);
+  ExpectWhole(*log);
+}
+
 TEST_F(FolderStoreTest, KilledInTheMiddleNothingAcknowledgedIsForgotten) {
   std::mt19937_64 random(5);
   std::uint64_t acknowledged = 0;
@@ -198,7 +211,11 @@ TEST_F(FolderStoreTest, KilledInTheMiddleNothingAcknowledgedIsForgotten) {
       Result<std::unique_ptr<Log>> log = Open(30000);
       if (!log.ok()) _exit(3);
       for (std::uint64_t count = 1;; count = (count * 31 + 7) % 150 + 1) {
-        if (!AppendTo(**log, count).ok()) _exit(4);
+        const Status appended = AppendTo(**log, count);
+        if (!appended.ok()) {
+          std::fprintf(stderr, "%s\n", appended.ToString().c_str());
+          _exit(4);
+        }
         const std::uint64_t size = (*log)->size();
         if (write(ends[1], &size, sizeof(size)) != sizeof(size)) _exit(5);
         if (count % 5 == 0 && !(*log)->Publish().ok()) _exit(6);
