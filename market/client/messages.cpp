@@ -5,6 +5,7 @@
 
 #include "market/client/message_bounds.h"
 #include "market/client/trade_bounds.h"
+#include "protocol/base/aligned.h"
 #include "scheduler/core/request.h"
 
 namespace accelmesh::market {
@@ -366,7 +367,9 @@ Bytes EncodePush(const messages::PushT& push) {
   return Bytes(builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize());
 }
 
-Result<messages::RequestT> DecodeRequest(ByteView bytes) {
+Result<messages::RequestT> DecodeRequest(ByteView received) {
+  const AlignedBytes aligned(received);
+  const ByteView bytes = aligned.view();
   ACCELMESH_ASSIGN_OR_RETURN(const messages::Request* request, Verified<messages::Request>(bytes, kMessageBytesMax));
   Bounds bounds(bytes.size());
   if (request->body() == nullptr) return Status(Code::kBadFrame, "market message.Request.body", "is missing");
@@ -378,11 +381,14 @@ Result<messages::RequestT> DecodeRequest(ByteView bytes) {
 }
 
 std::uint64_t NumberOfRefused(ByteView bytes) {
-  const Result<const messages::Request*> request = Verified<messages::Request>(bytes, kMessageBytesMax);
+  const AlignedBytes aligned(bytes);
+  const Result<const messages::Request*> request = Verified<messages::Request>(aligned.view(), kMessageBytesMax);
   return request.ok() ? (*request)->number() : 0;
 }
 
-Result<messages::FromMarketT> DecodeFromMarket(ByteView bytes) {
+Result<messages::FromMarketT> DecodeFromMarket(ByteView received) {
+  const AlignedBytes aligned(received);
+  const ByteView bytes = aligned.view();
   ACCELMESH_ASSIGN_OR_RETURN(const messages::FromMarket* message,
                              Verified<messages::FromMarket>(bytes, kReplyBytesMax));
   Bounds bounds(bytes.size());
@@ -392,6 +398,9 @@ Result<messages::FromMarketT> DecodeFromMarket(ByteView bytes) {
   if (message->reply() != nullptr) {
     bounds.Text(message->reply()->text(), 64 * 1024, "Reply.text");
     bounds.Id(message->reply()->leader(), kEndpointBytesMax * kEndpointsMax, "Reply.leader", true);
+    if (message->reply()->body() == nullptr && message->reply()->body_type() != messages::ReplyBody::NONE) {
+      return Status(Code::kBadFrame, "market message.Reply.body", "is missing");
+    }
     if (message->reply()->body() != nullptr || message->reply()->code() == 0) CheckBody(*message->reply(), bounds);
   } else {
     CheckPush(*message->push(), bounds);

@@ -162,8 +162,9 @@ void Desk::OnDeposit(Job job) {
   Result<Decision> decision = DecideDeposit(book_, ask.identity, security::HexOf(ask.operation_id), ask.microcredits);
   if (!decision.ok()) return Fail(job, decision.status());
   if (decision->writes.empty()) decision->reads.push_back({Family::kAccount, ask.identity});
-  Decided(std::move(job), std::move(*decision),
-          [this, job] { Answer(job, AccountOf(job.request->body.AsDeposit()->identity)); });
+  // Made before `job` is moved: in a call's arguments either may come first.
+  const auto answer = [this, job] { Answer(job, AccountOf(job.request->body.AsDeposit()->identity)); };
+  Decided(std::move(job), std::move(*decision), answer);
 }
 
 void Desk::OnTrust(Job job) {

@@ -4,6 +4,7 @@
 
 #include "market/core/price.h"
 #include "market/registry/epochs.h"
+#include "protocol/base/aligned.h"
 #include "protocol/base/bytes.h"
 #include "protocol/schema/records_generated.h"
 
@@ -155,6 +156,7 @@ std::optional<Record> Unpack(const wire::records::Slot& r) {
   record.slot.server = Text(r.server());
   record.slot.zone = Text(r.zone());
   record.slot.labels = Texts(r.labels());
+  if (!HasAlignedElements(r.measured())) return std::nullopt;
   ReadNumbers(r.measured(), record.slot.tags);
   record.slot.share_milli = r.share_milli();
   record.slot.share_milli_step = r.share_milli_step();
@@ -240,6 +242,7 @@ std::optional<Record> Unpack(const wire::records::Identity& r) {
 }
 std::optional<Record> Unpack(const wire::records::Price& r) {
   PriceRecord record;
+  if (!HasAlignedElements(r.season()) || !HasAlignedElements(r.history())) return std::nullopt;
   record.price_per_hour = r.price_per_hour();
   record.level = r.level();
   record.trend = r.trend();
@@ -255,8 +258,8 @@ std::optional<Record> Unpack(const wire::records::Price& r) {
   return record;
 }
 
-const wire::records::Record* Verified(std::string_view bytes) {
-  flatbuffers::Verifier verifier(AsBytes(bytes).data(), bytes.size());
+const wire::records::Record* Verified(ByteView bytes) {
+  flatbuffers::Verifier verifier(bytes.data(), bytes.size());
   if (!verifier.VerifyBuffer<wire::records::Record>(nullptr)) return nullptr;
   return flatbuffers::GetRoot<wire::records::Record>(bytes.data());
 }
@@ -268,7 +271,8 @@ std::optional<Record> As(const wire::records::Record& record) {
 }
 
 std::optional<Record> Read(Family family, std::string_view bytes) {
-  const wire::records::Record* record = Verified(bytes);
+  const AlignedBytes aligned(AsBytes(bytes));
+  const wire::records::Record* record = Verified(aligned.view());
   if (record == nullptr) return std::nullopt;
   switch (family) {
     case Family::kSlot: return As<wire::records::Slot>(*record);
@@ -334,7 +338,8 @@ std::string EncodeLeader(const LeaderRecord& leader) {
 }
 
 Result<LeaderRecord> DecodeLeader(std::string_view bytes) {
-  const wire::records::Record* record = Verified(bytes);
+  const AlignedBytes aligned(AsBytes(bytes));
+  const wire::records::Record* record = Verified(aligned.view());
   const wire::records::Leader* leader = record != nullptr ? record->any_as_Leader() : nullptr;
   if (leader == nullptr) {
     return Status(Code::kBadFrame, "market::DecodeLeader",
