@@ -128,7 +128,7 @@ trade() {  # name, what is asked for, options: sets `program`; it goes on until 
 }
 account() { "$build/bin/slotctl" account --identity "$1" | tail -n 1; }
 for name in seller buyer; do "$build/bin/slotctl" keys create "$name" >/dev/null; done
-trade seller "$(part 0.9)" 640MiB --ask 2 --sublet 50%
+trade seller "$(part 0.9)" 720MiB --ask 2 --sublet 50%
 seller=$program
 wait_for "$place/seller.err" 'is for sale'
 steps "$place/seller.err"
@@ -136,7 +136,7 @@ printf '\n$ slotctl book\n'
 "$build/bin/slotctl" book
 before=$(account seller)
 # More than is free of either: of the memory of right, of the speed of left.
-trade buyer "$(part 0.4)" 320MiB --max-price 3
+trade buyer "$(part 0.47)" 320MiB --max-price 3
 buyer=$program
 steps "$place/buyer.err"
 wait_for "$place/seller.err" 'mesh-run: sell'
