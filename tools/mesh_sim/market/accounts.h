@@ -13,9 +13,7 @@ namespace accelmesh::sim {
 class Accounts {
  public:
   explicit Accounts(std::vector<std::int64_t> tenants)
-      : tenants_(std::move(tenants)),
-        budgets_(tenants_),
-        start_(std::accumulate(tenants_.begin(), tenants_.end(), std::int64_t{0})) {}
+      : tenants_(std::move(tenants)), start_(std::accumulate(tenants_.begin(), tenants_.end(), std::int64_t{0})) {}
 
   std::int64_t tenant(std::size_t index) const { return tenants_[index]; }
   std::int64_t operator_balance() const { return operator_; }
@@ -32,26 +30,6 @@ class Accounts {
     tenants_[seller] += to_seller;
     operator_ += to_operator;
     pool_ += paid - to_seller - to_operator;
-  }
-  // A new period: everybody has its budget again, less its part of what the operator and the pool hold.
-  void Recur() {
-    tenants_ = budgets_;
-    std::int64_t held = operator_ + pool_;
-    for (std::size_t i = 0; i < tenants_.size() && held > 0; ++i) {
-      const auto part = i + 1 == tenants_.size()
-                            ? std::min(held, tenants_[i])
-                            : std::min(tenants_[i], static_cast<std::int64_t>(static_cast<double>(budgets_[i]) /
-                                                                              static_cast<double>(start_) *
-                                                                              static_cast<double>(operator_ + pool_)));
-      tenants_[i] -= part;
-      held -= part;
-    }
-    // What rounding leaves over comes out of whoever has it.
-    for (std::size_t i = 0; i < tenants_.size() && held > 0; ++i) {
-      const std::int64_t part = std::min(held, tenants_[i]);
-      tenants_[i] -= part;
-      held -= part;
-    }
   }
   void Refund(std::size_t tenant, std::int64_t amount) {
     tenants_[tenant] += amount;
@@ -74,7 +52,6 @@ class Accounts {
 
  private:
   std::vector<std::int64_t> tenants_;
-  const std::vector<std::int64_t> budgets_;
   std::int64_t operator_ = 0;
   std::int64_t pool_ = 0;
   std::int64_t start_;

@@ -201,10 +201,6 @@ void MarketPolicy::Epoch(World& world) {
     last_payout_ms_ = world.now_ms();
     PayOut(world);
   }
-  if (world.now_ms() - last_budget_ms_ >= static_cast<std::int64_t>(rules_.budget_days * 24) * kHourMs) {
-    last_budget_ms_ = world.now_ms();
-    accounts_.Recur();
-  }
   DropHoarded(world);
   Renew(world);
   std::vector<Wish> wishes = Wishes(world);
