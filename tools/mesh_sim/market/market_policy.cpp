@@ -6,6 +6,9 @@
 namespace accelmesh::sim {
 namespace {
 
+// So long nothing runs, arrives or trades before a run is given up.
+constexpr std::int64_t kStillMs = 60 * 24 * kHourMs;
+
 std::vector<std::int64_t> Budgets(const World& world, const std::vector<double>& quotas, const MarketRules& rules) {
   double gpus = 0;
   for (std::size_t c = 0; c < kClasses; ++c) gpus += static_cast<double>(world.pool(c).capacity_milli()) / 1000;
@@ -221,6 +224,14 @@ void MarketPolicy::Epoch(World& world) {
   }
   StepPrices(world, wishes, can_trade ? &*outcome : nullptr);
   if (can_trade) Apply(world, *outcome);
+  // Whoever is worth less than the floor price is never served; without this the run would go on for ever.
+  const bool is_still = world.running().empty() && !waiting_.empty() && world.now_ms() > world.last_arrival_ms() &&
+                        outcome->trades.empty();
+  still_epochs_ = is_still ? still_epochs_ + 1 : 0;
+  if (still_epochs_ * rules_.epoch_ms > kStillMs) {
+    status_ = {Code::kLimitExceeded, "mesh-sim market",
+               "jobs without deadline wait that no price from the floor up serves; this seed has no end"};
+  }
   figures_.budget_error = std::max(figures_.budget_error, std::abs(accounts_.error()));
 }
 

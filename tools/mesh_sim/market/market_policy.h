@@ -165,6 +165,7 @@ class MarketPolicy : public Policy {
   std::vector<Agents::Spoof> spoofs_;     // of the epoch being cleared
   std::int64_t last_epoch_ms_ = -1;
   std::int64_t last_payout_ms_ = 0;
+  std::int64_t still_epochs_ = 0;
   MarketFigures figures_;
   std::array<double, kClasses> price_sum_{}, price_squares_{};
   std::uint64_t price_count_ = 0;

@@ -79,7 +79,9 @@ Result<Measures> RunOne(const JobWorkload& workload, const RunSetup& setup) {
   const bool is_market = setup.policy == "market";
   if (is_market) {
     MarketPolicy policy(world, quotas, setup.market, setup.seed);
-    ACCELMESH_RETURN_IF_ERROR(world.Run(policy));
+    const Status status = world.Run(policy);
+    ACCELMESH_RETURN_IF_ERROR(policy.status());  // the cause, where there are both
+    ACCELMESH_RETURN_IF_ERROR(status);
     figures = policy.figures();
   } else if (setup.policy == "max-min") {
     MaxMin policy(jobs.size(), kMaxMinRoundMs);
