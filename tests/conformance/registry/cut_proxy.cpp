@@ -1,15 +1,11 @@
 #include "tests/conformance/registry/cut_proxy.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <stdexcept>
 #include <vector>
 
@@ -18,37 +14,12 @@ namespace {
 
 constexpr int kLookMs = 20;  // how soon a cut is felt
 
-sockaddr_in Loopback(int port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(static_cast<std::uint16_t>(port));
+sockaddr_un AddressOf(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) throw std::runtime_error("too long for a socket: " + path);
+  path.copy(address.sun_path, path.size());
   return address;
-}
-
-// The kernel's number of the socket at the other end of a connection from `port` of this machine; 0 if it is not there.
-std::uint64_t InodeOf(int port) {
-  std::ifstream table("/proc/net/tcp");
-  std::string line;
-  std::getline(table, line);
-  while (std::getline(table, line)) {
-    std::istringstream fields(line);
-    std::string slot, local, remote, state, queues, timer, retransmits, uid, timeout;
-    std::uint64_t inode = 0;
-    fields >> slot >> local >> remote >> state >> queues >> timer >> retransmits >> uid >> timeout >> inode;
-    const std::size_t colon = local.find(':');
-    if (colon != std::string::npos && std::stoi(local.substr(colon + 1), nullptr, 16) == port) return inode;
-  }
-  return 0;
-}
-
-bool Has(pid_t process, std::uint64_t inode) {
-  const std::string name = "socket:[" + std::to_string(inode) + "]";
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/fd", error)) {
-    if (std::filesystem::read_symlink(entry.path(), error) == name) return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -59,16 +30,14 @@ struct CutProxy::Pipe {
   pid_t from;
 };
 
-CutProxy::CutProxy(int port, std::function<std::vector<pid_t>()> processes, IsCut is_cut)
-    : target_(port), processes_(std::move(processes)), is_cut_(std::move(is_cut)) {
-  listening_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = Loopback(0);
-  socklen_t size = sizeof(address);
-  if (listening_ < 0 || ::bind(listening_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::listen(listening_, 64) != 0 || ::getsockname(listening_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    throw std::runtime_error("no port for a proxy");
+CutProxy::CutProxy(const std::string& path, std::string target, IsCut is_cut)
+    : target_(std::move(target)), is_cut_(std::move(is_cut)) {
+  const sockaddr_un address = AddressOf(path);
+  listening_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (listening_ < 0 || ::bind(listening_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
+      ::listen(listening_, 64) != 0) {
+    throw std::runtime_error("no socket for a proxy at " + path);
   }
-  port_ = ntohs(address.sin_port);
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -113,17 +82,16 @@ void CutProxy::Run() {
       pipes.erase(pipes.begin() + static_cast<std::ptrdiff_t>(i));
     }
     if (items[0].revents == 0) continue;
-    sockaddr_in peer{};
-    socklen_t size = sizeof(peer);
-    Pipe pipe{::accept4(listening_, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC), -1, 0};
+    Pipe pipe{::accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC), -1, 0};
     if (pipe.client < 0) continue;
-    const std::uint64_t inode = InodeOf(ntohs(peer.sin_port));
-    for (const pid_t process : processes_()) {
-      if (inode != 0 && Has(process, inode)) pipe.from = process;
-    }
-    pipe.server = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const sockaddr_in target = Loopback(target_);
-    if (is_cut_(pipe.from) || ::connect(pipe.server, reinterpret_cast<const sockaddr*>(&target), sizeof(target)) != 0) {
+    ucred peer{};
+    socklen_t size = sizeof(peer);
+    const bool is_known = ::getsockopt(pipe.client, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
+    pipe.from = peer.pid;
+    pipe.server = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const sockaddr_un target = AddressOf(target_);
+    if (!is_known || is_cut_(pipe.from) ||
+        ::connect(pipe.server, reinterpret_cast<const sockaddr*>(&target), sizeof(target)) != 0) {
       end(pipe);
       continue;
     }

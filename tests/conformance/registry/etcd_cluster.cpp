@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 
@@ -38,7 +39,8 @@ void Run(const std::string& command) {
 }  // namespace
 
 EtcdCluster::EtcdCluster(std::size_t members, std::string folder, bool has_roles, bool has_network)
-    : folder_(std::move(folder)), has_roles_(has_roles), members_(members) {
+    : folder_(std::filesystem::absolute(folder)), has_roles_(has_roles), members_(members) {
+  std::filesystem::create_directories(folder_);
   if (has_roles_) MakeCertificates();
   for (Member& member : members_) {
     member.client_port = FreePort();
@@ -49,17 +51,27 @@ EtcdCluster::EtcdCluster(std::size_t members, std::string folder, bool has_roles
   if (has_roles_) MakeRoles();
 }
 
+// Unix sockets in the members' folder, which is where they run: etcd wants a "host" and a "port" in a URL, and what it
+// makes of unix://peer:0 is a socket of the name "peer:0".
+std::string EtcdCluster::PeerUrl(std::size_t member) const {
+  const Member& named = members_[member];
+  if (named.way != nullptr) return "unix://peer:" + std::to_string(member);
+  return "http://127.0.0.1:" + std::to_string(named.peer_port);
+}
+
+std::string EtcdCluster::WayUrl(std::size_t member) const {
+  return members_[member].way != nullptr ? "unix://way:" + std::to_string(member) : PeerUrl(member);
+}
+
 void EtcdCluster::MakeNetwork() {
-  const auto processes = [this] {
-    std::vector<pid_t> pids;
-    for (const Member& member : members_) pids.push_back(member.pid);
-    return pids;
-  };
   for (std::size_t i = 0; i < members_.size(); ++i) {
-    members_[i].way = std::make_unique<CutProxy>(members_[i].peer_port, processes, [this, i](pid_t from) {
-      const int cut = cut_;
-      return cut >= 0 && (static_cast<std::size_t>(cut) == i || members_[static_cast<std::size_t>(cut)].pid == from);
-    });
+    const std::string number = std::to_string(i);
+    members_[i].way =
+        std::make_unique<CutProxy>(folder_ + "/way:" + number, folder_ + "/peer:" + number, [this, i](pid_t from) {
+          const int cut = cut_;
+          return cut >= 0 &&
+                 (static_cast<std::size_t>(cut) == i || members_[static_cast<std::size_t>(cut)].pid == from);
+        });
   }
 }
 
@@ -115,23 +127,21 @@ void EtcdCluster::Start(std::size_t member) {
   if (started.pid > 0) return;
   std::string peers;
   for (std::size_t i = 0; i < members_.size(); ++i) {
-    peers +=
-        (i == 0 ? "" : ",") + ("m" + std::to_string(i)) + "=http://127.0.0.1:" + std::to_string(members_[i].way_port());
+    peers += (i == 0 ? "" : ",") + ("m" + std::to_string(i)) + "=" + WayUrl(i);
   }
   const std::string name = "m" + std::to_string(member);
   const std::string data = folder_ + "/" + name;
   const std::string log = data + ".log";
-  std::vector<std::string> arguments = {
-      ACCELMESH_ETCD,
-      "--name=" + name,
-      "--data-dir=" + data,
-      "--listen-client-urls=" + Url(started.client_port),
-      "--advertise-client-urls=" + Url(started.client_port),
-      "--listen-peer-urls=http://127.0.0.1:" + std::to_string(started.peer_port),
-      "--initial-advertise-peer-urls=http://127.0.0.1:" + std::to_string(started.way_port()),
-      "--initial-cluster=" + peers,
-      "--log-level=error",
-      "--logger=zap"};
+  std::vector<std::string> arguments = {ACCELMESH_ETCD,
+                                        "--name=" + name,
+                                        "--data-dir=" + data,
+                                        "--listen-client-urls=" + Url(started.client_port),
+                                        "--advertise-client-urls=" + Url(started.client_port),
+                                        "--listen-peer-urls=" + PeerUrl(member),
+                                        "--initial-advertise-peer-urls=" + WayUrl(member),
+                                        "--initial-cluster=" + peers,
+                                        "--log-level=error",
+                                        "--logger=zap"};
   if (has_roles_) {
     arguments.insert(arguments.end(),
                      {"--cert-file=" + folder_ + "/member.crt", "--key-file=" + folder_ + "/member.key",
@@ -146,7 +156,7 @@ void EtcdCluster::Start(std::size_t member) {
   if (pid == 0) {
     // Ends with the test, however that ends.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(1);
+    if (getppid() != parent || chdir(folder_.c_str()) != 0) _exit(1);
     const int file = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(file, STDOUT_FILENO);
     dup2(file, STDERR_FILENO);

@@ -50,10 +50,12 @@ class EtcdCluster {
     int client_port = 0;
     int peer_port = 0;
     std::unique_ptr<CutProxy> way;  // by which others reach it
-    int way_port() const { return way != nullptr ? way->port() : peer_port; }
   };
   EtcdCluster(std::size_t members, std::string folder, bool has_roles, bool has_network = false);
   void MakeNetwork();
+  // Where a member listens for the others, and where they look for it.
+  std::string PeerUrl(std::size_t member) const;
+  std::string WayUrl(std::size_t member) const;
   std::string Url(int port) const { return (has_roles_ ? "https" : "http") + ("://127.0.0.1:" + std::to_string(port)); }
   void MakeCertificates() const;
   void MakeRoles() const;
