@@ -71,7 +71,9 @@ void FitAxis(BarChart& chart) {
   chart.y_max = std::ceil(most / step - 1e-9) * step;
 }
 
-std::string SvgOf(const BarChart& chart) {
+namespace {
+
+std::string BodyOf(const BarChart& chart) {
   const double width = kWidth - kLeft - kRight;
   const double height = kHeight - kTop - kBottom;
   const auto y_of = [&](double y) {
@@ -80,10 +82,7 @@ std::string SvgOf(const BarChart& chart) {
     const double at = chart.is_logarithmic ? std::log10(std::max(y, chart.y_min)) : y;
     return kTop + height - std::clamp((at - low) / (high - low), 0.0, 1.0) * height;
   };
-  std::string svg =
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + Number(kWidth) + "\" height=\"" + Number(kHeight) +
-      "\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n";
-  svg += Text(kLeft + width / 2, 22, "middle", chart.title, " font-size=\"14\"");
+  std::string svg = Text(kLeft + width / 2, 22, "middle", chart.title, " font-size=\"14\"");
   std::vector<double> ticks;
   if (chart.is_logarithmic) {
     for (double tick = chart.y_min; tick <= chart.y_max * 1.001; tick *= 10) ticks.push_back(tick);
@@ -122,6 +121,25 @@ std::string SvgOf(const BarChart& chart) {
     svg += "<rect x=\"" + Number(kLeft + width + 16) + "\" y=\"" + Number(y - 9) +
            "\" width=\"12\" height=\"12\" fill=\"" + kColours[i % kColours.size()] + "\"/>\n";
     svg += Text(kLeft + width + 34, y + 2, "start", chart.names[i]);
+  }
+  return svg;
+}
+
+}  // namespace
+
+std::string SvgOf(const BarChart& chart) { return SvgOf(std::vector<BarChart>{chart}); }
+
+std::string SvgOf(const std::vector<BarChart>& charts) {
+  const std::size_t rows = (charts.size() + 1) / 2;
+  const double width = charts.size() > 1 ? 2 * kWidth : kWidth;
+  std::string svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + Number(width) + "\" height=\"" +
+                    Number(kHeight * static_cast<double>(rows)) +
+                    "\" font-family=\"sans-serif\" font-size=\"12\">\n"
+                    "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n";
+  for (std::size_t i = 0; i < charts.size(); ++i) {
+    const double x = i % 2 == 0 ? 0 : kWidth;
+    svg += "<g transform=\"translate(" + Number(x) + "," + Number(kHeight * static_cast<double>(i / 2)) + ")\">\n" +
+           BodyOf(charts[i]) + "</g>\n";
   }
   return svg + "</svg>\n";
 }

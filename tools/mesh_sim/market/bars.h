@@ -24,6 +24,8 @@ struct BarChart {
 };
 
 std::string SvgOf(const BarChart& chart);
+// Several in one file, two in a row.
+std::string SvgOf(const std::vector<BarChart>& charts);
 
 // Ends for an axis that holds all values of `bars`: round numbers.
 void FitAxis(BarChart& chart);

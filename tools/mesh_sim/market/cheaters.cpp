@@ -114,6 +114,7 @@ Result<CheatRun> RunCheat(const JobWorkload& workload, Cheat cheat, const ValueR
     }
   }
   const MarketFigures figures = policy.figures();
+  ACCELMESH_RETURN_IF_ERROR(CheckFigures(figures));
   return CheatRun{std::move(utility), figures.resold_within_hour, figures.resales, figures.longest_chain,
                   figures.budget_error};
 }

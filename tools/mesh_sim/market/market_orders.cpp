@@ -94,10 +94,13 @@ void MarketPolicy::CutToBudgets(const World& world, std::vector<Wish>& wishes) {
     const auto wanted = static_cast<std::int64_t>(static_cast<double>(most) * static_cast<double>(units) / 1000);
     if (wanted > left[job.tenant]) {
       ++figures_.cut_bids;
+      const std::int64_t all = left[job.tenant];
       wish.most = static_cast<std::int64_t>(static_cast<double>(left[job.tenant]) * 1000 / static_cast<double>(units));
       wish.price = std::min(wish.price, wish.most);
-      left[job.tenant] = 0;
-      return wish.price < rules_.floor_microcredits || (wish.price < prices_[wish.slot_class] && !wish.is_below);
+      const bool is_dropped =
+          wish.price < rules_.floor_microcredits || (wish.price < prices_[wish.slot_class] && !wish.is_below);
+      left[job.tenant] = is_dropped ? all : 0;  // what is not bid is there for the next
+      return is_dropped;
     }
     left[job.tenant] -= wanted;
     return false;

@@ -6,8 +6,8 @@
 namespace accelmesh::sim {
 namespace {
 
-// So long nothing runs, arrives or trades before a run is given up.
-constexpr std::int64_t kStillMs = 60 * 24 * kHourMs;
+// Twice the time between payouts: until then somebody may yet be paid what he can bid.
+constexpr std::int64_t kRestMs = 2 * kHourMs;
 
 std::vector<std::int64_t> Budgets(const World& world, const std::vector<double>& quotas, const MarketRules& rules) {
   double gpus = 0;
@@ -65,6 +65,7 @@ void MarketPolicy::Arrived(World& world, JobId id) {
 }
 
 void MarketPolicy::Left(World& world, JobId id) {
+  if (world.state(id).phase == Phase::kUnserved) CountUnserved(world, id);
   waiting_.Remove(id);
   std::erase(fresh_, id);
   const bool has_rest = world.state(id).phase == Phase::kEnded && leases_[id].ends_ms > world.now_ms();
@@ -78,6 +79,29 @@ void MarketPolicy::Left(World& world, JobId id) {
 std::int64_t MarketPolicy::WakeAt(const World& world) const {
   if (!status_.ok() || (waiting_.empty() && world.running().empty() && hoarded_.empty())) return kNever;
   return (world.now_ms() / rules_.epoch_ms + 1) * rules_.epoch_ms;
+}
+
+// Prices are as low as they get, and who was to be paid has been: nobody who waits will ever bid what is asked.
+bool MarketPolicy::IsAtRest(const World& world) const {
+  if (still_since_ms_ == kNever || world.now_ms() - still_since_ms_ < kRestMs || !hoarded_.empty()) return false;
+  for (std::size_t c = 0; c < kClasses; ++c) {
+    if (world.pool(c).capacity_milli() > 0 && prices_[c] > rules_.floor_microcredits) return false;
+  }
+  return true;
+}
+
+void MarketPolicy::CountUnserved(const World& world, JobId id) {
+  double most = 0;
+  for (std::size_t c = 0; c < kClasses; ++c) most = std::max(most, waiting_.Of(id, c) * 1e6);
+  const Job& job = world.job(id);
+  const double hour = static_cast<double>(rules_.floor_microcredits) * static_cast<double>(job.units_milli()) / 1000;
+  if (std::floor(most) < static_cast<double>(rules_.floor_microcredits)) {
+    ++figures_.below_floor;
+  } else if (static_cast<double>(accounts_.tenant(job.tenant)) < hour) {
+    ++figures_.cannot_pay;
+  } else {
+    ++figures_.forgotten;
+  }
 }
 
 void MarketPolicy::OpenLease(const World& world, JobId id, std::int64_t ends_ms) {
@@ -224,14 +248,9 @@ void MarketPolicy::Epoch(World& world) {
   }
   StepPrices(world, wishes, can_trade ? &*outcome : nullptr);
   if (can_trade) Apply(world, *outcome);
-  // Whoever is worth less than the floor price is never served; without this the run would go on for ever.
-  const bool is_still = world.running().empty() && !waiting_.empty() && world.now_ms() > world.last_arrival_ms() &&
-                        outcome->trades.empty();
-  still_epochs_ = is_still ? still_epochs_ + 1 : 0;
-  if (still_epochs_ * rules_.epoch_ms > kStillMs) {
-    status_ = {Code::kLimitExceeded, "mesh-sim market",
-               "jobs without deadline wait that no price from the floor up serves; this seed has no end"};
-  }
+  const bool is_still = world.running().empty() && world.now_ms() > world.last_arrival_ms() && outcome->trades.empty();
+  if (!is_still) still_since_ms_ = kNever;
+  if (is_still && still_since_ms_ == kNever) still_since_ms_ = world.now_ms();
   figures_.budget_error = std::max(figures_.budget_error, std::abs(accounts_.error()));
 }
 
@@ -284,10 +303,24 @@ void MarketPolicy::StepPrices(const World& world, const std::vector<Wish>& wishe
     figures_.price_step[c] =
         std::max(figures_.price_step[c], std::abs(static_cast<double>(prices_[c]) - before) / before);
   }
+  if (is_measured) TrackPrices(world);
+}
+
+void MarketPolicy::TrackPrices(const World& world) {
+  const auto at = static_cast<std::size_t>((world.now_ms() - world.first_arrival_ms()) / kTrackMs);
+  if (track_.size() <= at) track_.resize(at + 1);
+  for (std::size_t c = 0; c < kClasses; ++c) track_[at].first[c] += static_cast<double>(prices_[c]) / 1e6;
+  ++track_[at].second;
 }
 
 MarketFigures MarketPolicy::figures() const {
   MarketFigures figures = figures_;
+  figures.budget_error = std::max(figures.budget_error, std::abs(accounts_.error()));
+  ByClass last{};
+  for (const auto& [sums, epochs] : track_) {  // without an epoch prices stay
+    for (std::size_t c = 0; c < kClasses && epochs > 0; ++c) last[c] = sums[c] / epochs;
+    figures.price_track.push_back(last);
+  }
   const double count = std::max<double>(1, static_cast<double>(price_count_));
   for (std::size_t c = 0; c < kClasses; ++c) {
     const double mean = price_sum_[c] / count;

@@ -29,6 +29,8 @@ struct MarketRules {
 };
 
 // What a market did, beside what the world measures.
+inline constexpr std::int64_t kTrackMs = 6 * kHourMs;
+
 struct MarketFigures {
   std::uint64_t epochs = 0;   // held
   std::uint64_t cleared = 0;  // of them, with orders on both sides
@@ -39,13 +41,17 @@ struct MarketFigures {
   std::uint64_t lapsed = 0;                                     // leases not renewed
   std::uint64_t cut_bids = 0;                                   // by what their tenant could pay
   std::uint64_t misplaced = 0;                                  // won, and no device had room in one piece
+  std::uint64_t below_floor = 0;                                // given up: worth less than the floor price
+  std::uint64_t cannot_pay = 0;                                 // given up: no money for an hour at the floor price
+  std::uint64_t forgotten = 0;                                  // given up for neither reason; a bug
   std::uint64_t resold_within_hour = 0;
   std::uint32_t longest_chain = 0;  // stops that one arrival led to, each the cause of the next
   std::int64_t budget_error = 0;    // greatest, in microcredits; anything but 0 is a bug
   std::uint64_t outcome_errors = 0;
   ByClass price_mean{};  // credits; in time, from the first arrival to the last
   ByClass price_cv{};
-  ByClass price_step{};  // greatest of an epoch, as a part of the price
+  ByClass price_step{};              // greatest of an epoch, as a part of the price
+  std::vector<ByClass> price_track;  // means of kTrackMs each, from the first arrival to the last
 };
 
 // How an agent departs from truth. The market asks it wherever an agent decides.
@@ -84,6 +90,7 @@ class MarketPolicy : public Policy {
   void Left(World& world, JobId id) override;
   void Decide(World& world) override;
   std::int64_t WakeAt(const World& world) const override;
+  bool IsAtRest(const World& world) const override;
 
   const Accounts& accounts() const { return accounts_; }
   // What the operator would pay back if all leases of a tenant ended now.
@@ -142,6 +149,8 @@ class MarketPolicy : public Policy {
   static double UnearnedOf(const Lease& lease, std::int64_t now_ms);  // nanocredits
   std::int64_t Unearned(std::int64_t now_ms) const;
   void PayOut(const World& world);
+  void CountUnserved(const World& world, JobId id);
+  void TrackPrices(const World& world);
   void DropHoarded(World& world);
 
   const std::vector<double> quotas_;
@@ -165,10 +174,11 @@ class MarketPolicy : public Policy {
   std::vector<Agents::Spoof> spoofs_;     // of the epoch being cleared
   std::int64_t last_epoch_ms_ = -1;
   std::int64_t last_payout_ms_ = 0;
-  std::int64_t still_epochs_ = 0;
+  std::int64_t still_since_ms_ = kNever;  // since then nothing runs, arrives or trades
   MarketFigures figures_;
   std::array<double, kClasses> price_sum_{}, price_squares_{};
   std::uint64_t price_count_ = 0;
+  std::vector<std::pair<ByClass, double>> track_;  // sums and counts of MarketFigures::price_track
   Witness witness_;
   Status status_;
 };

@@ -13,6 +13,7 @@ constexpr std::pair<const char*, Field> kFields[] = {
     {"wait_mean", &Measures::wait_mean},
     {"wait_p95", &Measures::wait_p95},
     {"wait_p99", &Measures::wait_p99},
+    {"wait_ended", &Measures::wait_ended},
     {"completion_mean", &Measures::completion_mean},
     {"completion_p95", &Measures::completion_p95},
     {"completion_p99", &Measures::completion_p99},
@@ -20,11 +21,15 @@ constexpr std::pair<const char*, Field> kFields[] = {
     {"welfare_deadline", &Measures::welfare_deadline},
     {"slo", &Measures::slo},
     {"ended", &Measures::ended},
+    {"withdrawn", &Measures::withdrawn},
+    {"unserved", &Measures::unserved},
+    {"unserved_value", &Measures::unserved_value},
     {"jain", &Measures::jain},
     {"stops_per_job", &Measures::stops_per_job},
     {"price_cv", &Measures::price_cv},
     {"price_step", &Measures::price_step},
     {"seconds", &Measures::seconds},
+    {"cpu_seconds", &Measures::cpu_seconds},
 };
 
 constexpr double kShortHours = 1.0 / 6;  // runtimes below count as this in slowdowns
@@ -59,11 +64,12 @@ double JainOf(const std::vector<double>& values) {
 Measures Measure(const World& world, const MarketFigures* figures) {
   Measures measures;
   std::vector<double> waits;
+  std::vector<double> waits_ended;
   std::vector<double> completions;
   std::vector<std::vector<double>> slowdowns(world.tenants());
   std::vector<std::vector<double>> by_tenant(world.tenants());
-  double value = 0, value_won = 0, value_deadline = 0, value_deadline_won = 0;
-  std::size_t deadlines = 0, met = 0, ended = 0;
+  double value = 0, value_won = 0, value_unserved = 0, value_deadline = 0, value_deadline_won = 0;
+  std::size_t deadlines = 0, met = 0, ended = 0, withdrawn = 0, unserved = 0;
   std::uint64_t stops = 0;
   for (JobId id = 0; id < world.jobs().size(); ++id) {
     const Job& job = world.job(id);
@@ -84,8 +90,14 @@ Measures Measure(const World& world, const MarketFigures* figures) {
       }
     }
     if (is_won) value_won += job.value;
+    withdrawn += state.phase == Phase::kWithdrawn ? 1 : 0;
+    if (state.phase == Phase::kUnserved) {
+      ++unserved;
+      value_unserved += job.value;
+    }
     if (state.phase != Phase::kEnded) continue;
     ++ended;
+    waits_ended.push_back(waits.back());
     const double completion = Hours(state.over_ms - job.arrival_ms);
     completions.push_back(completion);
     by_tenant[job.tenant].push_back(completion);
@@ -94,6 +106,7 @@ Measures Measure(const World& world, const MarketFigures* figures) {
   const double there = world.there_milli_ms();
   measures.utilisation = there > 0 ? world.let_milli_ms() / there : 0;
   measures.wait_mean = MeanOfAll(waits);
+  measures.wait_ended = MeanOfAll(waits_ended);
   measures.wait_p95 = Percentile(waits, 0.95);
   measures.wait_p99 = Percentile(waits, 0.99);
   measures.completion_mean = MeanOfAll(completions);
@@ -104,6 +117,9 @@ Measures Measure(const World& world, const MarketFigures* figures) {
   measures.slo = deadlines > 0 ? static_cast<double>(met) / static_cast<double>(deadlines) : 1;
   const auto jobs = static_cast<double>(std::max<std::size_t>(1, world.jobs().size()));
   measures.ended = static_cast<double>(ended) / jobs;
+  measures.withdrawn = static_cast<double>(withdrawn) / jobs;
+  measures.unserved = static_cast<double>(unserved) / jobs;
+  measures.unserved_value = value > 0 ? value_unserved / value : 0;
   measures.stops_per_job = static_cast<double>(stops) / jobs;
   std::vector<double> means;
   for (const std::vector<double>& one : slowdowns) {
@@ -137,10 +153,14 @@ Measures Measure(const World& world, const MarketFigures* figures) {
       {"misplaced", static_cast<double>(figures->misplaced)},
       {"resold_within_hour", static_cast<double>(figures->resold_within_hour)},
       {"longest_chain", static_cast<double>(figures->longest_chain)},
+      {"below_floor", static_cast<double>(figures->below_floor)},
+      {"cannot_pay", static_cast<double>(figures->cannot_pay)},
+      {"forgotten", static_cast<double>(figures->forgotten)},
       {"budget_error", static_cast<double>(figures->budget_error)},
       {"outcome_errors", static_cast<double>(figures->outcome_errors)},
   };
   for (const auto& [name, count] : counts) measures.market[name] = count;
+  measures.price_track = figures->price_track;
   return measures;
 }
 
@@ -149,6 +169,7 @@ std::string JsonOf(const Measures& measures) {
   for (const auto& [name, field] : kFields) json[name] = measures.*field;
   json["tenant_completion"] = measures.tenant_completion;
   json["market"] = measures.market;
+  json["price_track"] = measures.price_track;
   return json.dump(1) + "\n";
 }
 
@@ -163,7 +184,17 @@ std::optional<Measures> MeasuresOf(const std::string& text) {
   }
   const auto tenants = json.find("tenant_completion");
   const auto market = json.find("market");
+  const auto track = json.find("price_track");
   if (tenants == json.end() || !tenants->is_array() || market == json.end()) return std::nullopt;
+  if (track == json.end() || !track->is_array()) return std::nullopt;
+  for (const nlohmann::json& prices : *track) {
+    if (!prices.is_array() || prices.size() != kClasses) return std::nullopt;
+    ByClass& one = measures.price_track.emplace_back();
+    for (std::size_t c = 0; c < kClasses; ++c) {
+      if (!prices[c].is_number()) return std::nullopt;
+      one[c] = prices[c].get<double>();
+    }
+  }
   for (const nlohmann::json& one : *tenants) {
     if (!one.is_number()) return std::nullopt;
     measures.tenant_completion.push_back(one.get<double>());

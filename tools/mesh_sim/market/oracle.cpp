@@ -33,8 +33,8 @@ class Program {
     upper_.push_back(upper);
     if (is_integer) integers_.push_back(static_cast<int>(gains_.size()) - 1);
   }
-  Result<double> Solve(const char* where, double seconds_max) {
-    if (gains_.empty()) return 0.0;
+  Result<Best> Solve(const char* where, double seconds_max) {
+    if (gains_.empty()) return Best{0, 0, true};
     starts_.push_back(static_cast<CoinBigIndex>(rows_.size()));
     const std::vector<double> lower(gains_.size(), 0.0);
     const std::vector<double> least(most_.size(), -1e30);
@@ -47,11 +47,14 @@ class Program {
     Cbc_setParameter(model, "log", "0");
     Cbc_setParameter(model, "seconds", std::to_string(seconds_max).c_str());
     Cbc_solve(model);
-    const bool is_proven = Cbc_isProvenOptimal(model) != 0;
-    const double best = Cbc_getObjValue(model);
+    Best best;
+    best.is_proven = Cbc_isProvenOptimal(model) != 0;
+    best.value = Cbc_getObjValue(model);
+    best.bound = best.is_proven ? best.value : Cbc_getBestPossibleObjValue(model);
     Cbc_deleteModel(model);
-    if (!is_proven) {
-      return Status(Code::kUnavailable, where, "CBC did not prove the best in time; take a smaller case");
+    // Without a solution CBC names a number that stands for none.
+    if (!(best.value < 1e30) || !(best.bound < 1e30) || best.bound < best.value - 1e-6 * std::abs(best.value)) {
+      return Status(Code::kUnavailable, where, "CBC found nothing in time; take a smaller case");
     }
     return best;
   }
@@ -102,11 +105,14 @@ Result<double> BestValue(const std::vector<Job>& jobs, const Gpus& gpus, double 
       }
     }
   }
-  ACCELMESH_ASSIGN_OR_RETURN(const double best, program.Solve("BestValue", seconds_max));
-  return without + best;
+  ACCELMESH_ASSIGN_OR_RETURN(const Best best, program.Solve("BestValue", seconds_max));
+  if (!best.is_proven) {
+    return Status(Code::kUnavailable, "BestValue", "CBC did not prove the best in time; take a smaller case");
+  }
+  return without + best.value;
 }
 
-Result<double> BestHolders(const std::vector<Claimant>& claimants, const Gpus& gpus, double seconds_max) {
+Result<Best> BestHolders(const std::vector<Claimant>& claimants, const Gpus& gpus, double seconds_max) {
   Program program;
   std::array<int, kClasses> rooms{};
   for (std::size_t c = 0; c < kClasses; ++c) rooms[c] = program.AddRow(gpus[c]);
@@ -123,9 +129,8 @@ Result<double> BestHolders(const std::vector<Claimant>& claimants, const Gpus& g
 
 namespace {
 
-constexpr Gpus kCaseGpus = {10, 10, 20};
 constexpr std::int64_t kFloor = 10'000;
-constexpr double kSecondsMax = 60;
+constexpr double kSecondsMax = 20;
 
 struct Party {
   Job job;
@@ -134,24 +139,31 @@ struct Party {
 
 double RateOn(const Job& job, std::size_t c) { return Accepts(job, c) ? job.value / job.hours[c] : 0; }
 
-// Half of the devices let to jobs of the workload, and `bidders` who want some, one tenant each.
-std::vector<Party> DrawParties(const std::vector<Job>& jobs, std::size_t bidders, std::mt19937_64& random) {
+// One case: its devices, and who may have some.
+struct Scene {
+  Gpus gpus{};
+  bool has_gangs = true;
+  std::size_t bidders = 0;
+};
+
+// Half of the devices let to jobs of the workload, and those who want some, one tenant each.
+std::vector<Party> DrawParties(const std::vector<Job>& jobs, const Scene& scene, std::mt19937_64& random) {
   std::vector<Party> parties;
   const auto draw = [&] {
     while (true) {
       const Job& job = jobs[Below(random, jobs.size())];
-      if (job.gpus <= 8) return job;
+      if (job.gpus <= (scene.has_gangs ? 8U : 1U)) return job;
     }
   };
   std::array<std::uint32_t, kClasses> let{};
-  for (int tries = 0; tries < 200; ++tries) {
+  for (std::uint32_t tries = 0; tries < 20 * scene.gpus[0]; ++tries) {
     const Job job = draw();
     const std::size_t c = Below(random, kClasses);
-    if (!Accepts(job, c) || let[c] + job.gpus > kCaseGpus[c] / 2) continue;
+    if (!Accepts(job, c) || let[c] + job.gpus > scene.gpus[c] / 2) continue;
     let[c] += job.gpus;
     parties.push_back({job, c});
   }
-  for (std::size_t i = 0; i < bidders; ++i) parties.push_back({draw(), kClasses});
+  for (std::size_t i = 0; i < scene.bidders; ++i) parties.push_back({draw(), kClasses});
   return parties;
 }
 
@@ -173,7 +185,7 @@ std::size_t ChoiceOf(const Job& job, const std::array<double, kClasses>& prices)
 }
 
 // Where the market's surrogate rule comes to rest with these holders and bidders.
-std::array<std::int64_t, kClasses> PricesOf(const std::vector<Party>& parties) {
+std::array<std::int64_t, kClasses> PricesOf(const std::vector<Party>& parties, const Gpus& gpus) {
   std::array<double, kClasses> prices;
   prices.fill(kFloor * 1e-6);
   for (int step = 0; step < 500; ++step) {
@@ -186,8 +198,7 @@ std::array<std::int64_t, kClasses> PricesOf(const std::vector<Party>& parties) {
       }
     }
     for (std::size_t c = 0; c < kClasses; ++c) {
-      prices[c] =
-          std::max(kFloor * 1e-6, prices[c] * std::clamp(1 + 0.125 * (demand[c] / kCaseGpus[c] - 1), 0.875, 1.125));
+      prices[c] = std::max(kFloor * 1e-6, prices[c] * std::clamp(1 + 0.125 * (demand[c] / gpus[c] - 1), 0.875, 1.125));
     }
   }
   std::array<std::int64_t, kClasses> fixed{};
@@ -195,19 +206,19 @@ std::array<std::int64_t, kClasses> PricesOf(const std::vector<Party>& parties) {
   return fixed;
 }
 
-market::auction::EpochInput InputOf(const std::vector<Party>& parties, const std::array<std::int64_t, kClasses>& prices,
-                                    std::uint64_t seed) {
+market::auction::EpochInput InputOf(const std::vector<Party>& parties, const Gpus& gpus,
+                                    const std::array<std::int64_t, kClasses>& prices, std::uint64_t seed) {
   namespace auction = market::auction;
   auction::EpochInput input;
   input.seed = seed;
   constexpr std::array<std::int64_t, kClasses> kWeights = {250, 800, 1000};
-  std::array<std::uint32_t, kClasses> free = kCaseGpus;
+  std::array<std::uint32_t, kClasses> free = gpus;
   std::uint64_t id = 0;
   for (std::size_t i = 0; i < parties.size(); ++i) {
     const auto& [job, slot_class] = parties[i];
     ++id;
     const auto units = static_cast<std::int64_t>(job.units_milli());
-    const double gpus = static_cast<double>(units) / 1000;
+    const double devices = static_cast<double>(units) / 1000;
     if (slot_class != kClasses) {
       free[slot_class] -= job.gpus;
       auction::Ask ask;
@@ -217,7 +228,7 @@ market::auction::EpochInput InputOf(const std::vector<Party>& parties, const std
       ask.kind = auction::AskKind::kRelease;
       ask.is_divisible = false;
       ask.units_milli = units;
-      ask.price_microcredits = static_cast<std::int64_t>(RateOn(job, slot_class) / gpus * 1e6);
+      ask.price_microcredits = static_cast<std::int64_t>(RateOn(job, slot_class) / devices * 1e6);
       ask.lease = id;
       input.asks.push_back(ask);
       continue;
@@ -269,15 +280,18 @@ market::auction::EpochInput InputOf(const std::vector<Party>& parties, const std
 
 }  // namespace
 
-Result<EpochCase> RunEpochCase(const JobWorkload& workload, const ValueRules& rules, std::uint64_t seed) {
+Result<EpochCase> RunEpochCase(const JobWorkload& workload, const ValueRules& rules, std::uint64_t seed,
+                               const EpochSize& size) {
   std::mt19937_64 random(seed);
   const std::vector<Job> jobs = Draw(workload, rules, seed);
   EpochCase result;
-  result.bidders = 20 + Below(random, 181);
+  result.bidders = (20 + Below(random, 181)) * size.times;
+  Scene scene{kCaseGpus, size.has_gangs, result.bidders};
+  for (std::uint32_t& gpus : scene.gpus) gpus *= size.times;
   // Prices were fixed beforehand, with other jobs of the same kind.
-  const std::array<std::int64_t, kClasses> prices = PricesOf(DrawParties(jobs, result.bidders, random));
-  const std::vector<Party> parties = DrawParties(jobs, result.bidders, random);
-  const market::auction::EpochInput input = InputOf(parties, prices, seed + 1);
+  const std::array<std::int64_t, kClasses> prices = PricesOf(DrawParties(jobs, scene, random), scene.gpus);
+  const std::vector<Party> parties = DrawParties(jobs, scene, random);
+  const market::auction::EpochInput input = InputOf(parties, scene.gpus, prices, seed + 1);
   ACCELMESH_ASSIGN_OR_RETURN(const market::auction::EpochOutcome outcome, market::auction::ClearEpoch(input));
   for (const auto& of_class : outcome.classes) {
     bool has_bids = false;
@@ -303,7 +317,7 @@ Result<EpochCase> RunEpochCase(const JobWorkload& workload, const ValueRules& ru
     claimants.push_back(claimant);
     if (holds[i] != kClasses) result.value += RateOn(job, holds[i]);
   }
-  ACCELMESH_ASSIGN_OR_RETURN(result.best, BestHolders(claimants, kCaseGpus, kSecondsMax));
+  ACCELMESH_ASSIGN_OR_RETURN(result.best, BestHolders(claimants, scene.gpus, kSecondsMax));
   return result;
 }
 

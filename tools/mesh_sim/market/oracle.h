@@ -22,8 +22,14 @@ struct Claimant {
   std::int64_t units_milli = 0;
   ByClass value_rate{};  // credits an hour, of all its units together
 };
+// What CBC found, and what nothing can exceed; the same where it proved that.
+struct Best {
+  double value = 0;
+  double bound = 0;
+  bool is_proven = false;
+};
 // The greatest sum of value rates of claimants who each hold their units in one class, or nothing.
-Result<double> BestHolders(const std::vector<Claimant>& claimants, const Gpus& gpus, double seconds_max);
+Result<Best> BestHolders(const std::vector<Claimant>& claimants, const Gpus& gpus, double seconds_max);
 
 // One epoch of docs/sim-model.md, Oracle ratios (b): what ClearEpoch makes of it and the best.
 struct EpochCase {
@@ -31,8 +37,15 @@ struct EpochCase {
   std::uint32_t thick_classes = 0;  // with ten eligible trades or more
   std::uint32_t classes_bid = 0;    // that anybody bids on in lane B
   double value = 0;
-  double best = 0;
+  Best best;
 };
-Result<EpochCase> RunEpochCase(const JobWorkload& workload, const ValueRules& rules, std::uint64_t seed);
+// `times` the devices and bidders of the smallest case, which has 40 and 20 to 200; gangs bid too, or nobody has one.
+struct EpochSize {
+  std::uint32_t times = 1;
+  bool has_gangs = true;
+};
+inline constexpr Gpus kCaseGpus = {10, 10, 20};
+Result<EpochCase> RunEpochCase(const JobWorkload& workload, const ValueRules& rules, std::uint64_t seed,
+                               const EpochSize& size);
 
 }  // namespace accelmesh::sim

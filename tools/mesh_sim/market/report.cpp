@@ -6,6 +6,7 @@
 #include "tools/mesh_sim/market/bars.h"
 #include "tools/mesh_sim/market/compare.h"
 #include "tools/mesh_sim/placement.h"
+#include "tools/mesh_sim/plot.h"
 
 namespace accelmesh::sim {
 namespace {
@@ -59,6 +60,10 @@ const std::vector<Column>& Columns() {
       {"utilisation, %", 100, 1, [](const Measures& m) { return m.utilisation; }},
       {"Jain", 1, 3, [](const Measures& m) { return m.jain; }},
       {"stops a job", 1, 2, [](const Measures& m) { return m.stops_per_job; }},
+      {"withdrawn, %", 100, 1, [](const Measures& m) { return m.withdrawn; }},
+      {"given up, %", 100, 3, [](const Measures& m) { return m.unserved; }},
+      {"its value, %", 100, 4, [](const Measures& m) { return m.unserved_value; }},
+      {"wait of ended, h", 1, 2, [](const Measures& m) { return m.wait_ended; }},
   };
   return kColumns;
 }
@@ -90,19 +95,21 @@ std::pair<std::vector<double>, std::vector<double>> FinishTimes(const Results& r
   return ratios;
 }
 
+bool AddsNothing(const std::vector<double>& waits, const std::vector<double>& welfare) {
+  return std::abs(MeanOf(waits).mean) < 0.05 && std::abs(MeanOf(welfare).mean) < 0.001;
+}
+
 std::string Verdict(const std::vector<double>& waits, const std::vector<double>& welfare) {
   const Mean wait = MeanOf(waits);
   const Mean value = MeanOf(welfare);
   const auto says = [](const Mean& mean, const char* less, const char* more) {
     return mean.mean + mean.half_width < 0 ? less : mean.mean - mean.half_width > 0 ? more : "no different";
   };
-  if (std::abs(wait.mean) < 0.05 && std::abs(value.mean) < 0.001) {
-    return "a market adds nothing here";
-  }
+  if (AddsNothing(waits, welfare)) return "a market adds nothing here";
   return std::string("wait ") + says(wait, "shorter", "longer") + ", welfare " + says(value, "lower", "higher");
 }
 
-bool Has(const Plan& plan, const char* policy) {
+bool Has(const Plan& plan, const std::string& policy) {
   return std::find(plan.policies.begin(), plan.policies.end(), policy) != plan.policies.end();
 }
 
@@ -123,6 +130,150 @@ std::string DifferencesOf(const Plan& plan, const Results& results, const std::s
     }
   }
   return text + "\n";
+}
+
+// What the market does better than another policy at one load, what worse, and where no difference is seen: of each
+// measure the mean difference, seed by seed, with its interval.
+std::string BalanceOf(const Plan& plan, const Results& results, const std::string& variant, std::uint32_t gpus,
+                      const std::string& other) {
+  struct Side {
+    const char* name;
+    const char* unit;
+    double times;
+    int digits;
+    bool is_better_up;
+    Get get;
+  };
+  const Side sides[] = {
+      {"mean wait", " h", 1, 2, false, [](const Measures& m) { return m.wait_mean; }},
+      {"p99 wait", " h", 1, 1, false, [](const Measures& m) { return m.wait_p99; }},
+      {"mean completion", " h", 1, 2, false, [](const Measures& m) { return m.completion_mean; }},
+      {"welfare", " points", 100, 3, true, [](const Measures& m) { return m.welfare; }},
+      {"deadlines met", " points", 100, 1, true, [](const Measures& m) { return m.slo; }},
+      {"Jain on slowdown", "", 1, 3, true, [](const Measures& m) { return m.jain; }},
+      {"jobs given up", " points", 100, 3, false, [](const Measures& m) { return m.unserved; }},
+  };
+  std::string better, worse, same;
+  for (const Side& side : sides) {
+    const std::vector<double> values = ValuesOf(results, variant, gpus, "market", plan.seeds, side.get, other);
+    if (values.empty()) return {};
+    const Mean mean = MeanOf(values);
+    const bool is_seen = std::abs(mean.mean) > mean.half_width && mean.mean != 0;
+    std::string& list = !is_seen ? same : (mean.mean > 0) == side.is_better_up ? better : worse;
+    if (!list.empty()) list += ", ";
+    list += side.name;
+    if (is_seen) list += (mean.mean > 0 ? " +" : " ") + Cell(values, side.times, side.digits) + side.unit;
+  }
+  std::string text = "* against " + other + ": **better** " + (better.empty() ? "in nothing" : better) +
+                     "; **worse** " + (worse.empty() ? "in nothing" : worse);
+  return text + (same.empty() ? "" : "; no difference seen: " + same) + ".\n";
+}
+
+// Wins and losses first, against quota + lending before the others.
+std::string BalanceText(const Plan& plan, const Results& results) {
+  std::string text =
+      "## What the market wins and loses\n\nDifferences are the market less the other, mean over seeds ± 95 %.\n";
+  std::vector<std::string> others;
+  if (Has(plan, "lending")) others.emplace_back("lending");
+  for (const std::string& policy : plan.policies) {
+    if (policy != "lending" && policy != "market") others.push_back(policy);
+  }
+  for (const Variant& variant : plan.variants) {
+    for (const std::uint32_t gpus : plan.loads) {
+      const auto of = [&](const Get& get) {
+        return ValuesOf(results, variant.name, gpus, "market", plan.seeds, get, "lending");
+      };
+      const std::vector<double> waits = of([](const Measures& m) { return m.wait_mean; });
+      const std::vector<double> welfare = of([](const Measures& m) { return m.welfare; });
+      text +=
+          "\n**" + (plan.variants.size() > 1 ? variant.name + ", " : std::string()) + std::to_string(gpus) + " GPUs";
+      if (!waits.empty()) {
+        const Mean wait = MeanOf(waits);
+        const Mean value = MeanOf(welfare);
+        const bool is_shorter = wait.mean + wait.half_width < 0;
+        const bool is_higher = value.mean - value.half_width > 0;
+        text += AddsNothing(waits, welfare) ? ": a market adds nothing to quota + lending here"
+                : is_shorter && is_higher   ? ": beats quota + lending in mean wait and in welfare"
+                : is_shorter                ? ": beats quota + lending in mean wait, not in welfare"
+                : is_higher                 ? ": beats quota + lending in welfare, not in mean wait"
+                                            : ": does NOT beat quota + lending";
+      }
+      text += ".**\n\n";
+      for (const std::string& other : others) text += BalanceOf(plan, results, variant.name, gpus, other);
+    }
+  }
+  return text + "\n";
+}
+
+// What was checked in every run, and how long runs took.
+std::string ChecksText(const Plan& plan, const Results& results) {
+  double runs = 0, epochs = 0, cleared = 0, error = 0, broken = 0, below = 0, cannot = 0;
+  std::map<std::string, std::vector<double>> seconds;
+  for (const auto& [key, m] : results) {
+    seconds[key.policy].push_back(m.cpu_seconds);
+    if (key.policy != "market") continue;
+    const auto figure = [&m = m](const char* name) {
+      const auto at = m.market.find(name);
+      return at == m.market.end() ? 0.0 : at->second;
+    };
+    ++runs;
+    epochs += figure("epochs");
+    cleared += figure("cleared");
+    error = std::max(error, std::abs(figure("budget_error")));
+    broken += figure("outcome_errors");
+    below += figure("below_floor");
+    cannot += figure("cannot_pay");
+  }
+  char line[640];
+  std::snprintf(
+      line, sizeof(line),
+      "Budget error: greatest of %.0f epochs in %.0f market runs, %.0f microcredits; of %.0f clearings, %.0f broke the "
+      "auction's rules (a run with either is an error and no result). Jobs given up in all of these runs: %.0f "
+      "worth less than the floor price, %.0f whose owner could not pay it.\n\nCPU time of a run, mean (most), s:",
+      epochs, runs, error, cleared, broken, below, cannot);
+  std::string text = std::string("## Checks\n\n") + line;
+  for (const std::string& policy : plan.policies) {
+    const std::vector<double>& of = seconds[policy];
+    if (of.empty()) continue;
+    std::snprintf(line, sizeof(line), " %s %.2f (%.2f)%s", policy.c_str(), MeanOf(of).mean,
+                  *std::max_element(of.begin(), of.end()), policy == plan.policies.back() ? ".\n\n" : ",");
+    text += line;
+  }
+  return text;
+}
+
+// Prices in time of the first seed, one chart a load.
+std::string PricesOf(const Plan& plan, const Results& results, const Variant& variant, const std::string& workload) {
+  constexpr const char* kClassNames[] = {"K80", "P100", "V100"};
+  std::vector<Chart> charts;
+  for (const std::uint32_t gpus : plan.loads) {
+    const auto at = results.find({variant.name, gpus, "market", 1});
+    if (at == results.end() || at->second.price_track.empty()) continue;
+    const Measures& m = at->second;
+    const bool has_one_class = !m.market.contains("price_mean_0");
+    Chart chart;
+    chart.title = "Prices, " + std::to_string(gpus) + " GPUs, seed 1 (" + workload + ", " + variant.name + ")";
+    chart.x_title = "days";
+    chart.y_title = "credits for a unit-hour, means of 6 h";
+    double most = 0;
+    for (std::size_t c = has_one_class ? kClasses - 1 : 0; c < kClasses; ++c) {
+      Line line;
+      line.name = has_one_class ? "GPU" : kClassNames[c];
+      for (std::size_t i = 0; i < m.price_track.size(); ++i) {
+        const double day = (static_cast<double>(i) + 0.5) * kTrackMs / (24.0 * kHourMs);
+        line.points.emplace_back(day, m.price_track[i][c]);
+        most = std::max(most, m.price_track[i][c]);
+      }
+      chart.lines.push_back(std::move(line));
+    }
+    const double days = static_cast<double>(m.price_track.size()) * kTrackMs / (24.0 * kHourMs);
+    chart.x_step = NiceStep(days, 8);
+    chart.x_max = std::ceil(days / chart.x_step) * chart.x_step;
+    chart.y_step = NiceStep(std::max(most, 0.05), 6);
+    chart.y_max = std::ceil(std::max(most, 0.05) / chart.y_step) * chart.y_step;
+    charts.push_back(std::move(chart));
+  }
+  return charts.empty() ? std::string() : SvgOf(charts);
 }
 
 std::string MarketTable(const Plan& plan, const Results& results) {
@@ -192,6 +343,7 @@ std::string ReportOf(const Plan& plan, const JobWorkload& workload, const Result
   std::string text = "Workload " + workload.name + ": " + std::to_string(workload.jobs.size()) + " jobs of " +
                      std::to_string(workload.tenants.size()) + " tenants. Mean of " + std::to_string(plan.seeds) +
                      " seeds ± 95 % interval. Model " + std::to_string(kModelVersion) + " (docs/sim-model.md).\n\n";
+  if (Has(plan, "market")) text += BalanceText(plan, results) + ChecksText(plan, results);
   for (const Variant& variant : plan.variants) {
     for (const std::uint32_t gpus : plan.loads) {
       text += "## " + variant.name + ", " + std::to_string(gpus) + " GPUs\n\n| policy |";
@@ -244,7 +396,6 @@ std::string CsvOf(const Results& results) {
 std::vector<std::pair<std::string, std::string>> FiguresOf(const Plan& plan, const JobWorkload& workload,
                                                            const Results& results) {
   struct Figure {
-    const char* name;
     const char* title;
     const char* y_title;
     double times;
@@ -252,24 +403,29 @@ std::vector<std::pair<std::string, std::string>> FiguresOf(const Plan& plan, con
     Get get;
   };
   const Figure figures[] = {
-      {"wait", "Mean wait", "hours", 1, true, [](const Measures& m) { return m.wait_mean; }},
-      {"wait-p99", "Wait, 99th percentile", "hours", 1, true, [](const Measures& m) { return m.wait_p99; }},
-      {"completion", "Mean completion", "hours", 1, false, [](const Measures& m) { return m.completion_mean; }},
-      {"welfare", "Value lost: jobs that did not end in time", "% of all value", 100, false,
+      {"Mean wait", "hours", 1, true, [](const Measures& m) { return m.wait_mean; }},
+      {"Wait, 99th percentile", "hours", 1, true, [](const Measures& m) { return m.wait_p99; }},
+      {"Mean completion", "hours", 1, false, [](const Measures& m) { return m.completion_mean; }},
+      {"Value lost: jobs that did not end in time", "% of all value", 100, false,
        [](const Measures& m) { return 1 - m.welfare; }},
-      {"slo", "Deadlines met", "% of jobs with one", 100, false, [](const Measures& m) { return m.slo; }},
-      {"utilisation", "Utilisation, first to last arrival", "% of GPU time", 100, false,
+      {"Deadlines met", "% of jobs with one", 100, false, [](const Measures& m) { return m.slo; }},
+      {"Utilisation, first to last arrival", "% of GPU time", 100, false,
        [](const Measures& m) { return m.utilisation; }},
-      {"jain", "Fairness: Jain's index of the tenants' slowdowns", "1 is equal", 1, false,
+      {"Fairness: Jain's index of the tenants' slowdowns", "1 is equal", 1, false,
        [](const Measures& m) { return m.jain; }},
   };
   std::vector<std::pair<std::string, std::string>> files;
   for (const Variant& variant : plan.variants) {
+    const std::string suffix = plan.variants.size() == 1 ? "" : "-" + variant.name;
+    std::vector<BarChart> charts;
     for (const Figure& figure : figures) {
       const std::string title = std::string(figure.title) + " (" + workload.name + ", " + variant.name + ")";
-      files.emplace_back(std::string(figure.name) + (plan.variants.size() == 1 ? "" : "-" + variant.name),
-                         SvgOf(ChartOf(plan, results, variant.name, title, figure.y_title, figure.times,
-                                       figure.is_logarithmic, figure.get)));
+      charts.push_back(
+          ChartOf(plan, results, variant.name, title, figure.y_title, figure.times, figure.is_logarithmic, figure.get));
+    }
+    files.emplace_back("measures" + suffix, SvgOf(charts));
+    if (std::string prices = PricesOf(plan, results, variant, workload.name); !prices.empty()) {
+      files.emplace_back("prices" + suffix, std::move(prices));
     }
   }
   return files;

@@ -1,5 +1,7 @@
 #include "tools/mesh_sim/market/runs.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -13,6 +15,12 @@ namespace {
 
 constexpr std::int64_t kMaxMinRoundMs = 1'800'000;
 constexpr std::int64_t kCheckpointMs = 600'000;
+
+double ThreadSeconds() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
 
 // A job without a class that could hold it would wait for ever.
 Status CheckJobs(const JobWorkload& workload, const Gpus& gpus) {
@@ -67,9 +75,20 @@ Result<JobWorkload> LoadWorkload(const std::string& name, const std::string& tra
   return Status(Code::kInvalidArgument, "LoadWorkload", "no workload " + name + "; philly, openb, twin or openb-twin");
 }
 
+Status CheckFigures(const MarketFigures& figures) {
+  const auto fails = [](const std::string& what) {
+    return Status(Code::kInternal, "mesh-sim market", what + "; this is a bug, of the market or of its simulation");
+  };
+  if (figures.budget_error != 0) return fails(std::to_string(figures.budget_error) + " microcredits came or went");
+  if (figures.outcome_errors != 0) return fails(std::to_string(figures.outcome_errors) + " epochs broke their rules");
+  if (figures.forgotten != 0) return fails(std::to_string(figures.forgotten) + " jobs could pay and never ran");
+  return Status::Ok();
+}
+
 Result<Measures> RunOne(const JobWorkload& workload, const RunSetup& setup) {
   ACCELMESH_RETURN_IF_ERROR(CheckJobs(workload, setup.gpus));
   const auto begin = std::chrono::steady_clock::now();
+  const double cpu_begin = ThreadSeconds();
   const std::vector<double> quotas = QuotasOf(workload);
   const std::vector<Job> jobs = Draw(workload, setup.values, setup.seed);
   WorldRules rules;
@@ -83,6 +102,7 @@ Result<Measures> RunOne(const JobWorkload& workload, const RunSetup& setup) {
     ACCELMESH_RETURN_IF_ERROR(policy.status());  // the cause, where there are both
     ACCELMESH_RETURN_IF_ERROR(status);
     figures = policy.figures();
+    ACCELMESH_RETURN_IF_ERROR(CheckFigures(figures));
   } else if (setup.policy == "max-min") {
     MaxMin policy(jobs.size(), kMaxMinRoundMs);
     const Status status = world.Run(policy);
@@ -101,6 +121,7 @@ Result<Measures> RunOne(const JobWorkload& workload, const RunSetup& setup) {
   }
   Measures measures = Measure(world, is_market ? &figures : nullptr);
   measures.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  measures.cpu_seconds = ThreadSeconds() - cpu_begin;
   return measures;
 }
 

@@ -31,7 +31,11 @@ struct RunSetup {
   MarketRules market;
 };
 
-// kInvalidArgument for a policy of another name, or jobs that no class can ever hold.
+// kInternal if money was made or lost in any epoch, a clearing was not what its rules say, or the market forgot a job.
+Status CheckFigures(const MarketFigures& figures);
+
+// kInvalidArgument for a policy of another name, or jobs that no class can ever hold. Each market's run is checked by
+// CheckFigures().
 Result<Measures> RunOne(const JobWorkload& workload, const RunSetup& setup);
 
 }  // namespace accelmesh::sim

@@ -155,11 +155,18 @@ std::int64_t World::HopelessAt(JobId id) const {
   return std::clamp(state.proceeds_ms + static_cast<std::int64_t>(std::max(after, 0.0)), now_ms_, job.deadline_ms) + 1;
 }
 
-void World::Withdraw(JobId id, Policy& policy) {
-  states_[id].phase = Phase::kWithdrawn;
+void World::Withdraw(JobId id, Phase how, Policy& policy) {
+  states_[id].phase = how;
   states_[id].over_ms = now_ms_;
   ++over_;
   policy.Left(*this, id);
+}
+
+void World::GiveUpWaiting(Policy& policy) {
+  for (JobId id = 0; id < jobs_.size(); ++id) {
+    const bool waits = states_[id].phase == Phase::kWaiting;
+    if (waits && jobs_[id].deadline_ms == kNever) Withdraw(id, Phase::kUnserved, policy);
+  }
 }
 
 Status World::Run(Policy& policy) { return RunUntil(policy, kNever); }
@@ -200,7 +207,7 @@ Status World::RunUntil(Policy& policy, std::int64_t until_ms) {
           state.left = Left(event.job);
           Release(event.job);
         }
-        Withdraw(event.job, policy);
+        Withdraw(event.job, Phase::kWithdrawn, policy);
       } else if (state.phase == Phase::kRunning && event.version == state.version) {
         Release(event.job);
         state.left = 0;
@@ -211,6 +218,7 @@ Status World::RunUntil(Policy& policy, std::int64_t until_ms) {
       }
     }
     policy.Decide(*this);
+    if (arrived_ == jobs_.size() && running_.empty() && policy.IsAtRest(*this)) GiveUpWaiting(policy);
   }
   return Status::Ok();
 }

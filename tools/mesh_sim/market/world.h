@@ -21,7 +21,8 @@ struct WorldRules {
   bool ignores_slowness = false;     // every class with a throughput is accepted (Gavel's)
 };
 
-enum class Phase : std::uint8_t { kFuture, kWaiting, kRunning, kEnded, kWithdrawn };
+// kWithdrawn: it could not end in time any more. kUnserved: it had no deadline, and nothing would ever have started it.
+enum class Phase : std::uint8_t { kFuture, kWaiting, kRunning, kEnded, kWithdrawn, kUnserved };
 
 using JobId = std::uint32_t;
 
@@ -38,7 +39,7 @@ struct JobState {
   std::int64_t proceeds_ms = 0;   // of this run, after a restart
   std::int64_t ends_ms = kNever;  // of this run
   std::int64_t held_ms = 0;       // of earlier runs
-  std::int64_t over_ms = kNever;  // ended or withdrawn
+  std::int64_t over_ms = kNever;  // ended, withdrawn or unserved
 };
 
 class Policy;
@@ -47,8 +48,8 @@ class World {
  public:
   World(const std::vector<Job>& jobs, const Gpus& gpus, std::size_t tenants, const WorldRules& rules);
 
-  // Runs to the end: no job is left that waits, runs or is to come. kInternal if a policy leaves jobs that nothing can
-  // start any more, or calls itself for ever.
+  // Runs to the end: no job is left that waits, runs or is to come. Jobs that a policy will never start, as it says
+  // itself (IsAtRest), are given up. kInternal if it leaves jobs and does not say so, or calls itself for ever.
   Status Run(Policy& policy);
   // Stops at `until_ms` instead, with jobs as they are then.
   Status RunUntil(Policy& policy, std::int64_t until_ms);
@@ -106,7 +107,9 @@ class World {
   bool IsHopeless(JobId id) const;
   // When a job that runs too slowly to end in time becomes hopeless.
   std::int64_t HopelessAt(JobId id) const;
-  void Withdraw(JobId id, Policy& policy);
+  void Withdraw(JobId id, Phase how, Policy& policy);
+  // Jobs without deadline that wait: their owners give up.
+  void GiveUpWaiting(Policy& policy);
 
   const std::vector<Job>& jobs_;
   const std::size_t tenants_;
@@ -130,9 +133,14 @@ class Policy {
  public:
   virtual ~Policy() = default;
   virtual void Arrived(World& world, JobId id) = 0;
-  // It ended, or was withdrawn (then it held nothing).
+  // It ended, was withdrawn or is given up (then it held nothing).
   virtual void Left(World& world, JobId id) = 0;
   virtual void Decide(World& world) = 0;
+  // Asked when nothing runs and nothing is to arrive: it will start none of those that wait, however long they do.
+  virtual bool IsAtRest(const World& world) const {
+    (void)world;
+    return false;
+  }
   // When it wants to decide although nothing happened; kNever: not.
   virtual std::int64_t WakeAt(const World& world) const {
     (void)world;

@@ -36,7 +36,7 @@ class CompareTest : public ::testing::Test {
   static std::map<std::string, std::string> Without(const Results& results) {
     std::map<std::string, std::string> texts;
     for (auto [key, measures] : results) {
-      measures.seconds = 0;
+      measures.seconds = measures.cpu_seconds = 0;
       texts[key.policy + std::to_string(key.gpus) + "-" + std::to_string(key.seed)] = JsonOf(measures);
     }
     return texts;
@@ -130,11 +130,33 @@ TEST_F(CompareTest, ReportsAndFiguresSayWhatTheFilesSay) {
       std::string::npos)
       << report;
   EXPECT_NE(report.find(" 0.50 ± 0.00 | 0.50 ± 0.00 |\n"), std::string::npos) << report;  // finish-time ratio
+  // Wins and losses come first, and are said where the interval leaves no doubt only.
+  EXPECT_NE(report.find("**64 GPUs: beats quota + lending in welfare, not in mean wait.**"), std::string::npos);
+  EXPECT_NE(
+      report.find("* against lending: **better** welfare +10.000 ± 0.000 points; **worse** in nothing; no difference "
+                  "seen: mean wait,"),
+      std::string::npos)
+      << report;
+  EXPECT_NE(report.find("**96 GPUs: does NOT beat quota + lending.**"), std::string::npos);
+  EXPECT_LT(report.find("wins and loses"), report.find("| policy |"));
+  EXPECT_NE(report.find("greatest of 0 epochs in 4 market runs, 0 microcredits"), std::string::npos);
   const std::string csv = CsvOf(results);
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 13);
   const auto figures = FiguresOf(plan_, workload_, results);
-  EXPECT_EQ(figures.front().first, "wait");
+  EXPECT_EQ(figures.front().first, "measures");
   EXPECT_NE(figures.front().second.find("64 GPUs"), std::string::npos);
+  EXPECT_EQ(figures.size(), 1U);  // no prices in these results
+  for (auto& [key, measures] : results) {
+    if (key.policy != "market") continue;
+    measures.market["price_mean_0"] = measures.market["price_mean_2"] = 1;
+    measures.price_track = {{0.1, 0.2, 0.3}, {1, 2, 2.9}};
+  }
+  const auto with_prices = FiguresOf(plan_, workload_, results);
+  ASSERT_EQ(with_prices.size(), 2U);
+  EXPECT_EQ(with_prices.back().first, "prices");
+  // Half a day, in steps of 0.1: the means of hours 0 to 6 and 6 to 12 lie at a quarter and three quarters; of 3
+  // credits 1 is at a third.
+  EXPECT_NE(with_prices.back().second.find("K80"), std::string::npos);
 }
 
 TEST(BarsTest, BarsStandWhereTheAxisSays) {
@@ -160,6 +182,7 @@ TEST(MeasuresTest, AFileComesBackAndNoPrefixOfItDoes) {
   measures.wait_mean = 1.0 / 3;
   measures.tenant_completion = {1, 2.5};
   measures.market["resales"] = 7;
+  measures.price_track = {{0.01, 0.5, 1.0 / 3}, {0, 2, 4}};
   const std::string text = JsonOf(measures);
   const std::optional<Measures> back = MeasuresOf(text);
   ASSERT_TRUE(back);

@@ -5,6 +5,7 @@
 #include "tests/unit/tools/mesh_sim/market/cases.h"
 #include "tools/mesh_sim/market/cheaters.h"
 #include "tools/mesh_sim/market/measures.h"
+#include "tools/mesh_sim/market/runs.h"
 
 namespace accelmesh::sim {
 namespace {
@@ -93,6 +94,70 @@ TEST(MarketPolicyTest, WhoHasNoMoneyLeftCannotBid) {
   EXPECT_GT(policy.figures().cut_bids, 0U);
   EXPECT_EQ(policy.accounts().tenant(1), 0);
   EXPECT_EQ(policy.accounts().error(), 0);
+}
+
+TEST(MarketPolicyTest, WhatIsWorthLessThanTheFloorIsGivenUpWhenNothingElseIsLeft) {
+  // 0.005 credits an hour, below the floor of 0.01; the others run first, the second of them at prices that must fall.
+  const std::vector<Job> jobs = {JobOf(0, 0, 10, 1, 0.05), JobOf(1, 1, 20, 1, 200), JobOf(1, 2, 5, 1, 5)};
+  World world(jobs, {0, 0, 1}, 2, {});
+  MarketPolicy policy(world, {0.5, 0.5}, {}, 1);
+  const Status status = world.Run(policy);
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  EXPECT_GT(EndOf(world, 2), 26);
+  EXPECT_EQ(world.state(0).phase, Phase::kUnserved);
+  const double over = static_cast<double>(world.state(0).over_ms) / kHourMs;
+  EXPECT_GE(over, EndOf(world, 2) + 2);
+  EXPECT_LT(over, EndOf(world, 2) + 4);
+  EXPECT_EQ(policy.figures().below_floor, 1U);
+  EXPECT_EQ(policy.figures().cannot_pay + policy.figures().forgotten, 0U);
+  EXPECT_TRUE(CheckFigures(policy.figures()).ok());
+  EXPECT_TRUE(AllGivenBack(world));
+}
+
+TEST(MarketPolicyTest, AGangThatCannotBePaidKeepsNoMoneyFromTheNext) {
+  // Tenant 1 has 0.0144 credits: enough for an hour of one device at the floor, not for one of two.
+  const std::vector<Job> jobs = {JobOf(0, 0, 5, 2, 1000), JobOf(1, 1, 1, 2, 100), JobOf(1, 1, 0.5, 1, 0.5)};
+  World world(jobs, {0, 0, 2}, 2, {});
+  MarketPolicy policy(world, {1 - 1e-5, 1e-5}, {}, 1);
+  ASSERT_TRUE(world.Run(policy).ok());
+  EXPECT_GT(EndOf(world, 2), 5);
+  EXPECT_EQ(world.state(1).phase, Phase::kUnserved);
+  EXPECT_EQ(policy.figures().cannot_pay, 1U);
+  EXPECT_EQ(policy.figures().below_floor + policy.figures().forgotten, 0U);
+  EXPECT_EQ(policy.accounts().error(), 0);
+}
+
+TEST(MarketPolicyTest, ARunThatMakesOrLosesMoneyIsNoResult) {
+  EXPECT_TRUE(CheckFigures({}).ok());
+  MarketFigures figures;
+  figures.budget_error = 1;
+  EXPECT_EQ(CheckFigures(figures).code(), Code::kInternal);
+  figures = {};
+  figures.outcome_errors = 1;
+  EXPECT_EQ(CheckFigures(figures).code(), Code::kInternal);
+  figures = {};
+  figures.forgotten = 1;
+  EXPECT_EQ(CheckFigures(figures).code(), Code::kInternal);
+}
+
+TEST(MarketPolicyTest, PricesInTimeAreMeansOfSixHours) {
+  // Nobody else: the price stays at the floor through the ten hours between the arrivals.
+  const std::vector<Job> jobs = {JobOf(0, 0, 4, 1, 20), JobOf(0, 10, 1, 1, 20)};
+  World world(jobs, {0, 0, 1}, 1, {});
+  MarketPolicy policy(world, {1}, {}, 1);
+  ASSERT_TRUE(world.Run(policy).ok());
+  const std::vector<ByClass> track = policy.figures().price_track;
+  ASSERT_EQ(track.size(), 2U);
+  EXPECT_NEAR(track[0][2], 0.01, 1e-12);
+  EXPECT_NEAR(track[1][2], 0.01, 1e-12);
+  // And rises when two bid for one device.
+  const std::vector<Job> more = {JobOf(0, 0, 40, 1, 40), JobOf(0, 0, 40, 1, 40), JobOf(0, 0, 40, 1, 40),
+                                 JobOf(0, 20, 1, 1, 20)};
+  World busy(more, {0, 0, 1}, 1, {});
+  MarketPolicy other(busy, {1}, {}, 1);
+  ASSERT_TRUE(busy.Run(other).ok());
+  ASSERT_EQ(other.figures().price_track.size(), 4U);
+  EXPECT_GT(other.figures().price_track[1][2], 0.02);
 }
 
 TEST(MarketPolicyTest, UnusedTimeIsPaidBack) {

@@ -46,21 +46,37 @@ TEST(OracleTest, HoldersAreTheBestSet) {
       }
       if (units <= 8000) most = std::max(most, value);
     }
-    const Result<double> best = BestHolders(claimants, {0, 0, 8}, 20);
+    const Result<Best> best = BestHolders(claimants, {0, 0, 8}, 20);
     ASSERT_TRUE(best.ok());
-    EXPECT_NEAR(*best, most, 1e-6) << round;
+    EXPECT_NEAR(best->value, most, 1e-6) << round;
+    EXPECT_NEAR(best->bound, most, 1e-6) << round;
   }
 }
 
 TEST(OracleTest, NoEpochIsBetterThanTheBest) {
   const JobWorkload twin = MakePhillyTwin(1);
   for (std::uint64_t seed = 1; seed <= 3; ++seed) {
-    const Result<EpochCase> one = RunEpochCase(twin, {}, seed);
+    const Result<EpochCase> one = RunEpochCase(twin, {}, seed, {});
     ASSERT_TRUE(one.ok()) << one.status().ToString();
     EXPECT_GT(one->value, 0);
-    EXPECT_LE(one->value, one->best * (1 + 1e-6));
+    EXPECT_LE(one->value, one->best.bound * (1 + 1e-6));
+    EXPECT_LE(one->best.value, one->best.bound * (1 + 1e-6));
     EXPECT_GE(one->bidders, 20U);
   }
+}
+
+TEST(OracleTest, LargerEpochsAreThickAndNearTheBest) {
+  const JobWorkload twin = MakePhillyTwin(1);
+  std::uint32_t thick = 0;
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    const Result<EpochCase> one = RunEpochCase(twin, {}, seed, {10, false});
+    ASSERT_TRUE(one.ok()) << one.status().ToString();
+    EXPECT_GE(one->bidders, 200U);
+    thick += one->thick_classes;
+    EXPECT_LE(one->value, one->best.bound * (1 + 1e-6));
+    EXPECT_GT(one->value, 0.5 * one->best.value);
+  }
+  EXPECT_GT(thick, 0U);
 }
 
 }  // namespace

@@ -114,6 +114,30 @@ TEST(WorldTest, APolicyThatForgetsJobsIsFound) {
   EXPECT_NE(status.text().find("1 jobs wait"), std::string::npos);
 }
 
+TEST(WorldTest, WhatNothingWillStartIsGivenUpAtRestAndNoSooner) {
+  // At rest from hour 1, but the last arrives at hour 4 and runs until 6; the job with deadline goes at its own time.
+  class Resting : public Scripted {
+   public:
+    using Scripted::Scripted;
+    bool IsAtRest(const World& world) const override { return world.now_ms() >= kHourMs; }
+  };
+  const std::vector<Job> jobs = {JobOf(0, 0, 2, 1, 1), JobOf(0, 0, 2, 1, 4, 12), JobOf(1, 4, 2, 1, 5)};
+  World world(jobs, {0, 0, 1}, 2, {});
+  Resting policy({{1, [](World&) {}}, {4, [](World& w) { EXPECT_TRUE(w.Start(2, 2)); }}});
+  ASSERT_TRUE(world.Run(policy).ok());
+  EXPECT_EQ(world.state(0).phase, Phase::kUnserved);
+  EXPECT_EQ(world.state(0).over_ms, 6 * kHourMs);
+  EXPECT_EQ(world.state(1).phase, Phase::kWithdrawn);
+  EXPECT_EQ(world.state(1).over_ms, 10 * kHourMs + 1);
+  const Measures measures = Measure(world, nullptr);
+  EXPECT_NEAR(measures.wait_mean, (6.0 + 10.0) / 3, 1e-6);
+  EXPECT_EQ(measures.wait_ended, 0);
+  EXPECT_DOUBLE_EQ(measures.unserved, 1.0 / 3);
+  EXPECT_DOUBLE_EQ(measures.withdrawn, 1.0 / 3);
+  EXPECT_DOUBLE_EQ(measures.unserved_value, 0.1);
+  EXPECT_DOUBLE_EQ(measures.welfare, 0.5);
+}
+
 TEST(WorldTest, UtilisationIsOfTheTimeBetweenArrivals) {
   // One of two devices is let for four of the ten hours between the arrivals.
   const std::vector<Job> jobs = {JobOf(0, 0, 4), JobOf(0, 10, 1)};
