@@ -256,6 +256,9 @@ class CompletionSink {
   virtual ~CompletionSink() = default;
   // All commands of `stream` up to `sequence` have completed, their effects are visible.
   virtual void Completed(std::uint32_t stream, std::uint64_t sequence) = 0;
+  // The same where nobody waits for this command by itself and more of the stream's is queued behind it: the client may
+  // hear of it a little later.
+  virtual void Passing(std::uint32_t stream, std::uint64_t sequence) { Completed(stream, sequence); }
   // The command failed. `text` is for people. Followed by Completed() all the same.
   virtual void Failed(std::uint32_t stream, std::uint64_t sequence, DeviceStatus status, bool sticky,
                       std::string_view text) = 0;
@@ -442,7 +445,7 @@ struct BackendOptions {
 };
 
 // The symbol of a backend's shared object. Both sides are built together; the number is raised with every change here.
-inline constexpr std::uint32_t kBackendAbi = 9;
+inline constexpr std::uint32_t kBackendAbi = 10;
 using CreateBackendFunction = Backend* (*)(std::uint32_t abi, const BackendOptions& options);
 inline constexpr const char* kCreateBackendSymbol = "accelmesh_create_backend";
 

@@ -14,6 +14,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -36,6 +37,8 @@ namespace accelmesh {
 struct ProgressPage {
   // Highest command sequence that the executor has taken in; everything up to it needs no resending.
   alignas(64) std::atomic<std::uint64_t> acknowledged{0};
+  // How many messages the client has taken in, by its own count; 0 where what comes down comes through memory.
+  std::atomic<std::uint64_t> messages{0};
   // First asynchronous error of the session as a device status (a CUresult number), 0 while there is none.
   // Written before `error_sequence`'s stream counter moves past the failing command.
   alignas(64) std::atomic<std::uint32_t> error{0};
@@ -145,6 +148,9 @@ struct ReceivedFrame {
   ByteView frame;  // private memory, valid until the next Receive()
 };
 
+// See ServerChannel::PublishPassing(): long next to most kernels, short to whoever comes to wait for one after all.
+inline constexpr std::chrono::milliseconds kPassingDelay{1};
+
 class ServerChannel {
  public:
   virtual ~ServerChannel() = default;
@@ -172,6 +178,9 @@ class ServerChannel {
   // one another the highest counts. Values are coalesced on transports without shared memory and leave at the latest
   // when the executor next waits in Receive().
   virtual void PublishCompleted(std::uint32_t stream, std::uint64_t sequence) = 0;
+  // The same of a command that nobody waits for by itself, with more of the stream's work behind it. Where a value
+  // costs the client a message it may become visible a little later, together with others (kPassingDelay).
+  virtual void PublishPassing(std::uint32_t stream, std::uint64_t sequence) { PublishCompleted(stream, sequence); }
   virtual void PublishAcknowledged(std::uint64_t sequence) = 0;
   // Sets the session's first error; later calls change nothing, except that a sticky one replaces one that is not.
   virtual void PublishError(std::uint32_t device_status, bool sticky, std::uint64_t sequence) = 0;

@@ -17,7 +17,7 @@
 namespace accelmesh {
 
 // Raised with every change of this file, of ProgressPage or of the meaning of a function.
-inline constexpr std::uint32_t kPluginAbi = 3;
+inline constexpr std::uint32_t kPluginAbi = 4;
 inline constexpr const char* kPluginSymbol = "accelmesh_transport_plugin";
 
 struct PluginStatus {

@@ -366,6 +366,7 @@ Status ZmqClient::TakeDown(FrameSink& sink, bool& any) {
     const Message message = std::move(*held_);
     held_.reset();
     StoreMax(progress_.acknowledged, trailer.second);
+    progress_.messages.fetch_add(1, std::memory_order_relaxed);
     switch (trailer.kind) {
       case MessageKind::kFrame: DeliverFrame(sink, message.body()); break;
       case MessageKind::kProgress:

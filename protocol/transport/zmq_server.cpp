@@ -17,12 +17,18 @@ namespace {
 constexpr ChannelTraits kTraits{"zmq", false, limits::kBulkBytesMax, false};
 constexpr std::size_t kQueuedFrameBytesMax = 4 * limits::kMiB;
 // How soon a lane whose peer had no room is tried again.
-constexpr int kBlockedRetryMs = 1;
+constexpr std::chrono::milliseconds kBlockedRetry{1};
+constexpr std::chrono::milliseconds kLiveness{kLivenessMs};
 constexpr int kRoutingIdBytesMax = 255;
 // How long a client that was welcomed may take to attach before its worker gives up.
 constexpr Duration kFirstAttachPatience = std::chrono::seconds(10);
 // How long a session goes on after its bulk lane alone has ended.
 constexpr Duration kBulkEndPatience = std::chrono::seconds(2);
+
+timespec TimespecOf(Duration time) {
+  const auto ns = std::chrono::nanoseconds(time).count();
+  return {static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+}
 
 }  // namespace
 
@@ -199,12 +205,16 @@ void ZmqServer::Sleep(bool accept_commands, bool blocked, Deadline deadline) {
     fds[1 + lane] = {skip ? -1 : lanes_[lane].router.event_fd(), POLLIN, 0};
     readable = readable || (!skip && lanes_[lane].router.maybe_readable());
   }
-  int timeout = std::min(deadline.left_ms(), kLivenessMs);
-  if (blocked && lanes_[kDownLane].attached) timeout = std::min(timeout, kBlockedRetryMs);
+  Duration timeout = std::min<Duration>(deadline.left(), kLiveness);
+  if (blocked && lanes_[kDownLane].attached) timeout = std::min<Duration>(timeout, kBlockedRetry);
+  const bool looks_again = looks_again_.load(std::memory_order_relaxed);
+  if (looks_again && !blocked) timeout = std::clamp<Duration>(look_at_ - Clock::now(), Duration::zero(), timeout);
   sleeping_.store(true, std::memory_order_seq_cst);
+  const bool has_progress = progress_dirty_.load() || (passing_.load() && !looks_again);
   const bool awake = readable || interrupted_.load() || closed_.load() || bulk_->has_note() ||
-                     ((progress_dirty_.load() || queued_.load()) && !blocked);
-  const int ready = poll(fds, 1 + kLanes, awake ? 0 : timeout);
+                     ((has_progress || queued_.load()) && !blocked);
+  const timespec wait = awake ? timespec{} : TimespecOf(timeout);
+  const int ready = ppoll(fds, 1 + kLanes, &wait, nullptr);
   sleeping_.store(false, std::memory_order_relaxed);
   if (ready <= 0) return;
   if (fds[0].revents != 0) wakeup_.Clear();

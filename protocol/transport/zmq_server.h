@@ -15,6 +15,7 @@
 #include "protocol/base/mutex.h"
 #include "protocol/transport/bulk_server.h"
 #include "protocol/transport/channel.h"
+#include "protocol/transport/first_error.h"
 #include "protocol/transport/messages.h"
 #include "protocol/transport/zap.h"
 #include "protocol/transport/zmq_socket.h"
@@ -57,9 +58,16 @@ class ZmqServer final : public ServerChannel {
 
   void PublishCompleted(std::uint32_t stream, std::uint64_t sequence) override {
     if (stream >= limits::kStreamsMax) return;
-    StoreMax(completed_[stream], sequence);
-    dirty_[stream / 64].fetch_or(std::uint64_t{1} << (stream % 64), std::memory_order_acq_rel);
+    NoteCompleted(stream, sequence);
     ProgressChanged();
+  }
+  void PublishPassing(std::uint32_t stream, std::uint64_t sequence) override {
+    // Nodes of a graph say the same one after the other.
+    if (stream >= limits::kStreamsMax || completed_[stream].load(std::memory_order_relaxed) >= sequence) return;
+    NoteCompleted(stream, sequence);
+    passing_.store(true, std::memory_order_seq_cst);
+    // The executor looks by itself, soon; if it has not been told to, it looks now.
+    if (!looks_again_.load(std::memory_order_seq_cst)) Wake();
   }
   void PublishAcknowledged(std::uint64_t sequence) override {
     StoreMax(acknowledged_, sequence);
@@ -69,10 +77,7 @@ class ZmqServer final : public ServerChannel {
   void PublishError(std::uint32_t device_status, bool sticky, std::uint64_t sequence) override {
     {
       const MutexLock lock(mutex_);
-      if (error_ != 0 && (!sticky || error_is_sticky_)) return;
-      error_ = device_status;
-      error_is_sticky_ = sticky;
-      error_sequence_ = sequence;
+      if (!error_.Note(device_status, sticky, sequence)) return;
     }
     ProgressChanged();
   }
@@ -99,6 +104,10 @@ class ZmqServer final : public ServerChannel {
   void Wake() {
     if (sleeping_.load(std::memory_order_seq_cst)) wakeup_.Set();
   }
+  void NoteCompleted(std::uint32_t stream, std::uint64_t sequence) {
+    StoreMax(completed_[stream], sequence);
+    dirty_[stream / 64].fetch_or(std::uint64_t{1} << (stream % 64), std::memory_order_acq_rel);
+  }
   void ProgressChanged() {
     progress_dirty_.store(true, std::memory_order_seq_cst);
     Wake();
@@ -117,6 +126,8 @@ class ZmqServer final : public ServerChannel {
   // The executor's: what was queued goes out as far as there is room; true if something is left.
   bool Flush();
   void QueueProgress(bool will_sleep);
+  // Whether what PublishPassing() was told has waited long enough.
+  bool PassingIsDue();
   Message EncodeProgress();
   void AwaitDownLane();
   // Says goodbye and lets go of the sockets.
@@ -149,6 +160,8 @@ class ZmqServer final : public ServerChannel {
   std::atomic<bool> closed_{false};
   std::atomic<bool> queued_{false};
   std::atomic<bool> progress_dirty_{false};
+  std::atomic<bool> passing_{false};      // something is to be told, not at once
+  std::atomic<bool> looks_again_{false};  // the executor will look at that, at look_at_
   std::atomic<std::uint64_t> acknowledged_{0};
   std::atomic<std::uint64_t> announced_{0};  // of it, what has gone down
   std::atomic<std::uint64_t> dirty_[limits::kStreamsMax / 64] = {};
@@ -157,15 +170,14 @@ class ZmqServer final : public ServerChannel {
   Mutex mutex_;
   CondVar room_;
   OutQueue queue_ ACCELMESH_GUARDED_BY(mutex_);
-  std::uint32_t error_ ACCELMESH_GUARDED_BY(mutex_) = 0;
-  bool error_is_sticky_ ACCELMESH_GUARDED_BY(mutex_) = false;
-  std::uint64_t error_sequence_ ACCELMESH_GUARDED_BY(mutex_) = 0;
+  FirstError error_ ACCELMESH_GUARDED_BY(mutex_);
 
   // The executor's.
   Message frame_;                             // what the last Receive() returned
   std::unique_ptr<std::uint64_t[]> aligned_;  // or here, if libzmq left it unaligned
   int client_descriptor_ = -1;                // of the command lane's connection
   const Instant opened_at_ = Clock::now();
+  Instant look_at_{};
   bool end_seen_ = false;  // by the monitor
   bool disconnected_ = false;
   Instant next_liveness_{};

@@ -90,17 +90,32 @@ bool ZmqServer::Flush() {
   return true;
 }
 
+bool ZmqServer::PassingIsDue() {
+  if (!looks_again_.load(std::memory_order_relaxed)) return passing_.load(std::memory_order_seq_cst);
+  if (Clock::now() < look_at_) return false;
+  if (passing_.load(std::memory_order_relaxed)) return true;
+  looks_again_.store(false, std::memory_order_seq_cst);
+  // What came just before has not woken anybody.
+  return passing_.load(std::memory_order_seq_cst);
+}
+
 void ZmqServer::QueueProgress(bool will_sleep) {
   const std::uint64_t unannounced =
       acknowledged_.load(std::memory_order_relaxed) - announced_.load(std::memory_order_relaxed);
   const bool acknowledge = unannounced >= (will_sleep ? 1 : kUnannouncedMax);
-  if (!acknowledge && !progress_dirty_.load(std::memory_order_relaxed)) return;
+  if (!acknowledge && !progress_dirty_.load(std::memory_order_relaxed) && !PassingIsDue()) return;
   {
     const MutexLock lock(mutex_);
     // While the client does not read, changes gather here instead of in messages.
     if (queue_.messages.size() > 1) return;
   }
   progress_dirty_.store(false, std::memory_order_seq_cst);
+  // A command that passes is mostly one of many: the next ones are told together, after a while.
+  if (passing_.load(std::memory_order_relaxed)) {
+    passing_.store(false, std::memory_order_seq_cst);
+    look_at_ = Clock::now() + kPassingDelay;
+    looks_again_.store(true, std::memory_order_seq_cst);
+  }
   Message message = EncodeProgress();
   const MutexLock lock(mutex_);
   queue_.bytes += message.bytes().size();
@@ -118,20 +133,17 @@ Message ZmqServer::EncodeProgress() {
     }
   }
   const std::uint64_t acknowledged = acknowledged_.load(std::memory_order_acquire);
-  std::uint32_t error = 0;
-  bool sticky = false;
-  std::uint64_t error_sequence = 0;
+  FirstError error;
   {
     const MutexLock lock(mutex_);
     error = error_;
-    sticky = error_is_sticky_;
-    error_sequence = error_sequence_;
   }
   // Read last: it counts at least the bodies sent before any of the values above.
   const std::uint64_t pieces = bulk_->pieces_sent();
   flatbuffers::FlatBufferBuilder builder;
   const auto list = streams.empty() ? 0 : builder.CreateVectorOfStructs(streams);
-  builder.Finish(wire::CreateProgress(builder, acknowledged, error, sticky, error_sequence, pieces, list));
+  builder.Finish(
+      wire::CreateProgress(builder, acknowledged, error.device_status, error.is_sticky, error.sequence, pieces, list));
   StoreMax(announced_, acknowledged);
   return Message({builder.GetBufferPointer(), builder.GetSize()}, {pieces, acknowledged, MessageKind::kProgress});
 }
@@ -151,6 +163,7 @@ void ZmqServer::Leave() {
   left_ = true;
   if (bulk_ == nullptr) return;  // it never opened
   AwaitDownLane();
+  if (passing_.load(std::memory_order_relaxed)) progress_dirty_.store(true, std::memory_order_relaxed);
   QueueProgress(/*will_sleep=*/true);
   Flush();
   RouterLane& down = lanes_[kDownLane];

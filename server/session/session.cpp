@@ -172,10 +172,11 @@ Status Session::Unpark() {
 
 // Completions (any thread) -------------------------------------------------------------------------------------------
 
-void Session::Completed(std::uint32_t stream, std::uint64_t sequence) {
+void Session::Publish(std::uint32_t stream, std::uint64_t sequence,
+                      void (ServerChannel::*publish)(std::uint32_t, std::uint64_t)) {
   if (any_leased_record_.load(std::memory_order_acquire)) [[unlikely]]
     CompleteLeased(stream, sequence);
-  channel_.PublishCompleted(stream, sequence);
+  (channel_.*publish)(stream, sequence);
   if (anything_parked_.load(std::memory_order_relaxed)) channel_.Interrupt();
 }
 

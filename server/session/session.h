@@ -254,7 +254,14 @@ class Session final : private CompletionSink {
   void ServiceMain();
   void RunLoad(PendingLoad load);
 
-  void Completed(std::uint32_t stream, std::uint64_t sequence) override;
+  void Completed(std::uint32_t stream, std::uint64_t sequence) override {
+    Publish(stream, sequence, &ServerChannel::PublishCompleted);
+  }
+  void Passing(std::uint32_t stream, std::uint64_t sequence) override {
+    Publish(stream, sequence, &ServerChannel::PublishPassing);
+  }
+  void Publish(std::uint32_t stream, std::uint64_t sequence,
+               void (ServerChannel::*publish)(std::uint32_t, std::uint64_t));
   void Failed(std::uint32_t stream, std::uint64_t sequence, DeviceStatus status, bool sticky,
               std::string_view text) override;
   Status SendToClient(std::uint64_t token, std::uint64_t offset, ByteView bytes) override;

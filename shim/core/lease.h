@@ -1,11 +1,15 @@
 // Memory that sessions of a lease share, on both sides.
 //
-// Threads: values. Units: bytes.
+// Threads: values; a table is its owner's to lock. Units: bytes.
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <unordered_set>
+#include <vector>
 
 #include "protocol/gen_commands.h"
+#include "shim/core/address_space.h"
 
 namespace accelmesh {
 
@@ -26,6 +30,15 @@ struct ImportedMemory {
 struct HeldMemory {
   std::uint32_t device = 0;
   bool is_open = false;
+};
+
+// What a session shares, and has opened of others'.
+struct LeasedMemoryTable {
+  std::vector<AddressSpace> space;                 // by device: where others' memory is opened
+  std::vector<std::uint64_t> unit;                 // by device: in whole units of this
+  std::map<std::uint64_t, ImportedMemory> opened;  // by address
+  std::unordered_set<std::uint64_t> exported;      // addresses
+  std::map<std::uint64_t, HeldMemory> held;        // by address
 };
 
 }  // namespace accelmesh

@@ -70,13 +70,13 @@ Status ClientSession::ReadInfo(const Reply& reply) {
   if (info.devices() == nullptr || info.devices()->size() == 0 || info.devices()->size() > limits::kDevicesMax) {
     return {Code::kBadFrame, kWhere, "no devices, or too many"};
   }
-  if (info.backend() != nullptr) backend_ = info.backend()->str();
-  driver_version_ = info.driver_version();
-  client_is_here_ = info.client_is_here();
-  textures_have_handles_ = info.textures_have_handles();
-  occupancy_is_asked_ = info.occupancy_is_asked();
-  has_conditions_ = info.has_conditions();
-  driver_places_variables_ = info.driver_places_variables();
+  if (info.backend() != nullptr) facts_.backend = info.backend()->str();
+  facts_.driver_version = info.driver_version();
+  facts_.client_is_here = info.client_is_here();
+  facts_.textures_have_handles = info.textures_have_handles();
+  facts_.occupancy_is_asked = info.occupancy_is_asked();
+  facts_.has_conditions = info.has_conditions();
+  facts_.driver_places_variables = info.driver_places_variables();
   for (const wire::DeviceInfo* from : *info.devices()) {
     LeasedDevice device;
     if (from->name() != nullptr) device.name = from->name()->str();
@@ -101,11 +101,11 @@ Status ClientSession::ReadInfo(const Reply& reply) {
         (from->import_bytes() != 0 && !std::has_single_bit(from->import_unit()))) {
       return {Code::kBadFrame, kWhere, "what a device opens lies outside the window"};
     }
-    shares_memory_ = from->import_bytes() != 0;
+    facts_.shares_memory = from->import_bytes() != 0;
     const MutexLock memory_lock(memory_mu_);
     const MutexLock stream_lock(stream_mu_);
-    import_space_.emplace_back(import_base, from->import_bytes(), from->import_bytes());
-    import_unit_.push_back(from->import_unit());
+    leased_.space.emplace_back(import_base, from->import_bytes(), from->import_bytes());
+    leased_.unit.push_back(from->import_unit());
     memory_.emplace_back(from->window_base(), from->window_bytes(), from->memory_bytes());
     pools_.AddDevice();
     graph_use_.emplace_back();
@@ -240,7 +240,7 @@ DeviceResult ClientSession::DestroyStream(Stream* stream) {
         std::find_if(streams_.begin(), streams_.end(), [stream](const auto& s) { return s.get() == stream; });
     if (found == streams_.end()) return kInvalidHandle;  // another thread was first
     gone = TakeStream(&*found);
-    handle_generation_.store(NextHandleGeneration(), std::memory_order_release);
+    handle_generation_.Renew();
   }
   return EndStream(gone->slot);
 }
@@ -270,15 +270,9 @@ DeviceResult ClientSession::EndStream(std::uint32_t ended) {
   return 0;
 }
 
-// A handle that this thread has found valid stays so until any handle is destroyed.
-struct ClientSession::KnownHandle {
-  std::uint64_t generation = 0;
-  const void* handle = nullptr;
-};
-
 bool ClientSession::IsStream(const Stream* stream) {
   thread_local KnownHandle known;
-  const std::uint64_t generation = handle_generation_.load(std::memory_order_acquire);
+  const std::uint64_t generation = handle_generation_.now();
   if (known.handle == stream && known.generation == generation) return true;
   const MutexLock lock(stream_mu_);
   const bool found =
@@ -349,14 +343,9 @@ DeviceResult ClientSession::AddEvent(std::uint32_t device, bool timing, bool out
   made->timing = timing;
   {
     const MutexLock lock(stream_mu_);
-    if (!free_event_ids_.empty()) {
-      made->id = free_event_ids_.back();
-      free_event_ids_.pop_back();
-    } else if (next_event_ < limits::kEventsMax) {
-      made->id = next_event_++;
-    } else {
-      return kOutOfMemory;
-    }
+    const std::optional<std::uint32_t> id = event_ids_.Take();
+    if (!id.has_value()) return kOutOfMemory;
+    made->id = *id;
     *event = made.get();
     events_.emplace(made.get(), std::move(made));
   }
@@ -378,7 +367,7 @@ DeviceResult ClientSession::DestroyEvent(Event* event) {
     if (found == events_.end()) return kInvalidHandle;  // another thread was first
     gone = std::move(found->second);
     events_.erase(found);
-    handle_generation_.store(NextHandleGeneration(), std::memory_order_release);
+    handle_generation_.Renew();
   }
   return EndEvent(gone->id);
 }
@@ -387,14 +376,14 @@ DeviceResult ClientSession::EndEvent(std::uint32_t id) {
   const auto posted = commands_->Post(wire::EventDestroy(id, 0));
   if (!posted.ok()) return Lost(posted.status());
   const MutexLock lock(stream_mu_);
-  free_event_ids_.push_back(id);
+  event_ids_.GiveBack(id);
   return 0;
 }
 
 bool ClientSession::IsEvent(const Event* event) {
   // Two: events come in pairs, a start and an end.
   thread_local KnownHandle known[2];
-  const std::uint64_t generation = handle_generation_.load(std::memory_order_acquire);
+  const std::uint64_t generation = handle_generation_.now();
   for (const KnownHandle& one : known) {
     if (one.handle == event && one.generation == generation) return true;
   }

@@ -7,7 +7,6 @@
 // Units: bytes; sequence numbers of the command stream.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <deque>
 #include <map>
@@ -19,18 +18,24 @@
 #include <vector>
 
 #include "shim/core/address_space.h"
-#include "shim/core/array.h"
+#include "shim/core/array_table.h"
 #include "shim/core/command_stream.h"
 #include "shim/core/device_result.h"
 #include "shim/core/foreign_memory.h"
+#include "shim/core/handle_generation.h"
 #include "shim/core/host_calls.h"
 #include "shim/core/host_memory.h"
+#include "shim/core/id_pool.h"
 #include "shim/core/lease.h"
 #include "shim/core/leased_device.h"
+#include "shim/core/library_table.h"
 #include "shim/core/module.h"
+#include "shim/core/occupancy_table.h"
+#include "shim/core/pitched_side.h"
 #include "shim/core/pool_set.h"
+#include "shim/core/session_facts.h"
 #include "shim/core/stream.h"
-#include "shim/core/texture.h"
+#include "shim/core/texture_table.h"
 #include "shim/core/window.h"
 
 namespace accelmesh {
@@ -45,13 +50,6 @@ struct GraphMemoryUse;
 struct GraphNode;
 struct GraphStep;
 
-struct PitchedSide {
-  std::uint64_t address = 0;  // host or device
-  std::uint64_t pitch = 0;
-  std::uint64_t slice = 0;
-  bool is_device = false;
-};
-
 class ClientSession {
  public:
   // Offers window candidates until the worker takes one, and reads the devices.
@@ -60,8 +58,7 @@ class ClientSession {
   ~ClientSession();
 
   const std::vector<LeasedDevice>& devices() const { return devices_; }
-  const std::string& backend() const { return backend_; }
-  int driver_version() const { return driver_version_; }
+  const SessionFacts& facts() const { return facts_; }
   CommandStream& commands() { return *commands_; }
   bool IsDeviceAddress(const void* pointer) const { return window_.Contains(pointer); }
   // The first asynchronous error, 0 if there is none. A sticky one stays; any other is taken (returned once).
@@ -93,13 +90,13 @@ class ClientSession {
   // Arrays (array.h). A pointer is valid until it is destroyed; a level's until its array is.
   DeviceResult CreateArray(std::uint32_t device, const ArrayShape& shape, Array** array);
   DeviceResult DestroyArray(const Array* array);
-  bool IsArray(const Array* array);
+  bool IsArray(const Array* array) const { return arrays_.Has(array); }
   DeviceResult CreateMipmappedArray(std::uint32_t device, const ArrayShape& shape, std::uint32_t levels,
                                     MipmappedArray** array);
   DeviceResult DestroyMipmappedArray(const MipmappedArray* array);
-  bool IsMipmappedArray(const MipmappedArray* array);
+  bool IsMipmappedArray(const MipmappedArray* array) const { return arrays_.Has(array); }
   // Null if there is no such level.
-  const Array* LevelOfArray(const MipmappedArray* array, std::uint32_t level);
+  const Array* LevelOfArray(const MipmappedArray* array, std::uint32_t level) { return arrays_.Level(array, level); }
 
   // Texture and surface objects (texture.h). `origin` is kept for who asks FindTexture(), which gives null for what is
   // no such object.
@@ -107,7 +104,9 @@ class ClientSession {
                              const std::optional<TextureView>& view, std::shared_ptr<const void> origin,
                              std::uint64_t* handle);
   DeviceResult DestroyTexture(std::uint64_t handle, bool is_surface);
-  std::shared_ptr<const void> FindTexture(std::uint64_t handle, bool is_surface);
+  std::shared_ptr<const void> FindTexture(std::uint64_t handle, bool is_surface) const {
+    return textures_.Find(handle, is_surface);
+  }
 
   DeviceResult MallocPinned(std::size_t bytes, unsigned flags, void** address, std::uint32_t device = 0);
   DeviceResult FreePinned(void* address);
@@ -133,8 +132,6 @@ class ClientSession {
   // Calls `visit` with what was advised of the managed memory that all of [address, address + bytes) lies in; false if
   // it lies in none.
   bool WithAdvice(const void* address, std::uint64_t bytes, const std::function<void(AdviceMap&)>& visit);
-  // Whether the server's driver says where managed variables lie. Then LoadModuleAround() loads modules that have some.
-  bool driver_places_variables() const { return driver_places_variables_; }
   // Managed memory for variables: FreeVariables() ends it, not Free().
   DeviceResult MallocVariables(std::uint32_t device, std::uint64_t bytes, std::uint64_t* address);
   void FreeVariables(std::uint64_t address);
@@ -167,14 +164,12 @@ class ClientSession {
   DeviceResult SynchronizeEvent(const Event& event);
   DeviceResult EventElapsed(const Event& start, const Event& end, float* milliseconds);
   // How much of such a launch runs at a time on the kernel's device; asked once for each case. Only if
-  // occupancy_is_asked(): else arithmetic tells.
-  bool occupancy_is_asked() const { return occupancy_is_asked_; }
+  // facts().occupancy_is_asked: else arithmetic tells.
   DeviceResult AskOccupancy(const KernelLayout& kernel, wire::OccupancyOf of, const LaunchGeometry& geometry,
                             std::uint64_t* count);
 
-  // Sharing with the other sessions of the lease (session_ipc.cpp), where shares_memory(). An allocation that another
-  // session has open stays when it is freed, in the quota as well, until that has closed it.
-  bool shares_memory() const { return shares_memory_; }
+  // Sharing with the other sessions of the lease (session_ipc.cpp), where facts().shares_memory. An allocation that
+  // another has open stays when it is freed, in the quota as well, until that has closed it.
   // kInvalidValue unless `address` is what Malloc() gave.
   DeviceResult ExportMemory(std::uint64_t address, LeasedMemory* memory);
   // The same memory has one address however often it is opened; it is there until it was closed as often.
@@ -292,10 +287,7 @@ class ClientSession {
   template <typename Predicate>
   DeviceResult Wait(Predicate done);
   DeviceResult Lost(const Status& status);
-  struct Point {
-    std::uint32_t slot;
-    std::uint64_t sequence;
-  };
+  using Point = StreamPosition;
   bool Passed(std::uint32_t slot, std::uint64_t sequence) const;
   bool Passed(const std::vector<Point>& work) const;
   bool OwnWorkPassed(const Stream& stream) const;
@@ -423,26 +415,12 @@ class ClientSession {
   Window window_;
   Window host_window_;
   ForeignMemory foreign_;
-  std::vector<LeasedDevice> devices_;  // constant after Open(), as are the next three
-  std::string backend_;
-  int driver_version_ = 0;
-  bool client_is_here_ = false;  // loopback: the server sees our memory
-  bool textures_have_handles_ = false;
-  bool occupancy_is_asked_ = false;
-  bool has_conditions_ = false;
-  bool driver_places_variables_ = false;
-  bool shares_memory_ = false;
-  Mutex occupancy_mu_;
-  // What was asked, by its bytes, by module; and the answer.
-  std::map<std::uint32_t, std::map<Bytes, std::uint32_t>> occupancy_ ACCELMESH_GUARDED_BY(occupancy_mu_);
-  Mutex library_mu_;
-  std::map<std::pair<std::uint32_t, std::uint32_t>, std::shared_ptr<const Bytes>> libraries_
-      ACCELMESH_GUARDED_BY(library_mu_);  // by library, device: its functions
-  std::map<std::uint32_t, std::map<Bytes, std::uint32_t>> library_settings_
-      ACCELMESH_GUARDED_BY(library_mu_);  // by library, words: their number
-  // What need not be asked: by library, device and function, and by words, the library's status and results.
-  std::map<std::array<std::uint32_t, 3>, std::map<Bytes, std::pair<std::uint32_t, Bytes>>> library_answers_
-      ACCELMESH_GUARDED_BY(library_mu_);
+  std::vector<LeasedDevice> devices_;  // constant after Open(), as is the next
+  SessionFacts facts_;
+  OccupancyTable occupancy_;
+  LibraryTable libraries_;
+  ArrayTable arrays_;
+  TextureTable textures_;
   std::vector<Stream*> legacy_;  // by device
   std::atomic<bool> error_taken_{false};
   std::atomic<bool> lost_{false};
@@ -452,13 +430,9 @@ class ClientSession {
   std::map<std::uint64_t, std::pair<std::uint64_t, std::uint32_t>> globals_
       ACCELMESH_GUARDED_BY(memory_mu_);  // address -> bytes, device
   PoolSet pools_ ACCELMESH_GUARDED_BY(memory_mu_);
-  std::vector<AddressSpace> import_space_ ACCELMESH_GUARDED_BY(memory_mu_);  // by device
-  std::vector<std::uint64_t> import_unit_;                                   // by device; constant after Open()
-  std::map<std::uint64_t, ImportedMemory> imports_ ACCELMESH_GUARDED_BY(memory_mu_);  // by address
-  std::unordered_set<std::uint64_t> exports_ ACCELMESH_GUARDED_BY(memory_mu_);        // addresses
-  std::map<std::uint64_t, HeldMemory> held_ ACCELMESH_GUARDED_BY(memory_mu_);         // by address
-  std::atomic<bool> any_export_{false};                                               // from the first one on
-  Mutex ipc_mu_;  // held across waits: memory is opened and closed by one thread at a time
+  LeasedMemoryTable leased_ ACCELMESH_GUARDED_BY(memory_mu_);
+  std::atomic<bool> any_export_{false};  // from the first one on
+  Mutex ipc_mu_;                         // held across waits: memory is opened and closed by one thread at a time
   std::map<std::uint64_t, std::unique_ptr<GraphMemory>> graph_memory_ ACCELMESH_GUARDED_BY(memory_mu_);  // by address
   std::vector<std::unique_ptr<GraphMemory>> past_graph_memory_ ACCELMESH_GUARDED_BY(memory_mu_);  // that graphs hold
   std::vector<std::uint64_t> lives_ ACCELMESH_GUARDED_BY(memory_mu_);  // by device: how often it was reset
@@ -470,16 +444,6 @@ class ClientSession {
   std::atomic<bool> orders_frees_{false};                            // from the first free in stream order on
   mutable Mutex order_mu_;
   StreamOrder order_ ACCELMESH_GUARDED_BY(order_mu_);
-
-  Mutex array_mu_;
-  std::unordered_map<const Array*, std::unique_ptr<Array>> arrays_ ACCELMESH_GUARDED_BY(array_mu_);
-  std::unordered_map<const MipmappedArray*, std::unique_ptr<MipmappedArray>> mipmapped_arrays_
-      ACCELMESH_GUARDED_BY(array_mu_);
-  std::unordered_set<const Array*> levels_ ACCELMESH_GUARDED_BY(array_mu_);  // that the program has got
-
-  Mutex texture_mu_;
-  std::unordered_map<std::uint64_t, TextureObject> textures_ ACCELMESH_GUARDED_BY(texture_mu_);  // by handle
-  std::uint64_t next_texture_ ACCELMESH_GUARDED_BY(texture_mu_) = 1;
 
   mutable Mutex pinned_mu_;
   std::map<std::uint64_t, HostRange> host_ ACCELMESH_GUARDED_BY(pinned_mu_);         // by the program's address
@@ -508,13 +472,7 @@ class ClientSession {
   Event* twin_event_ ACCELMESH_GUARDED_BY(twin_mu_) = nullptr;    // behind what went there
   std::uint64_t twin_pushed_ ACCELMESH_GUARDED_BY(twin_mu_) = 0;
 
-  struct KnownHandle;
-  // Anew whenever a handle ends. No two are equal, those of two sessions neither: one may lie where another has been.
-  static std::uint64_t NextHandleGeneration() {
-    static std::atomic<std::uint64_t> last{0};
-    return last.fetch_add(1, std::memory_order_relaxed) + 1;
-  }
-  std::atomic<std::uint64_t> handle_generation_{NextHandleGeneration()};
+  HandleGeneration handle_generation_;
   mutable Mutex stream_mu_;
   std::vector<std::unique_ptr<Stream>> streams_ ACCELMESH_GUARDED_BY(stream_mu_);  // by slot; null where free
   std::vector<std::uint32_t> zombies_
@@ -522,12 +480,9 @@ class ClientSession {
   std::unordered_map<const Event*, std::unique_ptr<Event>> events_ ACCELMESH_GUARDED_BY(stream_mu_);
   std::unordered_map<std::uint32_t, std::uint64_t> loads_ ACCELMESH_GUARDED_BY(stream_mu_);  // by module
   std::uint64_t last_load_ ACCELMESH_GUARDED_BY(stream_mu_) = 0;
-  std::vector<std::uint32_t> free_event_ids_ ACCELMESH_GUARDED_BY(stream_mu_);
-  std::uint32_t next_event_ ACCELMESH_GUARDED_BY(stream_mu_) = 0;
-  std::vector<std::uint32_t> free_module_ids_ ACCELMESH_GUARDED_BY(stream_mu_);
-  std::uint32_t next_module_ ACCELMESH_GUARDED_BY(stream_mu_) = 0;
-  std::vector<std::uint32_t> free_graph_ids_ ACCELMESH_GUARDED_BY(stream_mu_);
-  std::uint32_t next_graph_ ACCELMESH_GUARDED_BY(stream_mu_) = 0;
+  IdPool event_ids_ ACCELMESH_GUARDED_BY(stream_mu_){limits::kEventsMax};
+  IdPool module_ids_ ACCELMESH_GUARDED_BY(stream_mu_){limits::kModulesMax};
+  IdPool graph_ids_ ACCELMESH_GUARDED_BY(stream_mu_){limits::kGraphsMax};
   std::uint64_t graph_bytes_ ACCELMESH_GUARDED_BY(stream_mu_) = 0;  // of all definitions
   // What executables have given up, the program's objects and conditions, until their last launch has passed.
   std::vector<std::pair<Point, std::unique_ptr<Graph>>> ended_graphs_ ACCELMESH_GUARDED_BY(stream_mu_);

@@ -111,16 +111,13 @@ DeviceResult ClientSession::InstantiateGraph(const Graph& graph, std::uint64_t f
   }
   {
     const MutexLock lock(stream_mu_);
-    if (!free_graph_ids_.empty()) {
-      made->id_ = free_graph_ids_.back();
-      free_graph_ids_.pop_back();
-    } else if (next_graph_ < limits::kGraphsMax) {
-      made->id_ = next_graph_++;
-    } else {
+    const std::optional<std::uint32_t> id = graph_ids_.Take();
+    if (!id.has_value()) {
       graph_bytes_ -= made->cost_;
       log::Error("cudaGraphInstantiate", "more than " + std::to_string(limits::kGraphsMax) + " executable graphs");
       return kOutOfMemory;
     }
+    made->id_ = *id;
   }
   if (const DeviceResult result = DefineGraph(made.get()); result != 0) return result;
   *exec = std::move(made);
@@ -251,7 +248,7 @@ DeviceResult ClientSession::EndGraph(std::unique_ptr<GraphExec> exec) {
   {
     const MutexLock lock(stream_mu_);
     graph_bytes_ -= exec->cost_;
-    free_graph_ids_.push_back(exec->id_);
+    graph_ids_.GiveBack(exec->id_);
     if (exec->last_stream_ != nullptr && (exec->image_->HoldsObjects() || exec->image_->HasConditionalNodes()))
       KeepUntilPassed(*exec, std::move(exec->image_));
   }

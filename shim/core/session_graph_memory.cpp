@@ -153,7 +153,7 @@ DeviceResult ClientSession::MakeGraphCondition(std::uint32_t device, std::uint32
   // Words come from one allocation at a time, which stays: a word is given out again.
   constexpr std::uint64_t kWordBytes = sizeof(std::uint32_t);
   constexpr std::uint64_t kWords = limits::kPageBytes / kWordBytes;
-  if (!has_conditions_) return kUnsupported;
+  if (!facts_.has_conditions) return kUnsupported;
   auto made = std::make_unique<GraphCondition>(GraphCondition{0, device, initial, assigns_initial});
   const auto take = [this, device, &made] {
     const MutexLock lock(memory_mu_);

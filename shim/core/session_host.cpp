@@ -154,7 +154,7 @@ DeviceResult ClientSession::MallocPinned(std::size_t bytes, unsigned flags, void
   *address = range.memory;
   // The very memory, where both sides have it: the device may reach it from the start, and that costs nothing.
   DeviceResult mapped = 0;
-  if (range.is_shared || client_is_here_) mapped = MapOnServer(&range);
+  if (range.is_shared || facts_.client_is_here) mapped = MapOnServer(&range);
   const MutexLock lock(pinned_mu_);
   AddHostRange(std::move(range));
   return mapped;
@@ -339,7 +339,7 @@ DeviceResult ClientSession::MapOnServer(HostRange* range) {
   const std::uint64_t page = range->device_address / limits::kPageBytes * limits::kPageBytes;
   const std::uint64_t bytes = range->PageBytes();
   const std::uint32_t device = range->kind == HostKind::kManaged ? range->device : kNobody;
-  const bool is_same = range->is_shared || (client_is_here_ && range->kind != HostKind::kRegistered);
+  const bool is_same = range->is_shared || (facts_.client_is_here && range->kind != HostKind::kRegistered);
   if (!is_same && !range->MakeTwin()) return kOutOfMemory;
   const auto kind = range->is_shared ? wire::HostMapKind::Region : wire::HostMapKind::Twin;
   const auto posted = commands_->Post(wire::HostMap(page, bytes, range->region, device, kind));
@@ -358,7 +358,7 @@ DeviceResult ClientSession::NameOnDevice(HostRange* range) {
   range->device_address = *page + offset;
   aliases_[range->device_address] = Address(range->memory);
   // Only a server in this process finds these pages.
-  if (client_is_here_ && ::mprotect(Pointer(*page), range->PageBytes(), PROT_READ | PROT_WRITE) != 0)
+  if (facts_.client_is_here && ::mprotect(Pointer(*page), range->PageBytes(), PROT_READ | PROT_WRITE) != 0)
     return kOutOfMemory;
   return 0;
 }

@@ -47,7 +47,7 @@ DeviceResult ClientSession::AskName(const T& command, wire::LeaseName* name) {
 // Memory that others open --------------------------------------------------------------------------------------------
 
 DeviceResult ClientSession::ExportMemory(std::uint64_t address, LeasedMemory* memory) {
-  if (!shares_memory_) return kUnsupported;
+  if (!facts_.shares_memory) return kUnsupported;
   ReapHeld();
   if (FindGraphMemory(address) != nullptr) return kInvalidValue;
   {
@@ -60,7 +60,7 @@ DeviceResult ClientSession::ExportMemory(std::uint64_t address, LeasedMemory* me
     if (range.bytes == 0 || range.address != address || pools_.Find(address) != nullptr || IsHeld(address))
       return kInvalidValue;
     memory->bytes = range.bytes;
-    exports_.insert(address);
+    leased_.exported.insert(address);
     any_export_.store(true, std::memory_order_release);
   }
   Reply reply;
@@ -74,7 +74,7 @@ DeviceResult ClientSession::ExportMemory(std::uint64_t address, LeasedMemory* me
   return 0;
 }
 
-bool ClientSession::IsHeld(std::uint64_t address) const { return held_.contains(address); }
+bool ClientSession::IsHeld(std::uint64_t address) const { return leased_.held.contains(address); }
 
 DeviceResult ClientSession::EndExport(std::uint64_t address, bool* is_held) {
   *is_held = false;
@@ -83,9 +83,9 @@ DeviceResult ClientSession::EndExport(std::uint64_t address, bool* is_held) {
   {
     const MutexLock lock(memory_mu_);
     if (IsHeld(address)) return kInvalidValue;  // freed already
-    if (exports_.erase(address) == 0) return 0;
+    if (leased_.exported.erase(address) == 0) return 0;
     while (of + 1 < memory_.size() && !memory_[of].Contains(address)) ++of;
-    held_[address] = {of, false};
+    leased_.held[address] = {of, false};
   }
   Reply reply;
   const DeviceResult asked = Ask(wire::IpcEndExport(address, of, 0), &reply);
@@ -93,9 +93,9 @@ DeviceResult ClientSession::EndExport(std::uint64_t address, bool* is_held) {
   *is_held = state != nullptr && state->is_held();
   const MutexLock lock(memory_mu_);
   if (*is_held) {
-    held_[address].is_open = true;
+    leased_.held[address].is_open = true;
   } else {
-    held_.erase(address);
+    leased_.held.erase(address);
   }
   return asked;
 }
@@ -105,7 +105,7 @@ bool ClientSession::ReapHeld() {
   std::vector<std::pair<std::uint64_t, std::uint32_t>> open;
   {
     const MutexLock lock(memory_mu_);
-    for (const auto& [address, held] : held_) {
+    for (const auto& [address, held] : leased_.held) {
       if (held.is_open) open.emplace_back(address, held.device);
     }
   }
@@ -117,7 +117,7 @@ bool ClientSession::ReapHeld() {
     if (state == nullptr || state->is_held()) continue;
     const bool idle = !AnythingPending();
     const MutexLock lock(memory_mu_);
-    if (held_.erase(address) == 0) continue;  // another thread was first
+    if (leased_.held.erase(address) == 0) continue;  // another thread was first
     const auto posted = commands_->Post(wire::MemFree(address, device, 0));
     if (!posted.ok()) return any;
     any = memory_[device].Free(address, *posted, idle).ok() || any;
@@ -129,7 +129,7 @@ DeviceResult ClientSession::EndExports(std::uint32_t device) {
   std::vector<std::uint64_t> addresses;
   {
     const MutexLock lock(memory_mu_);
-    for (const std::uint64_t address : exports_) {
+    for (const std::uint64_t address : leased_.exported) {
       if (memory_[device].Contains(address)) addresses.push_back(address);
     }
   }
@@ -143,7 +143,7 @@ DeviceResult ClientSession::EndExports(std::uint32_t device) {
 // Memory of others ---------------------------------------------------------------------------------------------------
 
 DeviceResult ClientSession::OpenMemory(const LeasedMemory& memory, std::uint64_t* address) {
-  if (!shares_memory_) return kUnsupported;
+  if (!facts_.shares_memory) return kUnsupported;
   // What a program hands us as a handle may be anything.
   if (memory.device >= devices_.size() || memory.bytes == 0 || memory.span > limits::kAllocationBytesMax ||
       memory.lead > memory.span || memory.bytes > memory.span - memory.lead)
@@ -152,7 +152,7 @@ DeviceResult ClientSession::OpenMemory(const LeasedMemory& memory, std::uint64_t
   std::uint64_t span = 0;
   {
     const MutexLock lock(memory_mu_);
-    for (auto& [start, import] : imports_) {
+    for (auto& [start, import] : leased_.opened) {
       if (!IsSame(import.memory.name, memory.name)) continue;
       ++import.uses;
       *address = start;
@@ -160,7 +160,7 @@ DeviceResult ClientSession::OpenMemory(const LeasedMemory& memory, std::uint64_t
     }
     // Whole units, so that the next one begins with one.
     const Result<std::uint64_t> got =
-        import_space_[memory.device].Allocate(AlignUp(memory.span, import_unit_[memory.device]));
+        leased_.space[memory.device].Allocate(AlignUp(memory.span, leased_.unit[memory.device]));
     if (!got.ok()) return kOutOfMemory;
     span = *got;
   }
@@ -169,9 +169,9 @@ DeviceResult ClientSession::OpenMemory(const LeasedMemory& memory, std::uint64_t
   const DeviceResult opened = Ask(wire::IpcOpen(memory.name, *address, memory.bytes, memory.device, 0), &reply);
   const MutexLock lock(memory_mu_);
   if (opened == 0) {
-    imports_[*address] = {memory, 1};
+    leased_.opened[*address] = {memory, 1};
   } else {
-    static_cast<void>(import_space_[memory.device].Free(span, 0, true).ok());
+    static_cast<void>(leased_.space[memory.device].Free(span, 0, true).ok());
   }
   return opened;
 }
@@ -181,11 +181,11 @@ DeviceResult ClientSession::CloseMemory(std::uint64_t address) {
   LeasedMemory memory;
   {
     const MutexLock lock(memory_mu_);
-    const auto found = imports_.find(address);
-    if (found == imports_.end()) return kInvalidValue;
+    const auto found = leased_.opened.find(address);
+    if (found == leased_.opened.end()) return kInvalidValue;
     if (--found->second.uses != 0) return 0;
     memory = found->second.memory;
-    imports_.erase(found);
+    leased_.opened.erase(found);
   }
   // Whatever was posted may still use it.
   for (std::uint32_t device = 0; device < devices_.size(); ++device) {
@@ -194,7 +194,7 @@ DeviceResult ClientSession::CloseMemory(std::uint64_t address) {
   Reply reply;
   const DeviceResult closed = Ask(wire::IpcClose(address, memory.device, 0), &reply);
   const MutexLock lock(memory_mu_);
-  static_cast<void>(import_space_[memory.device].Free(address - memory.lead, 0, true).ok());
+  static_cast<void>(leased_.space[memory.device].Free(address - memory.lead, 0, true).ok());
   return closed;
 }
 
@@ -202,7 +202,7 @@ DeviceResult ClientSession::CloseImports(std::uint32_t device) {
   std::vector<std::uint64_t> addresses;
   {
     const MutexLock lock(memory_mu_);
-    for (auto& [address, import] : imports_) {
+    for (auto& [address, import] : leased_.opened) {
       if (import.memory.device != device) continue;
       import.uses = 1;
       addresses.push_back(address);
@@ -217,7 +217,7 @@ DeviceResult ClientSession::CloseImports(std::uint32_t device) {
 // Events -------------------------------------------------------------------------------------------------------------
 
 DeviceResult ClientSession::CreateLeasedEvent(std::uint32_t device, Event** event) {
-  if (!shares_memory_) return kUnsupported;
+  if (!facts_.shares_memory) return kUnsupported;
   if (const DeviceResult added = AddEvent(device, false, false, event); added != 0) return added;
   const DeviceResult made = AskName(wire::IpcEventCreate((*event)->id, device), &(*event)->name);
   (*event)->is_leased = made == 0;
@@ -226,7 +226,7 @@ DeviceResult ClientSession::CreateLeasedEvent(std::uint32_t device, Event** even
 }
 
 DeviceResult ClientSession::OpenLeasedEvent(std::uint32_t device, const wire::LeaseName& name, Event** event) {
-  if (!shares_memory_) return kUnsupported;
+  if (!facts_.shares_memory) return kUnsupported;
   if (const DeviceResult added = AddEvent(device, false, false, event); added != 0) return added;
   Reply reply;
   const DeviceResult opened = Ask(wire::IpcEventOpen(name, (*event)->id, device), &reply);
@@ -240,8 +240,8 @@ void ClientSession::ForgetEvent(Event* event) {
   const MutexLock lock(stream_mu_);
   const std::uint32_t id = event->id;
   if (events_.erase(event) == 0) return;  // a reset has taken it, and ends it
-  free_event_ids_.push_back(id);
-  handle_generation_.store(NextHandleGeneration(), std::memory_order_release);
+  event_ids_.GiveBack(id);
+  handle_generation_.Renew();
 }
 
 DeviceResult ClientSession::CommitRecord() {

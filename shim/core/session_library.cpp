@@ -26,34 +26,11 @@ Status ReadResult(const Reply& reply, std::uint32_t* status, Bytes* results) {
   return Status::Ok();
 }
 
-// Keeps what the server remembers of a question. False: it sends more than is kept.
-bool TakeRemembered(const wire::LibraryRemembered& answer, std::size_t* room,
-                    std::map<Bytes, std::pair<std::uint32_t, Bytes>>* answers) {
-  if (answer.question() == nullptr || answer.results() == nullptr) return true;
-  const std::size_t bytes = answer.question()->size() + answer.results()->size();
-  if (bytes > *room) return false;
-  *room -= bytes;
-  Bytes question(answer.question()->begin(), answer.question()->end());
-  if (IsPacked(question)) {
-    Result<Bytes> unpacked = UnpackWords(question);
-    if (!unpacked.ok()) return true;
-    question = *std::move(unpacked);
-  }
-  answers->try_emplace(std::move(question), answer.status(), Bytes(answer.results()->begin(), answer.results()->end()));
-  return true;
-}
-
 }  // namespace
 
 DeviceResult ClientSession::OpenLibrary(std::uint32_t library, std::uint32_t device,
                                         std::shared_ptr<const Bytes>* functions) {
-  {
-    const MutexLock lock(library_mu_);
-    if (const auto known = libraries_.find({library, device}); known != libraries_.end()) {
-      *functions = known->second;
-      return 0;
-    }
-  }
+  if ((*functions = libraries_.Functions(library, device)) != nullptr) return 0;
   // Two threads may ask at a time, and hear the same.
   const auto reply = commands_->Call(wire::LibraryOpen(library, device), Deadline::After(kOpenPatience));
   if (!reply.ok()) return Lost(reply.status());
@@ -64,38 +41,22 @@ DeviceResult ClientSession::OpenLibrary(std::uint32_t library, std::uint32_t dev
   flatbuffers::Verifier verifier(reply->body.data(), reply->body.size());
   if (!verifier.VerifyBuffer<wire::LibraryInfo>(nullptr))
     return Lost(Status(Code::kBadFrame, "ClientSession::OpenLibrary", "LibraryInfo does not verify"));
-  const auto& info = *flatbuffers::GetRoot<wire::LibraryInfo>(reply->body.data());
-  auto found = std::make_shared<Bytes>();
-  if (const auto* bits = info.functions(); bits != nullptr) found->assign(bits->begin(), bits->end());
-  const MutexLock lock(library_mu_);
-  if (info.answers() != nullptr) {
-    std::size_t room = limits::kRememberedBytesMax;
-    for (const wire::LibraryRemembered* answer : *info.answers()) {
-      if (!TakeRemembered(*answer, &room, &library_answers_[{library, device, answer->function()}])) break;
-    }
-  }
-  *functions = libraries_.try_emplace({library, device}, std::move(found)).first->second;
+  *functions = libraries_.Add(library, device, *flatbuffers::GetRoot<wire::LibraryInfo>(reply->body.data()));
   return 0;
 }
 
 DeviceResult ClientSession::LibrarySettings(std::uint32_t library, ByteView words, std::uint32_t* settings) {
-  const MutexLock lock(library_mu_);
-  std::map<Bytes, std::uint32_t>& numbers = library_settings_[library];
-  const Bytes key(words.begin(), words.end());
-  if (const auto known = numbers.find(key); known != numbers.end()) {
-    *settings = known->second;
-    return 0;
-  }
-  const auto next = static_cast<std::uint32_t>(numbers.size());
-  if (next >= (library == kLibraryDnn ? kDnnPlansMax : limits::kLibrarySettingsMax)) {
-    log::Warning("library", "handles were set to more different values than a session remembers");
+  const Result<std::uint32_t> number = libraries_.Settings(
+      library, Bytes(words.begin(), words.end()), library == kLibraryDnn ? kDnnPlansMax : limits::kLibrarySettingsMax,
+      [this, library, words](std::uint32_t next) {
+        return commands_->Post(wire::LibrarySettings(library, next), words).status();
+      });
+  if (number.code() == Code::kLimitExceeded) {
+    log::Warning("library", number.status().text());
     return kOutOfMemory;
   }
-  // Posted under the lock: the numbers come to the server in their order.
-  const auto posted = commands_->Post(wire::LibrarySettings(library, next), words);
-  if (!posted.ok()) return Lost(posted.status());
-  *settings = next;
-  numbers.emplace(key, next);
+  if (!number.ok()) return Lost(number.status());
+  *settings = *number;
   return 0;
 }
 
@@ -140,17 +101,7 @@ DeviceResult ClientSession::QueryLibrary(Stream* stream, std::uint32_t library, 
 
 DeviceResult ClientSession::AskLibrary(std::uint32_t library, std::uint32_t function, std::uint32_t device,
                                        ByteView arguments, std::uint32_t* status, Bytes* results) {
-  {
-    const MutexLock lock(library_mu_);
-    const auto answers = library_answers_.find({library, device, function});
-    if (answers != library_answers_.end()) {
-      const auto known = answers->second.find(Bytes(arguments.begin(), arguments.end()));
-      if (known != answers->second.end()) {
-        std::tie(*status, *results) = known->second;
-        return 0;
-      }
-    }
-  }
+  if (libraries_.FindAnswer(library, function, device, arguments, status, results)) return 0;
   const Result<std::uint64_t> sequence =
       commands_->BeginCall(wire::LibraryAsk(library, function, device, 0), arguments);
   if (!sequence.ok()) return Lost(sequence.status());

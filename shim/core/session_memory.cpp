@@ -77,7 +77,7 @@ bool ClientSession::FindDeviceRange(std::uint64_t address, AddressSpace::Range* 
     if (const MemoryPool* pool = pools_.Find(address)) *range = pool->FindLive(address);
     return range->bytes != 0;
   }
-  if (const auto next = imports_.upper_bound(address); next != imports_.begin()) {
+  if (const auto next = leased_.opened.upper_bound(address); next != leased_.opened.begin()) {
     const auto& [start, import] = *std::prev(next);
     if (address - start < import.memory.bytes) {
       *range = {start, import.memory.bytes};

@@ -48,15 +48,12 @@ std::shared_ptr<const LoadedModule> ClientSession::LoadModule(std::uint32_t devi
   }
   {
     const MutexLock lock(stream_mu_);
-    if (!free_module_ids_.empty()) {
-      module->id = free_module_ids_.back();
-      free_module_ids_.pop_back();
-    } else if (next_module_ < limits::kModulesMax) {
-      module->id = next_module_++;
-    } else {
+    const std::optional<std::uint32_t> id = module_ids_.Take();
+    if (!id.has_value()) {
       module->error = kOutOfMemory;
       return module;
     }
+    module->id = *id;
   }
   // The tokens of one image are consecutive, whatever other threads send at the same time.
   const std::uint32_t tokens =
@@ -91,7 +88,7 @@ std::shared_ptr<const LoadedModule> ClientSession::LoadModule(std::uint32_t devi
     log::Error("module load", reply->text);
     module->error = reply->device_status != 0 ? reply->device_status : kUnknown;
     const MutexLock lock(stream_mu_);
-    free_module_ids_.push_back(module->id);
+    module_ids_.GiveBack(module->id);
     return module;
   }
   flatbuffers::Verifier verifier(reply->body.data(), reply->body.size());
@@ -139,10 +136,7 @@ void ClientSession::UnloadModule(const LoadedModule& module) {
     const MutexLock lock(memory_mu_);
     for (const auto& [name, global] : module.globals) globals_.erase(global.address);
   }
-  {
-    const MutexLock lock(occupancy_mu_);
-    occupancy_.erase(module.id);
-  }
+  occupancy_.Forget(module.id);
   const auto posted = commands_->Post(wire::ModuleUnload(module.id, 0));
   if (!posted.ok()) {
     Lost(posted.status());
@@ -151,7 +145,7 @@ void ClientSession::UnloadModule(const LoadedModule& module) {
   // The next load under this id is behind the unload in the command stream.
   const MutexLock lock(stream_mu_);
   loads_.erase(module.id);
-  free_module_ids_.push_back(module.id);
+  module_ids_.GiveBack(module.id);
 }
 
 DeviceResult ClientSession::AskOccupancy(const KernelLayout& kernel, wire::OccupancyOf of,
@@ -161,13 +155,9 @@ DeviceResult ClientSession::AskOccupancy(const KernelLayout& kernel, wire::Occup
                                 geometry.attributes, geometry.cluster.policy, ToWire(geometry.cluster.size), 0);
   const ByteView asked = AsBytes(command);
   const Bytes key(asked.begin(), asked.end());
-  {
-    const MutexLock lock(occupancy_mu_);
-    const std::map<Bytes, std::uint32_t>& answers = occupancy_[kernel.module];
-    if (const auto known = answers.find(key); known != answers.end()) {
-      *count = known->second;
-      return 0;
-    }
+  if (const std::optional<std::uint32_t> known = occupancy_.Find(kernel.module, key); known.has_value()) {
+    *count = *known;
+    return 0;
   }
   const auto reply = commands_->Call(command, Deadline::After(kLoadPatience));
   if (!reply.ok()) return Lost(reply.status());
@@ -176,8 +166,7 @@ DeviceResult ClientSession::AskOccupancy(const KernelLayout& kernel, wire::Occup
   if (!verifier.VerifyBuffer<wire::OccupancyInfo>(nullptr))
     return Lost(Status(Code::kBadFrame, "ClientSession::AskOccupancy", "the reply does not verify"));
   const std::uint32_t answer = flatbuffers::GetRoot<wire::OccupancyInfo>(reply->body.data())->count();
-  const MutexLock lock(occupancy_mu_);
-  occupancy_[kernel.module].emplace(key, answer);
+  occupancy_.Add(kernel.module, key, answer);
   *count = answer;
   return 0;
 }

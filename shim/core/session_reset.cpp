@@ -19,19 +19,6 @@ namespace {
 
 constexpr std::size_t kPastResets = 32;
 
-template <typename T, typename OfDevice>
-void TakeOut(std::unordered_map<const T*, std::unique_ptr<T>>* from, std::vector<std::unique_ptr<T>>* to,
-             const OfDevice& is_of_device) {
-  for (auto entry = from->begin(); entry != from->end();) {
-    if (!is_of_device(*entry->second)) {
-      ++entry;
-      continue;
-    }
-    to->push_back(std::move(entry->second));
-    entry = from->erase(entry);
-  }
-}
-
 }  // namespace
 
 std::shared_ptr<ClientSession::Past> ClientSession::TakeObjects(std::uint32_t device) {
@@ -49,24 +36,13 @@ std::shared_ptr<ClientSession::Past> ClientSession::TakeObjects(std::uint32_t de
     }
     TakeOut(&events_, &past->events,
             [device](const Event& event) { return event.device == device && !event.outlives_reset; });
-    handle_generation_.store(NextHandleGeneration(), std::memory_order_release);
+    handle_generation_.Renew();
   }
   for (const auto& stream : past->streams) captures_->ForgetStream(stream.get());
   for (const Stream* stream : staying) captures_->ForgetStream(stream);
   for (const auto& event : past->events) captures_->ForgetEvent(event.get());
-  {
-    const MutexLock lock(array_mu_);
-    TakeOut(&arrays_, &past->arrays, [device](const Array& array) { return array.device == device; });
-    TakeOut(&mipmapped_arrays_, &past->mipmapped_arrays,
-            [device](const MipmappedArray& array) { return array.levels.front()->device == device; });
-    std::erase_if(levels_, [device](const Array* level) { return level->device == device; });
-  }
-  const MutexLock lock(texture_mu_);
-  std::erase_if(textures_, [device, &past](const auto& entry) {
-    if (entry.second.device != device) return false;
-    past->textures.push_back(entry.second.id);
-    return true;
-  });
+  arrays_.TakeOf(device, &past->arrays, &past->mipmapped_arrays);
+  past->textures = textures_.TakeOf(device);
   return past;
 }
 

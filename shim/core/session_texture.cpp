@@ -34,25 +34,21 @@ flatbuffers::Offset<wire::TextureCreate> Describe(flatbuffers::FlatBufferBuilder
 DeviceResult ClientSession::CreateTexture(bool is_surface, const TextureResource& resource,
                                           const TextureSampling& sampling, const std::optional<TextureView>& view,
                                           std::shared_ptr<const void> origin, std::uint64_t* handle) {
-  std::uint64_t id = 0;
-  {
-    const MutexLock lock(texture_mu_);
-    if (textures_.size() >= limits::kTexturesMax) return kOutOfMemory;
-    id = next_texture_++;
-  }
+  const std::optional<std::uint64_t> number = textures_.NextId();
+  if (!number.has_value()) return kOutOfMemory;
+  const std::uint64_t id = *number;
   flatbuffers::FlatBufferBuilder builder(512);
   builder.Finish(Describe(builder, id, is_surface, resource, sampling, view));
   const auto posted = commands_->PostTable<wire::TextureCreate>({builder.GetBufferPointer(), builder.GetSize()});
   if (!posted.ok()) return Lost(posted.status());
   *handle = id;
-  if (textures_have_handles_) {
+  if (facts_.textures_have_handles) {
     if (const DeviceResult asked = AskTextureHandle(id, handle); asked != 0) {
       if (const auto ended = commands_->Post(wire::TextureDestroy(id)); !ended.ok()) return Lost(ended.status());
       return asked;
     }
   }
-  const MutexLock lock(texture_mu_);
-  textures_[*handle] = {id, is_surface, resource.device, std::move(origin)};
+  textures_.Add(*handle, {id, is_surface, resource.device, std::move(origin)});
   return 0;
 }
 
@@ -72,22 +68,10 @@ DeviceResult ClientSession::AskTextureHandle(std::uint64_t id, std::uint64_t* ha
 }
 
 DeviceResult ClientSession::DestroyTexture(std::uint64_t handle, bool is_surface) {
-  std::uint64_t id = 0;
-  {
-    const MutexLock lock(texture_mu_);
-    const auto found = textures_.find(handle);
-    if (found == textures_.end() || found->second.is_surface != is_surface) return kInvalidValue;
-    id = found->second.id;
-    textures_.erase(found);
-  }
-  const auto posted = commands_->Post(wire::TextureDestroy(id));
+  const std::optional<std::uint64_t> id = textures_.Take(handle, is_surface);
+  if (!id.has_value()) return kInvalidValue;
+  const auto posted = commands_->Post(wire::TextureDestroy(*id));
   return posted.ok() ? 0 : Lost(posted.status());
-}
-
-std::shared_ptr<const void> ClientSession::FindTexture(std::uint64_t handle, bool is_surface) {
-  const MutexLock lock(texture_mu_);
-  const auto found = textures_.find(handle);
-  return found == textures_.end() || found->second.is_surface != is_surface ? nullptr : found->second.origin;
 }
 
 }  // namespace accelmesh

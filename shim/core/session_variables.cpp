@@ -26,7 +26,7 @@ DeviceResult ClientSession::AdoptVariable(std::uint32_t device, const LoadedModu
     return kUnsupported;
   }
   const std::uint64_t address = found->second.address;
-  if (const Status added = foreign_.Add(address, variable->bytes, client_is_here_); !added.ok()) {
+  if (const Status added = foreign_.Add(address, variable->bytes, facts_.client_is_here); !added.ok()) {
     log::Error("managed variables", "the server's driver has placed " + variable->name +
                                         " where this program cannot have it (" + added.text() +
                                         "); start the program again: it will lie elsewhere");
@@ -40,7 +40,7 @@ DeviceResult ClientSession::AdoptVariable(std::uint32_t device, const LoadedModu
   range.is_foreign = range.is_mapped = range.is_reached = true;
   range.device = device;
   range.flags = kVariables;
-  if (!client_is_here_ && !range.MakeTwin()) {
+  if (!facts_.client_is_here && !range.MakeTwin()) {
     foreign_.Remove(address);
     return kOutOfMemory;
   }

@@ -27,6 +27,12 @@ struct Stream {
   std::atomic<std::uint64_t> last_sequence{0};
 };
 
+// So far has a stream come.
+struct StreamPosition {
+  std::uint32_t slot;
+  std::uint64_t sequence;
+};
+
 struct Event {
   std::uint32_t id = 0;
   std::uint32_t device = 0;

@@ -68,7 +68,7 @@ cudaError_t cudaDriverGetVersion(int* version) {
   cudaError_t error = cudaSuccess;
   ClientSession* session = Runtime::Get().Session(&error);
   // Without a driver CUDA answers 0, not an error; for a program no server is no driver.
-  *version = session != nullptr ? session->driver_version() : 0;
+  *version = session != nullptr ? session->facts().driver_version : 0;
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {

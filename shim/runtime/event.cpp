@@ -22,7 +22,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int flags) {
   const bool is_interprocess = (flags & cudaEventInterprocess) != 0;
   if (event == nullptr || (flags & ~kKnownFlags) != 0 || (is_interprocess && !is_untimed))
     return Fail(cudaErrorInvalidValue);
-  if (is_interprocess && !session.shares_memory()) {
+  if (is_interprocess && !session.facts().shares_memory) {
     log::Warning("cudaEventCreateWithFlags",
                  "cudaEventInterprocess needs a lease (mesh-run makes one) and a backend that shares; the call returns "
                  "cudaErrorNotSupported");

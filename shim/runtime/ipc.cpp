@@ -49,7 +49,7 @@ cudaError_t RefuseHere(const char* function) {
 cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t* handle, void* pointer) {
   ACCELMESH_BEGIN_CALL();
   if (handle == nullptr || pointer == nullptr) return Fail(cudaErrorInvalidValue);
-  if (!session.shares_memory()) return RefuseHere("cudaIpcGetMemHandle");
+  if (!session.facts().shares_memory) return RefuseHere("cudaIpcGetMemHandle");
   LeasedMemory memory;
   if (const DeviceResult result = session.ExportMemory(Address(pointer), &memory); result != 0)
     return Done(session, result);
@@ -64,7 +64,7 @@ cudaError_t cudaIpcOpenMemHandle(void** pointer, cudaIpcMemHandle_t handle, unsi
   HandleFields fields;
   if (pointer == nullptr || flags != cudaIpcMemLazyEnablePeerAccess || !ReadHandle(handle, kMemoryMagic, &fields))
     return Fail(cudaErrorInvalidValue);
-  if (!session.shares_memory()) return RefuseHere("cudaIpcOpenMemHandle");
+  if (!session.facts().shares_memory) return RefuseHere("cudaIpcOpenMemHandle");
   std::uint64_t address = 0;
   const DeviceResult result = session.OpenMemory({wire::LeaseName(fields.session, fields.generation, fields.slot, 0),
                                                   fields.device, fields.bytes, fields.lead, fields.span},
@@ -94,7 +94,7 @@ cudaError_t cudaIpcOpenEventHandle(cudaEvent_t* event, cudaIpcEventHandle_t hand
   HandleFields fields;
   if (event == nullptr || !ReadHandle(handle, kEventMagic, &fields) || fields.device >= session.devices().size())
     return Fail(cudaErrorInvalidValue);
-  if (!session.shares_memory()) return RefuseHere("cudaIpcOpenEventHandle");
+  if (!session.facts().shares_memory) return RefuseHere("cudaIpcOpenEventHandle");
   Event* made = nullptr;
   const DeviceResult result =
       session.OpenLeasedEvent(fields.device, wire::LeaseName(fields.session, fields.generation, fields.slot, 0), &made);

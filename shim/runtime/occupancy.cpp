@@ -24,7 +24,7 @@ DeviceResult MaxActiveBlocks(ClientSession& session, const DeviceKernel& kernel,
   if (threads == 0 || threads > kernel.layout->max_threads_per_block || dynamic_shared_bytes > shared_max ||
       dynamic_shared_bytes + kernel.layout->static_shared_bytes > shared_max)
     return 0;  // No block of this kind fits.
-  if (session.occupancy_is_asked()) {
+  if (session.facts().occupancy_is_asked) {
     const LaunchGeometry geometry{{1, 1, 1},
                                   {static_cast<std::uint32_t>(threads), 1, 1},
                                   static_cast<std::uint32_t>(dynamic_shared_bytes),

@@ -26,7 +26,7 @@ std::atomic<bool> g_ending{false};
 // legacy stream) incomplete from the start of the session to the program's end.
 void HoldForTest(ClientSession& session, bool on) {
   const char* slot = std::getenv("ACCELMESH_TEST_HOLD");
-  if (slot == nullptr || session.backend() != "null") return;
+  if (slot == nullptr || session.facts().backend != "null") return;
   const auto stream = static_cast<std::uint32_t>(std::strtoul(slot, nullptr, 10));
   const Status held = session.commands().PostSide(wire::Hold(stream, on ? 1 : 0));
   if (!held.ok()) log::Error("ACCELMESH_TEST_HOLD", held.ToString());

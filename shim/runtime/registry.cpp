@@ -203,7 +203,7 @@ std::shared_ptr<const LoadedModule> Registry::LoadManaged(ClientSession& session
                                                           ByteView image, std::vector<ManagedPlacement> variables) {
   std::shared_ptr<const LoadedModule> loaded;
   const bool is_first = fatbin.managed.empty();
-  if (!session.driver_places_variables()) {
+  if (!session.facts().driver_places_variables) {
     if (const DeviceResult error = PlaceManaged(session, fatbin, device, &variables); error != 0) return Refused(error);
     loaded = session.LoadModule(device, image, variables);
   } else if (is_first) {

@@ -66,9 +66,10 @@ int WidthOf(const std::vector<CallCounts>& rows) {
 void AddSent(std::string* out, ClientSession* session) {
   if (session == nullptr) return;
   const StreamStatistics& s = session->commands().statistics();
-  Add(out, "  sent: %llu commands in %llu messages, %s; data up %s, down %s; round trips %llu\n",
+  Add(out, "  sent: %llu commands in %llu messages, %s; data up %s, down %s; round trips %llu; messages back %llu\n",
       static_cast<Number>(s.posts + s.calls), static_cast<Number>(s.frames), Bytes3(s.command_bytes).c_str(),
-      Bytes3(s.bulk_up_bytes).c_str(), Bytes3(s.bulk_down_bytes).c_str(), static_cast<Number>(s.calls));
+      Bytes3(s.bulk_up_bytes).c_str(), Bytes3(s.bulk_down_bytes).c_str(), static_cast<Number>(s.calls),
+      static_cast<Number>(session->commands().progress().messages));
 }
 
 // The table of --stats --------------------------------------------------------------------------------------------
@@ -220,10 +221,10 @@ std::string ExplanationJson(const std::vector<CallCounts>& rows, ClientSession* 
     const StreamStatistics& s = session->commands().statistics();
     Add(&out,
         ", \"sent\": {\"commands\": %llu, \"messages\": %llu, \"command_bytes\": %llu, \"data_up_bytes\": %llu, "
-        "\"data_down_bytes\": %llu, \"round_trips\": %llu, \"waits\": %llu}",
+        "\"data_down_bytes\": %llu, \"round_trips\": %llu, \"waits\": %llu, \"messages_back\": %llu}",
         static_cast<Number>(s.posts + s.calls), static_cast<Number>(s.frames), static_cast<Number>(s.command_bytes),
         static_cast<Number>(s.bulk_up_bytes), static_cast<Number>(s.bulk_down_bytes), static_cast<Number>(s.calls),
-        static_cast<Number>(s.waits));
+        static_cast<Number>(s.waits), static_cast<Number>(session->commands().progress().messages));
   }
   AddWorkJson(&out);
   return out + "}\n";

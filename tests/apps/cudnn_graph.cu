@@ -2,6 +2,34 @@
 // executions; against plain loops.
 #include "cudnn_backend.h"
 
+// alpha * convolution(x, w), two-dimensional, with a border of 1 or none said.
+class Convolution {
+ public:
+  Convolution(const GraphTensor& x, const GraphTensor& w, const GraphTensor& y, float alpha, bool is_padded) {
+    what_.Set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT)
+        .Set(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, CUDNN_CROSS_CORRELATION)
+        .Set(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, int64_t{2})
+        .SetInts(CUDNN_ATTR_CONVOLUTION_DILATIONS, {1, 1})
+        .SetInts(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, {1, 1});
+    if (is_padded) {
+      what_.SetInts(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, {1, 1}).SetInts(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, {1, 1});
+    }
+    what_.Finalize();
+    forward_.Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, what_)
+        .Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, x.descriptor())
+        .Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, w.descriptor())
+        .Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, y.descriptor())
+        .Set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_TYPE_FLOAT, alpha)
+        .Set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, CUDNN_TYPE_FLOAT, 0.0f)
+        .Finalize();
+  }
+  const Backend* operation() const { return &forward_; }
+
+ private:
+  Backend what_{CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR};
+  Backend forward_{CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR};
+};
+
 // relu(convolution(x, w) + bias) of two images, 3 channels to 4, 5 by 5, filters of 3 by 3 with a border of 1.
 static void TestConvolution(cudnnHandle_t handle, Random& random) {
   constexpr int kN = 2, kC = 3, kK = 4, kH = 5;
@@ -10,23 +38,7 @@ static void TestConvolution(cudnnHandle_t handle, Random& random) {
   x.Fill(random);
   w.Fill(random);
   bias.Fill(random);
-  Backend convolution(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
-  convolution.Set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT)
-      .Set(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, CUDNN_CROSS_CORRELATION)
-      .Set(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, int64_t{2})
-      .SetInts(CUDNN_ATTR_CONVOLUTION_DILATIONS, {1, 1})
-      .SetInts(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, {1, 1})
-      .SetInts(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, {1, 1})
-      .SetInts(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, {1, 1})
-      .Finalize();
-  Backend forward(CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR);
-  forward.Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, convolution)
-      .Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, x.descriptor())
-      .Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, w.descriptor())
-      .Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, product.descriptor())
-      .Set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_TYPE_FLOAT, 2.0f)
-      .Set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, CUDNN_TYPE_FLOAT, 0.0f)
-      .Finalize();
+  const Convolution forward(x, w, product, 2.0f, true);
   const Pointwise add(CUDNN_POINTWISE_ADD, product, &bias, sum), relu(CUDNN_POINTWISE_RELU_FWD, sum, nullptr, y);
   Numbers wanted;
   for (int n = 0; n < kN; ++n) {
@@ -50,7 +62,7 @@ static void TestConvolution(cudnnHandle_t handle, Random& random) {
   }
   // In any order; and again, which asks nothing.
   for (int again = 0; again < 3; ++again)
-    Run(handle, {relu.operation(), &forward, add.operation()}, {&x, &w, &bias, &y});
+    Run(handle, {relu.operation(), forward.operation(), add.operation()}, {&x, &w, &bias, &y});
   y.Expect(wanted, "convolution, bias and relu");
 }
 
@@ -59,22 +71,8 @@ static void TestWithoutPadding(cudnnHandle_t handle) {
   GraphTensor x(1, {1, 1, 3, 3}), w(2, {1, 1, 2, 2}), y(3, {1, 1, 2, 2});
   x.Fill(Numbers{1, 2, 3, 4, 5, 6, 7, 8, 9});
   w.Fill(Numbers{1, 0, 0, 10});
-  Backend convolution(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
-  convolution.Set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT)
-      .Set(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, CUDNN_CROSS_CORRELATION)
-      .Set(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, int64_t{2})
-      .SetInts(CUDNN_ATTR_CONVOLUTION_DILATIONS, {1, 1})
-      .SetInts(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, {1, 1})
-      .Finalize();
-  Backend forward(CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR);
-  forward.Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, convolution)
-      .Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, x.descriptor())
-      .Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, w.descriptor())
-      .Refer(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, y.descriptor())
-      .Set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_TYPE_FLOAT, 1.0f)
-      .Set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, CUDNN_TYPE_FLOAT, 0.0f)
-      .Finalize();
-  Run(handle, {&forward}, {&x, &w, &y});
+  const Convolution forward(x, w, y, 1.0f, false);
+  Run(handle, {forward.operation()}, {&x, &w, &y});
   y.Expect({51, 62, 84, 95}, "convolution without padding");
 }
 

@@ -121,6 +121,7 @@ class CpuBackend final : public Backend {
     std::atomic<std::uint64_t> done{0};
     std::uint32_t stream = 0;
     std::uint64_t sequence = 0;
+    bool passes = false;  // as its task
     std::atomic<bool> failed{false};
     Mutex mu;
     std::list<std::unique_ptr<tier0::BlockContext>> aside ACCELMESH_GUARDED_BY(mu);  // begun, not running
@@ -136,6 +137,8 @@ class CpuBackend final : public Backend {
     std::shared_ptr<Grid> grid;
     bool is_library = false;                 // computes, on all threads
     std::optional<std::uint64_t> host_call;  // waits for its end
+    // Nobody waits for its end by itself; and, once it was taken, enough of the stream's stands behind it.
+    bool passes = false;
   };
   struct Stream {
     bool exists = false;
@@ -160,7 +163,7 @@ class CpuBackend final : public Backend {
   void PoolMain();
   bool Passed(const Tickets& tickets) const ACCELMESH_REQUIRES(mu_);
   bool Ready(const Task& task) const ACCELMESH_REQUIRES(mu_);
-  void FinishTask(std::uint32_t stream, std::uint64_t sequence);
+  void FinishTask(std::uint32_t stream, std::uint64_t sequence, bool passes);
   // grid.cpp
   static bool HasBlocks(const Grid& grid);
   bool TakeTask(std::uint32_t* slot, Task* task) ACCELMESH_REQUIRES(mu_);
@@ -172,6 +175,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<tier0::BlockContext> TakeBlocks(Grid& grid, Contexts& contexts, FreshBlocks* fresh);
   // Whether the grid had its slice and blocks are left; else there is nothing to do for this thread.
   bool RunGrid(const std::shared_ptr<Grid>& grid, Contexts& contexts);
+  // copy.cpp
   void RunCopy(std::uint32_t stream, std::uint64_t sequence, const CopyJob& job);
   Result<std::uint64_t> AllocateGlobal(const ptx::Variable& variable);
   Status MakeHeap(const ptx::Module& module);

@@ -23,6 +23,9 @@ constexpr std::uint64_t kBlocksPerProcessor = 16;
 constexpr std::uint64_t kThreadsPerProcessor = 1024;
 constexpr std::size_t kSpareContexts = 16;   // that a thread keeps
 constexpr std::uint64_t kTurnsOfThread = 4;  // of a grid, at least: so that threads end at about the same time
+// So many of a stream's tasks stand behind one of which the client may hear later: threads that share a stream and wait
+// each for their own are told at once.
+constexpr std::size_t kBehindPassing = 16;
 // On tier 0, after which a kernel is hot.
 constexpr std::chrono::milliseconds kHotAfter{5};
 
@@ -122,6 +125,7 @@ Status CpuBackend::Launch(std::uint32_t stream, std::uint64_t sequence, const La
   grid->sequence = sequence;
   Task task;
   task.sequence = sequence;
+  task.passes = true;
   if (job.cooperative && grid->blocks > grid->resident) {
     // The client counts first; this bounds what one that does not can ask for.
     sink_->Failed(stream, sequence, kDeviceCooperativeLaunchTooLarge, false,
@@ -151,6 +155,8 @@ bool CpuBackend::TakeTask(std::uint32_t* slot, Task* task) {
     stream.busy = true;
     *task = std::move(stream.tasks.front());
     stream.tasks.pop_front();
+    task->passes = task->passes && stream.tasks.size() >= kBehindPassing;
+    if (task->grid != nullptr) task->grid->passes = task->passes;
     std::rotate(live_streams_.begin(), live_streams_.begin() + static_cast<std::ptrdiff_t>(i) + 1, live_streams_.end());
     return true;
   }
@@ -201,7 +207,7 @@ void CpuBackend::PoolMain() {
         turn.End();
       }
       task.run();
-      FinishTask(slot, task.sequence);
+      FinishTask(slot, task.sequence, task.passes);
     }
     lock.Lock();
     if (tasks_first && std::find(grids_.begin(), grids_.end(), grid) == grids_.end()) {
@@ -314,7 +320,7 @@ bool CpuBackend::RunGrid(const std::shared_ptr<Grid>& grid, Contexts& contexts) 
       if (grid->done.fetch_add(ended, std::memory_order_acq_rel) + ended == grid->blocks) {
         if (!grid->kernel->hot[tier0::IsLinear(grid->launch.block) ? 1 : 0].load(std::memory_order_relaxed))
           CountTime(*grid, Clock::now() - last);
-        FinishTask(grid->stream, grid->sequence);
+        FinishTask(grid->stream, grid->sequence, grid->passes);
         return false;
       }
     }

@@ -115,6 +115,7 @@ Status CpuBackend::LibraryCall(std::uint32_t stream, std::uint64_t sequence, Lib
   Task task;
   task.sequence = sequence;
   task.is_library = true;
+  task.passes = true;
   task.run = [this, stream, sequence, job = std::make_shared<const LibraryJob>(std::move(job)),
               answer = std::move(answer)] {
     const cpu_blas::Outcome outcome = library_.Run(*job, memory_);

@@ -14,8 +14,8 @@ TEST_P(MemoryTest, OpenTellsOfTheDevice) {
   EXPECT_FALSE(device.name.empty());
   EXPECT_EQ(device.memory_bytes, 256 * limits::kMiB);
   EXPECT_GT(device.Attribute(1), 0) << "CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK";
-  EXPECT_EQ(session().backend(), GetParam().backend);
-  EXPECT_GE(session().driver_version(), 13000);
+  EXPECT_EQ(session().facts().backend, GetParam().backend);
+  EXPECT_GE(session().facts().driver_version, 13000);
 }
 
 TEST_P(MemoryTest, AllocationsAreDistinctAndCostNoRoundTrip) {

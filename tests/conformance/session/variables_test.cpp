@@ -104,7 +104,7 @@ class VariablesTest : public SessionTest {
 };
 
 TEST_P(VariablesTest, BothSidesReadAndWriteThem) {
-  ASSERT_TRUE(session().driver_places_variables());
+  ASSERT_TRUE(session().facts().driver_places_variables);
   const Loaded loaded = Load();
   EXPECT_EQ(*loaded.word, 41u) << "the initial value is there before any launch";
   EXPECT_EQ(std::memcmp(loaded.before, "\1\2\3\4\5", 5), 0);

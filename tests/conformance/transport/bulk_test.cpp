@@ -163,6 +163,31 @@ TEST_P(TransportTest, ProgressNeverGetsAheadOfABody) {
   EXPECT_EQ(seen, static_cast<std::uint64_t>(kRounds));
 }
 
+// What may be told later is told, in the end, and counts bodies like everything else.
+TEST_P(TransportTest, WhatPassesBecomesVisible) {
+  Executor executor(server());
+  constexpr std::uint64_t kRounds = 100;
+  std::vector<Bytes> destinations(kRounds, Bytes(limits::kPageBytes, 0));
+  for (std::uint64_t i = 0; i < kRounds; ++i) ASSERT_TRUE(client().ExpectBulk(i + 1, destinations[i]).ok());
+  std::thread sender([&] {
+    const Bytes body(limits::kPageBytes, 0x5a);
+    for (std::uint64_t i = 0; i < kRounds; ++i) {
+      EXPECT_TRUE(server().SendBulk(i + 1, 0, body, In(10000)).ok());
+      server().PublishPassing(3, i + 1);
+      if (i % 10 == 0) usleep(1000);
+    }
+    server().PublishPassing(limits::kStreamsMax, 1);  // no such stream: ignored
+  });
+  Collector sink;
+  std::uint64_t seen = 0;
+  EXPECT_TRUE(PumpUntil(client(), sink, [&] {
+                const std::uint64_t now = client().progress().completed[3].load(std::memory_order_acquire);
+                for (; seen < now; ++seen) EXPECT_EQ(destinations[seen].back(), 0x5a) << "round " << seen;
+                return now == kRounds;
+              }).ok());
+  sender.join();
+}
+
 TEST_P(TransportTest, ProgressNeverGetsAheadOfAFrame) {
   Executor executor(server());
   constexpr int kRounds = 300;

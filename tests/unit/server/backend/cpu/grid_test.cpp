@@ -26,6 +26,13 @@ class Sink final : public CompletionSink {
     completed_[stream] = sequence;
     changed_.notify_all();
   }
+  void Passing(std::uint32_t stream, std::uint64_t sequence) override {
+    {
+      const std::lock_guard lock(mu_);
+      passing_.push_back(sequence);
+    }
+    Completed(stream, sequence);
+  }
   void Failed(std::uint32_t, std::uint64_t, DeviceStatus status, bool sticky, std::string_view text) override {
     const std::lock_guard lock(mu_);
     faults_.push_back({status, sticky, std::string(text)});
@@ -37,6 +44,10 @@ class Sink final : public CompletionSink {
   bool Wait(std::uint32_t stream, std::uint64_t sequence, seconds patience = seconds(20)) {
     std::unique_lock lock(mu_);
     return changed_.wait_for(lock, patience, [&] { return completed_[stream] >= sequence; });
+  }
+  std::vector<std::uint64_t> passing() {
+    const std::lock_guard lock(mu_);
+    return passing_;
   }
   struct Fault {
     DeviceStatus status;
@@ -52,6 +63,7 @@ class Sink final : public CompletionSink {
   std::mutex mu_;
   std::condition_variable changed_;
   std::map<std::uint32_t, std::uint64_t> completed_;
+  std::vector<std::uint64_t> passing_;
   std::vector<Fault> faults_;
 };
 
@@ -174,6 +186,38 @@ TEST_P(Grids, CooperativeGrids) {
   Launch(1, ++sequence, kMeet, 2, 32, true);
   ASSERT_TRUE(sink_.Wait(1, sequence));
   EXPECT_EQ(Word(0), 64u);
+}
+
+// What the client may hear of later: work that nobody waits for by itself, with sixteen of its stream's behind it.
+TEST_P(Grids, WhatPasses) {
+  constexpr std::uint64_t kGate = 1;
+  constexpr std::uint64_t kCall = 2;
+  ASSERT_TRUE(backend_->HostWait(1, 1, kGate).ok());
+  for (std::uint64_t sequence = 2; sequence <= 8; ++sequence) Fill(1, sequence, 1);
+  ASSERT_TRUE(backend_->EventCreate(0, false).ok());
+  ASSERT_TRUE(backend_->EventRecord(1, 9, 0).ok());
+  Launch(1, 10, kWait, 1, 32);
+  CopyJob copy;
+  copy.src.address = base_;
+  copy.dst.kind = CopySide::Kind::kToken;
+  copy.width = 4;
+  ASSERT_TRUE(backend_->Copy(1, 11, std::move(copy)).ok());
+  Fill(1, 12, 1);
+  // Its first half says of the command before it that the stream has come there.
+  ASSERT_TRUE(backend_->HostWait(1, 13, kCall).ok());
+  CopyJob inside;
+  inside.src.address = base_;
+  inside.dst.address = base_ + 64;
+  inside.width = 4;
+  ASSERT_TRUE(backend_->Copy(1, 14, std::move(inside)).ok());
+  ASSERT_TRUE(backend_->StreamWaitEvent(1, 15, 0).ok());
+  for (std::uint64_t sequence = 16; sequence <= 31; ++sequence) Fill(1, sequence, 1);
+  // All of it stands behind the first now.
+  ASSERT_TRUE(backend_->HostDone(kGate).ok());
+  ASSERT_TRUE(sink_.Wait(1, 12));
+  ASSERT_TRUE(backend_->HostDone(kCall).ok());
+  ASSERT_TRUE(sink_.Wait(1, 31));
+  EXPECT_EQ(sink_.passing(), (std::vector<std::uint64_t>{2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 15}));
 }
 
 // .reqntid: a launch with any other block does nothing, and the context lives.
