@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Unpacks what tests/rdma boots from Debian's kernel package into build/third_party/kernel: the kernel and the modules of
-# Soft-RoCE, in the order in which they are loaded. Nothing is installed and /boot is not touched. The package comes through the
+# Soft-RoCE and of the network card that two of them are joined by, in the order in which they are loaded. Nothing is installed and /boot is not touched. The package comes through the
 # machine's own apt sources, whose lists are read into build/ if the machine has none.
 #
 #   scripts/fetch_kernel.sh           unpack it unless it is there
@@ -48,7 +48,7 @@ version=${package#linux-image-}
 depmod -b "$work/tree" "$version"
 mkdir -p "$root/modules"
 # rxe needs the checksum; without it it says "failed to init crc32 algorithm".
-for module in crc32_generic ib_uverbs rdma_ucm rdma_rxe dummy; do
+for module in crc32_generic ib_uverbs rdma_ucm rdma_rxe dummy virtio_pci virtio_net; do
   modprobe -d "$work/tree" -S "$version" --show-depends "$module" | sed -nE 's/^insmod ([^ ]+).*/\1/p'
 done | awk '!seen[$0]++' | while read -r file; do
   cp "$file" "$root/modules/"

@@ -21,7 +21,7 @@ packages=(
   # the ledger's and reputation's arithmetic; the simulator's baselines as linear and integer programs
   libboost-dev coinor-libclp-dev coinor-libcbc-dev
   # RDMA, and the virtual machine that tests it
-  libibverbs-dev librdmacm-dev ibverbs-providers qemu-system-x86 busybox-static zstd kmod iproute2
+  libibverbs-dev librdmacm-dev ibverbs-providers perftest qemu-system-x86 busybox-static zstd kmod iproute2
   # pictures of plots
   librsvg2-bin
   # metrics of the daemons

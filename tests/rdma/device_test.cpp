@@ -18,6 +18,7 @@
 #include "protocol/transport/rdma/rdma.h"
 #include "protocol/transport/rdma/real_link.h"
 #include "tests/conformance/transport/executor.h"
+#include "tests/unit/protocol/transport/rdma/system_calls.h"
 
 namespace accelmesh::rdma {
 namespace {
@@ -296,6 +297,68 @@ TEST_F(RdmaDevice, UnderALeaseBothSidesMustTrustTheFabric) {
 
 // Failures ------------------------------------------------------------------------------------------------------------
 
+// A peer that was let in and then uses a key that is none of its session's.
+TEST_F(RdmaDevice, AWrongKeyEndsTheSessionWithItsCauseAndTheNextConnects) {
+  WorkerEndpoints where;
+  where.scheme = Endpoint::Scheme::kRdma;
+  where.host = Address();
+  Result<OpenedRdma> worker = OpenRdmaWorker(where, TestSecret());
+  ASSERT_TRUE(worker.ok()) << worker.status().ToString();
+  const Result<Marks> marks = MarksOf(TestSecret());
+  ASSERT_TRUE(marks.ok());
+  Result<std::unique_ptr<RealLink>> link =
+      RealLink::Resolve(Address(), ParseEndpoint(worker->endpoint)->port, In(5000));
+  ASSERT_TRUE(link.ok()) << link.status().ToString();
+  RealLink* const connecting = link->get();
+  Result<Prepared> prepared = Prepare(*std::move(link), Role::kClient);
+  ASSERT_TRUE(prepared.ok()) << prepared.status().ToString();
+  const Result<Bytes> answer = connecting->Connect(Signed(prepared->greeting, marks->client), In(5000));
+  ASSERT_TRUE(answer.ok()) << answer.status().ToString();
+  Executor executor(*worker->channel);
+  ::usleep(300000);  // until the worker has taken it
+  std::uint64_t word = 5;
+  Work work;
+  work.is_inline = true;
+  work.is_signaled = true;
+  work.local = reinterpret_cast<const std::uint8_t*>(&word);
+  work.bytes = sizeof(word);
+  work.remote = ReadGreeting(*answer, marks->server)->inbox;
+  work.remote_key = ReadGreeting(*answer, marks->server)->outbox_key;  // that may only be read
+  const Instant begin = Clock::now();
+  ASSERT_TRUE(prepared->link->Post(std::span(&work, 1)).ok());
+  EXPECT_EQ(Next(*prepared->link, 2000)->outcome, Outcome::kRemoteAccess);
+  const Status ended = executor.End(5000);
+  EXPECT_EQ(ended.code(), Code::kClosed) << ended.ToString();
+  EXPECT_LE(Clock::now() - begin, std::chrono::milliseconds(1200));
+  std::printf("wrong key: the worker says \"%s\"\n", ended.text().c_str());
+  Pair next = conformance::Open(OverRdma());
+  ASSERT_TRUE(next.client != nullptr && next.server != nullptr);
+  Executor works(*next.server);
+  ASSERT_TRUE(next.client->Send(UpLane::kCommand, AsBytes("hello"), In(5000)).ok());
+  EXPECT_EQ(works.Frames(1).size(), 1u);
+}
+
+// A peer whose program stops taking anything: its rings fill up, and whoever sends is told at its deadline, not before
+// and not much later. Afterwards everything arrives.
+TEST_F(RdmaDevice, APeerThatTakesNothingIsWaitedForUntilTheDeadline) {
+  Pair pair = conformance::Open(OverRdma());
+  ASSERT_TRUE(pair.client != nullptr && pair.server != nullptr);
+  const Bytes frame(60000, 1);
+  std::size_t sent = 0;
+  Status status;
+  Instant begin;
+  for (; status.ok() && sent < 1000; sent += status.ok() ? 1 : 0) {
+    begin = Clock::now();
+    status = pair.client->Send(UpLane::kCommand, frame, In(300));
+  }
+  EXPECT_EQ(status.code(), Code::kDeadlineExceeded) << status.ToString();
+  EXPECT_GE(Clock::now() - begin, std::chrono::milliseconds(300));
+  EXPECT_LE(Clock::now() - begin, std::chrono::milliseconds(800));
+  EXPECT_GE(sent, kFrameRingBytes / RecordBytes(frame.size()) - 1);
+  Executor executor(*pair.server);
+  EXPECT_EQ(executor.Frames(sent).size(), sent);
+}
+
 // By itself, and last (port.sh): Soft-RoCE does not come back from a port that was down while something was sent.
 class RdmaDevicePort : public RdmaDevice {};
 
@@ -348,6 +411,78 @@ TEST_F(RdmaDeviceProcess, AKilledServerIsNoticedWithinASecond) {
   std::printf("killed server: noticed after %lld ms\n",
               static_cast<long long>(std::chrono::duration_cast<std::chrono::milliseconds>(took).count()));
   waitpid(child, nullptr, 0);
+}
+
+// What the client's thread asks of the kernel. On Soft-RoCE the kernel is the device, so that every doorbell is a
+// system call, and so is asking for an event; a card has none for either.
+TEST_F(RdmaDeviceProcess, SystemCallsOfCallsLaunchesAndCopies) {
+  constexpr std::size_t kCalls = 100;
+  constexpr std::size_t kBytes = 64 * limits::kMiB;
+  struct Section {
+    Counts counts;
+    std::uint64_t ms;
+  };
+  // What the child has seen, at each mark.
+  auto* const seen = static_cast<Section*>(
+      ::mmap(nullptr, 4 * sizeof(Section), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(seen, MAP_FAILED);
+  const auto body = [&](const std::function<void()>& mark) {
+    Pair pair = conformance::Open(OverRdma());
+    if (pair.client == nullptr || pair.server == nullptr) return false;
+    const std::size_t piece = pair.client->traits().bulk_bytes_preferred;
+    std::atomic<std::uint64_t> taken{0};
+    Executor executor(*pair.server, [&](const ReceivedFrame& received) {
+      if (received.kind == ReceivedFrame::Kind::kBulk) {
+        while (pair.server->TakeBulk(taken).ok()) ++taken;
+      } else if (AsText(received.frame) == "ask") {
+        (void)pair.server->Send(AsBytes("answer"), In(5000));
+      }
+    });
+    Collector sink;
+    Bytes memory(kBytes, 1);
+    pair.client->NotePinned(memory);
+    const Bytes launch(100, 1);
+    int section = 0;
+    const auto note = [&] {
+      mark();
+      const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch());
+      seen[section++] = {CountsOf(*pair.client), static_cast<std::uint64_t>(now.count())};
+    };
+    note();
+    for (std::size_t i = 1; i <= kCalls; ++i) {
+      if (!pair.client->Send(UpLane::kCommand, AsBytes("ask"), In(5000)).ok()) return false;
+      if (!PumpUntil(*pair.client, sink, [&] { return sink.frames.size() == i; }).ok()) return false;
+    }
+    note();
+    for (int i = 0; i < 1000; ++i)
+      if (!pair.client->Send(UpLane::kCommand, launch, In(20000)).ok()) return false;
+    note();
+    for (std::uint64_t token = 0; token < kBytes / piece; ++token)
+      if (!pair.client->SendBulk(token, MutableByteView(memory).subspan(token * piece, piece), In(20000)).ok())
+        return false;
+    note();
+    return true;
+  };
+  const Result<std::vector<std::uint64_t>> calls = CountSystemCalls(body);
+  ASSERT_TRUE(calls.ok()) << calls.status().ToString();
+  ASSERT_EQ(calls->size(), 3u);
+  const char* const names[] = {"100 calls", "1,000 launches", "64 MiB pinned"};
+  for (std::size_t i = 0; i < 3; ++i) {
+    const Counts& before = seen[i].counts;
+    const Counts& after = seen[i + 1].counts;
+    const std::uint64_t doorbells = after.doorbells - before.doorbells;
+    const std::uint64_t sleeps = after.sleeps - before.sleeps;
+    const std::uint64_t ms = seen[i + 1].ms - seen[i].ms;
+    std::printf("soft-roce system calls, %s: %llu, of them doorbells %llu; sleeps %llu, %llu ms\n", names[i],
+                static_cast<unsigned long long>((*calls)[i]), static_cast<unsigned long long>(doorbells),
+                static_cast<unsigned long long>(sleeps), static_cast<unsigned long long>(ms));
+    // A sleep asks for an event, waits, and takes what woke it; every 20 ms the connection's end is looked for, and the
+    // scheduler refreshed.
+    EXPECT_LE((*calls)[i], doorbells + 8 * sleeps + ms / 5 + 50) << names[i];
+  }
+  const Counts& launched = seen[2].counts;
+  EXPECT_LE(launched.doorbells - seen[1].counts.doorbells, 1000u + 20) << "one a launch, and heartbeats";
+  EXPECT_EQ(launched.sleeps - seen[1].counts.sleeps, 0u) << "nothing is waited for";
 }
 
 TEST_F(RdmaDeviceProcess, TooLittleLockableMemoryIsSaidWithItsRemedy) {

@@ -1,7 +1,8 @@
 #!/bin/sh
-# The first process of the virtual machine: brings up a Soft-RoCE device on 10.77.0.1, runs the cases, says on the second serial
-# port how many failed, and stops the machine.
-export PATH=/usr/sbin:/bin
+# The first process of the virtual machine: brings up a Soft-RoCE device, runs the cases, says on the second serial port how many
+# failed, and stops the machine. What the kernel's command line says is in the environment: guest_address (10.77.0.1), guest_card
+# (a dummy of its own), guest_peer (nobody), guest_cases (/cases.sh).
+export PATH=/usr/sbin:/bin:/usr/bin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -24,17 +25,19 @@ broken() {
 while read -r module; do insmod "/modules/$module" || broken "cannot load $module"; done </modules.order
 # Busybox has an ip of its own, which it would take.
 /usr/sbin/ip link set lo up
-/usr/sbin/ip link add d0 type dummy || broken "no dummy device"
-/usr/sbin/ip address add 10.77.0.1/24 dev d0
-/usr/sbin/ip link set d0 up
-/usr/sbin/rdma link add rxe0 type rxe netdev d0 || broken "no Soft-RoCE device"
+card=${guest_card:-d0} address=${guest_address:-10.77.0.1}
+[ "$card" != d0 ] || /usr/sbin/ip link add d0 type dummy || broken "no dummy device"
+/usr/sbin/ip address add "$address/24" dev "$card" || broken "no card $card"
+/usr/sbin/ip link set "$card" up
+/usr/sbin/rdma link add rxe0 type rxe netdev "$card" || broken "no Soft-RoCE device"
 # The device learns its addresses by and by.
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-  grep -q "0a4d:0001" /sys/class/infiniband/rxe0/ports/1/gids/* && break
+  grep -q "0a4d:000${address##*.}" /sys/class/infiniband/rxe0/ports/1/gids/* && break
   sleep 0.2
 done
 ulimit -l unlimited
-export ACCELMESH_TEST_RDMA=10.77.0.1
+export ACCELMESH_TEST_RDMA=$address
+[ -z "$guest_peer" ] || export ACCELMESH_TEST_RDMA_PEER=$guest_peer
 
 failed=0
 run() { # name seconds command...
@@ -50,6 +53,6 @@ run() { # name seconds command...
     failed=$((failed + 1))
   fi
 }
-. /cases.sh
+. "${guest_cases:-/cases.sh}"
 echo "== $failed failed ($(cut -d. -f1 /proc/uptime) s)"
 stop $failed

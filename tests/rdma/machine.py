@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Boots a virtual machine that has an RDMA device and runs tests in it: real libibverbs and librdmacm on Soft-RoCE.
 
-    machine.py --build FOLDER [--kernel FOLDER] [--timeout SECONDS] [--keep FOLDER] CASE...
+    machine.py [--kernel FOLDER] [--timeout SECONDS] [--keep FOLDER] [--file FILE]... [--program NAME]... CASE...
 
 A CASE is `name:seconds:command line`; programs are named by their paths on this machine and lie at the same ones in the
 virtual one, with all libraries that they need; what they open by name is given by --file. The cases run one after the
@@ -21,6 +21,7 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
+KERNEL = str(HERE.parents[1] / "build/third_party/kernel")
 SKIPPED = 77
 # In the guest, whatever finds them by name.
 TOOLS = ("/bin/busybox", "/usr/bin/busybox")
@@ -112,7 +113,9 @@ class Archive:
             out.write(content + b"\0" * (-len(content) % 4))
 
 
-def tools_of_this_machine():
+def tools_of_this_machine(kernel):
+    if not os.path.exists(os.path.join(kernel, "vmlinuz")):
+        skip("there is no kernel; scripts/fetch_kernel.sh unpacks Debian's (scripts/setup.sh does)")
     qemu = shutil.which("qemu-system-x86_64")
     if qemu is None:
         skip("there is no qemu-system-x86_64; install qemu-system-x86 (scripts/setup.sh does)")
@@ -131,6 +134,17 @@ def tools_of_this_machine():
         if paths[name] is None:
             skip(f"there is no {name}; install ibverbs-providers and librdmacm1 (scripts/setup.sh does)")
     return paths
+
+
+def add_cases(archive, path, cases, slower=1):
+    lines = []
+    for case in cases:
+        name, seconds, command = case.split(":", 2)
+        lines.append(f"run {name} {int(seconds) * slower} {command}\n")
+        for word in command.split():
+            if word.startswith("/") and os.path.isfile(word):
+                archive.add_file(word)
+    archive.add_bytes(path, "".join(lines).encode())
 
 
 def build_archive(arguments, tools, work):
@@ -154,50 +168,75 @@ def build_archive(arguments, tools, work):
     archive.add_bytes("/modules.order", "\n".join(order).encode() + b"\n")
     for path in arguments.file:
         archive.add_file(os.path.abspath(path))
-    lines = []
-    for case in arguments.cases:
-        name, seconds, command = case.split(":", 2)
-        lines.append(f"run {name} {int(seconds)} {command}\n")
-        for word in command.split():
-            if word.startswith("/") and os.path.isfile(word):
-                archive.add_file(word)
-    archive.add_bytes("/cases.sh", "".join(lines).encode())
+    for name in arguments.program:
+        path = shutil.which(name)
+        if path is None:
+            skip(f"there is no {name}; install perftest (scripts/setup.sh does)")
+        archive.add_file(path, f"/usr/bin/{name}")
+    add_cases(archive, "/cases.sh", arguments.cases, arguments.slower)
     archive.add_file(str(HERE / "guest.sh"), "/init")
-    for script in ("each.sh", "faults.sh", "port.sh", "programs.sh"):
+    for script in ("each.sh", "faults.sh", "port.sh", "programs.sh", "sessions.sh"):
         archive.add_file(str(HERE / script), f"/{script}")
     for folder in ("/proc", "/sys", "/dev", "/tmp", "/run", "/root"):
         archive.entries[folder] = (stat.S_IFDIR | 0o755, b"")
     return archive
 
 
-def boot(arguments, tools, work):
-    archive = build_archive(arguments, tools, work)
-    image = os.path.join(work, "initramfs.zst")
-    with open(image, "wb") as out:
+def write_image(archive, path):
+    with open(path, "wb") as out:
         packer = subprocess.Popen(["zstd", "-q", "-3", "-T2"], stdin=subprocess.PIPE, stdout=out)
         archive.write(packer.stdin)
         packer.stdin.close()
-        if packer.wait() != 0:
-            print("error: zstd failed", file=sys.stderr)
-            return 1
-    console, verdict = os.path.join(work, "console.log"), os.path.join(work, "verdict.txt")
-    command = [
-        tools["qemu"], "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", "2", "-m", "1536", "-nodefaults",
-        "-no-reboot", "-display", "none", "-kernel", os.path.join(arguments.kernel, "vmlinuz"), "-initrd", image,
-        "-serial", f"file:{console}", "-serial", f"file:{verdict}",
-        "-append", "console=ttyS0 quiet panic=-1 mitigations=off nokaslr random.trust_cpu=on"]
-    machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        return packer.wait() == 0
+
+
+class Machine:
+    """A virtual machine that runs from now on. What it says is in the files `console` and `verdict`."""
+
+    def __init__(self, name, kernel, tools, image, work, processors=2, memory=1536, devices=(), words=()):
+        self.console, self.verdict = os.path.join(work, f"{name}.console"), os.path.join(work, f"{name}.verdict")
+        # QEMU empties them when it comes to them.
+        for path in (self.console, self.verdict):
+            open(path, "w", encoding="utf-8").close()
+        # A busy host looks like a timer that does not work, and the kernel gives up: no_timer_check.
+        options = ["console=ttyS0", "quiet", "panic=-1", "mitigations=off", "nokaslr", "random.trust_cpu=on", "no_timer_check", *words]
+        self.process = subprocess.Popen(
+            [tools["qemu"], "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", str(processors), "-m", str(memory),
+             "-nodefaults", "-no-reboot", "-display", "none", "-kernel", os.path.join(kernel, "vmlinuz"), "-initrd", image,
+             "-serial", f"file:{self.console}", "-serial", f"file:{self.verdict}", *devices, "-append", " ".join(options)],
+            stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def end(self):
+        """At once, as if its power failed."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def said(self):
+        with open(self.console, encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def failures(self):
+        """How many cases failed: "0", or nothing if it has not come to its end."""
+        with open(self.verdict, encoding="utf-8") as file:
+            return file.read().strip()
+
+
+def boot(arguments, tools, work):
+    image = os.path.join(work, "initramfs.zst")
+    if not write_image(build_archive(arguments, tools, work), image):
+        print("error: zstd failed", file=sys.stderr)
+        return 1
+    machine = Machine("machine", arguments.kernel, tools, image, work, memory=arguments.memory)
     try:
-        machine.wait(arguments.timeout)
+        machine.process.wait(arguments.timeout)
     except subprocess.TimeoutExpired:
         print(f"error: the machine ran for {arguments.timeout} s and was ended", file=sys.stderr)
-        os.killpg(machine.pid, signal.SIGKILL)
-        machine.wait()
-    with open(console, encoding="utf-8", errors="replace") as log:
-        for line in log:
-            print(line.rstrip(), flush=True)
-    with open(verdict, encoding="utf-8") as file:
-        said = file.read().strip()
+    finally:
+        machine.end()
+    for line in machine.said().splitlines():
+        print(line.rstrip(), flush=True)
+    said = machine.failures()
     # Only a machine that came to its end says anything.
     if said != "0":
         print(f"FAILED: the machine says {said or 'nothing: it ended early'}", flush=True)
@@ -208,15 +247,16 @@ def boot(arguments, tools, work):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kernel", default=str(HERE.parents[1] / "build/third_party/kernel"))
+    parser.add_argument("--kernel", default=KERNEL)
     parser.add_argument("--timeout", type=int, default=280)
     parser.add_argument("--file", action="append", default=[], help="a program or library that a case opens by name")
+    parser.add_argument("--program", action="append", default=[], help="a program of this machine's PATH that a case runs by name")
+    parser.add_argument("--memory", type=int, default=1536, help="MiB")
+    parser.add_argument("--slower", type=int, default=1, help="the cases' times are so many times as long: for sanitizers")
     parser.add_argument("--keep", help="a folder for the image and the console's log")
     parser.add_argument("cases", nargs="+")
     arguments = parser.parse_args()
-    if not os.path.exists(os.path.join(arguments.kernel, "vmlinuz")):
-        skip("there is no kernel; scripts/fetch_kernel.sh unpacks Debian's (scripts/setup.sh does)")
-    tools = tools_of_this_machine()
+    tools = tools_of_this_machine(arguments.kernel)
     if arguments.keep:
         os.makedirs(arguments.keep, exist_ok=True)
         return boot(arguments, tools, arguments.keep)

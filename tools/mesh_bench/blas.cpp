@@ -20,12 +20,6 @@ constexpr int kOrder = 2048;  // of bench_blas's large products
 constexpr double kFlops = 2.0 * kOrder * kOrder * kOrder;
 constexpr long kCountedSteps = 20;
 
-double MedianOf(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 // OpenBLAS as any program calls it, by the name that Debian's alternatives give it. Numbers are those of cblas.h.
 using Sgemm = void (*)(int order, int transa, int transb, int m, int n, int k, float alpha, const float* a, int lda,
                        const float* b, int ldb, float beta, float* c, int ldc);

@@ -9,6 +9,7 @@
 #include "tools/mesh_bench/blas.h"
 #include "tools/mesh_bench/floors.h"
 #include "tools/mesh_bench/measure.h"
+#include "tools/mesh_bench/rdma.h"
 #include "tools/mesh_bench/report.h"
 
 namespace accelmesh::bench {
@@ -24,6 +25,7 @@ struct Options {
   std::vector<std::string> placements{kOneCoreEach, kOneCore};
   std::string only;
   std::string json;
+  std::string address;  // of the RDMA device
   bool quick = false;
 };
 
@@ -286,8 +288,9 @@ int Main(int argc, char** argv) {
   app.add_option("--gpu-server", options.programs.gpu_server, "the server to start (default: beside this program)");
   app.add_option("--mesh-run", options.programs.mesh_run, "the launcher (default: beside this program)");
   app.add_option("--client", options.programs.client, "the measured program (default: ../apps/bench_client)");
-  app.add_option("--transport", options.transports, "shm, tcp or ipc; repeatable (default shm and tcp)")
-      ->check(CLI::IsMember({"shm", "tcp", "ipc"}));
+  app.add_option("--transport", options.transports, "shm, tcp, ipc or rdma; repeatable (default shm and tcp)")
+      ->check(CLI::IsMember({"shm", "tcp", "ipc", "rdma"}));
+  app.add_option("--address", options.address, "rdma: the address of this host's RDMA device");
   app.add_option("--placement", options.placements, "'one core each' or 'one core'; repeatable (default both)")
       ->check(CLI::IsMember({kOneCoreEach, kOneCore}));
   app.add_option("--only", options.only, "measure only rows whose name holds this text");
@@ -308,10 +311,19 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", placements.status().ToString().c_str());
     return 1;
   }
+  const bool has_rdma = std::count(options.transports.begin(), options.transports.end(), "rdma") != 0;
+  if (has_rdma && options.address.empty()) {
+    std::fprintf(stderr, "mesh-bench: rdma is measured on a device: name its address by --address\n");
+    return 2;
+  }
   const Machine machine = DescribeMachine();
   std::vector<Row> rows;
   for (const std::string& transport : options.transports) {
     for (const Placement& placement : *placements) {
+      if (transport == "rdma") {
+        MeasureRdma({options.programs, placement, options.address, options.only, options.quick}, rows);
+        continue;
+      }
       const Status ran = Group(options, placement, transport, rows).Run();
       if (!ran.ok()) {
         std::fprintf(stderr, "mesh-bench: %s\n", ran.ToString().c_str());

@@ -93,16 +93,6 @@ Result<Messages> CountMessages(const Programs& programs, const Placement& placem
                   (after.frames - before.frames) / operations};
 }
 
-}  // namespace
-
-namespace {
-
-double MedianOf(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 Result<double> MsOf(const ProcessSpec& spec) {
   const Instant begin = Clock::now();
   ACCELMESH_ASSIGN_OR_RETURN(Process process, Process::Start(spec));
@@ -116,6 +106,12 @@ Result<double> MsOf(const ProcessSpec& spec) {
 }
 
 }  // namespace
+
+double MedianOf(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
 
 double Measured::Median(const std::string& name) const {
   const auto found = arrays.find(name);
@@ -147,7 +143,8 @@ Result<Server> Server::Start(const Programs& programs, const Placement& placemen
   const std::string own = "mesh-bench-" + std::to_string(::getpid());
   const std::string listen = transport == "shm"   ? "shm://" + own
                              : transport == "ipc" ? "ipc:///tmp/" + own
-                                                  : "tcp://127.0.0.1:0";
+                             : transport == "tcp" ? "tcp://127.0.0.1:0"
+                                                  : transport;
   ProcessSpec spec;
   spec.argv = {programs.gpu_server, "--listen", listen, "--backend", backend, "--standalone"};
   spec.cpu = placement.server_cpu;
@@ -159,13 +156,19 @@ Result<Server> Server::Start(const Programs& programs, const Placement& placemen
   return Server(std::move(process), line->substr(kReady.size()));
 }
 
-Result<Measured> RunClient(const Programs& programs, const Placement& placement, const Server& server,
-                           const Mode& mode) {
+Result<Measured> RunUncounted(const Programs& programs, const Placement& placement, const Server& server,
+                              const Mode& mode) {
   ACCELMESH_ASSIGN_OR_RETURN(const Output output,
                              RunOnce(programs, placement, server, mode, mode.count, mode.rounds, false));
   Measured measured;
   measured.arrays = ReadArrays(output.result);
   if (measured.arrays.empty()) return Status(Code::kInternal, "bench_client " + mode.name, "it printed no result");
+  return measured;
+}
+
+Result<Measured> RunClient(const Programs& programs, const Placement& placement, const Server& server,
+                           const Mode& mode) {
+  ACCELMESH_ASSIGN_OR_RETURN(Measured measured, RunUncounted(programs, placement, server, mode));
   ACCELMESH_ASSIGN_OR_RETURN(measured.messages, CountMessages(programs, placement, server, mode));
   return measured;
 }

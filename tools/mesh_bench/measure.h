@@ -41,7 +41,7 @@ struct Measured {
 // A running gpu-server, ended when the object goes.
 class Server {
  public:
-  // `transport` is shm, tcp or ipc.
+  // `transport` is shm, tcp, ipc, or an endpoint to listen on.
   static Result<Server> Start(const Programs& programs, const Placement& placement, const std::string& transport,
                               const std::string& backend);
   const std::string& url() const { return url_; }
@@ -67,6 +67,12 @@ struct Mode {
 };
 Result<Measured> RunClient(const Programs& programs, const Placement& placement, const Server& server,
                            const Mode& mode);
+// Without counting messages, which takes two more runs.
+Result<Measured> RunUncounted(const Programs& programs, const Placement& placement, const Server& server,
+                              const Mode& mode);
+
+// Precondition: not empty.
+double MedianOf(std::vector<double> values);
 
 // From start to end of a process: one that allocates, launches an empty kernel and waits for it, once, under mesh-run;
 // and an empty one (true) started directly. Medians of so many, with pauses for the server to have a warm worker again.

@@ -98,7 +98,7 @@ Result<Process> Process::Start(const ProcessSpec& spec) {
     std::vector<char*> words;
     for (const std::string& word : spec.argv) words.push_back(const_cast<char*>(word.c_str()));
     words.push_back(nullptr);
-    ::execv(words[0], words.data());
+    ::execvp(words[0], words.data());
     std::perror(words[0]);
     return 127;
   });

@@ -9,13 +9,13 @@ namespace {
 
 // Records are gathered: one costs a doorbell and two work requests, however small it is.
 constexpr ChannelTraits kTraits{"rdma", false, 512 * limits::kKiB, false};
-// Below it a copy costs less than the wait until the device has read the body.
-constexpr std::size_t kDirectBytesMin = 32 * limits::kKiB;
 
 class RdmaClient final : public ClientChannel {
  public:
-  explicit RdmaClient(std::unique_ptr<End> end)
-      : end_(std::move(end)), frame_(new std::uint64_t[limits::kFrameBytesMax / sizeof(std::uint64_t)]) {}
+  RdmaClient(std::unique_ptr<End> end, const Thresholds& thresholds)
+      : end_(std::move(end)),
+        thresholds_(thresholds),
+        frame_(new std::uint64_t[limits::kFrameBytesMax / sizeof(std::uint64_t)]) {}
 
   const ChannelTraits& traits() const override { return kTraits; }
 
@@ -31,7 +31,8 @@ class RdmaClient final : public ClientChannel {
       return {Code::kLimitExceeded, "SendBulk.body",
               "a body has at most 1 MiB, this one " + std::to_string(body.size())};
     }
-    const std::shared_ptr<Memory> registered = body.size() >= kDirectBytesMin ? pinned_.Find(body) : nullptr;
+    const std::shared_ptr<Memory> registered =
+        body.size() >= thresholds_.direct_bytes_min ? pinned_.Find(body) : nullptr;
     return end_->SendBody(kBodyRing, token, 0, body, deadline, registered.get());
   }
 
@@ -67,6 +68,7 @@ class RdmaClient final : public ClientChannel {
   }
 
   const std::unique_ptr<End> end_;
+  const Thresholds thresholds_;
   PinnedMemory pinned_{[this](MutableByteView memory) { return end_->RegisterOwn(memory); }};
   BulkExpectations expectations_;
   std::atomic<bool> interrupted_{false};
@@ -133,8 +135,8 @@ Status RdmaClient::LandBody(ByteView record) {
 
 }  // namespace
 
-std::unique_ptr<ClientChannel> MakeClient(std::unique_ptr<End> end) {
-  return std::make_unique<RdmaClient>(std::move(end));
+std::unique_ptr<ClientChannel> MakeClient(std::unique_ptr<End> end, const Thresholds& thresholds) {
+  return std::make_unique<RdmaClient>(std::move(end), thresholds);
 }
 
 Counts CountsOf(const ClientChannel& channel) { return static_cast<const RdmaClient&>(channel).counts(); }

@@ -5,11 +5,12 @@
 
 #include "protocol/transport/channel.h"
 #include "protocol/transport/rdma/end.h"
+#include "protocol/transport/rdma/thresholds.h"
 
 namespace accelmesh::rdma {
 
 // `end` is connected. Threads: those of ClientChannel.
-std::unique_ptr<ClientChannel> MakeClient(std::unique_ptr<End> end);
+std::unique_ptr<ClientChannel> MakeClient(std::unique_ptr<End> end, const Thresholds& thresholds = {});
 
 // How a session costs; `channel` is one of MakeClient().
 Counts CountsOf(const ClientChannel& channel);

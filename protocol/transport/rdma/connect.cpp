@@ -1,4 +1,7 @@
 // The client's side of establishing an rdma session.
+#include <algorithm>
+
+#include "protocol/base/log.h"
 #include "protocol/schema/session_generated.h"
 #include "protocol/transport/rdma/client.h"
 #include "protocol/transport/rdma/control.h"
@@ -13,6 +16,9 @@ namespace rdma {
 namespace {
 
 constexpr const char* kWhere = "ConnectRdma";
+// How long the way to the worker over the card may take; the hello has shown by then that its host is there. The
+// connection manager repeats a message that was lost after 4.3 s.
+constexpr Duration kOverTheCard = std::chrono::seconds(6);
 
 // What goes wrong with the hello is said of the url that the user wrote.
 Status OfEndpoint(const Status& status, const Endpoint& control, const Endpoint& endpoint) {
@@ -32,6 +38,16 @@ Result<Endpoint> ParseWorker(std::string_view url, const Endpoint& supervisor) {
     return Status(Code::kBadFrame, kWhere, "the welcome names no rdma endpoint of the worker");
   if (worker.host == "0.0.0.0" || worker.host == "::") worker.host = supervisor.host;
   return worker;
+}
+
+Result<std::unique_ptr<End>> JoinWorker(const Endpoint& worker, const Marks& marks, Deadline deadline) {
+  ACCELMESH_ASSIGN_OR_RETURN(std::unique_ptr<RealLink> link, RealLink::Resolve(worker.host, worker.port, deadline));
+  RealLink* const connecting = link.get();
+  ACCELMESH_ASSIGN_OR_RETURN(Prepared prepared, Prepare(std::move(link), Role::kClient));
+  ACCELMESH_ASSIGN_OR_RETURN(const Bytes answer,
+                             connecting->Connect(Signed(prepared.greeting, marks.client), deadline));
+  ACCELMESH_ASSIGN_OR_RETURN(const Greeting peer, ReadGreeting(answer, marks.server));
+  return std::make_unique<End>(std::move(prepared), peer);
 }
 
 }  // namespace
@@ -63,14 +79,20 @@ Result<Connected> ConnectRdma(const Endpoint& endpoint, ByteView hello, Deadline
                              rdma::ParseWorker(message->worker_endpoint()->string_view(), endpoint));
   ACCELMESH_ASSIGN_OR_RETURN(const rdma::Marks marks,
                              rdma::MarksOf({message->secret()->data(), message->secret()->size()}));
-  ACCELMESH_ASSIGN_OR_RETURN(std::unique_ptr<rdma::RealLink> link,
-                             rdma::RealLink::Resolve(worker.host, worker.port, deadline));
-  rdma::RealLink* const connecting = link.get();
-  ACCELMESH_ASSIGN_OR_RETURN(rdma::Prepared prepared, rdma::Prepare(std::move(link), rdma::Role::kClient));
-  ACCELMESH_ASSIGN_OR_RETURN(const Bytes answer,
-                             connecting->Connect(rdma::Signed(prepared.greeting, marks.client), deadline));
-  ACCELMESH_ASSIGN_OR_RETURN(const rdma::Greeting peer, rdma::ReadGreeting(answer, marks.server));
-  connected.channel = rdma::MakeClient(std::make_unique<rdma::End>(std::move(prepared), peer));
+  const Deadline over_the_card(std::min(deadline.at(), Clock::now() + rdma::kOverTheCard));
+  Result<std::unique_ptr<rdma::End>> joined = rdma::JoinWorker(worker, marks, over_the_card);
+  // A card that leads nowhere: another endpoint of the lease may do.
+  if (joined.code() == Code::kDeadlineExceeded) {
+    return Status(
+        Code::kUnavailable, rdma::kWhere,
+        endpoint.ToString() + " does not answer over RDMA, though its host does; are the ports of both sides up?");
+  }
+  ACCELMESH_RETURN_IF_ERROR(joined.status());
+  std::unique_ptr<rdma::End> end = *std::move(joined);
+  ACCELMESH_ASSIGN_OR_RETURN(const rdma::WriteCosts costs, rdma::MeasureWrites(*end, deadline));
+  const rdma::Thresholds thresholds = rdma::ThresholdsOf(costs);
+  log::Info("rdma", rdma::Describe(costs, thresholds));
+  connected.channel = rdma::MakeClient(std::move(end), thresholds);
   return connected;
 }
 

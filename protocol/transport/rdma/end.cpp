@@ -16,8 +16,7 @@ namespace {
 
 // Work that says when it is done, so that a session has at most one completion for so many pieces.
 constexpr std::uint64_t kSignalEvery = 64;
-// Under way at a time, and how much of it is kept for what must go out in any case.
-constexpr std::size_t kWorkMax = 256;
+// Of the work under way, what is kept for what must go out in any case.
 constexpr std::size_t kWorkReserved = 8;
 // What was taken is told when it is so much; then a ring never looks full to a peer that could go on.
 constexpr std::uint64_t kPublishBytes = 1 * limits::kKiB;
@@ -46,43 +45,6 @@ RingIn MakeIn(Block& block, std::size_t ring) {
 }
 
 }  // namespace
-
-std::string_view OutcomeText(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::kOk: return "done";
-    case Outcome::kFlushed: return "the connection had failed before";
-    case Outcome::kRemoteAccess: return "the peer's device refused access to its memory";
-    case Outcome::kRetryExceeded: return "the peer's device does not answer";
-    case Outcome::kRnrExceeded: return "the peer had no receive posted";
-    case Outcome::kOther: break;
-  }
-  return "the device reports an error";
-}
-
-Result<Prepared> Prepare(std::unique_ptr<Link> link, Role role) {
-  constexpr const char* kWhere = "rdma::Prepare";
-  const LinkLimits& limits = link->limits();
-  if (limits.inline_bytes_max < sizeof(Words) || limits.work_max < kWorkMax || limits.receives_max < kReceives) {
-    return Status(Code::kUnsupported, kWhere,
-                  "the device takes " + std::to_string(limits.inline_bytes_max) + " bytes inline, " +
-                      std::to_string(limits.work_max) + " work requests and " + std::to_string(limits.receives_max) +
-                      " receives at a time; " + std::to_string(sizeof(Words)) + ", " + std::to_string(kWorkMax) +
-                      " and " + std::to_string(kReceives) + " are needed. Use tcp:// there");
-  }
-  Prepared prepared;
-  ACCELMESH_ASSIGN_OR_RETURN(prepared.block, Block::Create(role));
-  Block& block = *prepared.block;
-  ACCELMESH_ASSIGN_OR_RETURN(prepared.outbox, link->Register(block.outbox(), Access::kRemoteRead));
-  ACCELMESH_ASSIGN_OR_RETURN(prepared.inbox, link->Register(block.inbox(), Access::kRemoteWrite));
-  ACCELMESH_ASSIGN_OR_RETURN(prepared.staging, link->Register(block.staging(), Access::kNone));
-  ACCELMESH_RETURN_IF_ERROR(link->PostReceives(kReceives));
-  prepared.greeting.inbox = reinterpret_cast<std::uintptr_t>(block.inbox().data());
-  prepared.greeting.outbox = reinterpret_cast<std::uintptr_t>(block.outbox().data());
-  prepared.greeting.inbox_key = prepared.inbox->remote_key();
-  prepared.greeting.outbox_key = prepared.outbox->remote_key();
-  prepared.link = std::move(link);
-  return prepared;
-}
 
 End::End(Prepared prepared, const Greeting& peer)
     : block_(std::move(prepared.block)),
@@ -255,14 +217,8 @@ Status End::Send(std::size_t ring, Kind kind, ByteView bytes, Deadline deadline)
 Status End::SendBody(std::size_t ring, std::uint64_t token, std::uint64_t offset, ByteView body, Deadline deadline,
                      const Memory* registered) {
   if (closed()) return ClosedStatus();
-  std::optional<std::uint32_t> unit;
-  ACCELMESH_RETURN_IF_ERROR(WaitForRoom(deadline, [&] {
-    const MutexLock lock(mutex_);
-    LearnLocked();
-    unit = units_.Allocate(UnitsFor(body.size()));
-    return unit.has_value();
-  }));
-  const std::size_t at = ArenaOffset(block_->peer()) + *unit * kUnitBytes;
+  ACCELMESH_ASSIGN_OR_RETURN(const std::uint32_t unit, TakeUnits(body.size(), deadline));
+  const std::size_t at = ArenaOffset(block_->peer()) + unit * kUnitBytes;
   TsanReleaseToPeer();
   Work work;
   work.local = body.data();
@@ -276,7 +232,7 @@ Status End::SendBody(std::size_t ring, std::uint64_t token, std::uint64_t offset
   work.bytes = static_cast<std::uint32_t>(body.size());
   work.remote = peer_.inbox + at;
   work.remote_key = peer_.inbox_key;
-  const Announcement announcement{token, offset, *unit, static_cast<std::uint32_t>(body.size())};
+  const Announcement announcement{token, offset, unit, static_cast<std::uint32_t>(body.size())};
   Status sent;
   std::uint64_t last = 0;
   const Status waited = WaitForRoom(deadline, [&] {
@@ -287,12 +243,26 @@ Status End::SendBody(std::size_t ring, std::uint64_t token, std::uint64_t offset
   });
   if (!waited.ok() || !sent.ok()) {
     const MutexLock lock(mutex_);
-    units_.Free(*unit);
+    units_.Free(unit);
   }
   ACCELMESH_RETURN_IF_ERROR(waited);
   if (!sent.ok()) return sent.code() == Code::kClosed ? ClosedStatus() : sent;
-  if (registered == nullptr) return {};
   // It is under way and cannot be called back; a peer that has gone ends the wait.
+  return registered == nullptr ? Status() : WaitForWork(last);
+}
+
+Result<std::uint32_t> End::TakeUnits(std::size_t bytes, Deadline deadline) {
+  std::optional<std::uint32_t> unit;
+  ACCELMESH_RETURN_IF_ERROR(WaitForRoom(deadline, [&] {
+    const MutexLock lock(mutex_);
+    LearnLocked();
+    unit = units_.Allocate(UnitsFor(bytes));
+    return unit.has_value();
+  }));
+  return *unit;
+}
+
+Status End::WaitForWork(std::uint64_t last) {
   return WaitForRoom(Deadline::Never(), [&] {
     const MutexLock lock(mutex_);
     DrainLocked();

@@ -64,6 +64,8 @@ class End {
   // the device reads it where it lies; it has done so when this returns.
   Status SendBody(std::size_t ring, std::uint64_t token, std::uint64_t offset, ByteView body, Deadline deadline,
                   const Memory* registered = nullptr);
+  // How long the device takes to have written so many bytes, at most a unit of the arena, that nobody is told of.
+  Result<Duration> MeasureWrite(std::size_t bytes, Deadline deadline);
   // Memory of this process that the peer does not reach.
   Result<std::unique_ptr<Memory>> RegisterOwn(MutableByteView memory) { return link_->Register(memory, Access::kNone); }
   // How far a ring of the peer's has been written, and taken.
@@ -145,6 +147,9 @@ class End {
   // Waits until `ready` says that there is room.
   template <typename Ready>
   Status WaitForRoom(Deadline deadline, Ready ready);
+  Result<std::uint32_t> TakeUnits(std::size_t bytes, Deadline deadline);
+  // Until the device is done with everything up to `last`, or the peer is gone.
+  Status WaitForWork(std::uint64_t last);
 
   const std::unique_ptr<Block> block_;
   const Greeting peer_;

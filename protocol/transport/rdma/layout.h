@@ -33,6 +33,8 @@ inline constexpr std::size_t kFrameRingBytes = 2 * limits::kMiB;
 // Announcements under way never exceed the units of an arena.
 inline constexpr std::size_t kBodyRingBytes = 16 * limits::kKiB;
 inline constexpr std::size_t kArenaBytes = kUnits * kUnitBytes;
+// Pieces of work under way at a time.
+inline constexpr std::uint32_t kWorkMax = 256;
 // Wakes that may be under way to an end.
 inline constexpr std::uint32_t kReceives = 64;
 

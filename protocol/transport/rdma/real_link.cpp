@@ -15,7 +15,6 @@
 namespace accelmesh::rdma {
 namespace {
 
-constexpr std::uint32_t kWorkMax = 256;
 // Some devices take less and say so by refusing.
 constexpr std::uint32_t kInlineTries[] = {220, 128, 96};
 // 7 means for ever on some devices (Soft-RoCE); six tries of 4.096 us * 2^14 are half a second.

@@ -7,6 +7,7 @@
 #include "protocol/base/log.h"
 #include "protocol/base/mutex.h"
 #include "protocol/schema/session_generated.h"
+#include "protocol/transport/first_error.h"
 
 namespace accelmesh::rdma {
 namespace {
@@ -68,10 +69,7 @@ class RdmaServer final : public ServerChannel {
   void PublishError(std::uint32_t device_status, bool sticky, std::uint64_t sequence) override {
     {
       const MutexLock lock(mutex_);
-      if (error_ != 0 && (!sticky || error_is_sticky_)) return;
-      error_ = device_status;
-      error_is_sticky_ = sticky;
-      error_sequence_ = sequence;
+      if (!error_.Note(device_status, sticky, sequence)) return;
     }
     ProgressChanged();
   }
@@ -125,9 +123,7 @@ class RdmaServer final : public ServerChannel {
   Mutex mutex_;
   CondVar changed_;
   Status failure_ ACCELMESH_GUARDED_BY(mutex_);  // why there is no connection, or none any more
-  std::uint32_t error_ ACCELMESH_GUARDED_BY(mutex_) = 0;
-  bool error_is_sticky_ ACCELMESH_GUARDED_BY(mutex_) = false;
-  std::uint64_t error_sequence_ ACCELMESH_GUARDED_BY(mutex_) = 0;
+  FirstError error_ ACCELMESH_GUARDED_BY(mutex_);
   Mutex progress_mutex_;  // before End's
   // Where the last records of progress end in the ring.
   std::array<std::uint64_t, kUnreadProgressMax> progress_tails_ ACCELMESH_GUARDED_BY(progress_mutex_){};
@@ -338,7 +334,8 @@ Bytes RdmaServer::EncodeProgress() {
   flatbuffers::FlatBufferBuilder builder;
   const auto list = streams.empty() ? 0 : builder.CreateVectorOfStructs(streams);
   const MutexLock lock(mutex_);
-  builder.Finish(wire::CreateProgress(builder, acknowledged, error_, error_is_sticky_, error_sequence_, 0, list));
+  builder.Finish(
+      wire::CreateProgress(builder, acknowledged, error_.device_status, error_.is_sticky, error_.sequence, 0, list));
   return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
 }
 

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "tests/unit/protocol/transport/rdma/fake_session.h"
+#include "tests/unit/protocol/transport/rdma/system_calls.h"
 
 namespace accelmesh::rdma {
 namespace {
@@ -166,6 +167,55 @@ TEST_F(RdmaSession, ProgressOfManyStreamsGathersWhileTheClientDoesNotRead) {
     }
     return true;
   }));
+}
+
+// Both ends on one thread, so that nothing is ever waited for: what is left is what the transport cannot do without.
+TEST(RdmaSystemCalls, AreNoneOfACallThatIsAnsweredOfLaunchesAndOfCopies) {
+  constexpr int kCalls = 200;
+  constexpr std::size_t kPiece = 512 * limits::kKiB;
+  const auto body = [](const std::function<void()>& mark) {
+    const auto fabric = FakeFabric::Make();
+    const Channels channels = OpenSession(*fabric);
+    Collector sink;
+    Bytes memory(64 * limits::kMiB, 1);
+    channels.client->NotePinned(memory);
+    const Bytes launch(100, 1);
+    const auto answers = [&](int count) {
+      for (int i = 0; i < count; ++i) {
+        if (!channels.client->Send(UpLane::kCommand, AsBytes("ask"), In(1000)).ok()) return false;
+        const auto asked = channels.server->Receive(true, In(1000));
+        if (!asked.ok() || !channels.server->Send(AsBytes("answer"), In(1000)).ok()) return false;
+        if (!channels.client->Pump(sink, In(1000)).ok()) return false;
+      }
+      return true;
+    };
+    if (!answers(8)) return false;  // whatever happens once
+    mark();
+    if (!answers(kCalls)) return false;
+    mark();
+    for (int i = 0; i < 1000; ++i)
+      if (!channels.client->Send(UpLane::kCommand, launch, In(1000)).ok()) return false;
+    mark();
+    for (int i = 0; i < 1000; ++i)
+      if (!channels.server->Receive(true, In(1000)).ok()) return false;
+    mark();
+    for (std::uint64_t token = 0; token < memory.size() / kPiece; ++token) {
+      if (!channels.client->SendBulk(token, MutableByteView(memory).subspan(token * kPiece, kPiece), In(1000)).ok())
+        return false;
+      if (!channels.server->Receive(true, In(1000)).ok() || !channels.server->TakeBulk(token).ok()) return false;
+    }
+    mark();
+    return true;
+  };
+  const Result<std::vector<std::uint64_t>> counts = CountSystemCalls(body);
+  if (counts.code() == Code::kUnsupported) GTEST_SKIP() << counts.status().ToString();
+  ASSERT_TRUE(counts.ok()) << counts.status().ToString();
+  ASSERT_EQ(counts->size(), 4u);
+  // The allocator, and a sanitizer, may ask for memory now and then.
+  constexpr std::uint64_t kOfOthers = 16;
+  EXPECT_LE((*counts)[0], kOfOthers) << kCalls << " calls";
+  EXPECT_LE((*counts)[1], kOfOthers) << "1,000 launches";
+  EXPECT_LE((*counts)[3], kOfOthers) << "64 MiB, pinned";
 }
 
 }  // namespace
