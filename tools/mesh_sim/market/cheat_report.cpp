@@ -17,8 +17,19 @@ namespace {
 // What is kept of a seed: each cheat's gain, and how far stops cascade among the honest.
 struct SeedResult {
   std::map<std::string, double> gains;
-  double resold = 0, resales = 0, chain = 0, budget_error = 0;
+  double resold = 0, resales = 0, chain = 0, budget_error = 0, epochs = 0;
 };
+
+constexpr const char* kOneEpochNames[kOrderKinds] = {"one epoch: single devices, auction",
+                                                     "one epoch: single devices, surrogate price", "one epoch: gangs"};
+
+std::vector<std::string> GainNames() {
+  std::vector<std::string> names;
+  for (const CheatName& cheat : kCheats) names.emplace_back(cheat.name);
+  for (const Cause& cause : kCauses) names.push_back("shade, " + std::string(cause.name));
+  for (const char* name : kOneEpochNames) names.emplace_back(name);
+  return names;
+}
 
 std::string JsonOfSeed(const SeedResult& result) {
   nlohmann::json json;
@@ -27,20 +38,22 @@ std::string JsonOfSeed(const SeedResult& result) {
   json["resales"] = result.resales;
   json["longest_chain"] = result.chain;
   json["budget_error"] = result.budget_error;
+  json["epochs"] = result.epochs;
   return json.dump(1) + "\n";
 }
 
 bool ParseSeed(const std::string& text, SeedResult& result) {
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object() || !json.contains("gains") || !json["gains"].is_object()) return false;
-  for (const CheatName& cheat : kCheats) {
-    const auto gain = json["gains"].find(std::string(cheat.name));
+  for (const std::string& name : GainNames()) {
+    const auto gain = json["gains"].find(name);
     if (gain == json["gains"].end() || !gain->is_number()) return false;
-    result.gains[std::string(cheat.name)] = gain->get<double>();
+    result.gains[name] = gain->get<double>();
   }
   for (const auto& [name, field] :
        {std::pair("resold_within_hour", &SeedResult::resold), std::pair("resales", &SeedResult::resales),
-        std::pair("longest_chain", &SeedResult::chain), std::pair("budget_error", &SeedResult::budget_error)}) {
+        std::pair("longest_chain", &SeedResult::chain), std::pair("budget_error", &SeedResult::budget_error),
+        std::pair("epochs", &SeedResult::epochs)}) {
     const auto value = json.find(name);
     if (value == json.end() || !value->is_number()) return false;
     result.*field = value->get<double>();
@@ -56,16 +69,34 @@ Result<SeedResult> RunSeed(const JobWorkload& whole, std::uint64_t seed) {
   result.resales = static_cast<double>(honest.resales);
   result.chain = honest.longest_chain;
   result.budget_error = static_cast<double>(honest.budget_error);
-  for (const CheatName& cheat : kCheats) {
-    ACCELMESH_ASSIGN_OR_RETURN(const CheatRun run, RunCheat(workload, cheat.cheat, {}, seed));
+  result.epochs = static_cast<double>(honest.epochs);
+  const auto add = [&](const std::string& name, Cheat cheat, const CheatRun& less, const CheatRun& run) {
     result.budget_error = std::max(result.budget_error, static_cast<double>(run.budget_error));
+    result.epochs += static_cast<double>(run.epochs);
     double before = 0;
     double gain = 0;
-    for (const std::size_t i : CheatersOf(workload, cheat.cheat, seed)) {
-      before += honest.utility[i];
-      gain += run.utility[i] - honest.utility[i];
+    for (const std::size_t i : CheatersOf(workload, cheat, seed)) {
+      before += less.utility[i];
+      gain += run.utility[i] - less.utility[i];
     }
-    result.gains[std::string(cheat.name)] = gain / std::max(std::abs(before), 1e-9);
+    result.gains[name] = gain / std::max(std::abs(before), 1e-9);
+  };
+  for (const CheatName& cheat : kCheats) {
+    ACCELMESH_ASSIGN_OR_RETURN(const CheatRun run, RunCheat(workload, cheat.cheat, {}, seed));
+    add(std::string(cheat.name), cheat.cheat, honest, run);
+  }
+  for (const Cause& cause : kCauses) {
+    MarketRules rules;
+    CheatRun less = honest;
+    if (cause.eligible_trades_min > 0) {
+      rules.auction.eligible_trades_min = cause.eligible_trades_min;
+      ACCELMESH_ASSIGN_OR_RETURN(less, RunCheat(workload, Cheat::kHonest, {}, seed, rules));
+    }
+    ACCELMESH_ASSIGN_OR_RETURN(const CheatRun run, RunCheat(workload, cause.cheat, {}, seed, rules));
+    add("shade, " + std::string(cause.name), cause.cheat, less, run);
+  }
+  for (std::size_t kind = 0; kind < kOrderKinds; ++kind) {
+    result.gains[kOneEpochNames[kind]] = honest.one_epoch_change[kind] / std::max(honest.one_epoch_honest, 1e-9);
   }
   return result;
 }
@@ -113,21 +144,37 @@ Result<std::string> RunCheaters(const JobWorkload& workload, std::uint64_t seeds
     chart.groups.emplace_back(cheat.name);
     chart.bars.push_back({{std::max(0.0, upper), 0}});
   }
+  text +=
+      "\n## Causes of what shading gains\n\nThe tenant that shades, of the same seeds. Parts of the script and other "
+      "rules: % of "
+      "honest utility under the same rules. One epoch, all else as it was: % of the surplus of all its orders.\n\n"
+      "| what shades | gain, % | upper bound |\n| --- | --- | --- |\n";
+  for (const std::string& name : GainNames()) {
+    if (name.find("shade") != 0 && name.find("one epoch") != 0) continue;
+    std::vector<double> gains;
+    for (const SeedResult& result : results) gains.push_back(result.gains.at(name) * 100);
+    const Mean mean = MeanOf(gains);
+    char line[160];
+    std::snprintf(line, sizeof(line), "| %s | %.2f ± %.2f | %.2f |\n", name == "shade" ? "everything" : name.c_str(),
+                  mean.mean, mean.half_width, mean.mean + mean.half_width);
+    text += line;
+  }
   chart.names = {std::to_string(seeds) + " seeds"};
   FitAxis(chart);
-  double resales = 0, resold = 0, chain = 0, error = 0;
+  double resales = 0, resold = 0, chain = 0, error = 0, epochs = 0;
   for (const SeedResult& result : results) {
     resales += result.resales;
     resold += result.resold;
     chain = std::max(chain, result.chain);
     error = std::max(error, result.budget_error);
+    epochs += result.epochs;
   }
   char line[256];
   std::snprintf(
       line, sizeof(line),
       "\nCascades among the honest: %.0f leases sold by holders, %.0f of them (%.1f %%) again within an hour; "
-      "longest chain %.0f. Greatest budget error of any epoch: %.0f microcredits.\n",
-      resales, resold, resales > 0 ? resold / resales * 100 : 0, chain, error);
+      "longest chain %.0f. Greatest budget error of %.0f epochs in all runs: %.0f microcredits.\n",
+      resales, resold, resales > 0 ? resold / resales * 100 : 0, chain, epochs, error);
   text += line;
   ACCELMESH_RETURN_IF_ERROR(WriteWhole(folder + "/cheaters.svg", SvgOf(chart)));
   ACCELMESH_RETURN_IF_ERROR(WriteWhole(folder + "/cheaters.md", text));

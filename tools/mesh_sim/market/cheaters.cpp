@@ -9,6 +9,7 @@ namespace {
 constexpr std::size_t kJobs = 2000;  // about 20 days
 constexpr double kLoad = 1.2;
 constexpr std::int64_t kSnipeMs = 1'800'000;
+constexpr double kShadeTimes = 0.7;
 constexpr std::uint64_t kSecondName = 1'000'000;  // a party that is no tenant
 constexpr std::uint64_t kNames = 5;
 
@@ -21,11 +22,19 @@ class Script : public Agents {
     switch (cheat_) {
       case Cheat::kLie: return 2;
       case Cheat::kShade:
-      case Cheat::kCollusion: return 0.7;
+      case Cheat::kShadeUnseen:
+      case Cheat::kCollusion: return kShadeTimes;
+      case Cheat::kShadeDeadline: return world.job(id).deadline_ms != kNever ? kShadeTimes : 1;
+      case Cheat::kShadePatient: return world.job(id).deadline_ms == kNever ? kShadeTimes : 1;
       case Cheat::kExhaust: return world.now_ms() / (24 * kHourMs) % 2 == 1 ? 10 : 1;
       default: return 1;
     }
   }
+
+  bool IsCountedTruly(const World& world, JobId id) const override {
+    return CountsTruly() && Cheats(world.job(id).tenant);
+  }
+  bool CountsTruly() const override { return cheat_ == Cheat::kShadeUnseen; }
 
   std::uint64_t NameOf(const World& world, JobId id) const override {
     const std::size_t tenant = world.job(id).tenant;
@@ -90,18 +99,25 @@ std::vector<std::size_t> CheatersOf(const JobWorkload& workload, Cheat cheat, st
   return cheaters;
 }
 
-Result<CheatRun> RunCheat(const JobWorkload& workload, Cheat cheat, const ValueRules& values, std::uint64_t seed) {
+Result<CheatRun> RunCheat(const JobWorkload& workload, Cheat cheat, const ValueRules& values, std::uint64_t seed,
+                          const MarketRules& rules) {
   const std::vector<Job> jobs = Draw(workload, values, seed);
   const std::vector<double> quotas = QuotasOf(workload);
   World world(jobs, kCheatGpus, workload.tenants.size(), {});
   const Script script(cheat, CheatersOf(workload, cheat, seed));
-  MarketPolicy policy(world, quotas, {}, seed, &script);
+  MarketPolicy policy(world, quotas, rules, seed, &script);
+  const std::vector<std::size_t> shaders = CheatersOf(workload, Cheat::kShade, seed);
+  OneEpochGain one_epoch(shaders.empty() ? 0 : shaders.front(), kShadeTimes);
+  if (cheat == Cheat::kHonest) {
+    policy.set_witness([&](const auto& input, const auto& outcome) { one_epoch.See(input, outcome); });
+  }
   std::vector<double> utility;
   for (std::size_t i = 0; i < workload.tenants.size(); ++i) {
     utility.push_back(-static_cast<double>(policy.accounts().tenant(i)) / 1e6);
   }
   ACCELMESH_RETURN_IF_ERROR(world.RunUntil(policy, jobs.back().arrival_ms));
   ACCELMESH_RETURN_IF_ERROR(policy.status());
+  ACCELMESH_RETURN_IF_ERROR(one_epoch.status());
   for (std::size_t i = 0; i < workload.tenants.size(); ++i) {
     utility[i] += static_cast<double>(policy.accounts().tenant(i) + policy.Prepaid(world, i)) / 1e6;
   }
@@ -115,8 +131,9 @@ Result<CheatRun> RunCheat(const JobWorkload& workload, Cheat cheat, const ValueR
   }
   const MarketFigures figures = policy.figures();
   ACCELMESH_RETURN_IF_ERROR(CheckFigures(figures));
-  return CheatRun{std::move(utility), figures.resold_within_hour, figures.resales, figures.longest_chain,
-                  figures.budget_error};
+  return CheatRun{std::move(utility),    figures.resold_within_hour, figures.resales,
+                  figures.longest_chain, figures.budget_error,       figures.epochs,
+                  one_epoch.honest(),    one_epoch.change()};
 }
 
 }  // namespace accelmesh::sim

@@ -30,6 +30,7 @@ std::int64_t LotOf(const World& world) {
 
 double Agents::BidTimes(const World&, JobId) const { return 1; }
 double Agents::AskTimes(const World&, JobId) const { return 1; }
+bool Agents::IsCountedTruly(const World&, JobId) const { return false; }
 std::uint64_t Agents::NameOf(const World& world, JobId id) const { return world.job(id).tenant; }
 bool Agents::HoldsBack(const World&, JobId, bool) const { return false; }
 std::vector<Agents::Spoof> Agents::Spoofs(const World&, const std::array<std::int64_t, kClasses>&) const { return {}; }
@@ -254,6 +255,20 @@ void MarketPolicy::Epoch(World& world) {
   figures_.budget_error = std::max(figures_.budget_error, std::abs(accounts_.error()));
 }
 
+// Those that bid less than the price and would bid it truthfully, each once.
+void MarketPolicy::CountTrulyWaiting(const World& world, ByClass& demand) {
+  for (std::size_t c = 0; c < kClasses; ++c) {
+    const double price = static_cast<double>(prices_[c]) / 1e6;
+    for (auto at = waiting_.OfClass(c).lower_bound({price, 0}); at != waiting_.OfClass(c).end(); ++at) {
+      if (at->first < price / 2) break;  // nobody says less than half
+      const JobId id = at->second;
+      if (seen_[id] == figures_.epochs || !agents_.IsCountedTruly(world, id) || BidOn(world, id, c) < price) continue;
+      seen_[id] = figures_.epochs;
+      demand[c] += static_cast<double>(world.job(id).units_milli());
+    }
+  }
+}
+
 // Demand at the price over what there is, where lane B found no price of its own.
 void MarketPolicy::StepPrices(const World& world, const std::vector<Wish>& wishes,
                               const market::auction::EpochOutcome* outcome) {
@@ -270,10 +285,12 @@ void MarketPolicy::StepPrices(const World& world, const std::vector<Wish>& wishe
   }
   for (const JobId id : world.running()) {
     const std::size_t c = world.state(id).slot_class;
-    if (BidFor(world, id, c) * 1e6 >= static_cast<double>(prices_[c])) {
+    const double bid = agents_.IsCountedTruly(world, id) ? BidOn(world, id, c) : BidFor(world, id, c);
+    if (bid * 1e6 >= static_cast<double>(prices_[c])) {
       demand[c] += static_cast<double>(world.job(id).units_milli());
     }
   }
+  if (agents_.CountsTruly()) CountTrulyWaiting(world, demand);
   const bool is_measured = world.now_ms() >= world.first_arrival_ms() && world.now_ms() <= world.last_arrival_ms();
   if (is_measured) ++price_count_;
   for (std::size_t c = 0; c < kClasses; ++c) {

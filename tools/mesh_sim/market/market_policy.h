@@ -61,6 +61,9 @@ class Agents {
   // What it makes of a truthful bid, and of a truthful ask.
   virtual double BidTimes(const World& world, JobId id) const;
   virtual double AskTimes(const World& world, JobId id) const;
+  // Whether the surrogate rule counts a job as if it bid the truth: to tell apart what a lower price gains.
+  virtual bool IsCountedTruly(const World& world, JobId id) const;
+  virtual bool CountsTruly() const { return false; }  // any
   // Who signs: the tenant, unless it has several names.
   virtual std::uint64_t NameOf(const World& world, JobId id) const;
   // A job that waits for a better moment does not bid in this epoch.
@@ -142,6 +145,7 @@ class MarketPolicy : public Policy {
   void Settle(World& world, std::span<const market::auction::Trade> trades, std::int64_t surcharge);
   void StepPrices(const World& world, const std::vector<Wish>& wishes, const market::auction::EpochOutcome* outcome);
   double BidFor(const World& world, JobId id, std::size_t slot_class) const;
+  void CountTrulyWaiting(const World& world, ByClass& demand);
   void Wait(World& world, JobId id);
   void EndLease(World& world, JobId id);
   void OpenLease(const World& world, JobId id, std::int64_t ends_ms);

@@ -61,8 +61,8 @@ const std::vector<Column>& Columns() {
       {"Jain", 1, 3, [](const Measures& m) { return m.jain; }},
       {"stops a job", 1, 2, [](const Measures& m) { return m.stops_per_job; }},
       {"withdrawn, %", 100, 1, [](const Measures& m) { return m.withdrawn; }},
-      {"given up, %", 100, 3, [](const Measures& m) { return m.unserved; }},
-      {"its value, %", 100, 4, [](const Measures& m) { return m.unserved_value; }},
+      {"given up, ppm", 1e6, 1, [](const Measures& m) { return m.unserved; }},
+      {"its value, ppm", 1e6, 3, [](const Measures& m) { return m.unserved_value; }},
       {"wait of ended, h", 1, 2, [](const Measures& m) { return m.wait_ended; }},
   };
   return kColumns;
@@ -148,17 +148,18 @@ std::string BalanceOf(const Plan& plan, const Results& results, const std::strin
       {"mean wait", " h", 1, 2, false, [](const Measures& m) { return m.wait_mean; }},
       {"p99 wait", " h", 1, 1, false, [](const Measures& m) { return m.wait_p99; }},
       {"mean completion", " h", 1, 2, false, [](const Measures& m) { return m.completion_mean; }},
-      {"welfare", " points", 100, 3, true, [](const Measures& m) { return m.welfare; }},
+      {"welfare", " points", 100, 2, true, [](const Measures& m) { return m.welfare; }},
       {"deadlines met", " points", 100, 1, true, [](const Measures& m) { return m.slo; }},
       {"Jain on slowdown", "", 1, 3, true, [](const Measures& m) { return m.jain; }},
-      {"jobs given up", " points", 100, 3, false, [](const Measures& m) { return m.unserved; }},
+      {"jobs given up", " of a million", 1e6, 1, false, [](const Measures& m) { return m.unserved; }},
   };
   std::string better, worse, same;
   for (const Side& side : sides) {
     const std::vector<double> values = ValuesOf(results, variant, gpus, "market", plan.seeds, side.get, other);
     if (values.empty()) return {};
     const Mean mean = MeanOf(values);
-    const bool is_seen = std::abs(mean.mean) > mean.half_width && mean.mean != 0;
+    const bool shows = std::abs(mean.mean) * side.times * std::pow(10, side.digits) >= 0.5;  // a digit of it
+    const bool is_seen = shows && std::abs(mean.mean) > mean.half_width;
     std::string& list = !is_seen ? same : (mean.mean > 0) == side.is_better_up ? better : worse;
     if (!list.empty()) list += ", ";
     list += side.name;
@@ -166,7 +167,7 @@ std::string BalanceOf(const Plan& plan, const Results& results, const std::strin
   }
   std::string text = "* against " + other + ": **better** " + (better.empty() ? "in nothing" : better) +
                      "; **worse** " + (worse.empty() ? "in nothing" : worse);
-  return text + (same.empty() ? "" : "; no difference seen: " + same) + ".\n";
+  return text + (same.empty() ? "" : "; nothing to see in: " + same) + ".\n";
 }
 
 // Wins and losses first, against quota + lending before the others.
@@ -334,6 +335,7 @@ BarChart ChartOf(const Plan& plan, const Results& results, const std::string& va
   }
   FitAxis(chart);
   if (times == 100) chart.y_max = std::min(chart.y_max, 100.0);  // intervals of parts reach beyond the whole
+  if (title.find("Jain") != std::string::npos) chart.y_max = 1;
   return chart;
 }
 
