@@ -3,7 +3,7 @@
 // * Prices: microcredits for a unit and an hour. A unit is 1,000 milli-units of a class's normalised capacity.
 // * A price times milli-units is nanocredits an hour, exactly: nothing is rounded before money is really paid for a
 // time
-//   (settlement.h). One order's product fits 63 bits by the bounds below; sums are Wide.
+//   (market/core). One order's product fits 63 bits by the bounds below; sums are Wide.
 // * Ids are the caller's numbers, each its own within an epoch. Nothing follows from their order: ties and lotteries
 // are
 //   drawn from the seed and the id, and the seed is known only after bids are sealed, so that nobody can choose a lucky

@@ -19,6 +19,8 @@ constexpr char kWhere[] = "MarketClient";
 constexpr auto kPatience = std::chrono::seconds(3);
 constexpr auto kPauseMin = std::chrono::milliseconds(20);
 constexpr auto kPauseMax = std::chrono::milliseconds(1000);
+// While replicas answer that none of them leads: that is over within seconds.
+constexpr auto kPauseLeaderless = std::chrono::milliseconds(300);
 constexpr int kMessagesMax = 1000;
 
 Status ZmqError(const std::string& doing) { return {Code::kSystem, kWhere, doing + ": " + zmq_strerror(zmq_errno())}; }
@@ -88,7 +90,7 @@ class MarketClient::Impl {
       Disconnect();
       Aim();
       Sleep(pause, deadline);
-      pause = std::min<Duration>(pause * 2, kPauseMax);
+      pause = std::min<Duration>(pause * 2, has_word ? kPauseLeaderless : kPauseMax);
     }
     const Code code = last.code() == Code::kUnavailable ? Code::kUnavailable : Code::kDeadlineExceeded;
     return Status(code, kWhere, last.text());
@@ -98,7 +100,8 @@ class MarketClient::Impl {
     if (socket_ == nullptr) {
       return {Code::kUnavailable, kWhere, "there is no connection to the market; the next call makes one"};
     }
-    while (true) {
+    // Past the deadline what has come already is still taken, but not for ever.
+    for (int taken = 0; taken < kMessagesMax || !deadline.passed(); ++taken) {
       Result<std::optional<messages::FromMarketT>> message = Receive(deadline);
       if (!message.ok()) {
         Disconnect();
@@ -108,6 +111,7 @@ class MarketClient::Impl {
       // A reply now is to a call that was given up.
       if ((**message).push != nullptr && sink_) sink_(*(**message).push);
     }
+    return {Code::kDeadlineExceeded, kWhere, "more comes from the market than can be taken in time"};
   }
 
   int descriptor() const {
@@ -212,6 +216,8 @@ class MarketClient::Impl {
       if (!message) return Silent();
       if (message->push != nullptr && sink_) sink_(*message->push);
       if (message->reply != nullptr && message->reply->number == number_) return std::move(*message->reply);
+      // A market that sends other things all the time does not answer either.
+      if (until.passed()) return Silent();
     }
   }
 

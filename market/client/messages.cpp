@@ -78,6 +78,7 @@ void CheckAccount(const messages::Account& account, Bounds& bounds) {
   bounds.Key(account.identity(), "Account.identity");
   bounds.Id(account.name(), kIdBytesMax, "Account.name", true);
   bounds.Id(account.role(), 16, "Account.role", true);
+  CheckFloors(account.floors(), bounds);
 }
 
 template <typename List>
@@ -160,6 +161,7 @@ void Check(const messages::RegisterServer& body, Bounds& bounds) {
   bounds.Each(body.endpoints(), kEndpointsMax, "RegisterServer.endpoints",
               [&](const Bounds::String& url) { bounds.Id(&url, kEndpointBytesMax, "RegisterServer.endpoints"); });
   if (body.endpoints() == nullptr || body.endpoints()->size() == 0) bounds.Fail("RegisterServer.endpoints", "is empty");
+  bounds.Within(body.bond_microcredits(), kZero, kCreditsBound, "RegisterServer.bond");
   bounds.Each(body.slots(), kSlotsPerServerMax, "RegisterServer.slots",
               [&](const messages::Slot& slot) { CheckSlot(slot, bounds); });
 }
@@ -209,6 +211,13 @@ void CheckBody(const messages::Request& request, Bounds& bounds) {
     case RequestBody::ListAsks: return Check(*request.body_as_ListAsks(), bounds);
     case RequestBody::ListEpochs: return Check(*request.body_as_ListEpochs(), bounds);
     case RequestBody::PriceToWin: return Check(*request.body_as_PriceToWin(), bounds);
+    case RequestBody::SignReceipt: return Check(*request.body_as_SignReceipt(), bounds);
+    case RequestBody::ListReceipts: return Check(*request.body_as_ListReceipts(), bounds);
+    case RequestBody::ListReputation: return Check(*request.body_as_ListReputation(), bounds);
+    case RequestBody::SetShares: return Check(*request.body_as_SetShares(), bounds);
+    case RequestBody::Cosign: return Check(*request.body_as_Cosign(), bounds);
+    case RequestBody::GetCheckpoint:
+    case RequestBody::ReadEntries:
     case RequestBody::ListPrices:
     case RequestBody::ListLeases:
     case RequestBody::ListRequests:
@@ -275,7 +284,10 @@ void CheckBody(const messages::Reply& reply, Bounds& bounds) {
       CheckRejections(reply.body_as_Grants()->rejections(), bounds);
       return CheckGaps(reply.body_as_Grants()->gaps(), bounds);
     case ReplyBody::Granted: return CheckGranted(*reply.body_as_Granted(), bounds);
-    case ReplyBody::Done: return CheckLease(reply.body_as_Done()->lease(), bounds);
+    case ReplyBody::Done:
+      CheckLease(reply.body_as_Done()->lease(), bounds);
+      if (reply.body_as_Done()->receipt() != nullptr) Check(*reply.body_as_Done()->receipt(), bounds);
+      return;
     case ReplyBody::Leases:
       return bounds.Each(reply.body_as_Leases()->leases(), kListedMax, "Leases.leases",
                          [&](const messages::Lease& lease) { CheckLease(&lease, bounds); });
@@ -283,7 +295,9 @@ void CheckBody(const messages::Reply& reply, Bounds& bounds) {
     case ReplyBody::Requests: return CheckRequests(*reply.body_as_Requests(), bounds);
     case ReplyBody::Registered: return CheckRegistered(*reply.body_as_Registered(), bounds);
     case ReplyBody::Kept:
-      return bounds.Within(reply.body_as_Kept()->keep_us(), std::int64_t{1}, kDurationUsMax, "Kept.keep_us");
+      bounds.Within(reply.body_as_Kept()->keep_us(), std::int64_t{1}, kDurationUsMax, "Kept.keep_us");
+      return bounds.Each(reply.body_as_Kept()->receipts(), kReceiptsKeptMax, "Kept.receipts",
+                         [&](const messages::Receipt& receipt) { Check(receipt, bounds); });
     case ReplyBody::Accounts:
       return bounds.Each(reply.body_as_Accounts()->accounts(), kListedMax, "Accounts.accounts",
                          [&](const messages::Account& account) { CheckAccount(account, bounds); });
@@ -295,6 +309,11 @@ void CheckBody(const messages::Reply& reply, Bounds& bounds) {
     case ReplyBody::Asks: return Check(*reply.body_as_Asks(), bounds);
     case ReplyBody::Epochs: return Check(*reply.body_as_Epochs(), bounds);
     case ReplyBody::WinningPrice: return Check(*reply.body_as_WinningPrice(), bounds);
+    case ReplyBody::Receipt: return Check(*reply.body_as_Receipt(), bounds);
+    case ReplyBody::Receipts: return Check(*reply.body_as_Receipts(), bounds);
+    case ReplyBody::Reputations: return Check(*reply.body_as_Reputations(), bounds);
+    case ReplyBody::LedgerCheckpoint: return Check(*reply.body_as_LedgerCheckpoint(), bounds);
+    case ReplyBody::LedgerEntries: return Check(*reply.body_as_LedgerEntries(), bounds);
     case ReplyBody::NONE: break;
   }
   bounds.Fail("Reply.body", "is none that this version knows; use programs of one version");

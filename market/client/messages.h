@@ -34,6 +34,9 @@ inline constexpr std::size_t kIdBytesMax = 64;
 inline constexpr std::int64_t kPriceMicrocreditsMax = 1'000'000'000'000'000;  // a thousand million credits an hour
 inline constexpr std::size_t kTextBytesMax = 4096;
 inline constexpr std::size_t kOperationIdBytes = 16;
+inline constexpr std::size_t kFloorsMax = 64;  // of an identity
+inline constexpr std::uint32_t kBudgetWeightMax = 1'000'000;
+inline constexpr std::size_t kReceiptsKeptMax = 64;  // in an answer to KeepServer
 inline constexpr std::uint16_t kMarketVersion = 1;
 // Reply.leader of one that does not lead: nobody does just now; ask again soon.
 inline constexpr char kNoLeader[] = "-";

@@ -58,6 +58,9 @@ Result<messages::OrderT> ReadOrder(ByteView order, ByteView signature) {
   ACCELMESH_RETURN_IF_ERROR(bounds.status());
   messages::OrderT value;
   read->UnPackTo(&value);
+  if (value.bundles.empty() && order.size() > kPlainOrderBytesMax) {
+    return Status(Code::kBadFrame, kWhere, "the order is longer than one without bundles may be");
+  }
   ACCELMESH_RETURN_IF_ERROR(CheckSignature(value.owner, order, signature, "its owner"));
   return value;
 }

@@ -11,6 +11,8 @@
 namespace accelmesh::market {
 
 inline constexpr std::size_t kOrderBytesMax = 16 * 1024;
+// Of all but gangs. What is signed is kept in the ledger for good, also bytes that nothing in the order refers to.
+inline constexpr std::size_t kPlainOrderBytesMax = 2 * 1024;
 inline constexpr std::size_t kBundlesMax = 16;
 inline constexpr std::size_t kPartsMax = 40;
 

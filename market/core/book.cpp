@@ -55,6 +55,7 @@ void Book::Count(const RecordKey& key, const Record& record, int sign) {
   if (const auto* account = std::get_if<AccountRecord>(&record)) {
     sums_.balance += sign * account->balance;
     sums_.held += sign * account->held;
+    sums_.bond += sign * account->bond;
     sums_.deposited += sign * account->deposited;
   } else if (const auto* slot = std::get_if<SlotRecord>(&record)) {
     Enter(by_server_, slot->slot.server, key.id, sign);
@@ -130,7 +131,9 @@ void Book::Apply(const RecordKey& key, Record record) {
     case Family::kAccount:
     case Family::kIdentity:
     case Family::kEpoch:
-    case Family::kReport: break;
+    case Family::kReport:
+    case Family::kReputation:
+    case Family::kBudget: break;
   }
 }
 
@@ -199,6 +202,7 @@ MoneySums Book::CountSums() const {
     const auto& account = std::get<AccountRecord>(entry);
     sums.balance += account.balance;
     sums.held += account.held;
+    sums.bond += account.bond;
     sums.deposited += account.deposited;
   }
   for (const auto& [id, entry] : All(Family::kLease)) sums.held_by_leases += std::get<LeaseRecord>(entry).held;

@@ -30,11 +30,13 @@ struct Decision {
 struct MoneySums {
   std::int64_t balance = 0;
   std::int64_t held = 0;
+  std::int64_t bond = 0;
   std::int64_t deposited = 0;
   std::int64_t held_by_leases = 0;
   bool operator==(const MoneySums&) const = default;
+  std::int64_t all() const { return balance + held + bond; }
   // Every credit there is was deposited, and what is in escrow is in escrow for a lease.
-  bool balanced() const { return balance + held == deposited && held == held_by_leases; }
+  bool balanced() const { return all() == deposited && held == held_by_leases; }
 };
 
 class Book {
@@ -57,6 +59,9 @@ class Book {
   const AccountRecord* Account(const std::string& id) const { return Find<AccountRecord>(Family::kAccount, id); }
   const IdentityRecord* Identity(const std::string& id) const { return Find<IdentityRecord>(Family::kIdentity, id); }
   const PriceRecord* Price(const std::string& id) const { return Find<PriceRecord>(Family::kPrice, id); }
+  const ReputationRecord* Reputation(const std::string& id) const {
+    return Find<ReputationRecord>(Family::kReputation, id);
+  }
   std::uint64_t Epoch(const std::string& slot) const;
   const std::map<std::string, Record>& All(Family family) const { return records_[static_cast<std::size_t>(family)]; }
 

@@ -178,7 +178,7 @@ Result<GrantOutcome> DecideGrant(const Book& book, const GrantRequest& request,
     lease.share_milli = chosen.candidate.share_milli;
     lease.memory_bytes = chosen.candidate.memory_bytes;
     lease.price_per_hour = chosen.candidate.price_microcredits_per_hour;
-    lease.not_before_ms = moment.now_ms;
+    lease.not_before_ms = lease.began_ms = moment.now_ms;
     lease.not_after_ms = moment.now_ms + lease_ms;
     lease.paid_until_ms = moment.now_ms;
     lease.holder_key = request.holder_key;

@@ -1,10 +1,9 @@
 #include "market/core/lease_changes.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "market/core/accounts.h"
-#include "market/core/grant.h"
+#include "market/core/receipts.h"
 #include "market/core/trade.h"
 #include "scheduler/core/quantity.h"
 
@@ -57,11 +56,6 @@ void Settle(Edit& edit, LeaseRecord& lease, std::int64_t until_ms, LeaseChange& 
   Refund(tenant, lease);
   change.paid = lease.paid - paid;
   change.returned = lease.returned - returned;
-}
-
-void End(LeaseRecord& lease, LeaseState state, const Moment& moment) {
-  lease.state = state;
-  lease.ended_ms = moment.now_ms;
 }
 
 }  // namespace
@@ -162,53 +156,6 @@ Result<LeaseChange> DecideRelease(const Book& book, const std::string& tenant, c
   return DecideEnd(book, id, LeaseState::kReleased, moment.now_ms, moment);
 }
 
-Result<LeaseChange> DecideTransfer(const Book& book, const TransferRequest& request, const Moment& moment) {
-  const std::string next_id = LeaseIdOf(request.from, request.operation, 0);
-  if (const LeaseRecord* made = book.Lease(next_id); made != nullptr) {
-    if (made->tenant != request.to || book.Lease(request.lease) == nullptr) {
-      return Status(Code::kInvalidArgument, kWhere, "the operation id was used before; make a random one");
-    }
-    return Repeated(next_id);
-  }
-  ACCELMESH_ASSIGN_OR_RETURN(const LeaseRecord* found, OwnLease(book, request.from, request.lease));
-  ACCELMESH_RETURN_IF_ERROR(IsRunning(*found, moment));
-  if (moment.now_ms >= found->not_after_ms) return HasEnded(*found);
-  if (const IdentityRecord* to = book.Identity(request.to); to != nullptr && to->is_banned) {
-    return Status(Code::kPermissionDenied, kWhere, "the identity that is to have it is banned");
-  }
-  // Nobody asked that one: half of its room stays its own.
-  if (request.to != request.from && book.LeasesOfTenant(request.to).size() >= kLeasesPerTenantMax / 2) {
-    return Status(Code::kLimitExceeded, kWhere, "the identity that is to have it has too many leases");
-  }
-  Edit edit(book);
-  LeaseChange change;
-  LeaseRecord& lease = edit.Lease(request.lease);
-  LeaseRecord& next = edit.Lease(next_id);
-  next = lease;
-  AccountRecord& from = edit.Account(request.from);
-  const std::int64_t paid = lease.paid;
-  Pay(from, edit.Account(lease.server), lease, moment.now_ms);
-  change.paid = lease.paid - paid;
-  End(lease, LeaseState::kTransferred, moment);
-  lease.last_operation = request.operation;
-  next.tenant = request.to;
-  next.holder_key = request.holder_key;
-  next.next_key = request.next_key;
-  next.not_before_ms = next.paid_until_ms = std::max(moment.now_ms, next.not_before_ms);
-  next.held = next.paid = next.returned = 0;
-  next.ask = {};
-  next.bought.from = request.lease;
-  next.last_operation = request.operation;
-  ACCELMESH_ASSIGN_OR_RETURN(next.epoch, edit.NextEpoch(next.slot));
-  // What is held for the rest of the time goes along: nobody pays for a lease that he did not ask for.
-  next.held = std::exchange(lease.held, 0);
-  from.held -= next.held;
-  edit.Account(request.to).held += next.held;
-  change.lease = next_id;
-  change.decision = edit.Finish();
-  return change;
-}
-
 LeaseChange DecideEnd(const Book& book, const std::string& id, LeaseState state, std::int64_t until_ms,
                       const Moment& moment) {
   Edit edit(book);
@@ -217,8 +164,11 @@ LeaseChange DecideEnd(const Book& book, const std::string& id, LeaseState state,
   LeaseRecord& lease = edit.Lease(id);
   Settle(edit, lease, state == LeaseState::kExpired ? lease.not_after_ms : until_ms, change);
   const bool is_sold = !lease.successor.empty() && state == LeaseState::kExpired;
-  End(lease, is_sold ? LeaseState::kTransferred : state, moment);
-  EndSold(edit, lease, state == LeaseState::kServerLost, moment);
+  CloseLease(edit, lease, is_sold ? LeaseState::kTransferred : state, moment);
+  lease.had_notice = is_sold;
+  // Who is lost from sight owes more than the refund: the holder has to find another one.
+  if (state == LeaseState::kServerLost) Penalise(edit, lease.server, lease.tenant, PenaltyOf(change.returned));
+  EndSold(book, edit, lease, state == LeaseState::kServerLost, moment);
   change.decision = edit.Finish();
   return change;
 }

@@ -1,4 +1,4 @@
-// What becomes of a lease after its grant: renewed, made smaller, given back, handed on, ended. Each is a decision on a
+// What becomes of a lease after its grant: renewed, made smaller, given back, ended. Each is a decision on a
 // book; nothing happens twice, because the last operation's id stands in the lease.
 //
 // A renewal settles what has been used at the old price and holds the rest of the time at the price of now: so prices
@@ -37,18 +37,6 @@ Result<LeaseChange> DecideResize(const Book& book, const std::string& tenant, co
 
 Result<LeaseChange> DecideRelease(const Book& book, const std::string& tenant, const std::string& lease,
                                   const Moment& moment);
-
-struct TransferRequest {
-  std::string from;
-  std::string lease;
-  std::string operation;
-  std::string to;
-  std::string holder_key;
-  std::string next_key;
-};
-// A new lease with a new epoch for the rest of the time, at the same price, with what is held for it: a present. A sale
-// is signed by both (trade.h).
-Result<LeaseChange> DecideTransfer(const Book& book, const TransferRequest& request, const Moment& moment);
 
 // Ends one for a reason that is not its holder's: expired (all of it is paid for), revoked, or its server was lost
 // (used is paid up to `until_ms`). Precondition: it is active.

@@ -35,6 +35,8 @@ std::string_view Prefix(Family family) {
     case Family::kPrice: return "/price/";
     case Family::kEpoch: return "/epoch/slot/";
     case Family::kReport: return "/report/";
+    case Family::kReputation: return "/reputation/";
+    case Family::kBudget: return "/budget/";
   }
   return "";
 }

@@ -73,6 +73,20 @@ struct Bought {
   std::int64_t seller_part = 0;
 };
 
+// What one side says of a lease that is over, in its receipt; nothing said: no signature.
+struct Said {
+  std::uint32_t delivered_ppm = 0;
+  std::uint32_t uptime_ppm = 0;
+  bool is_notice_honoured = false;
+  std::uint32_t used_ppm = 0;
+  std::string signature;
+  bool operator==(const Said&) const = default;
+  bool is_same(const Said& other) const {
+    return delivered_ppm == other.delivered_ppm && uptime_ppm == other.uptime_ppm &&
+           is_notice_honoured == other.is_notice_honoured && used_ppm == other.used_ppm;
+  }
+};
+
 struct LeaseRecord {
   std::string slot;
   std::string server;
@@ -97,6 +111,14 @@ struct LeaseRecord {
   StandingAsk ask;
   Bought bought;          // `from` is empty if it was granted
   std::string successor;  // the pending lease that begins when this one ends
+  std::int64_t began_ms = 0;
+  std::int64_t sold_ms = 0;  // when its holder sold a part of it last
+  // Of its receipt, since it is over (receipts.h).
+  std::int64_t bond = 0;    // that its server's owner had then
+  bool had_notice = false;  // it was sold whole, and ended when that was over
+  Said provider_says;
+  Said buyer_says;
+  std::int64_t refunded = 0;  // by its server's owner, for what was not delivered
 };
 
 struct AccountRecord {
@@ -104,12 +126,21 @@ struct AccountRecord {
   std::int64_t held = 0;                // in escrow for leases
   std::int64_t deposited = 0;           // by admins, over its life; the only source of credits
   std::vector<std::string> operations;  // the last deposits' ids
+  std::int64_t bond = 0;                // of a server's owner: what it did not deliver is paid from it
+};
+
+struct FloorShare {
+  std::string class_name;
+  std::uint32_t share_ppm = 0;  // of the class's devices
+  bool operator==(const FloorShare&) const = default;
 };
 
 struct IdentityRecord {
   std::string name;
   MarketRole role = MarketRole::kTenant;
   bool is_banned = false;
+  std::uint32_t budget_weight = 0;      // of what is handed out each period
+  std::vector<FloorShare> floors = {};  // what it may always have, at the posted price
 };
 
 struct PricePoint {
@@ -166,9 +197,52 @@ struct ReportRecord {
   std::vector<TradeRecord> trades;
 };
 
+// What receipts have come to for an identity (market/ledger/reputation.h).
+struct ReputationRecord {
+  struct Weight {  // 128 bits, as of an hour
+    std::uint64_t high = 0;
+    std::uint64_t low = 0;
+    std::int64_t hour = 0;
+    bool operator==(const Weight&) const = default;
+  };
+  struct Track {
+    std::uint8_t role = 0;
+    std::uint8_t event = 0;
+    Weight good;
+    Weight bad;
+    bool operator==(const Track&) const = default;
+  };
+  struct Payer {
+    std::string key;  // 32 bytes
+    Weight paid;
+    bool operator==(const Payer&) const = default;
+  };
+  std::vector<Track> tracks;
+  std::vector<Payer> payers;
+  std::uint32_t score_ppm = 0;  // as a provider, as of `scored_ms`; asks of its slots count by it
+  std::int64_t scored_ms = 0;
+  bool operator==(const ReputationRecord&) const = default;
+};
+
+// The last period of which budgets were handed out.
+struct BudgetRecord {
+  std::uint64_t period = 0;
+};
+
 // Where a record lies in the registry.
-enum class Family : std::uint8_t { kSlot, kServer, kLease, kAccount, kIdentity, kPrice, kEpoch, kReport };
-inline constexpr std::size_t kFamilies = 8;
+enum class Family : std::uint8_t {
+  kSlot,
+  kServer,
+  kLease,
+  kAccount,
+  kIdentity,
+  kPrice,
+  kEpoch,
+  kReport,
+  kReputation,
+  kBudget
+};
+inline constexpr std::size_t kFamilies = 10;
 std::string_view Prefix(Family family);
 struct RecordKey {
   Family family = Family::kSlot;
@@ -179,6 +253,6 @@ inline std::string PathOf(const RecordKey& key) { return std::string(Prefix(key.
 
 // Nothing: deleted.
 using Record = std::variant<std::monostate, SlotRecord, ServerRecord, LeaseRecord, AccountRecord, IdentityRecord,
-                            PriceRecord, EpochRecord, ReportRecord>;
+                            PriceRecord, EpochRecord, ReportRecord, ReputationRecord, BudgetRecord>;
 
 }  // namespace accelmesh::market

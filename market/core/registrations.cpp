@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "market/core/accounts.h"
+#include "market/core/receipts.h"
 
 namespace accelmesh::market {
 namespace {
@@ -25,9 +26,11 @@ Sums LetOf(const Book& book, const std::string& slot) {
 }  // namespace
 
 Result<Decision> DecideRegistration(const Book& book, const std::string& server, ServerRecord record,
-                                    std::vector<SlotRecord> slots) {
+                                    std::vector<SlotRecord> slots, std::int64_t bond_max) {
   Edit edit(book);
   std::set<std::string> named;
+  std::size_t left = 0;  // slots that it no longer names, and that are let
+  std::int64_t price = 0;
   for (SlotRecord& slot : slots) {
     const std::string id = slot.slot.id;
     if (!named.insert(id).second) {
@@ -51,9 +54,11 @@ Result<Decision> DecideRegistration(const Book& book, const std::string& server,
     slot.is_withdrawn = false;
     const std::string class_name = slot.class_name();
     if (book.Price(class_name) == nullptr) {
-      auto& price = edit.Open<PriceRecord>(Family::kPrice, class_name);
-      if (price.price_per_hour == 0) price.price_per_hour = slot.reserve_price > 0 ? slot.reserve_price : kFirstPrice;
+      auto& first = edit.Open<PriceRecord>(Family::kPrice, class_name);
+      if (first.price_per_hour == 0) first.price_per_hour = slot.reserve_price > 0 ? slot.reserve_price : kFirstPrice;
     }
+    const scheduler::Slot* view = book.View(id);
+    price += std::min(kPriceMax, std::max(slot.reserve_price, view != nullptr ? view->price_microcredits_per_hour : 0));
     edit.Put(Family::kSlot, id, std::move(slot));
   }
   for (const std::string& id : book.SlotsOfServer(server)) {
@@ -62,6 +67,16 @@ Result<Decision> DecideRegistration(const Book& book, const std::string& server,
       edit.Delete(Family::kSlot, id);
     } else {
       edit.Slot(id).is_withdrawn = true;
+      ++left;
+    }
+  }
+  if (const AccountRecord* account = book.Account(server); account != nullptr) {
+    const std::int64_t hour = CostOf(price, kBondedMs);
+    const std::int64_t wanted = bond_max > 0 ? std::min(hour, bond_max) : hour;
+    // What was put up for what is let already stays until the last slot goes.
+    const bool has_none = named.empty() && left == 0;
+    if (has_none ? account->bond > 0 : wanted > account->bond && account->balance > 0) {
+      SetBond(edit.Account(server), wanted);
     }
   }
   edit.Put(Family::kServer, server, std::move(record));
@@ -114,6 +129,36 @@ Decision DecideTrust(const Book& book, const std::string& identity, IdentityReco
   return edit.Finish();
 }
 
+Result<Decision> DecideShares(const Book& book, const std::string& identity, IdentityRecord named) {
+  std::map<std::string, std::uint64_t> sums;
+  for (const FloorShare& floor : named.floors) sums[floor.class_name] += floor.share_ppm;
+  if (sums.size() != named.floors.size()) {
+    return Status(Code::kInvalidArgument, "market::SetShares.floors", "a class is there twice; name it once");
+  }
+  std::size_t budgets = named.budget_weight > 0 ? 1 : 0;
+  for (const auto& [id, entry] : book.All(Family::kIdentity)) {
+    if (id == identity) continue;
+    const auto& other = std::get<IdentityRecord>(entry);
+    budgets += other.budget_weight > 0 ? 1 : 0;
+    for (const FloorShare& floor : other.floors) {
+      if (const auto sum = sums.find(floor.class_name); sum != sums.end()) sum->second += floor.share_ppm;
+    }
+  }
+  for (const auto& [name, sum] : sums) {
+    if (sum <= 1'000'000) continue;
+    return Status(Code::kLimitExceeded, "market::SetShares.floors",
+                  "all floors of " + name + " would come to " + std::to_string(sum / 10'000) +
+                      " % of its devices; lower another one first");
+  }
+  if (budgets > kBudgetsMax) {
+    return Status(Code::kLimitExceeded, "market::SetShares.budget_weight",
+                  "at most " + std::to_string(kBudgetsMax) + " identities have a part of the budgets");
+  }
+  Edit edit(book);
+  edit.Put(Family::kIdentity, identity, std::move(named));
+  return edit.Finish();
+}
+
 Decision DecidePrices(const Book& book, const PriceRules& rules, std::int64_t step_ms, const Moment& moment) {
   Edit edit(book);
   for (const auto& [name, use] : book.UseByClass()) {
@@ -135,10 +180,17 @@ Decision DecideForgetting(const Book& book, const Moment& moment, std::size_t mo
     ++count;
     --left;
   }
+  std::map<std::string, std::size_t> deleted;
   for (const auto& [id, entry] : book.All(Family::kSlot)) {
     if (count >= most) break;
-    if (!std::get<SlotRecord>(entry).is_withdrawn || !book.LeasesOfSlot(id).empty()) continue;
+    const auto& slot = std::get<SlotRecord>(entry);
+    if (!slot.is_withdrawn || !book.LeasesOfSlot(id).empty()) continue;
     edit.Delete(Family::kSlot, id);
+    const AccountRecord* account = book.Account(slot.slot.server);
+    const bool is_last = ++deleted[slot.slot.server] == book.SlotsOfServer(slot.slot.server).size();
+    if (account != nullptr && account->bond > 0 && is_last) {
+      SetBond(edit.Account(slot.slot.server), 0);
+    }
     ++count;
   }
   // Prices of classes that no slot is of, once there are many: their names are what providers make up.

@@ -4,6 +4,7 @@
 
 #include "market/core/accounts.h"
 #include "market/core/grant.h"
+#include "market/core/receipts.h"
 #include "scheduler/core/quantity.h"
 
 namespace accelmesh::market {
@@ -40,10 +41,21 @@ Status CheckBuyer(const Book& book, const std::string& buyer, const std::string&
   if (const IdentityRecord* identity = book.Identity(buyer); identity != nullptr && identity->is_banned) {
     return {Code::kPermissionDenied, kWhere, "the buyer is banned; ask an admin (slotctl keys trust)"};
   }
+  if (const IdentityRecord* identity = book.Identity(seller); identity != nullptr && identity->is_banned) {
+    return Gone("the seller is banned; what he has ends");
+  }
   if (book.LeasesOfTenant(buyer).size() >= kLeasesPerTenantMax) {
     return {Code::kLimitExceeded, kWhere, "the buyer has too many leases; give some back first"};
   }
   return {};
+}
+
+// One trade of a lease in a notice window, and none of what was bought within the window before: so that no chain of
+// trades drives a program around.
+std::int64_t QuietUntil(const LeaseRecord& lease, std::int64_t notice_ms) {
+  const std::int64_t bought_ms = lease.bought.from.empty() ? 0 : lease.began_ms;
+  const std::int64_t last_ms = std::max(lease.sold_ms, bought_ms);
+  return last_ms == 0 ? 0 : last_ms + notice_ms;
 }
 
 // All of what the buyer pays goes into his escrow first.
@@ -80,7 +92,7 @@ void Begin(Edit& edit, LeaseRecord& lease, AccountRecord* seller, const Moment& 
   if (seller != nullptr && lease.held < due) take(*seller, -std::min(due - lease.held, seller->balance));
   lease.bought.pool = lease.bought.seller_part = 0;
   lease.state = LeaseState::kActive;
-  lease.not_before_ms = lease.paid_until_ms = moment.now_ms;
+  lease.not_before_ms = lease.paid_until_ms = lease.began_ms = moment.now_ms;
 }
 
 void GiveBack(Edit& edit, LeaseRecord& lease, const std::string& seller, LeaseState state, const Moment& moment) {
@@ -151,12 +163,28 @@ Supply SupplyOf(const LeaseRecord& lease, const Moment& moment) {
   Supply supply;
   if (!lease.ask.is_posted || !lease.successor.empty() || lease.state != LeaseState::kActive) return supply;
   if (lease.ask.until_ms <= moment.now_ms || !IsWorthMore(lease, lease.ask.price_per_hour)) return supply;
+  if (moment.now_ms < QuietUntil(lease, lease.ask.notice_ms)) return supply;
   supply.is_all = lease.ask.share_milli >= lease.share_milli;
   const std::int64_t notice_ms = supply.is_all ? lease.ask.notice_ms : 0;
   supply.left_ms = lease.not_after_ms - moment.now_ms - notice_ms;
   if (supply.left_ms < kTradedMsMin) return {};
   supply.share_milli = supply.is_all ? lease.share_milli : lease.ask.share_milli;
   supply.memory_bytes = supply.is_all ? lease.memory_bytes : std::min(lease.ask.memory_bytes, lease.memory_bytes);
+  return supply;
+}
+
+Supply ForcedSupplyOf(const LeaseRecord& lease, std::int64_t price_per_hour, std::int64_t notice_ms,
+                      const Moment& moment) {
+  Supply supply;
+  if (!lease.successor.empty() || lease.state != LeaseState::kActive || !IsWorthMore(lease, price_per_hour) ||
+      moment.now_ms < QuietUntil(lease, notice_ms)) {
+    return supply;
+  }
+  supply.left_ms = lease.not_after_ms - moment.now_ms - notice_ms;
+  if (supply.left_ms < kTradedMsMin) return supply;
+  supply.is_all = true;
+  supply.share_milli = lease.share_milli;
+  supply.memory_bytes = lease.memory_bytes;
   return supply;
 }
 
@@ -293,6 +321,7 @@ Result<TradeOutcome> Trade(const Book& book, Edit& edit, const TradeTerms& terms
   // Its epoch orders it behind all that was let before; when it begins later, it gets a newer one.
   ACCELMESH_ASSIGN_OR_RETURN(lease.epoch, edit.NextEpoch(lease.slot));
   edit.Require(Family::kSlot, lease.slot);
+  seller_lease.sold_ms = moment.now_ms;
   if (!is_all) {
     seller_lease.share_milli -= share;
     seller_lease.memory_bytes -= lease.memory_bytes;
@@ -307,18 +336,20 @@ Result<TradeOutcome> Trade(const Book& book, Edit& edit, const TradeTerms& terms
     seller_lease.not_after_ms = begins_ms;
     ACCELMESH_RETURN_IF_ERROR(Hold(seller, seller_lease));
   } else {
-    seller_lease.state = LeaseState::kTransferred;
-    seller_lease.ended_ms = moment.now_ms;
+    CloseLease(edit, seller_lease, LeaseState::kTransferred, moment);
     Begin(edit, lease, &seller, moment);
   }
   return finish({id, begins_ms, cost});
 }
 
-void EndSold(Edit& edit, const LeaseRecord& sold, bool is_cancelled, const Moment& moment) {
+void EndSold(const Book& book, Edit& edit, const LeaseRecord& sold, bool is_cancelled, const Moment& moment) {
   if (sold.successor.empty()) return;
   LeaseRecord& lease = edit.Lease(sold.successor);
   if (lease.state != LeaseState::kPending) return;
   if (is_cancelled) return GiveBack(edit, lease, sold.tenant, LeaseState::kServerLost, moment);
+  if (const IdentityRecord* buyer = book.Identity(lease.tenant); buyer != nullptr && buyer->is_banned) {
+    return GiveBack(edit, lease, sold.tenant, LeaseState::kRevoked, moment);
+  }
   Result<std::uint64_t> epoch = edit.NextEpoch(lease.slot);
   if (!epoch.ok() || lease.not_after_ms <= moment.now_ms) {
     return GiveBack(edit, lease, sold.tenant, LeaseState::kExpired, moment);

@@ -38,7 +38,8 @@ Result<LeaseChange> DecideAsk(const Book& book, const AskTerms& terms, const Mom
 Result<LeaseChange> DecideWithdrawal(const Book& book, const std::string& tenant, const std::string& lease,
                                      std::uint64_t number, const Moment& moment);
 
-// What can be had of a lease by its ask now: nothing if it has none, ends too soon, or costs its holder more by now
+// What can be had of a lease by its ask now: nothing if it has none, ends too soon, was traded within its notice, or
+// costs its holder more by now
 // than he asks: what is given back is refunded at that rate, so whoever bought it for less could give it back for a
 // gain.
 struct Supply {
@@ -48,6 +49,10 @@ struct Supply {
   std::int64_t left_ms = 0;
 };
 Supply SupplyOf(const LeaseRecord& lease, const Moment& moment);
+// Use it or sell it: all of a lease that is not used, at a price that its holder did not ask. Nothing if giving it back
+// returns more.
+Supply ForcedSupplyOf(const LeaseRecord& lease, std::int64_t price_per_hour, std::int64_t notice_ms,
+                      const Moment& moment);
 
 struct TradeTerms {
   std::string buyer;
@@ -78,6 +83,6 @@ Result<TradeOutcome> Trade(const Book& book, Edit& edit, const TradeTerms& terms
 
 // For whoever ends a lease that has been sold whole: what follows it begins, or is cancelled because its server is
 // gone. Precondition: the lease has been settled in `edit`.
-void EndSold(Edit& edit, const LeaseRecord& sold, bool is_cancelled, const Moment& moment);
+void EndSold(const Book& book, Edit& edit, const LeaseRecord& sold, bool is_cancelled, const Moment& moment);
 
 }  // namespace accelmesh::market

@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <set>
-#include <tuple>
 
+#include "market/auction/floors.h"
 #include "market/core/accounts.h"
+#include "market/desk/reputations.h"
 
 namespace accelmesh::market {
 namespace {
@@ -28,6 +29,7 @@ struct Goods {
 // What a bid wants of a class: a part of a gang's bundle, or all of a bid.
 struct Want {
   std::size_t bid = 0;
+  std::string_view owner;
   Density density;
   std::int64_t notice_ms = 0;
   // Bids for much the same are one kind.
@@ -36,18 +38,28 @@ struct Want {
   }
 };
 
-// Those that deal in the same epoch: the kinds of goods take turns.
+// Those that deal in the same epoch: owners take turns, and the kinds of goods that each wants. So nobody has more
+// turns for bidding for more kinds.
 Goods GoodsOf(const std::vector<Want>& wants, std::uint64_t number) {
-  std::set<std::pair<int, std::int64_t>> kinds;
-  for (const Want& want : wants) kinds.insert(want.kind());
-  auto at = kinds.begin();
-  std::advance(at, static_cast<std::ptrdiff_t>(number % kinds.size()));
+  std::map<std::string_view, std::set<std::pair<int, std::int64_t>>> owners;
+  for (const Want& want : wants) owners[want.owner].insert(want.kind());
+  const auto owner = std::next(owners.begin(), static_cast<std::ptrdiff_t>(number % owners.size()));
+  const auto& kinds = owner->second;
+  const auto at = std::next(kinds.begin(), static_cast<std::ptrdiff_t>(number / owners.size() % kinds.size()));
   Goods goods{{}, at->second};
   for (const Want& want : wants) {
     if (want.kind().first <= at->first && goods.density < want.density) goods.density = want.density;
   }
   return goods;
 }
+
+// Of a class that somebody offers.
+struct ClassFacts {
+  Density most;                     // that any device or lease of it has
+  std::int64_t left_ms = 0;         // of the longest lease that is for sale
+  std::set<std::int64_t> reserves;  // of slots that let
+};
+constexpr std::int64_t kDearestTimes = 10;
 
 template <typename T>
 std::size_t PlaceOf(const std::vector<T>& sorted, const T& value) {
@@ -58,12 +70,18 @@ std::size_t PlaceOf(const std::vector<T>& sorted, const T& value) {
 
 class EpochPlanner::Impl {
  public:
-  Impl(const Book& book, const std::vector<SealedBid>& bids, std::uint64_t number, const Moment& moment)
-      : book_(book), bids_(bids), moment_(moment), left_out_(bids.size()) {
+  Impl(const Book& book, const std::vector<SealedBid>& bids, const std::set<std::string>& unused, std::uint64_t number,
+       const Moment& moment)
+      : book_(book), bids_(bids), unused_(unused), moment_(moment), left_out_(bids.size()) {
     plan_.input.number = number;
+    LookAtClasses();
     CheckBids();
-    for (const auto& [name, wants] : wants_) goods_[name] = GoodsOf(wants, number);
+    // With gangs there are two turns of each kind of goods.
+    const bool has_gangs =
+        std::any_of(bids.begin(), bids.end(), [](const SealedBid& bid) { return !bid.order->bundles.empty(); });
+    for (const auto& [name, wants] : wants_) goods_[name] = GoodsOf(wants, has_gangs ? number / 2 : number);
     LeaveOutOtherGoods();
+    TakeTurnsOfGangs(number);
     FindSources();
     Collect();
   }
@@ -78,13 +96,14 @@ class EpochPlanner::Impl {
     std::size_t next = 0;
     for (const std::size_t place : taking_part_) AddBid(place, ranks[next++]);
     for (Found& found : found_) {
-      const auction::OrderId id = found.source.lease.empty() ? plan_.signed_orders + found.idle_rank : ranks[next++];
+      const auction::OrderId id = found.is_signed() ? ranks[next++] : plan_.signed_orders + found.idle_rank;
       AddAsk(found, id);
     }
     const auto by_id = [](const auto& a, const auto& b) { return a.id < b.id; };
     std::sort(plan_.input.asks.begin(), plan_.input.asks.end(), by_id);
     std::sort(plan_.input.bids.begin(), plan_.input.bids.end(), by_id);
     std::sort(plan_.input.gangs.begin(), plan_.input.gangs.end(), by_id);
+    CountQuality();
     AddClasses();
     return std::move(plan_);
   }
@@ -96,6 +115,7 @@ class EpochPlanner::Impl {
     std::string class_name;
     EpochPlan::Source source;
     std::size_t idle_rank = 0;
+    bool is_signed() const { return !source.lease.empty() && !source.is_forced; }
   };
 
   template <typename Each>
@@ -104,6 +124,28 @@ class EpochPlanner::Impl {
     for (const auto& bundle : order.bundles) {
       for (const auto& part : bundle->parts) each(part->class_name, part->share_milli, part->memory_bytes);
     }
+  }
+
+  void LookAtClasses() {
+    for (const scheduler::Slot& slot : book_.slots()) {
+      const SlotRecord* record = book_.Slot(slot.id);
+      ClassFacts& facts = facts_[record->class_name()];
+      const Density whole{slot.memory_bytes, std::max(1U, slot.share_milli)};
+      if (facts.most < whole) facts.most = whole;
+      if (!slot.is_draining && book_.IsReachable(slot)) facts.reserves.insert(record->reserve_price);
+    }
+    const auto note = [this](const std::string& id) {
+      const LeaseRecord* lease = book_.Lease(id);
+      const SlotRecord* slot = lease != nullptr ? book_.Slot(lease->slot) : nullptr;
+      if (slot == nullptr) return;
+      ClassFacts& facts = facts_[slot->class_name()];
+      facts.left_ms = std::max(facts.left_ms, lease->not_after_ms - moment_.now_ms);
+      // What is sold of it may have more memory for its share than a device.
+      const Density density{lease->memory_bytes, std::max(1U, lease->share_milli)};
+      if (facts.most < density) facts.most = density;
+    };
+    for (const std::string& id : book_.Asked()) note(id);
+    for (const std::string& id : unused_) note(id);
   }
 
   // Whoever cannot pay what he bids bids nothing; of several bids of one tenant, those that he can pay together.
@@ -119,16 +161,36 @@ class EpochPlanner::Impl {
       const auto purse = left.try_emplace(bids_[i].owner, account != nullptr ? account->balance : 0).first;
       std::int64_t price = ShareOf(order.price_microcredits_per_hour, order.share_milli);
       for (const auto& bundle : order.bundles) price = std::max(price, bundle->value_microcredits_per_hour);
-      const std::int64_t lease_ms =
-          order.lease_us > 0 ? std::min(order.lease_us / 1000, kLeaseLifeMsMax) : kLeaseLifeMsMax;
+      // As long as it wants idle units, or as what is left of the longest lease that it may get.
+      std::int64_t lease_ms =
+          order.lease_us >= 1000 ? std::min(order.lease_us / 1000, kLeaseLifeMsMax) : kLeaseLifeMsMax;
+      const char* why = nullptr;
+      EachPart(order, [&](const std::string& name, std::uint32_t share, std::uint64_t memory) {
+        const auto known = facts_.find(name);
+        if (known == facts_.end()) {
+          why = "nobody offers that class";
+        } else if (known->second.most < Density{memory, std::max(1U, share)}) {
+          why = "no device of that class has so much memory for such a share";
+        } else {
+          lease_ms = std::max(lease_ms, known->second.left_ms);
+        }
+      });
+      if (why != nullptr) {
+        left_out_[i] = why;
+        continue;
+      }
       const std::int64_t cost = CostOf(price, lease_ms);
+      if (order.budget_microcredits > 0 && cost > order.budget_microcredits) {
+        left_out_[i] = "the budget is less than the bid may cost";
+        continue;
+      }
       if (cost > purse->second) {
         left_out_[i] = "the account has less than the bid and the tenant's others may cost";
         continue;
       }
       purse->second -= cost;
       EachPart(order, [&](const std::string& name, std::uint32_t share, std::uint64_t memory) {
-        wants_[name].push_back({i, {memory, std::max(1U, share)}, order.notice_us / 1000});
+        wants_[name].push_back({i, bids_[i].owner, {memory, std::max(1U, share)}, order.notice_us / 1000});
       });
     }
   }
@@ -140,6 +202,32 @@ class EpochPlanner::Impl {
         if (goods.density < want.density || want.notice_ms < goods.notice_ms) {
           left_out_[want.bid] = "bids with another memory or notice had this turn";
         }
+      }
+    }
+  }
+
+  bool IsGang(std::size_t bid) const { return !bids_[bid].order->bundles.empty(); }
+
+  // A gang has whole devices, and so whole leases of others: then a class is dealt in whole ones. Bids for parts of it
+  // have every other epoch.
+  void TakeTurnsOfGangs(std::uint64_t number) {
+    for (auto& [name, wants] : wants_) {
+      std::erase_if(wants, [&](const Want& want) { return !left_out_[want.bid].empty(); });
+    }
+    const bool is_gangs_turn = number % 2 == 0;
+    for (const auto& [name, wants] : wants_) {
+      const auto is_gang = [&](const Want& want) { return IsGang(want.bid); };
+      const bool has_gangs = std::any_of(wants.begin(), wants.end(), is_gang);
+      const bool has_parts = !std::all_of(wants.begin(), wants.end(), is_gang);
+      if (!has_gangs || !has_parts) continue;
+      for (const Want& want : wants) {
+        if (is_gang(want) == is_gangs_turn) continue;
+        left_out_[want.bid] = is_gangs_turn ? "gangs had this turn" : "bids for parts of devices had this turn";
+      }
+    }
+    for (const auto& [name, wants] : wants_) {
+      for (const Want& want : wants) {
+        if (left_out_[want.bid].empty() && IsGang(want.bid)) in_wholes_.insert(name);
       }
     }
   }
@@ -156,6 +244,14 @@ class EpochPlanner::Impl {
   }
 
   void FindSources() {
+    FindIdle();
+    for (const std::string& id : book_.Asked()) {
+      if (!unused_.contains(id)) FindAsk(id);
+    }
+    for (const std::string& id : unused_) FindUnused(id);
+  }
+
+  void FindIdle() {
     for (const scheduler::Slot& slot : book_.slots()) {
       if (slot.is_draining || slot.share_milli_free == 0) continue;
       const SlotRecord* record = book_.Slot(slot.id);
@@ -169,22 +265,58 @@ class EpochPlanner::Impl {
       found.ask.is_divisible = slot.share_milli_step < slot.share_milli;
       Offer(std::move(found));
     }
-    for (const std::string& id : book_.Asked()) {
-      const LeaseRecord* lease = book_.Lease(id);
-      const SlotRecord* slot = book_.Slot(lease->slot);
-      const scheduler::Slot* view = book_.View(lease->slot);
-      const Supply supply = SupplyOf(*lease, moment_);
-      if (supply.share_milli == 0 || slot == nullptr || view == nullptr || !book_.IsReachable(*view)) continue;
-      Found found;
-      found.owner = lease->tenant;
-      found.class_name = slot->class_name();
-      found.source = {lease->slot, id, supply.share_milli, supply.memory_bytes,
-                      supply.is_all ? lease->ask.notice_ms : 0};
-      found.ask.kind = supply.is_all ? auction::AskKind::kRelease : auction::AskKind::kShare;
-      found.ask.price_microcredits = lease->ask.price_per_hour;
-      found.ask.is_divisible = !supply.is_all;
-      Offer(std::move(found));
+  }
+
+  void FindAsk(const std::string& id) {
+    const LeaseRecord* lease = book_.Lease(id);
+    const SlotRecord* slot = book_.Slot(lease->slot);
+    const scheduler::Slot* view = book_.View(lease->slot);
+    const Supply supply = SupplyOf(*lease, moment_);
+    if (supply.share_milli == 0 || slot == nullptr || view == nullptr || !book_.IsReachable(*view)) return;
+    Found found;
+    found.owner = lease->tenant;
+    found.class_name = slot->class_name();
+    found.source = {lease->slot, id, supply.share_milli, supply.memory_bytes, supply.is_all ? lease->ask.notice_ms : 0};
+    found.ask.kind = supply.is_all ? auction::AskKind::kRelease : auction::AskKind::kShare;
+    found.ask.price_microcredits = lease->ask.price_per_hour;
+    found.ask.is_divisible = !supply.is_all;
+    Offer(std::move(found));
+  }
+
+  // At the posted price, or at what its holder asks for all of it if that is less: then it stands as he signed it.
+  void FindUnused(const std::string& id) {
+    const LeaseRecord* lease = book_.Lease(id);
+    const SlotRecord* slot = lease != nullptr ? book_.Slot(lease->slot) : nullptr;
+    const scheduler::Slot* view = lease != nullptr ? book_.View(lease->slot) : nullptr;
+    if (slot == nullptr || view == nullptr || !book_.IsReachable(*view)) return;
+    const std::int64_t posted = std::min(PostedOf(slot->class_name()), auction::kPriceMicrocreditsMax);
+    const bool is_asked = SupplyOf(*lease, moment_).is_all && lease->ask.price_per_hour <= posted;
+    if (is_asked) return FindAsk(id);
+    const std::int64_t notice_ms = std::clamp<std::int64_t>(slot->slot.notice_us / 1000, 0, kNoticeMsMax);
+    const Supply supply = ForcedSupplyOf(*lease, posted, notice_ms, moment_);
+    if (supply.share_milli == 0) return FindAsk(id);
+    Found found;
+    found.owner = lease->tenant;
+    found.class_name = slot->class_name();
+    found.source = {lease->slot, id, supply.share_milli, supply.memory_bytes, notice_ms, true};
+    found.ask.kind = auction::AskKind::kRelease;
+    found.ask.price_microcredits = posted;
+    found.ask.is_divisible = false;
+    Offer(std::move(found));
+  }
+
+  // What is posted for the dearest of the class, so that whoever holds a part of that one may sell it; but one that is
+  // out of all proportion sets nobody else's price.
+  std::int64_t PostedOf(const std::string& class_name) const {
+    const PriceRecord* price = book_.Price(class_name);
+    std::int64_t posted = price != nullptr ? price->price_per_hour : 0;
+    const auto known = facts_.find(class_name);
+    if (known == facts_.end() || known->second.reserves.empty()) return posted;
+    const std::int64_t most = kDearestTimes * std::max(posted, *known->second.reserves.begin());
+    for (const std::int64_t reserve : known->second.reserves) {
+      if (reserve <= most) posted = std::max(posted, reserve);
     }
+    return posted;
   }
 
   // What is signed, in the order in which Finish() numbers it: bids, then asks.
@@ -199,13 +331,12 @@ class EpochPlanner::Impl {
       }
       orders_.push_back(std::move(bytes));
     }
-    // Idle supply by the name of its slot.
-    std::sort(found_.begin(), found_.end(), [](const Found& a, const Found& b) {
-      return std::tie(a.source.lease, a.source.slot) < std::tie(b.source.lease, b.source.slot);
-    });
+    // What nobody signed by its name.
+    std::sort(found_.begin(), found_.end(),
+              [](const Found& a, const Found& b) { return a.source.name() < b.source.name(); });
     std::size_t idle = 0;
     for (Found& found : found_) {
-      if (found.source.lease.empty()) {
+      if (!found.is_signed()) {
         found.idle_rank = idle++;
         continue;
       }
@@ -241,24 +372,71 @@ class EpochPlanner::Impl {
     plan_.input.asks.push_back(found.ask);
   }
 
-  void AddClasses() {
-    // What is posted for the dearest of the class: so that whoever holds a part of that one may sell it.
-    std::map<std::string, std::int64_t> reserves;
-    for (const scheduler::Slot& slot : book_.slots()) {
-      const SlotRecord* record = book_.Slot(slot.id);
-      if (slot.is_draining || !book_.IsReachable(slot)) continue;
-      std::int64_t& reserve = reserves[record->class_name()];
-      reserve = std::max(reserve, record->reserve_price);
+  // An ask counts by how far whoever delivers it is relied on, compared with the others of its class. Of a lease, too,
+  // that is its server's owner.
+  void CountQuality() {
+    std::map<std::string, std::uint32_t> scores;
+    const auto server_of = [this](auction::OrderId id) { return book_.Slot(plan_.asks.at(id).slot)->slot.server; };
+    std::vector<std::uint32_t> best(plan_.classes.size());
+    for (const auction::Ask& ask : plan_.input.asks) {
+      const std::string server = server_of(ask.id);
+      const auto score = scores.try_emplace(server, 0).first;
+      if (score->second == 0) score->second = ScoreOf(book_, server);
+      best[ask.slot_class] = std::max(best[ask.slot_class], score->second);
     }
+    for (const auto& [server, score] : scores) {
+      plan_.deliverers.push_back(server);
+      plan_.scores.push_back(score);
+    }
+    for (auction::Ask& ask : plan_.input.asks) {
+      const std::string server = server_of(ask.id);
+      ask.reputation_ppm = ledger::QualityPpm(scores[server], best[ask.slot_class]);
+      plan_.deliverer[ask.id] = PlaceOf(plan_.deliverers, server);
+    }
+  }
+
+  // What owners of bids that call on a floor may still have of it.
+  std::vector<auction::Floor> FloorsOf(auction::ClassId id) {
+    std::set<auction::PartyId> calling;
+    for (const auction::Bid& bid : plan_.input.bids) {
+      if (bid.uses_floor && bid.slot_class == id) calling.insert(bid.owner);
+    }
+    if (calling.empty()) return {};
+    const std::string& class_name = plan_.classes[id];
+    std::int64_t capacity = 0;
+    for (const scheduler::Slot& slot : book_.slots()) {
+      if (slot.is_draining || !book_.IsReachable(slot) || book_.Slot(slot.id)->class_name() != class_name) continue;
+      capacity += slot.share_milli;
+    }
+    std::vector<auction::FloorShare> shares;
+    for (const auction::PartyId party : calling) {
+      const IdentityRecord* identity = book_.Identity(plan_.parties[party]);
+      if (identity == nullptr) continue;
+      for (const FloorShare& floor : identity->floors) {
+        if (floor.class_name != class_name) continue;
+        std::int64_t held = 0;
+        for (const std::string& lease : book_.LeasesOfTenant(plan_.parties[party])) {
+          const SlotRecord* slot = book_.Slot(book_.Lease(lease)->slot);
+          if (slot != nullptr && slot->class_name() == class_name) held += book_.Lease(lease)->share_milli;
+        }
+        shares.push_back({party, floor.share_ppm, held});
+      }
+    }
+    Result<std::vector<auction::Floor>> floors = auction::FloorsOwed(shares, capacity, 1);
+    return floors.ok() ? std::move(*floors) : std::vector<auction::Floor>();
+  }
+
+  void AddClasses() {
     for (std::size_t i = 0; i < plan_.classes.size(); ++i) {
       auction::ClassInput one;
       one.id = static_cast<auction::ClassId>(i);
-      const PriceRecord* price = book_.Price(plan_.classes[i]);
-      const std::int64_t posted = std::max(price != nullptr ? price->price_per_hour : 0, reserves[plan_.classes[i]]);
+      const std::int64_t posted = PostedOf(plan_.classes[i]);
+      one.floors = FloorsOf(one.id);
       one.reserve_microcredits = one.surrogate_microcredits = std::min(posted, auction::kPriceMicrocreditsMax);
       if (const auto goods = goods_.find(plan_.classes[i]); goods != goods_.end()) {
         one.notice_ms = std::min(goods->second.notice_ms, auction::kNoticeMsMax);
       }
+      if (in_wholes_.contains(plan_.classes[i])) one.lot_milli = scheduler::kWholeMilli;
       plan_.input.classes.push_back(std::move(one));
     }
   }
@@ -276,6 +454,7 @@ class EpochPlanner::Impl {
       bid.owner = party;
       bid.slot_class = class_of(order.class_name);
       bid.is_divisible = order.is_divisible;
+      bid.uses_floor = order.uses_floor;
       bid.units_milli = order.share_milli;
       bid.price_microcredits = std::min(order.price_microcredits_per_hour, auction::kPriceMicrocreditsMax);
       bid.notice_ms_max = std::min(order.notice_us / 1000, auction::kNoticeMsMax);
@@ -306,19 +485,22 @@ class EpochPlanner::Impl {
 
   const Book& book_;
   const std::vector<SealedBid>& bids_;
+  const std::set<std::string>& unused_;
   const Moment moment_;
   EpochPlan plan_;
   std::vector<std::string> left_out_;
   std::map<std::string, std::vector<Want>> wants_;  // by class
   std::map<std::string, Goods> goods_;
+  std::map<std::string, ClassFacts> facts_;
+  std::set<std::string> in_wholes_;       // classes of which gangs deal in this epoch
   std::vector<std::size_t> taking_part_;  // places of bids
   std::vector<Found> found_;
   std::vector<SignedOrderBytes> orders_;
 };
 
-EpochPlanner::EpochPlanner(const Book& book, const std::vector<SealedBid>& bids, std::uint64_t number,
-                           const Moment& moment)
-    : impl_(std::make_unique<Impl>(book, bids, number, moment)) {}
+EpochPlanner::EpochPlanner(const Book& book, const std::vector<SealedBid>& bids, const std::set<std::string>& unused,
+                           std::uint64_t number, const Moment& moment)
+    : impl_(std::make_unique<Impl>(book, bids, unused, number, moment)) {}
 EpochPlanner::~EpochPlanner() = default;
 const std::vector<SignedOrderBytes>& EpochPlanner::orders() const { return impl_->orders(); }
 const std::vector<std::string>& EpochPlanner::left_out() const { return impl_->left_out(); }

@@ -11,6 +11,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,19 +43,28 @@ struct EpochPlan {
     std::uint32_t share_milli = 0;
     std::uint64_t memory_bytes = 0;
     std::int64_t notice_ms = 0;
+    bool is_forced = false;  // a lease that nobody uses: its holder asked for nothing
+    std::string name() const { return lease.empty() ? slot : lease; }
   };
   std::map<auction::OrderId, Source> asks;
   std::map<auction::OrderId, std::size_t> bids;  // places among the bids
   std::vector<std::string> leases;               // by LeaseId - 1
-  std::size_t signed_orders = 0;                 // their ids are the lowest; idle supply is behind them
+  std::size_t signed_orders = 0;                 // their ids are the lowest; unsigned supply is behind them, by name
+  // Who delivers what is asked for: server's owners, sorted, with what their asks count by; and of each ask, its
+  // owner's place.
+  std::vector<std::string> deliverers;
+  std::vector<std::uint32_t> scores;
+  std::map<auction::OrderId, std::size_t> deliverer;
 };
 
 // In two steps, because an order's number follows from all orders of the epoch and the seed is known when they are
 // sealed. The book does not change between the two.
 class EpochPlanner {
  public:
-  // `bids` and `book` outlive it.
-  EpochPlanner(const Book& book, const std::vector<SealedBid>& bids, std::uint64_t number, const Moment& moment);
+  // `bids`, `unused` and `book` outlive it.
+  // `unused`: leases that are for sale because nobody uses them.
+  EpochPlanner(const Book& book, const std::vector<SealedBid>& bids, const std::set<std::string>& unused,
+               std::uint64_t number, const Moment& moment);
   ~EpochPlanner();
   EpochPlanner(const EpochPlanner&) = delete;
   EpochPlanner& operator=(const EpochPlanner&) = delete;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "market/desk/reputations.h"
 #include "protocol/base/log.h"
 
 namespace accelmesh::market {
@@ -31,7 +32,8 @@ Desk::Desk(DeskOptions options, registry::Registry& registry, const security::Si
       key_(key),
       world_(std::move(world)),
       random_(seed),
-      workload_(NoWorkload()) {}
+      workload_(NoWorkload()),
+      reputations_(std::make_unique<Reputations>()) {}
 
 Desk::~Desk() = default;
 
@@ -53,6 +55,8 @@ void Desk::Tick(Instant now, std::int64_t wall_ms) {
     what();
   }
   if (lease_ != registry::kNoLease && now_ >= next_keep_) KeepLead();
+  if (lease_ != registry::kNoLease && !is_pulsing_ && now_ >= next_pulse_) Pulse();
+  if (stage_ == Stage::kFollowing && now_ >= next_probe_) Probe();
   if (stage_ == Stage::kFollowing && now_ >= next_identities_) ReadIdentities();
   AnswerLate();
   if (is_full_ && !round_ && now_ >= try_room_) Resync("is there room on the disk again?");
@@ -62,6 +66,9 @@ void Desk::Tick(Instant now, std::int64_t wall_ms) {
   if (now_ >= next_forget_) Forget();
   if (now_ >= next_audit_) Audit();
   if (!waiting_.empty()) TryWaiting();
+  FlushReceipts();
+  if (now_ >= next_reputations_) RefreshReputations();
+  if (options_.budget > 0 && now_ >= next_budget_) Budgets();
   if (now_ >= next_epoch_) RunEpoch();
   if (!begins_.empty()) TryBegun();
   Flush();
@@ -103,12 +110,19 @@ void Desk::Refuse(const Peer& peer, ByteView bytes, const Status& why) {
 void Desk::Take(Job job) {
   const messages::RequestBody kind = job.request->body.type;
   // Anybody is told who is there and who leads.
-  if (kind == messages::RequestBody::Greet && stage_ != Stage::kLeading) return OnGreet(std::move(job));
+  if (kind == messages::RequestBody::Greet && (stage_ != Stage::kLeading || IsMute())) return OnGreet(std::move(job));
   if (kind == messages::RequestBody::GetStatus) return OnStatus(job);
   if (const IdentityRecord* known = book_.Identity(job.identity); known != nullptr && known->is_banned) {
     ++counts_.refused;
     return Fail(job,
                 Status(Code::kPermissionDenied, kWhere, "this identity is banned; ask an admin (slotctl keys trust)"));
+  }
+  if (IsMute()) {
+    messages::ReplyT reply;
+    reply.code = static_cast<std::uint16_t>(Code::kUnavailable);
+    reply.text = "the market's registry does not answer" + (trouble_.empty() ? "" : " (" + trouble_ + ")");
+    reply.leader = kNoLeader;
+    return Reply(job, std::move(reply));
   }
   if (stage_ == Stage::kLoading || (stage_ == Stage::kLeading && is_fencing_)) {
     if (queued_.size() < options_.jobs_max) return Queue(std::move(job));
@@ -117,7 +131,7 @@ void Desk::Take(Job job) {
   if (stage_ != Stage::kLeading) {
     messages::ReplyT reply;
     reply.code = static_cast<std::uint16_t>(Code::kUnavailable);
-    const bool is_other = has_leader_ && leader_.urls != options_.urls && !leader_.urls.empty();
+    const bool is_other = has_leader_ && !IsSuspect() && leader_.urls != options_.urls && !leader_.urls.empty();
     reply.leader = is_other ? leader_.urls.front() : kNoLeader;
     reply.text = is_other ? "this slot-market does not lead; ask " + reply.leader
                           : "no slot-market leads just now" + (trouble_.empty() ? "" : " (" + trouble_ + ")");
@@ -159,6 +173,13 @@ void Desk::Dispatch(Job job) {
     case messages::RequestBody::ListAsks: return OnListAsks(job);
     case messages::RequestBody::ListEpochs: return OnListEpochs(job);
     case messages::RequestBody::PriceToWin: return OnPriceToWin(job);
+    case messages::RequestBody::GetCheckpoint: return OnGetCheckpoint(job);
+    case messages::RequestBody::Cosign: return OnCosign(job);
+    case messages::RequestBody::ReadEntries: return OnReadEntries(job);
+    case messages::RequestBody::SignReceipt: return OnSignReceipt(std::move(job));
+    case messages::RequestBody::ListReceipts: return OnListReceipts(job);
+    case messages::RequestBody::ListReputation: return OnListReputation(job);
+    case messages::RequestBody::SetShares: return OnSetShares(std::move(job));
     case messages::RequestBody::NONE: break;
   }
   Fail(job, Status(Code::kUnsupported, kWhere, "this market does not know that request"));
@@ -298,8 +319,9 @@ void Desk::Audit() {
   const MoneySums sums = book_.CountSums();
   if (sums == book_.sums() && sums.balanced()) return;
   log::Error(kWhere, "the accounts do not add up: " + std::to_string(sums.balance) + " owned and " +
-                         std::to_string(sums.held) + " held of " + std::to_string(sums.deposited) +
-                         " deposited microcredits, " + std::to_string(sums.held_by_leases) + " held by leases");
+                         std::to_string(sums.held) + " held and " + std::to_string(sums.bond) + " put up of " +
+                         std::to_string(sums.deposited) + " deposited microcredits, " +
+                         std::to_string(sums.held_by_leases) + " held by leases");
 }
 
 }  // namespace accelmesh::market

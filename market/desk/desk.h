@@ -28,6 +28,7 @@
 #include "market/core/lease_changes.h"
 #include "market/core/registrations.h"
 #include "market/core/trade.h"
+#include "market/ledger/receipt.h"
 #include "market/records/record_codec.h"
 #include "market/registry/registry.h"
 #include "protocol/security/keys.h"
@@ -48,15 +49,22 @@ struct DeskOptions {
   bool keeps_order = false;
   std::int64_t welcome_credits = 0;  // microcredits, once, for identities of `local`
   std::chrono::seconds leader_ttl{2};
+  // A leader says this often that it is there (succession.cpp); another follows it when it has not for so long.
+  Duration pulse = std::chrono::milliseconds(250);
+  Duration silence = std::chrono::milliseconds(500);
   std::chrono::seconds node_ttl{10};
   Duration price_step = std::chrono::seconds(60);
   PriceRules price_rules;
   Duration epoch = std::chrono::milliseconds(250);  // of the auction; each closes up to a fifth earlier or later
   std::size_t bids_max = 16384;                     // that stand
   class EpochLog* epoch_log = nullptr;              // outlives the desk; null: epochs are not written down
-  std::size_t jobs_max = 65536;                     // requests that are being decided; more are answered with kFull
-  std::size_t waiting_max = 4096;                   // requests that wait until something is free
-  std::size_t transactions_max = 32;                // of one round
+  // A lease whose device did nothing for so long is for sale at the posted price; zero: never.
+  Duration unused = std::chrono::minutes(5);
+  std::int64_t budget = 0;  // microcredits each period, for all who have a weight (SetShares)
+  Duration budget_period = std::chrono::hours(24);
+  std::size_t jobs_max = 65536;       // requests that are being decided; more are answered with kFull
+  std::size_t waiting_max = 4096;     // requests that wait until something is free
+  std::size_t transactions_max = 32;  // of one round
 };
 
 struct DeskCounts {
@@ -69,12 +77,16 @@ struct DeskCounts {
   std::uint64_t rounds = 0;
   std::uint64_t resyncs = 0;
   std::uint64_t elections = 0;
-  std::uint64_t epochs = 0;  // that had bids
+  std::uint64_t epochs = 0;       // that had bids
+  std::uint64_t epochs_late = 0;  // that opened a fifth of their time too late
   std::uint64_t trades = 0;
-  std::uint64_t refused = 0;  // messages that did not verify, or callers who may not
+  std::uint64_t receipts = 0;            // that both sides have signed
+  std::uint64_t receipts_one_sided = 0;  // first signatures
+  std::uint64_t refused = 0;             // messages that did not verify, or callers who may not
 };
 
 struct EpochPlan;
+class Reputations;
 
 class Desk {
  public:
@@ -119,6 +131,7 @@ class Desk {
 
  private:
   static constexpr std::size_t kDecidedMax = 4096;
+  static constexpr Duration kMuteFor = std::chrono::seconds(1);
   enum class Stage : std::uint8_t { kStarting, kFollowing, kElecting, kLoading, kLeading };
   // One request, or one thing that time brings, from its decision to its answer.
   struct Job {
@@ -143,6 +156,7 @@ class Desk {
   };
   struct Round {
     std::vector<Transaction> transactions;
+    Instant begun;
     // What those before have written, as the registry has it then; nothing: deleted.
     std::unordered_map<std::string, std::optional<std::string>> values;
     std::size_t open = 0;
@@ -167,6 +181,18 @@ class Desk {
     std::string why;                 // it was not served in the last one
     std::int64_t price_to_win = -1;  // there; -1: nobody knows one
   };
+  // Revisions of the leader's key and of its pulse; 0: it is not there.
+  struct Sign {
+    registry::Revision leader = 0;
+    registry::Revision pulse = 0;
+    bool operator==(const Sign&) const = default;
+  };
+  // A second signature, on its way into the ledger.
+  struct SigningReceipt {
+    Job job;
+    ledger::Receipt receipt;
+    Said said;
+  };
   // An epoch whose trades are on their way to the disk: what is there so far.
   struct EpochRun {
     ReportRecord report;
@@ -182,12 +208,15 @@ class Desk {
     };
   }
   Instant Soon() const { return now_ + std::chrono::seconds(5); }
+  // Where another member of the registry is to be asked soon, if this one does not answer.
+  Instant VerySoon() const { return now_ + std::chrono::milliseconds(1500); }
 
   // leadership.cpp
   void Look();
   void WatchLeader(registry::Revision from);
-  void Elect();
-  void Candidate(registry::LeaseId lease);
+  // `deposed`: takes the place of the leader that has given this sign last.
+  void Elect(std::optional<Sign> deposed = std::nullopt);
+  void Candidate(registry::LeaseId lease, std::optional<Sign> deposed);
   void Lead(registry::Revision revision, registry::LeaseId lease);
   void Load();
   void TakeOver(registry::SnapshotResult snapshot);
@@ -201,6 +230,15 @@ class Desk {
   void Full(const std::string& why);
   void Fence();
   void Later(Duration wait, std::function<void()> what);
+
+  // succession.cpp
+  void Pulse();
+  void Heard(Instant asked);
+  bool IsMute() const;
+  void Watched(const registry::Change& change);
+  void Probe();
+  bool IsSilent(const Sign& sign);
+  bool IsSuspect() const { return silent_since_ && now_ - *silent_since_ >= options_.silence / 2; }
 
   // rounds.cpp
   void Decided(Job job, Decision decision, std::function<void()> answer);
@@ -274,7 +312,29 @@ class Desk {
   TradeRecord TradeOf(const TradeTerms& terms, const TradeOutcome& outcome, Edit& edit, std::string_view lane) const;
   void WriteReport(ReportRecord report);
 
+  // witnessing.cpp
+  void OnGetCheckpoint(const Job& job);
+  void OnCosign(const Job& job);
+  void OnReadEntries(const Job& job);
+
+  // receipts.cpp
+  messages::ReceiptT ReceiptOf(const std::string& id, const LeaseRecord& lease, const std::string& reader) const;
+  void OnSignReceipt(Job job);
+  void FlushReceipts();
+  void CounterSigned(SigningReceipt one);
+  void OnListReceipts(const Job& job);
+  static bool IsOpenFor(const LeaseRecord& lease, bool is_provider);
+  std::vector<std::unique_ptr<messages::ReceiptT>> OpenReceiptsOf(const std::string& server) const;
+  void OnListReputation(const Job& job);
+  void RefreshReputations();
+
+  // shares.cpp
+  void OnSetShares(Job job);
+  void Budgets();
+  void NoteUse(const std::string& server, const messages::KeepServerT& keep);
+
   // epochs.cpp
+  void NoteLedger(const std::string& what, const Status& status);
   using Bids = std::list<StandingBid>;
   std::uint64_t SeedOf(std::uint64_t number);
   void RunEpoch();
@@ -292,6 +352,7 @@ class Desk {
   // providers.cpp
   void OnRegister(Job job);
   void Register(Job job, registry::LeaseId lease);
+  void TellMissed(const std::string& server);
   void OnKeep(const Job& job);
   void OnDrain(Job job);
   void OnDeposit(Job job);
@@ -330,6 +391,14 @@ class Desk {
   std::unique_ptr<registry::WatchHandle> leader_watch_;
   std::unique_ptr<registry::WatchHandle> node_watch_;
   Instant next_keep_;
+  Instant next_pulse_;
+  bool is_pulsing_ = false;  // one is under way
+  Instant heard_;            // from the registry, while leading
+  Sign sign_;                // the last one of the leader that is followed
+  Instant read_;             // when that was read last
+  // Since when readings have said that there is none newer; nothing if the registry does not answer all the while.
+  std::optional<Instant> silent_since_;
+  Instant next_probe_ = Instant::max();
   Instant next_identities_;
   std::multimap<Instant, std::function<void()>> later_;
 
@@ -353,6 +422,18 @@ class Desk {
   std::pair<std::uint64_t, std::uint64_t> served_nobody_{};
   std::pair<std::uint64_t, std::uint64_t> seed_{};  // of an epoch's number, so as not to sign it twice
   Instant next_epoch_;
+  auction::Clearing clearing_;
+  std::deque<SigningReceipt> receipts_;
+  Instant next_receipts_;
+  const std::unique_ptr<Reputations> reputations_;
+  Instant next_reputations_;
+  Instant next_budget_;
+  struct Use {
+    std::int64_t used_ms = 0;   // when it last did something
+    std::int64_t heard_ms = 0;  // of it
+  };
+  std::unordered_map<std::string, Use> uses_;  // of leases, since this replica leads
+  std::set<std::string> unused_;               // leases for sale because of that
 
   struct Session {
     Peer peer;

@@ -9,8 +9,15 @@
 #include <vector>
 
 #include "market/desk/clearing.h"
+#include "market/ledger/receipt.h"
+#include "protocol/security/keys.h"
 
 namespace accelmesh::market {
+
+struct ReadableEntries {
+  std::vector<Bytes> entries;
+  std::uint64_t readable = 0;  // so many of all can be read by now
+};
 
 struct SealedOrders {
   std::vector<std::size_t> ranks;  // of the orders that were given: their ids in the auction
@@ -27,6 +34,15 @@ class EpochLog {
   // Of the epoch that was sealed last. `credits`: of all accounts together; `deposited`: of them, ever.
   virtual Status Record(const EpochPlan& plan, const auction::EpochOutcome& outcome, std::int64_t time_ms,
                         std::int64_t credits, std::int64_t deposited) = 0;
+  virtual Status AppendReceipts(const std::vector<ledger::CounterSignedReceipt>& receipts) = 0;
+
+  // The newest checkpoint and the proof that it extends the tree of `old_size` entries (all of it, if it is no larger),
+  // as a text (market/ledger/checkpoint.h).
+  virtual Result<std::string> Extension(std::uint64_t old_size) const = 0;
+  // A witness's line below the checkpoint of `size` entries. kNotFound if that is not one of the last.
+  virtual Status Cosign(const security::PublicKey& witness, std::uint64_t size, const std::string& line) = 0;
+  // Some entries from `first` on, of those that hold no bid that may still stand.
+  virtual Result<ReadableEntries> Read(std::uint64_t first, std::int64_t now_ms) = 0;
 };
 
 }  // namespace accelmesh::market

@@ -19,6 +19,9 @@ namespace {
 constexpr char kWhere[] = "slot-market";
 constexpr std::string_view kBeacon = "accelmesh epoch beacon 1 ";
 
+// A report is one record, and read as a whole when a leader takes over.
+constexpr std::size_t kTradesReported = 128;
+
 std::string ShareText(std::int64_t units_milli) { return std::to_string(units_milli) + " thousandths"; }
 
 }  // namespace
@@ -34,7 +37,14 @@ std::uint64_t Desk::SeedOf(std::uint64_t number) {
   return seed;
 }
 
+// Once, and not four times a second.
+void Desk::NoteLedger(const std::string& what, const Status& status) {
+  const std::string trouble = what + ": " + status.ToString();
+  if (std::exchange(epoch_trouble_, trouble) != trouble) log::Error(kWhere, trouble);
+}
+
 void Desk::RunEpoch() {
+  if (!bids_.empty() && next_epoch_ != Instant{} && now_ > next_epoch_ + options_.epoch / 5) ++counts_.epochs_late;
   const std::int64_t epoch_ms = std::chrono::duration_cast<std::chrono::milliseconds>(options_.epoch).count();
   next_epoch_ =
       now_ + std::chrono::milliseconds(auction::OpenMs(SeedOf(epoch_number_ + 1), epoch_number_ + 1, epoch_ms));
@@ -51,8 +61,10 @@ void Desk::RunEpoch() {
     places.push_back(bid);
     ++bid->epochs;
   }
+  // A seal that was reported as failed may be in the log all the same.
+  if (options_.epoch_log != nullptr) epoch_number_ = std::max(epoch_number_, options_.epoch_log->last_number());
   const std::uint64_t number = epoch_number_ + 1;
-  EpochPlanner planner(book_, sealed, number, moment_);
+  EpochPlanner planner(book_, sealed, unused_, number, moment_);
   for (std::size_t i = 0; i < places.size(); ++i) places[i]->why = planner.left_out()[i];
   const auto all_left_out = [](const std::string& why) { return !why.empty(); };
   if (std::all_of(planner.left_out().begin(), planner.left_out().end(), all_left_out)) {
@@ -61,9 +73,7 @@ void Desk::RunEpoch() {
     return;
   }
   const auto fail = [&](const char* what, const Status& status) {
-    // Once, and not four times a second.
-    const std::string trouble = std::string("an epoch could not be ") + what + ": " + status.ToString();
-    if (std::exchange(epoch_trouble_, trouble) != trouble) log::Error(kWhere, trouble);
+    NoteLedger(std::string("an epoch could not be ") + what, status);
     for (const auto& place : places) place->why = std::string("the epoch could not be ") + what;
   };
   SealedOrders orders{{}, 0};
@@ -76,17 +86,16 @@ void Desk::RunEpoch() {
   }
   ++epoch_number_;
   const EpochPlan plan = planner.Finish(orders.ranks, orders.seed);
-  Result<auction::EpochOutcome> outcome = auction::ClearEpoch(plan.input);
+  Result<auction::EpochOutcome> outcome = clearing_.Clear(plan.input);
   if (!outcome.ok()) return fail("cleared", outcome.status());
   ++counts_.epochs;
   if (options_.epoch_log != nullptr) {
     const MoneySums& sums = book_.sums();
-    const Status recorded =
-        options_.epoch_log->Record(plan, *outcome, moment_.now_ms, sums.balance + sums.held, sums.deposited);
+    const Status recorded = options_.epoch_log->Record(plan, *outcome, moment_.now_ms, sums.all(), sums.deposited);
     // Nothing of it has happened yet.
     if (!recorded.ok()) return fail("recorded", recorded);
   }
-  epoch_trouble_.clear();
+  if (!std::exchange(epoch_trouble_, "").empty()) log::Warning(kWhere, "the ledger can be written again");
   // Turns are another matter: they come with the number.
   const bool had_turns = !std::all_of(planner.left_out().begin(), planner.left_out().end(),
                                       [](const std::string& why) { return why.empty(); });
@@ -127,6 +136,8 @@ void Desk::ApplyOutcome(const EpochPlan& plan, const auction::EpochOutcome& outc
     }
     if (const Status served = Serve(plan, trades, *place, surcharge, run); !served.ok()) {
       place->why = served.text();
+      // Whoever cannot take what he wins would win it again, and others would not.
+      if (served.code() == Code::kLimitExceeded || served.code() == Code::kPermissionDenied) EndBid(place);
       continue;
     }
     ++run->open;
@@ -197,7 +208,10 @@ Status Desk::Serve(const EpochPlan& plan, std::vector<const auction::Trade*> tra
     ++counts_.grants;
     counts_.trades += made.size();
     for (const std::string& id : leases) TellOfTrade(id);
-    run->report.trades.insert(run->report.trades.end(), made.begin(), made.end());
+    // Of many the first ones: all of them are in the ledger.
+    const std::size_t room = kTradesReported - std::min(kTradesReported, run->report.trades.size());
+    run->report.trades.insert(run->report.trades.end(), made.begin(),
+                              made.begin() + static_cast<std::ptrdiff_t>(std::min(room, made.size())));
     if (--run->open == 0) {
       runs_.remove(run);
       WriteReport(run->report);
@@ -232,9 +246,9 @@ std::vector<ClassReport> Desk::ClassReports(const EpochPlan& plan, const auction
     for (const auction::Trade& trade : outcome.trades) {
       report.trades += trade.slot_class == one.id && trade.lane != auction::Lane::kNetted ? 1U : 0U;
     }
-    report.why = std::to_string(one.eligible_trades) + " eligible trades of " +
-                 std::to_string(plan.input.rules.eligible_trades_min) + " that an auction takes, " +
-                 std::to_string(one.trades_given_up) + " given up";
+    report.why = std::to_string(one.eligible_trades) + " trades to be had, an auction takes " +
+                 std::to_string(plan.input.rules.eligible_trades_min) +
+                 (one.trades_given_up == 0 ? "" : "; " + std::to_string(one.trades_given_up) + " given up");
     if (report.bids + report.asks + report.trades != 0) reports.push_back(std::move(report));
   }
   return reports;
@@ -263,7 +277,7 @@ void Desk::OnPriceToWin(const Job& job) {
   order.notice_us = ask.notice_us;
   order.valid_until_ms = moment_.now_ms + 1;
   const std::vector<SealedBid> alone{{job.identity, &order, nullptr}};
-  EpochPlanner planner(book_, alone, epoch_number_ + 1, moment_);
+  EpochPlanner planner(book_, alone, unused_, epoch_number_ + 1, moment_);
   EpochPlan plan = planner.Finish(RanksOf(planner.orders()), SeedOf(epoch_number_ + 1));
   messages::WinningPriceT price;
   if (const PriceRecord* posted = book_.Price(ask.class_name))

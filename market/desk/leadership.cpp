@@ -3,6 +3,7 @@
 
 #include "market/desk/desk.h"
 #include "market/desk/epoch_log.h"
+#include "market/desk/reputations.h"
 #include "protocol/base/log.h"
 
 namespace accelmesh::market {
@@ -24,7 +25,8 @@ void Desk::Look() {
   stage_ = Stage::kFollowing;
   const std::uint64_t term = ++term_;
   leader_watch_.reset();
-  registry_.Snapshot(kLeaderPath, Soon(),
+  next_probe_ = Instant::max();
+  registry_.Snapshot(kLeaderPath, VerySoon(),
                      Here<registry::SnapshotResult>([this, term](Result<registry::SnapshotResult> result) {
                        if (term != term_) return;
                        if (!result.ok()) {
@@ -35,13 +37,18 @@ void Desk::Look() {
                        }
                        trouble_.clear();
                        has_leader_ = false;
+                       Sign sign;
                        for (const registry::Entry& entry : result->entries) {
+                         if (entry.key == kPulsePath) sign.pulse = entry.mod_revision;
                          if (entry.key != kLeaderPath) continue;
+                         sign.leader = entry.mod_revision;
                          Result<LeaderRecord> leader = DecodeLeader(entry.value);
                          if (leader.ok()) leader_ = std::move(*leader);
                          has_leader_ = true;
                        }
                        if (!has_leader_ || options_.is_alone) return Elect();
+                       if (IsSilent(sign)) return Elect(sign);
+                       next_probe_ = now_ + options_.pulse * 3 / 2;
                        WatchLeader(result->revision + 1);
                      }));
 }
@@ -50,8 +57,8 @@ void Desk::WatchLeader(registry::Revision from) {
   const std::uint64_t term = term_;
   auto sink = Here<registry::Change>([this, term](Result<registry::Change> change) {
     if (term != term_) return;
-    // The watch has ended, or the leader has gone or changed: look anew, a little later if it was a fault.
-    if (change.ok()) return Look();
+    if (change.ok()) return Watched(*change);
+    // The watch has ended: look anew, a little later.
     Later(kPause, [this, term] {
       if (term == term_) Look();
     });
@@ -80,17 +87,17 @@ void Desk::ReadIdentities() {
                      }));
 }
 
-void Desk::Elect() {
+void Desk::Elect(std::optional<Sign> deposed) {
   if (is_resigned_) return;
   stage_ = Stage::kElecting;
   const std::uint64_t term = ++term_;
   ++counts_.elections;
   // Where nobody else can be, a lease would only be lost by a disk that is slow for a while.
-  if (options_.is_alone) return Candidate(registry::kNoLease);
-  registry_.GrantLease(options_.leader_ttl, Soon(),
-                       Here<registry::LeaseResult>([this, term](Result<registry::LeaseResult> result) {
+  if (options_.is_alone) return Candidate(registry::kNoLease, deposed);
+  registry_.GrantLease(options_.leader_ttl, VerySoon(),
+                       Here<registry::LeaseResult>([this, term, deposed](Result<registry::LeaseResult> result) {
                          if (term != term_) return;
-                         if (result.ok()) return Candidate(result->id);
+                         if (result.ok()) return Candidate(result->id, deposed);
                          trouble_ = result.status().text();
                          Later(kPause, [this, term] {
                            if (term == term_) Look();
@@ -98,14 +105,20 @@ void Desk::Elect() {
                        }));
 }
 
-void Desk::Candidate(registry::LeaseId lease) {
+void Desk::Candidate(registry::LeaseId lease, std::optional<Sign> deposed) {
   const std::uint64_t term = term_;
   LeaderRecord record{options_.urls, options_.name, moment_.now_ms};
   lead_value_ = EncodeLeader(record);
   registry::Txn txn;
-  if (!options_.is_alone) txn.compares.push_back(registry::Compare::Absent(kLeaderPath));
+  if (deposed) {
+    txn.compares.push_back(registry::Compare::Unchanged(kLeaderPath, deposed->leader));
+    txn.compares.push_back(registry::Compare::Unchanged(kPulsePath, deposed->pulse));
+  } else if (!options_.is_alone) {
+    txn.compares.push_back(registry::Compare::Absent(kLeaderPath));
+  }
   txn.then.push_back(registry::Operation::Put(kLeaderPath, lead_value_, lease));
-  registry_.Submit(std::move(txn), Soon(),
+  if (!options_.is_alone) txn.then.push_back(registry::Operation::Put(kPulsePath, options_.name, lease));
+  registry_.Submit(std::move(txn), VerySoon(),
                    Here<registry::TxnResult>([this, term, lease, record](Result<registry::TxnResult> result) {
                      if (term != term_) return;
                      if (result.ok() && result->succeeded) {
@@ -126,7 +139,9 @@ void Desk::Lead(registry::Revision revision, registry::LeaseId lease) {
   lease_ = lease;
   lead_revision_ = revision;
   has_leader_ = true;
-  next_keep_ = now_;
+  next_keep_ = next_pulse_ = heard_ = now_;
+  is_pulsing_ = false;
+  silent_since_.reset();
   log::Info(kWhere, options_.name + " leads");
   stage_ = Stage::kLoading;
   Load();
@@ -168,6 +183,7 @@ void Desk::TakeOver(registry::SnapshotResult snapshot) {
   }
   book_ = std::move(book);
   servers_ = std::move(servers);
+  reputations_->Load(book_);
   ++changes_;
   if (!book_.sums().balanced()) {
     log::Error(kWhere,
@@ -268,11 +284,15 @@ void Desk::StepDown(const std::string& why, Duration pause) {
   for (const Job& job : queued_) send_on(job);
   for (const Waiting& waiting : waiting_) send_on(waiting.job);
   for (const StandingBid& bid : bids_) send_on(bid.job);
+  for (const SigningReceipt& one : receipts_) send_on(one.job);
   for (const auto& [job, ids] : begins_) send_on(job);
   decided_.clear();
   queued_.clear();
   waiting_.clear();
   bids_.clear();
+  receipts_.clear();
+  uses_.clear();
+  unused_.clear();
   begins_.clear();
   runs_.clear();
   servers_.clear();

@@ -8,6 +8,8 @@ namespace accelmesh::market {
 namespace {
 
 constexpr char kWhere[] = "slot-market";
+// Fewer than the socket keeps for who does not read at once (market/slot_market/daemon.cpp).
+constexpr std::size_t kMissedMax = 1500;
 
 Result<SlotRecord> RecordOf(const messages::SlotT& slot, const std::string& server_name) {
   SlotRecord record;
@@ -87,7 +89,8 @@ void Desk::Register(Job job, registry::LeaseId lease) {
   server.endpoints = ask.endpoints;
   server.curve_key.assign(curve->bytes.begin(), curve->bytes.end());
   server.registered_ms = moment_.now_ms;
-  Result<Decision> decision = DecideRegistration(book_, job.identity, std::move(server), std::move(slots));
+  Result<Decision> decision =
+      DecideRegistration(book_, job.identity, std::move(server), std::move(slots), ask.bond_microcredits);
   if (!decision.ok()) return Fail(job, decision.status());
   Session& session = servers_[job.identity];
   session.peer = job.peer;
@@ -105,9 +108,28 @@ void Desk::Register(Job job, registry::LeaseId lease) {
       registered.epochs.push_back(std::move(epoch));
     }
     registered.market_keys.push_back(security::HexOf(key_.public_key().bytes));
+    TellMissed(job.identity);
     Answer(job, std::move(registered));
   };
   Decided(std::move(job), std::move(*decision), answer);
+}
+
+// What a server has not heard of while it was away: tokens that may still be shown to it, of leases that have ended or
+// are smaller now. Else it would make room for who comes next by ending somebody else's.
+void Desk::TellMissed(const std::string& server) {
+  std::size_t told = 0;
+  for (auto at = book_.Ended().rbegin(); at != book_.Ended().rend() && told < kMissedMax; ++at) {
+    const LeaseRecord* lease = book_.Lease(at->second);
+    if (at->first + kLeaseLifeMsMax <= moment_.now_ms) break;
+    if (lease->server != server || lease->state == LeaseState::kExpired) continue;
+    PushEnd(*lease, at->second, std::string(Name(lease->state)));
+    ++told;
+  }
+  for (const std::string& slot : book_.SlotsOfServer(server)) {
+    for (const std::string& id : book_.LeasesOfSlot(slot)) {
+      if (told++ < kMissedMax) PushResized(id);
+    }
+  }
 }
 
 void Desk::OnKeep(const Job& job) {
@@ -117,6 +139,7 @@ void Desk::OnKeep(const Job& job) {
     return Fail(job, Status(Code::kNotFound, kWhere, "the market does not know this server any more; register again"));
   }
   found->second.seen = now_;
+  NoteUse(job.identity, *job.request->body.AsKeepServer());
   registry_.KeepLease(
       found->second.lease, Soon(), Here<registry::LeaseResult>([this, job](Result<registry::LeaseResult> kept) {
         if (!kept.ok()) {
@@ -126,6 +149,7 @@ void Desk::OnKeep(const Job& job) {
                                           : "the market's registry does not answer: " + kept.status().text()));
         }
         messages::KeptT answer;
+        if (stage_ == Stage::kLeading) answer.receipts = OpenReceiptsOf(job.identity);
         answer.keep_us = std::chrono::duration_cast<std::chrono::microseconds>(options_.node_ttl).count() / 4;
         Answer(job, answer);
       }));
@@ -192,6 +216,18 @@ void Desk::OnTrust(Job job) {
     if (asked.is_banned) {
       const std::set<std::string> leases = book_.LeasesOfTenant(asked.identity);
       for (const std::string& id : leases) EndLease(id, LeaseState::kRevoked, "its tenant was banned");
+      const Status banned(Code::kPermissionDenied, kWhere,
+                          "this identity is banned; ask an admin (slotctl keys trust)");
+      for (auto bid = bids_.begin(); bid != bids_.end();) {
+        const bool is_theirs = bid->job.identity == asked.identity;
+        if (is_theirs) Fail(bid->job, banned);
+        bid = is_theirs ? bids_.erase(bid) : std::next(bid);
+      }
+      begins_.remove_if([&](const auto& begin) {
+        const bool is_theirs = begin.first.identity == asked.identity;
+        if (is_theirs) Fail(begin.first, banned);
+        return is_theirs;
+      });
       if (book_.Server(asked.identity) != nullptr) {
         // Its slots are withdrawn with its lease of the registry.
         registry_.RevokeLease(servers_[asked.identity].lease, Soon(), [](Result<registry::Revision>) {});
@@ -232,7 +268,7 @@ void Desk::OnStatus(const Job& job) {
   messages::StatusReportT report;
   report.store = options_.store;
   report.store_warning = options_.store_warning;
-  report.trouble = trouble_;
+  report.trouble = trouble_.empty() ? epoch_trouble_ : trouble_;
   report.is_leader = stage_ == Stage::kLeading;
   if (has_leader_ && !leader_.urls.empty()) report.leader = leader_.urls.front();
   report.started_ms = started_ms_;

@@ -94,6 +94,7 @@ bool Desk::Assign(Job& job, Round& round, WrittenBy& written, ReadBy& read) {
 void Desk::Flush() {
   if (stage_ != Stage::kLeading || is_fencing_ || round_ || decided_.empty()) return;
   round_.emplace(Round());
+  round_->begun = now_;
   WrittenBy written;
   ReadBy read;
   // What has to wait holds back whatever touches the same.
@@ -231,7 +232,9 @@ void Desk::Queue(Job job) {
 
 // While the registry is silent, those who ask hear so before their patience ends. What they asked for goes on.
 void Desk::AnswerLate() {
-  const auto is_late = [this](const Job& job) { return job.queued + kSilentFor <= now_; };
+  // Where another may lead, they are not kept from looking for it.
+  const Duration silent_for = IsMute() ? kMuteFor : Duration(kSilentFor);
+  const auto is_late = [&](const Job& job) { return job.queued + silent_for <= now_; };
   const auto tell = [this](Job& job) {
     if (job.request == nullptr) return;
     messages::ReplyT reply;

@@ -1,6 +1,7 @@
 // What tenants ask.
 #include <algorithm>
 
+#include "market/core/receipts.h"
 #include "market/desk/desk.h"
 #include "protocol/security/lease_token.h"
 #include "scheduler/core/request_text.h"
@@ -120,10 +121,18 @@ messages::AccountT Desk::AccountOf(const std::string& id) const {
     account.name = identity->name;
     account.role = Name(identity->role);
     account.is_banned = identity->is_banned;
+    account.budget_weight = identity->budget_weight;
+    for (const FloorShare& floor : identity->floors) {
+      auto one = std::make_unique<messages::FloorT>();
+      one->class_name = floor.class_name;
+      one->share_ppm = floor.share_ppm;
+      account.floors.push_back(std::move(one));
+    }
   }
   if (const AccountRecord* record = book_.Account(id)) {
     account.balance_microcredits = record->balance;
     account.held_microcredits = record->held;
+    account.bond_microcredits = record->bond;
   }
   return account;
 }
@@ -147,7 +156,8 @@ void Desk::OnGreet(Job job) {
     greeting.store = options_.store;
     Answer(job, std::move(greeting));
   };
-  if (stage_ != Stage::kLeading || is_fencing_ || !world_.local || !world_.local(job.identity)) return answer();
+  if (stage_ != Stage::kLeading || is_fencing_ || IsMute() || !world_.local || !world_.local(job.identity))
+    return answer();
   Decision welcome = DecideWelcome(book_, job.identity, options_.welcome_credits);
   if (welcome.writes.empty()) return answer();
   Decided(std::move(job), std::move(welcome), answer);
@@ -342,6 +352,10 @@ void Desk::Changed(Job job, LeaseChange change, const char* ended) {
     messages::DoneT done;
     if (const LeaseRecord* record = book_.Lease(lease)) {
       done.lease = std::make_unique<messages::LeaseT>(LeaseOf(lease, *record));
+    }
+    const LeaseRecord* over = old.empty() ? nullptr : book_.Lease(old);
+    if (over != nullptr && HasReceipt(*over)) {
+      done.receipt = std::make_unique<messages::ReceiptT>(ReceiptOf(old, *over, job.identity));
     }
     done.paid_microcredits = paid;
     done.returned_microcredits = returned;

@@ -14,6 +14,10 @@ constexpr std::size_t kBidsPerTenantMax = 64;
 constexpr std::int64_t kWaitUsMax = 24LL * 3600 * 1'000'000;
 // Reports are read as a whole when a leader takes over.
 constexpr std::size_t kReportsKept = 256;
+constexpr std::size_t kPrunedAtOnce = 16;
+// Of one report, so that it is no larger than a value of the registry; more trades are in several.
+constexpr std::size_t kTradesPerReport = 200;
+constexpr std::size_t kClassesPerReport = 200;
 constexpr std::size_t kTradesListedMax = 2000;
 
 std::string Raw(const std::vector<std::uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
@@ -25,6 +29,15 @@ Status TooHigh() {
 std::string ReportId(std::uint64_t number) {
   std::string digits = std::to_string(number);
   return std::string(20 - std::min<std::size_t>(20, digits.size()), '0') + digits;
+}
+
+// Old ones go, a few at a time: a transaction has so many keys.
+void PutReport(const Book& book, Edit& edit, const std::string& id, ReportRecord report) {
+  const auto& all = book.All(Family::kReport);
+  std::size_t over = all.size() >= kReportsKept ? all.size() + 1 - kReportsKept : 0;
+  over = std::min(over, kPrunedAtOnce);
+  for (auto at = all.begin(); over > 0 && at != all.end(); ++at, --over) edit.Delete(Family::kReport, at->first);
+  edit.Put(Family::kReport, id, std::move(report));
 }
 
 }  // namespace
@@ -62,6 +75,13 @@ void Desk::OnAsk(Job job, const messages::OrderT& order) {
     return Fail(job, Status(Code::kInvalidArgument, kWhere, "the order has expired; sign a new one"));
   }
   if (order.price_microcredits_per_hour > auction::kPriceMicrocreditsMax) return Fail(job, TooHigh());
+  // Whoever checks the epoch reads what was signed.
+  const LeaseRecord* found = book_.Lease(order.lease);
+  const SlotRecord* slot = found != nullptr ? book_.Slot(found->slot) : nullptr;
+  if (!order.class_name.empty() && slot != nullptr && order.class_name != slot->class_name()) {
+    return Fail(job, Status(Code::kInvalidArgument, kWhere,
+                            "the lease is of class " + slot->class_name() + "; name that one, or none"));
+  }
   Result<LeaseChange> change = [&]() -> Result<LeaseChange> {
     if (order.kind == messages::OrderKind::Withdrawal) {
       return DecideWithdrawal(book_, order.owner, order.lease, order.number, moment_);
@@ -158,6 +178,11 @@ void Desk::OnDeal(Job job, const messages::OrderT& order) {
   if (order.valid_until_ms <= moment_.now_ms) {
     return Fail(job, Status(Code::kInvalidArgument, kWhere, "the order has expired; sign a new one"));
   }
+  // By then the lease that it comes to may be forgotten, and nobody would know that it counted already.
+  if (order.valid_until_ms > moment_.now_ms + kEndedKeptMs) {
+    return Fail(job, Status(Code::kInvalidArgument, kWhere,
+                            "a deal is valid for at most 15 minutes, within which it counts once; sign one that is"));
+  }
   if (!Identify(order.counterparty) || !Identify(order.owner)) {
     return Fail(job, Status(Code::kNotFound, kWhere,
                             "nobody knows one of the two; an admin lets him in with: slotctl keys trust"));
@@ -186,7 +211,7 @@ void Desk::OnDeal(Job job, const messages::OrderT& order) {
   report.number = ++epoch_number_;
   report.time_ms = moment_.now_ms;
   report.trades.push_back(TradeOf(terms, *outcome, edit, "direct"));
-  edit.Put(Family::kReport, ReportId(report.number), std::move(report));
+  PutReport(book_, edit, ReportId(report.number), std::move(report));
   const auto answer = [this, job, id = outcome->lease, is_buyer] {
     ++counts_.trades;
     TellOfTrade(id);
@@ -243,6 +268,10 @@ void Desk::OnBid(Job job, const std::shared_ptr<const messages::OrderT>& order) 
                 Status(Code::kInvalidArgument, kWhere, "a lease lasts at most 15 minutes; ask for less and renew it"));
   }
   if (order->price_microcredits_per_hour > auction::kPriceMicrocreditsMax) return Fail(job, TooHigh());
+  if (order->notice_us / 1000 > auction::kNoticeMsMax) {
+    return Fail(job,
+                Status(Code::kInvalidArgument, kWhere, "nobody is given notice of more than 30 days; bid for less"));
+  }
   // The auction counts units of a class, whichever devices they are of; a member of a gang is one device.
   for (const auto& bundle : order->bundles) {
     for (const auto& part : bundle->parts) {
@@ -380,12 +409,20 @@ void Desk::OnListEpochs(const Job& job) {
 // Reports -----------------------------------------------------------------------------------------------------------
 
 void Desk::WriteReport(ReportRecord report) {
-  Edit edit(book_);
-  const auto& all = book_.All(Family::kReport);
-  std::size_t over = all.size() >= kReportsKept ? all.size() + 1 - kReportsKept : 0;
-  for (auto at = all.begin(); over > 0 && at != all.end(); ++at, --over) edit.Delete(Family::kReport, at->first);
-  edit.Put(Family::kReport, ReportId(report.number), std::move(report));
-  Inside([&](Job job) { Decided(std::move(job), edit.Finish(), nullptr); });
+  if (report.classes.size() > kClassesPerReport) report.classes.resize(kClassesPerReport);
+  std::vector<TradeRecord> trades = std::move(report.trades);
+  std::string id = ReportId(report.number);
+  for (std::size_t begin = 0; begin == 0 || begin < trades.size(); begin += kTradesPerReport) {
+    const std::size_t end = std::min(begin + kTradesPerReport, trades.size());
+    report.trades.assign(std::make_move_iterator(trades.begin() + static_cast<std::ptrdiff_t>(begin)),
+                         std::make_move_iterator(trades.begin() + static_cast<std::ptrdiff_t>(end)));
+    Edit edit(book_);
+    PutReport(book_, edit, id, report);
+    Inside([&](Job job) { Decided(std::move(job), edit.Finish(), nullptr); });
+    // Behind it, and before the next number's.
+    id += '+';
+    report.classes.clear();
+  }
 }
 
 }  // namespace accelmesh::market

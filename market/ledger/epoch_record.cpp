@@ -6,7 +6,8 @@ namespace accelmesh::market::ledger {
 namespace {
 
 constexpr char kWhere[] = "ledger::EpochRecord";
-constexpr std::string_view kMagic = "AMepoch1";
+constexpr std::string_view kMagic = "AMepoch2";
+constexpr std::string_view kMagicPlain = "AMepoch1";  // without scores
 constexpr std::size_t kPartiesMax = 1U << 20;
 constexpr std::size_t kNamesMax = 1U << 20;
 constexpr std::size_t kNameMax = 256;
@@ -205,6 +206,15 @@ Status CheckTables(const EpochRecord& record) {
       if (!is_party(floor.party)) return bad("a floor of nobody");
     }
   }
+  if (record.scores.size() != record.deliverers.size() ||
+      (!record.deliverers.empty() && record.ask_deliverers.size() != input.asks.size()) ||
+      (record.deliverers.empty() && !record.ask_deliverers.empty()) ||
+      !IsSorted(record.deliverers, [](const security::PublicKey& key) { return key.bytes; })) {
+    return bad("scores that do not go with the asks, or are not sorted");
+  }
+  for (const std::uint32_t place : record.ask_deliverers) {
+    if (place >= record.deliverers.size()) return bad("an ask that nobody delivers");
+  }
   for (const auction::Ask& ask : input.asks) {
     if (ask.id >= orders || !is_party(ask.owner) || !is_class(ask.slot_class) ||
         ask.lease > record.lease_names.size()) {
@@ -231,7 +241,7 @@ Status CheckCounts(const EpochRecord& record) {
               record.lease_names.size() <= kNamesMax && record.orders.size() <= kOrdersSealedMax &&
               record.idle_slots.size() <= kNamesMax && input.classes.size() <= auction::kClassesMax &&
               input.asks.size() <= auction::kOrdersMax && input.bids.size() <= auction::kOrdersMax &&
-              input.gangs.size() <= auction::kGangsMax;
+              input.gangs.size() <= auction::kGangsMax && record.deliverers.size() <= kPartiesMax;
   for (const auction::ClassInput& slot_class : input.classes)
     fits = fits && slot_class.floors.size() <= auction::kFloorsMax;
   for (const auction::GangBid& gang : input.gangs) {
@@ -354,7 +364,7 @@ Result<Bytes> EpochBytes(const EpochRecord& record) {
   ACCELMESH_RETURN_IF_ERROR(CheckCounts(record));
   ACCELMESH_RETURN_IF_ERROR(CheckTables(record));
   Writer writer;
-  writer.Raw(AsBytes(kMagic));
+  writer.Raw(AsBytes(record.deliverers.empty() ? kMagicPlain : kMagic));
   writer.Number(record.seal);
   writer.Text(record.sealed_note);
   writer.Number(record.time_ms);
@@ -380,12 +390,17 @@ Result<Bytes> EpochBytes(const EpochRecord& record) {
   writer.Number(record.credits.before);
   writer.Number(record.credits.deposited);
   writer.Number(record.credits.after);
+  if (record.deliverers.empty()) return writer.Take();
+  WriteAll(writer, record.deliverers, [](Writer& to, const security::PublicKey& key) { to.Raw(key.bytes); });
+  WriteAll(writer, record.scores, [](Writer& to, std::uint32_t score) { to.Number(score); });
+  WriteAll(writer, record.ask_deliverers, [](Writer& to, std::uint32_t place) { to.Number(place); });
   return writer.Take();
 }
 
 Result<EpochRecord> ParseEpoch(ByteView bytes) {
   Reader reader(bytes, kWhere);
-  if (AsText(reader.Raw(kMagic.size())) != kMagic) {
+  const std::string_view magic = AsText(reader.Raw(kMagic.size()));
+  if (magic != kMagic && magic != kMagicPlain) {
     return Status(Code::kBadFrame, kWhere, "no record of an epoch of this version");
   }
   EpochRecord record;
@@ -415,6 +430,14 @@ Result<EpochRecord> ParseEpoch(ByteView bytes) {
   record.credits.before = reader.Number<std::int64_t>();
   record.credits.deposited = reader.Number<std::int64_t>();
   record.credits.after = reader.Number<std::int64_t>();
+  if (magic == kMagic) {
+    ReadAll(reader, record.deliverers, kPartiesMax, security::kKeyBytes,
+            [](Reader& from) { return security::PublicKey{from.Array<security::kKeyBytes>()}; });
+    const auto number = [](Reader& from) { return from.Number<std::uint32_t>(); };
+    ReadAll(reader, record.scores, kPartiesMax, 4, number);
+    ReadAll(reader, record.ask_deliverers, auction::kOrdersMax, 4, number);
+    if (record.deliverers.empty()) reader.Fail("a table of scores that is empty");
+  }
   ACCELMESH_RETURN_IF_ERROR(reader.Finish());
   const Status counts = CheckCounts(record);
   const Status tables = counts.ok() ? CheckTables(record) : counts;

@@ -6,8 +6,7 @@
 //   ClassId   place in `class_names`, sorted
 //   LeaseId   place in `lease_names`, sorted, + 1; 0: none
 //   OrderId   an order's rank among the leaf hashes of the epoch's signed orders, sorted; behind these, idle supply
-//   that
-//             nobody signed, by its slot's name
+//   and unused leases that nobody signed, by their slot's or lease's name
 // So all numbers follow from what was sealed, and nobody can choose a lucky one once the seed is known.
 //
 // Pure; the bytes may be anything. Threads: values.
@@ -58,6 +57,11 @@ struct EpochRecord {
   auction::EpochInput input;            // sorted by id
   OutcomeDigests outcome;
   Credits credits;
+  // Who delivers what is asked for, sorted; the score of each when bids were sealed (reputation.h); and for each ask,
+  // in the input's order, its place here. Records of before there were receipts have none.
+  std::vector<security::PublicKey> deliverers;
+  std::vector<std::uint32_t> scores;
+  std::vector<std::uint32_t> ask_deliverers;
 };
 
 // The auction's seed: known to nobody before the orders are sealed and the checkpoint is signed, and, if witnesses have

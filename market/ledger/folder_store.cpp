@@ -103,7 +103,8 @@ Status FolderStore::Open() {
   for (std::size_t slash = path_.find('/', 1); slash != std::string::npos; slash = path_.find('/', slash + 1)) {
     ::mkdir(path_.substr(0, slash).c_str(), 0755);
   }
-  if (::mkdir(path_.c_str(), 0755) != 0 && errno != EEXIST) return Status::System(errno, kWhere, "making " + path_);
+  // It has bids that others must not read while they stand; who may read copies its owner says.
+  if (::mkdir(path_.c_str(), 0700) != 0 && errno != EEXIST) return Status::System(errno, kWhere, "making " + path_);
   lock_ = File(::open(At("journal-lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   if (!lock_.is_open()) return Status::System(errno, kWhere, "opening " + At("journal-lock"));
   if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
@@ -145,6 +146,10 @@ Result<Store::Content> FolderStore::Load() {
                    " were acknowledged");
   }
   if (access_ == Access::kRead) return content;
+  if (options_.is_rewritten) {
+    // After a sync that failed nobody knows what of it the disk has, whatever is read: all of it is written anew.
+    ACCELMESH_RETURN_IF_ERROR(ReplaceFile(At("journal"), ByteView(*bytes).first(journal->size)));
+  }
   journal_ = File(::open(At("journal").c_str(), O_RDWR | O_CLOEXEC));
   // What was cut off must be gone before something is written behind it.
   if (!journal_.is_open() || ::ftruncate(journal_.get(), static_cast<off_t>(journal->size)) != 0 ||

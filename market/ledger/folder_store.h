@@ -22,6 +22,8 @@ enum class Access : std::uint8_t { kRead, kAppend };
 
 struct FolderOptions {
   std::size_t journal_bytes_max = std::size_t{16} << 20;
+  // Writes the journal anew before anything is appended: after an error of the disk, within one process.
+  bool is_rewritten = false;
 };
 
 // kAppend makes the folder if it is not there and locks it: kUnavailable if another process has it.

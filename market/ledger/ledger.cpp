@@ -55,7 +55,18 @@ Result<SealedEpoch> Ledger::Seal(std::uint64_t number, std::int64_t time_ms, std
   ACCELMESH_ASSIGN_OR_RETURN(Bytes entry, EntryBytes(seal));
   sealed.index = log_->size() + entries.size();
   entries.push_back(std::move(entry));
-  ACCELMESH_ASSIGN_OR_RETURN(const Appended appended, log_->Append(entries));
+  // As many batches as they need; the seal comes with the last one. What is left of a crash in between are orders that
+  // are posted, and in no epoch.
+  std::size_t begin = 0;
+  for (std::size_t bytes = 0, end = 0; end < entries.size(); ++end) {
+    if (bytes + entries[end].size() > kBatchBytesMax || end - begin == kBatchEntriesMax) {
+      ACCELMESH_RETURN_IF_ERROR(log_->Append(std::span(entries).subspan(begin, end - begin)).status());
+      begin = end;
+      bytes = 0;
+    }
+    bytes += entries[end].size();
+  }
+  ACCELMESH_ASSIGN_OR_RETURN(const Appended appended, log_->Append(std::span(entries).subspan(begin)));
   sealed.note = appended.note;
   return sealed;
 }

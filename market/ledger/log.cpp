@@ -106,7 +106,7 @@ Result<Extension> Log::ProveExtension(std::uint64_t old_size) const {
   return extension;
 }
 
-Status Log::Publish() {
+Status Log::Publish(std::span<const StoredFile> more) {
   ACCELMESH_RETURN_IF_ERROR(broken_);
   std::vector<StoredFile> files = tree_->PartialTiles();
   std::vector<std::string> partial;
@@ -116,6 +116,7 @@ Status Log::Publish() {
     if (std::find(partial.begin(), partial.end(), path) == partial.end()) obsolete.push_back(path);
   }
   files.push_back({"checkpoint", Bytes(note_.begin(), note_.end())});
+  files.insert(files.end(), more.begin(), more.end());
   ACCELMESH_RETURN_IF_ERROR(store_->Publish(files, obsolete));
   published_ = std::move(partial);
   return Status::Ok();

@@ -36,13 +36,16 @@ class Log {
   TreeHead head() const { return head_; }
 
   Result<Bytes> Entry(std::uint64_t index) const { return tree_->Entry(index); }
+  Result<std::vector<Bytes>> Entries(std::uint64_t first, std::size_t bytes_max) const {
+    return tree_->Entries(first, bytes_max);
+  }
   const NodeSource& nodes() const { return *tree_; }
   // Proofs for the present checkpoint, as texts with it.
   Result<Inclusion> ProveEntry(std::uint64_t index) const;
   Result<Extension> ProveExtension(std::uint64_t old_size) const;
 
-  // Writes the partial tiles and the checkpoint for those who read the folder as files.
-  Status Publish();
+  // Writes the partial tiles and the checkpoint for those who read the folder as files, and `more` beside them.
+  Status Publish(std::span<const StoredFile> more = {});
 
  private:
   Log(std::unique_ptr<Store> store, std::string origin, security::SigningKey key)

@@ -37,6 +37,7 @@ Result<OrderTerms> MarketOrders::Read(const SignedOrder& order) const {
   terms.units_milli = read.share_milli;
   terms.price_microcredits = read.price_microcredits_per_hour;
   terms.is_divisible = read.is_divisible;
+  terms.uses_floor = read.uses_floor;
   terms.notice_ms = read.notice_us / 1000;
   for (const auto& bundle : read.bundles) {
     OrderTerms::Bundle& said = terms.bundles.emplace_back();

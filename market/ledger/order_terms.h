@@ -24,6 +24,7 @@ struct OrderTerms {
   std::int64_t units_milli = 0;  // of an ask: 0, all of the lease
   std::int64_t price_microcredits = 0;
   bool is_divisible = false;
+  bool uses_floor = false;
   std::int64_t notice_ms = 0;
   struct Part {
     std::string slot_class;

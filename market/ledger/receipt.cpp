@@ -72,20 +72,23 @@ security::Signature SignReceipt(const Receipt& receipt, ReceiptSide side, const 
   return key.Sign(SignedBytes(receipt, side));
 }
 
+Status VerifySide(const Receipt& receipt, ReceiptSide side, const security::Signature& signature) {
+  const bool is_provider = side == ReceiptSide::kProvider;
+  if (security::IsSignedBy(is_provider ? receipt.provider : receipt.buyer, SignedBytes(receipt, side), signature)) {
+    return Status::Ok();
+  }
+  return {Code::kPermissionDenied, "VerifyReceipt",
+          std::string("the receipt is not signed by the ") + (is_provider ? "provider" : "buyer") + " that it names"};
+}
+
 Status VerifyReceipt(const CounterSignedReceipt& receipt) {
-  constexpr const char* kWhere = "VerifyReceipt";
   ACCELMESH_RETURN_IF_ERROR(CheckReceipt(receipt.receipt));
-  const Receipt& said = receipt.receipt;
-  if (said.provider == said.buyer) {
-    return {Code::kPermissionDenied, kWhere, "provider and buyer are one; a trade with oneself has no receipt"};
+  if (receipt.receipt.provider == receipt.receipt.buyer) {
+    return {Code::kPermissionDenied, "VerifyReceipt",
+            "provider and buyer are one; a trade with oneself has no receipt"};
   }
-  if (!security::IsSignedBy(said.provider, SignedBytes(said, ReceiptSide::kProvider), receipt.provider)) {
-    return {Code::kPermissionDenied, kWhere, "the receipt is not signed by the provider that it names"};
-  }
-  if (!security::IsSignedBy(said.buyer, SignedBytes(said, ReceiptSide::kBuyer), receipt.buyer)) {
-    return {Code::kPermissionDenied, kWhere, "the receipt is not signed by the buyer that it names"};
-  }
-  return Status::Ok();
+  ACCELMESH_RETURN_IF_ERROR(VerifySide(receipt.receipt, ReceiptSide::kProvider, receipt.provider));
+  return VerifySide(receipt.receipt, ReceiptSide::kBuyer, receipt.buyer);
 }
 
 std::int64_t RefundOf(const Receipt& receipt, std::uint32_t tolerance_ppm) {

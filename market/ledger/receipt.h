@@ -51,6 +51,8 @@ enum class ReceiptSide : std::uint8_t { kProvider, kBuyer };
 Status CheckReceipt(const Receipt& receipt);
 Bytes ReceiptBytes(const Receipt& receipt);
 security::Signature SignReceipt(const Receipt& receipt, ReceiptSide side, const security::SigningKey& key);
+// kPermissionDenied: it is not the signature of that side.
+Status VerifySide(const Receipt& receipt, ReceiptSide side, const security::Signature& signature);
 // kPermissionDenied: a signature is not of whom the receipt names, or both are of one key.
 Status VerifyReceipt(const CounterSignedReceipt& receipt);
 

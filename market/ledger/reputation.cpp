@@ -76,7 +76,7 @@ UnsignedWide Decayed(UnsignedWide value, std::int64_t hours) {
   return ((high << 1) + low) >> halves;
 }
 
-void ReputationBook::Decaying::Add(std::int64_t microcredits, std::int64_t at_hour) {
+void DecayingWeight::Add(std::int64_t microcredits, std::int64_t at_hour) {
   UnsignedWide added = UnsignedWide(static_cast<std::uint64_t>(microcredits)) << kFractionBits;
   if (at_hour >= hour) {
     value = Decayed(value, at_hour - hour);
@@ -87,7 +87,7 @@ void ReputationBook::Decaying::Add(std::int64_t microcredits, std::int64_t at_ho
   value += added;
 }
 
-std::int64_t ReputationBook::Decaying::At(std::int64_t now_hour) const {
+std::int64_t DecayingWeight::At(std::int64_t now_hour) const {
   const UnsignedWide left = Decayed(value, now_hour - hour) >> kFractionBits;
   return static_cast<std::int64_t>(std::min<UnsignedWide>(left, static_cast<std::uint64_t>(kAmountMax)));
 }
@@ -122,7 +122,13 @@ Status ReputationBook::Add(const Receipt& receipt) {
                                       static_cast<std::uint64_t>(receipt.price_microcredits)),
            hour);
   AddEvent(buyer, ReputationEvent::kUsed, weight, receipt.used_ppm, hour);
-  paid_[buyer.key][provider.key].Add(std::min(weight, paid), hour);
+  auto& payers = paid_[provider.key];
+  payers[buyer.key].Add(std::min(weight, paid), hour);
+  if (payers.size() > kPayersKept) {
+    payers.erase(std::min_element(payers.begin(), payers.end(), [hour](const auto& one, const auto& other) {
+      return one.second.At(hour) < other.second.At(hour);
+    }));
+  }
   return Status::Ok();
 }
 
@@ -143,9 +149,9 @@ std::int64_t ReputationBook::FlowTo(const Subject& subject, std::int64_t hour) c
   const auto node_of = [&](const Key& key) { return nodes.try_emplace(key, nodes.size() + 1).first->second; };
   const std::size_t sink = node_of(subject.key);
   for (const auto& [key, amount] : deposited_) node_of(key);
-  for (const auto& [buyer, providers] : paid_) {
-    node_of(buyer);
-    for (const auto& [provider, weight] : providers) node_of(provider);
+  for (const auto& [provider, buyers] : paid_) {
+    node_of(provider);
+    for (const auto& [buyer, weight] : buyers) node_of(buyer);
   }
   // Node 0 is where all money comes from. All amounts together must stay within 63 bits, or a flow overflows: then
   // everything is measured more coarsely.
@@ -158,8 +164,8 @@ std::int64_t ReputationBook::FlowTo(const Subject& subject, std::int64_t hour) c
     const bool is_own = key == subject.key && subject.role == ReputationRole::kProvider;
     if (!is_own && amount > 0) flow.Add(0, node_of(key), amount >> shift);
   }
-  for (const auto& [buyer, providers] : paid_) {
-    for (const auto& [provider, weight] : providers) {
+  for (const auto& [provider, buyers] : paid_) {
+    for (const auto& [buyer, weight] : buyers) {
       flow.Add(node_of(buyer), node_of(provider), weight.At(hour) >> shift);
     }
   }
@@ -198,6 +204,36 @@ std::uint32_t ReputationBook::ScorePpm(const security::PublicKey& key, Reputatio
   std::uint32_t lowest = kPpm;
   for (const auto& [event, track] : tracks->second) lowest = std::min(lowest, FactsOf(&track, hour, cap).score_ppm);
   return lowest;
+}
+
+ReputationState ReputationBook::StateOf(const security::PublicKey& key) const {
+  ReputationState state;
+  for (const ReputationRole role : {ReputationRole::kProvider, ReputationRole::kBuyer}) {
+    const auto tracks = tracks_.find({key.bytes, role});
+    if (tracks == tracks_.end()) continue;
+    for (const auto& [event, track] : tracks->second) state.tracks.push_back({role, event, track.good, track.bad});
+  }
+  const auto payers = paid_.find(key.bytes);
+  if (payers == paid_.end()) return state;
+  for (const auto& [buyer, weight] : payers->second) state.payers.push_back({{buyer}, weight});
+  return state;
+}
+
+void ReputationBook::SetState(const security::PublicKey& key, const ReputationState& state) {
+  tracks_.erase({key.bytes, ReputationRole::kProvider});
+  tracks_.erase({key.bytes, ReputationRole::kBuyer});
+  paid_.erase(key.bytes);
+  for (const ReputationState::Track& track : state.tracks) {
+    tracks_[{key.bytes, track.role}][track.event] = {track.good, track.bad};
+  }
+  for (const auto& [buyer, weight] : state.payers) paid_[key.bytes][buyer.bytes] = weight;
+}
+
+std::uint32_t QualityPpm(std::uint32_t score_ppm, std::uint32_t best_ppm) {
+  constexpr std::uint32_t kTenth = kPpm / 10;
+  if (score_ppm >= best_ppm || best_ppm == 0) return kPpm;
+  const std::uint64_t part = (std::uint64_t{score_ppm} * 10 + best_ppm - 1) / best_ppm;
+  return static_cast<std::uint32_t>(std::max<std::uint64_t>(part, 1)) * kTenth;
 }
 
 std::vector<security::PublicKey> ReputationBook::Subjects(ReputationRole role) const {

@@ -53,6 +53,31 @@ struct ReputationFacts {
   std::uint32_t score_ppm = 0;
 };
 
+// A weight that decays: its value at `hour`, in 2^-20 microcredits.
+struct DecayingWeight {
+  UnsignedWide value = 0;
+  std::int64_t hour = 0;
+  bool operator==(const DecayingWeight&) const = default;
+  void Add(std::int64_t microcredits, std::int64_t at_hour);
+  std::int64_t At(std::int64_t now_hour) const;
+};
+
+// What a book knows of one identity, to be kept and given to another book.
+struct ReputationState {
+  struct Track {
+    ReputationRole role = ReputationRole::kProvider;
+    ReputationEvent event = ReputationEvent::kDelivered;
+    DecayingWeight good;
+    DecayingWeight bad;
+    bool operator==(const Track&) const = default;
+  };
+  std::vector<Track> tracks;
+  std::vector<std::pair<security::PublicKey, DecayingWeight>> payers;  // to it as a provider
+  bool operator==(const ReputationState&) const = default;
+};
+// Of more payers, those who paid least are forgotten, which can only lower a cap.
+inline constexpr std::size_t kPayersKept = 256;
+
 class ReputationBook {
  public:
   static constexpr std::int64_t kHalfLifeHours = 30 * 24;
@@ -70,21 +95,18 @@ class ReputationBook {
                         std::int64_t now_ms) const;
   // The lowest of a role's events that there are; a newcomer's if there are none.
   std::uint32_t ScorePpm(const security::PublicKey& subject, ReputationRole role, std::int64_t now_ms) const;
+  ReputationState StateOf(const security::PublicKey& key) const;
+  // Instead of what it knew of it.
+  void SetState(const security::PublicKey& key, const ReputationState& state);
+
   // All of whom there are receipts.
   std::vector<security::PublicKey> Subjects(ReputationRole role) const;
 
  private:
   using Key = std::array<std::uint8_t, security::kKeyBytes>;
-  // A weight that decays: its value at `hour`, in 2^-20 microcredits.
-  struct Decaying {
-    UnsignedWide value = 0;
-    std::int64_t hour = 0;
-    void Add(std::int64_t microcredits, std::int64_t at_hour);
-    std::int64_t At(std::int64_t now_hour) const;
-  };
   struct Track {
-    Decaying good;
-    Decaying bad;
+    DecayingWeight good;
+    DecayingWeight bad;
   };
   struct Subject {
     Key key;
@@ -98,11 +120,15 @@ class ReputationBook {
 
   ReputationRules rules_;
   std::map<Subject, std::map<ReputationEvent, Track>> tracks_;
-  std::map<Key, std::map<Key, Decaying>> paid_;  // buyer -> provider
+  std::map<Key, std::map<Key, DecayingWeight>> paid_;  // provider -> buyer
   std::map<Key, std::int64_t> deposited_;
   std::set<std::pair<std::int64_t, Hash>> seen_;  // receipts, by hour
   std::int64_t newest_hour_ = 0;
 };
+
+// What an ask counts by: its server's score as a part of the best one among the asks of its class, rounded up to
+// tenths, and at least one. Where nobody is better known than others, all count in full.
+std::uint32_t QualityPpm(std::uint32_t score_ppm, std::uint32_t best_ppm);
 
 // Weight after so many hours, of a number in any unit: value * 2^(-hours / 720), rounded down. The same everywhere.
 UnsignedWide Decayed(UnsignedWide value, std::int64_t hours);

@@ -110,6 +110,29 @@ Result<Bytes> Tree::Entry(std::uint64_t index) const {
   return Bytes(entry.begin(), entry.end());
 }
 
+Result<std::vector<Bytes>> Tree::Entries(std::uint64_t first, std::size_t bytes_max) const {
+  if (first >= size_) return Entry(first).status();
+  const TileName name{.is_entries = true, .index = first / kTileWidth};
+  Bytes bundle;
+  std::vector<ByteView> views(tail_.begin(), tail_.end());
+  if (first < base()) {
+    Result<Bytes> bytes = Read(name);
+    if (!bytes.ok()) return bytes.status();
+    bundle = *std::move(bytes);
+    Result<std::vector<ByteView>> entries = ParseBundle(bundle, kTileWidth);
+    if (!entries.ok()) return Damaged(PathOf(name) + ": " + entries.status().text());
+    views = *std::move(entries);
+  }
+  std::vector<Bytes> entries;
+  std::size_t bytes = 0;
+  for (std::size_t at = first % kTileWidth; at < views.size(); ++at) {
+    bytes += views[at].size();
+    if (!entries.empty() && bytes > bytes_max) break;
+    entries.emplace_back(views[at].begin(), views[at].end());
+  }
+  return entries;
+}
+
 std::vector<StoredFile> Tree::PartialTiles() const {
   std::vector<StoredFile> files;
   if (!tail_.empty()) {

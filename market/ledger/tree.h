@@ -27,6 +27,8 @@ class Tree final : public NodeSource {
   Result<Hash> Root() const { return RootAt(*this, size_); }
   Result<Hash> At(Node node) const override;
   Result<Bytes> Entry(std::uint64_t index) const;
+  // From `first` to the end of its bundle, or as many as fit into `bytes_max`, one at least. kNotFound as Entry().
+  Result<std::vector<Bytes>> Entries(std::uint64_t first, std::size_t bytes_max) const;
   // The partial bundle and tiles with which the tree ends.
   std::vector<StoredFile> PartialTiles() const;
 

@@ -1,5 +1,9 @@
 #include "market/ledger/verify_epoch.h"
 
+#include <algorithm>
+
+#include "market/ledger/reputation.h"
+
 namespace accelmesh::market::ledger {
 namespace {
 
@@ -33,7 +37,32 @@ class Checker {
     return Status::Ok();
   }
 
+  // Reputation as the record says that it was: each ask's follows from the scores of those who deliver.
+  Status CheckQuality() {
+    if (record_.deliverers.empty()) return Status::Ok();
+    const std::vector<auction::Ask>& asks = record_.input.asks;
+    std::vector<std::uint32_t> best(record_.class_names.size());
+    for (std::size_t i = 0; i < asks.size(); ++i) {
+      std::uint32_t& of_class = best[asks[i].slot_class];
+      of_class = std::max(of_class, record_.scores[record_.ask_deliverers[i]]);
+    }
+    for (std::size_t i = 0; i < asks.size(); ++i) {
+      const std::uint32_t score = record_.scores[record_.ask_deliverers[i]];
+      if (asks[i].reputation_ppm != QualityPpm(score, best[asks[i].slot_class])) {
+        return Fail(NameOf(asks[i].id) + " was cleared with another quality than its deliverer's score gives");
+      }
+    }
+    return Status::Ok();
+  }
+
  private:
+  std::int64_t PostedOf(auction::ClassId id) const {
+    for (const auction::ClassInput& one : record_.input.classes) {
+      if (one.id == id) return one.surrogate_microcredits;
+    }
+    return -1;
+  }
+
   std::string NameOf(std::uint64_t id) const {
     if (id >= record_.orders.size()) return "the idle supply of " + record_.idle_slots[id - record_.orders.size()];
     return "the order at entry " + std::to_string(record_.orders[id]);
@@ -60,8 +89,14 @@ class Checker {
 
   Status CheckAsk(const auction::Ask& ask) {
     if (ask.id >= orders_.size()) {
-      // Nobody signs idle supply; but then it is of no lease.
-      if (ask.kind != auction::AskKind::kIdle || ask.lease != 0) return Fail(NameOf(ask.id) + " is said to be a lease");
+      // Nobody signs idle supply; but then it is of no lease. A lease that nobody uses is sold whole, for what is
+      // posted.
+      const bool is_unused = ask.kind == auction::AskKind::kRelease && ask.lease != 0 && !ask.is_divisible &&
+                             record_.lease_names[ask.lease - 1] == record_.idle_slots[ask.id - record_.orders.size()] &&
+                             ask.price_microcredits == PostedOf(ask.slot_class);
+      if (!is_unused && (ask.kind != auction::AskKind::kIdle || ask.lease != 0)) {
+        return Fail(NameOf(ask.id) + " is said to be a lease");
+      }
       return Use(ask.id);
     }
     ACCELMESH_RETURN_IF_ERROR(CheckCommon(ask.id, ask.owner, OrderSort::kAsk));
@@ -89,6 +124,7 @@ class Checker {
     if (bid.units_milli != terms.units_milli) return Differs(bid.id, "size");
     if (bid.price_microcredits != terms.price_microcredits) return Differs(bid.id, "price");
     if (bid.is_divisible != terms.is_divisible) return Differs(bid.id, "divisibility");
+    if (bid.uses_floor != terms.uses_floor) return Differs(bid.id, "call on a floor");
     if (bid.notice_ms_max != terms.notice_ms) return Differs(bid.id, "notice");
     return Status::Ok();
   }
@@ -142,6 +178,7 @@ Result<EpochFacts> VerifyEpoch(const EpochRecord& record, const Seal& seal, std:
   if (OrdersRoot(std::move(leaves)) != seal.orders_root)
     return checker.Fail("its orders are not those that were sealed");
   ACCELMESH_RETURN_IF_ERROR(checker.CheckOrders(market));
+  ACCELMESH_RETURN_IF_ERROR(checker.CheckQuality());
   if (record.input.seed != SeedOf(record.input.number, record.sealed_note)) {
     return checker.Fail("its seed does not follow from the sealed checkpoint");
   }

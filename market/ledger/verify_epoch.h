@@ -1,10 +1,11 @@
 // Clears a recorded epoch again and compares: nobody needs to believe the market.
 //
 // What is checked: the orders are those that were sealed, each is in the epoch once, with its owner, class, units,
-// price and notice as signed, and not beyond its time; the seed follows from the sealed checkpoint; the outcome is what
+// price and notice as signed, and not beyond its time; what an ask counts by follows from the scores that are recorded
+// (verify_folder.h compares those with the receipts); the seed follows from the sealed checkpoint; the outcome is what
 // auction::ClearEpoch makes of it and what auction::CheckOutcome finds balanced; credits are neither made nor lost.
 // What an epoch takes from the market's own books cannot be checked by signatures: how much of a lease "all of it" is,
-// idle supply, reserves and surrogates, floors, reputations (which follow from receipts), a bid's budget an hour.
+// idle supply, which leases nobody uses, reserves and surrogates, floors, a bid's budget an hour.
 //
 // Pure. Threads: functions on values.
 #pragma once

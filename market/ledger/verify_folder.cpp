@@ -1,10 +1,12 @@
 #include "market/ledger/verify_folder.h"
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <unordered_map>
 
 #include "market/ledger/folder_store.h"
+#include "market/ledger/reputation.h"
 #include "market/ledger/tree.h"
 
 namespace accelmesh::market::ledger {
@@ -14,6 +16,7 @@ constexpr char kWhere[] = "VerifyFolder";
 // Orders that are remembered, so that an epoch's need not be read again.
 constexpr std::size_t kOrdersKept = 1U << 16;
 constexpr std::uint64_t kProgressEach = 256;
+constexpr std::int64_t kScoreAgeMs = 2LL * 3600 * 1000;
 
 Status Wrong(const std::string& what) { return {Code::kPermissionDenied, kWhere, what}; }
 
@@ -44,6 +47,7 @@ class Verification {
   Status Take(const ledger::Seal& seal);
   Status Take(const EpochPart& part);
   Status Take(const CounterSignedReceipt& receipt);
+  Status VerifyScores(const EpochRecord& record);
   Status VerifyRecord(ByteView bytes);
   Status VerifySealedNote(const EpochRecord& record);
   Result<SealedOrder> OrderAt(std::uint64_t index);
@@ -62,6 +66,7 @@ class Verification {
   std::unordered_map<std::uint64_t, SealedOrder> orders_;
   std::deque<std::uint64_t> orders_kept_;
   std::map<std::uint64_t, ledger::Seal> open_seals_;  // by index; cleared with their epochs
+  ReputationBook reputations_{ReputationRules{.is_capped = false}};
   std::uint64_t seal_number_ = 0;
   Bytes epoch_;  // parts so far
   std::uint64_t epoch_number_ = 0;
@@ -92,7 +97,7 @@ Status Verification::Verify() {
                  std::to_string(epoch_parts_) + " parts");
   }
   if (check_.progress) check_.progress(index_, tree_->size());
-  note_ = content.note;
+  note_ = check_.extension ? check_.extension->note : content.note;
   ACCELMESH_RETURN_IF_ERROR(VerifyLastCheckpoint());
   for (const std::string& note : check_.held) ACCELMESH_RETURN_IF_ERROR(VerifyHeld(note));
   report_.place.clear();
@@ -186,9 +191,27 @@ Status Verification::Take(const EpochPart& part) {
 }
 
 Status Verification::Take(const CounterSignedReceipt& receipt) {
-  if (receipt.receipt.market != check_.log.name) return Wrong("a receipt of another market");
+  if (receipt.receipt.market != check_.market) return Wrong("a receipt of another market");
   ++report_.facts.receipts;
-  return VerifyReceipt(receipt);
+  ACCELMESH_RETURN_IF_ERROR(VerifyReceipt(receipt));
+  return reputations_.Add(receipt.receipt);
+}
+
+// Nobody counts for more than what both sides have signed gives. Less may be right: good counts as far as money can
+// have flowed, which only the market's accounts tell.
+Status Verification::VerifyScores(const EpochRecord& record) {
+  for (std::size_t i = 0; i < record.deliverers.size(); ++i) {
+    std::uint32_t most = 0;
+    // Scores are fixed for an hour, and what is bad decays, too.
+    for (const std::int64_t ms : {record.time_ms, record.time_ms - kScoreAgeMs}) {
+      most = std::max(most, reputations_.ScorePpm(record.deliverers[i], ReputationRole::kProvider, ms));
+    }
+    if (record.scores[i] <= most) continue;
+    return Wrong("epoch " + std::to_string(record.input.number) + ": " + security::HexOf(record.deliverers[i].bytes) +
+                 " counts for " + std::to_string(record.scores[i]) + " millionths, and its receipts give " +
+                 std::to_string(most));
+  }
+  return Status::Ok();
 }
 
 Status Verification::VerifyRecord(ByteView bytes) {
@@ -209,6 +232,7 @@ Status Verification::VerifyRecord(ByteView bytes) {
     orders.push_back(std::move(*order));
   }
   ACCELMESH_ASSIGN_OR_RETURN(const EpochFacts facts, VerifyEpoch(record, seal->second, orders, check_.market));
+  ACCELMESH_RETURN_IF_ERROR(VerifyScores(record));
   if (report_.facts.epochs > 0 && record.credits.before != report_.facts.credits) {
     return Wrong(name + "the market had " + std::to_string(report_.facts.credits) +
                  " microcredits after the epoch before, and " + std::to_string(record.credits.before) + " before it");
@@ -253,7 +277,12 @@ Status Verification::VerifyLastCheckpoint() {
   report_.facts.head.size = anew_->size();
   if (note_.empty() && anew_->size() == 0) return Status::Ok();
   ACCELMESH_ASSIGN_OR_RETURN(const VerifiedCheckpoint last, VerifyCheckpoint(note_, check_.log, check_.witnesses));
-  if (last.checkpoint.head != report_.facts.head) {
+  if (check_.extension) {
+    if (!VerifyConsistency(report_.facts.head, last.checkpoint.head, check_.extension->proof).ok()) {
+      return Wrong("the log of " + std::to_string(last.checkpoint.head.size) +
+                   " entries that was signed is not shown to extend these " + std::to_string(anew_->size()));
+    }
+  } else if (last.checkpoint.head != report_.facts.head) {
     return Wrong("the root of its " + std::to_string(anew_->size()) + " entries is not the one that was signed");
   }
   report_.facts.cosigners = last.cosigners;

@@ -1,5 +1,6 @@
 // Verifies a whole ledger, offline: that it is one tree, that its checkpoints are signed and consistent with each other
-// and with what others hold, that everybody signed what is said of them, and that each epoch clears as it was recorded.
+// and with what others hold, that everybody signed what is said of them, that each epoch clears as it was recorded, and
+// that nobody's asks counted for more than his receipts give: those in the ledger, so begin one with the market.
 //
 // It stops at the first thing that does not hold and names it: the file, entry or epoch, and what is wrong with it.
 // Memory: bounded; orders are read again from their bundles when they are not among the last ones.
@@ -7,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,9 @@ struct FolderCheck {
   std::size_t witnesses_min = 0;  // how many of them must have cosigned the last checkpoint
   std::string market;             // in which orders count, as they name it
   std::vector<std::string> held;  // checkpoints of this log that others hold (a witness's file)
+  // Of a store that has only the first entries of a log: that the last checkpoint extends them, in the place of one
+  // that the store has itself.
+  std::optional<Extension> extension;
   // Called from time to time with the number of entries that have been verified.
   std::function<void(std::uint64_t done, std::uint64_t all)> progress;
 };

@@ -44,6 +44,10 @@ std::string_view Name(Verdict verdict) {
   return "unknown";
 }
 
+std::string WitnessNameOf(const security::PublicKey& key) {
+  return "witness-" + security::HexOf(ByteView(key.bytes).first(8));
+}
+
 std::string EvidenceText(const ForkEvidence& evidence) {
   std::string text = std::string(kEvidenceHead) + Base64(evidence.claimed) + "\n";
   for (const Hash& hash : evidence.proof) text += Base64(hash) + "\n";

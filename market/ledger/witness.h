@@ -41,6 +41,12 @@ enum class Verdict : std::uint8_t {
   kUnproven,  // not shown to extend what was seen, and nothing shows that it cannot
 };
 std::string_view Name(Verdict verdict);
+
+// The origin of a slot-market's log, whose key is the market's; and the name of a witness of which only the key is
+// known.
+inline constexpr char kMarketLog[] = "accelmesh-market";
+std::string WitnessNameOf(const security::PublicKey& key);
+
 struct Judgement {
   Verdict verdict = Verdict::kUnproven;
   std::uint64_t seen_size = 0;

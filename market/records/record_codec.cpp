@@ -1,6 +1,8 @@
 #include "market/records/record_codec.h"
 
+#include <array>
 #include <cmath>
+#include <cstring>
 
 #include "market/core/price.h"
 #include "market/registry/epochs.h"
@@ -69,6 +71,11 @@ Packed Pack(Builder& b, const ServerRecord& r) {
                                       b.CreateString(r.curve_key), r.registered_ms)
               .Union()};
 }
+flatbuffers::Offset<wire::records::Said> PackSaid(Builder& b, const Said& said) {
+  if (said.signature.empty()) return {};
+  return wire::records::CreateSaid(b, said.delivered_ppm, said.uptime_ppm, said.is_notice_honoured, said.used_ppm,
+                                   Raw(b, said.signature));
+}
 Packed Pack(Builder& b, const LeaseRecord& r) {
   // Most leases have none of these.
   flatbuffers::Offset<wire::records::StandingAsk> ask;
@@ -82,26 +89,33 @@ Packed Pack(Builder& b, const LeaseRecord& r) {
     bought = wire::records::CreateBought(b, b.CreateString(r.bought.from), r.bought.rest_share_milli,
                                          r.bought.rest_memory_bytes, r.bought.pool, r.bought.seller_part);
   }
+  const auto provider_says = PackSaid(b, r.provider_says);
+  const auto buyer_says = PackSaid(b, r.buyer_says);
   flatbuffers::Offset<flatbuffers::String> successor;
   if (!r.successor.empty()) successor = b.CreateString(r.successor);
-  return {
-      wire::records::Any::Lease,
-      wire::records::CreateLease(b, b.CreateString(r.slot), b.CreateString(r.server), b.CreateString(r.tenant), r.epoch,
-                                 r.share_milli, r.memory_bytes, r.price_per_hour, r.not_before_ms, r.not_after_ms,
-                                 r.paid_until_ms, r.held, r.paid, r.returned, static_cast<std::uint8_t>(r.state),
-                                 r.ended_ms, Raw(b, r.holder_key), Raw(b, r.next_key), b.CreateString(r.request),
-                                 b.CreateString(r.why), b.CreateString(r.last_operation), ask, bought, successor)
-          .Union()};
+  return {wire::records::Any::Lease,
+          wire::records::CreateLease(
+              b, b.CreateString(r.slot), b.CreateString(r.server), b.CreateString(r.tenant), r.epoch, r.share_milli,
+              r.memory_bytes, r.price_per_hour, r.not_before_ms, r.not_after_ms, r.paid_until_ms, r.held, r.paid,
+              r.returned, static_cast<std::uint8_t>(r.state), r.ended_ms, Raw(b, r.holder_key), Raw(b, r.next_key),
+              b.CreateString(r.request), b.CreateString(r.why), b.CreateString(r.last_operation), ask, bought,
+              successor, r.began_ms, r.sold_ms, r.bond, r.had_notice, provider_says, buyer_says, r.refunded)
+              .Union()};
 }
 Packed Pack(Builder& b, const AccountRecord& r) {
-  return {
-      wire::records::Any::Account,
-      wire::records::CreateAccount(b, r.balance, r.held, r.deposited, b.CreateVectorOfStrings(r.operations)).Union()};
+  return {wire::records::Any::Account,
+          wire::records::CreateAccount(b, r.balance, r.held, r.deposited, b.CreateVectorOfStrings(r.operations), r.bond)
+              .Union()};
 }
 Packed Pack(Builder& b, const IdentityRecord& r) {
-  return {
-      wire::records::Any::Identity,
-      wire::records::CreateIdentity(b, b.CreateString(r.name), static_cast<std::uint8_t>(r.role), r.is_banned).Union()};
+  std::vector<flatbuffers::Offset<wire::records::Floor>> floors;
+  for (const FloorShare& floor : r.floors) {
+    floors.push_back(wire::records::CreateFloor(b, b.CreateString(floor.class_name), floor.share_ppm));
+  }
+  return {wire::records::Any::Identity,
+          wire::records::CreateIdentity(b, b.CreateString(r.name), static_cast<std::uint8_t>(r.role), r.is_banned,
+                                        r.budget_weight, floors.empty() ? 0 : b.CreateVector(floors))
+              .Union()};
 }
 Packed Pack(Builder& b, const PriceRecord& r) {
   std::vector<wire::records::PricePoint> points;
@@ -132,6 +146,29 @@ Packed Pack(Builder& b, const ReportRecord& r) {
   return {wire::records::Any::Report, wire::records::CreateReport(b, r.number, r.time_ms, r.unserved,
                                                                   b.CreateVector(classes), b.CreateVector(trades))
                                           .Union()};
+}
+
+wire::records::Weight PackWeight(const ReputationRecord::Weight& weight) {
+  return {weight.high, weight.low, weight.hour};
+}
+Packed Pack(Builder& b, const ReputationRecord& r) {
+  std::vector<wire::records::Track> tracks;
+  for (const ReputationRecord::Track& one : r.tracks) {
+    tracks.emplace_back(one.role, one.event, PackWeight(one.good), PackWeight(one.bad));
+  }
+  std::vector<wire::records::Payer> payers;
+  for (const ReputationRecord::Payer& one : r.payers) {
+    std::array<std::uint64_t, 4> key{};
+    if (one.key.size() == sizeof(key)) std::memcpy(key.data(), one.key.data(), sizeof(key));
+    payers.emplace_back(key[0], key[1], key[2], key[3], PackWeight(one.paid));
+  }
+  return {wire::records::Any::Reputation,
+          wire::records::CreateReputation(b, b.CreateVectorOfStructs(tracks), b.CreateVectorOfStructs(payers),
+                                          r.score_ppm, r.scored_ms)
+              .Union()};
+}
+Packed Pack(Builder& b, const BudgetRecord& r) {
+  return {wire::records::Any::Budget, wire::records::CreateBudget(b, r.period).Union()};
 }
 
 std::string Finish(Builder& builder, const Packed& packed) {
@@ -176,6 +213,11 @@ std::optional<Record> Unpack(const wire::records::Slot& r) {
 std::optional<Record> Unpack(const wire::records::Server& r) {
   return ServerRecord{Text(r.name()), Texts(r.endpoints()), Text(r.curve_key()), r.registered_ms()};
 }
+Said UnpackSaid(const wire::records::Said* said) {
+  if (said == nullptr) return {};
+  return {said->delivered_ppm(), said->uptime_ppm(), said->is_notice_honoured(), said->used_ppm(),
+          Text(said->signature())};
+}
 std::optional<Record> Unpack(const wire::records::Lease& r) {
   if (r.state() > static_cast<std::uint8_t>(LeaseState::kPending) || r.held() < 0) return std::nullopt;
   LeaseRecord record;
@@ -210,6 +252,14 @@ std::optional<Record> Unpack(const wire::records::Lease& r) {
     if (record.bought.pool < 0 || record.bought.seller_part < 0) return std::nullopt;
   }
   record.successor = Text(r.successor());
+  record.began_ms = r.began_ms();
+  record.sold_ms = r.sold_ms();
+  record.bond = r.bond();
+  record.had_notice = r.had_notice();
+  record.provider_says = UnpackSaid(r.provider_says());
+  record.buyer_says = UnpackSaid(r.buyer_says());
+  record.refunded = r.refunded();
+  if (record.bond < 0 || record.refunded < 0) return std::nullopt;
   return record;
 }
 std::optional<Record> Unpack(const wire::records::Report& r) {
@@ -233,13 +283,42 @@ std::optional<Record> Unpack(const wire::records::Report& r) {
   return record;
 }
 std::optional<Record> Unpack(const wire::records::Account& r) {
-  if (r.balance() < 0 || r.held() < 0 || r.deposited() < 0) return std::nullopt;
-  return AccountRecord{r.balance(), r.held(), r.deposited(), Texts(r.operations())};
+  if (r.balance() < 0 || r.held() < 0 || r.deposited() < 0 || r.bond() < 0) return std::nullopt;
+  return AccountRecord{r.balance(), r.held(), r.deposited(), Texts(r.operations()), r.bond()};
 }
 std::optional<Record> Unpack(const wire::records::Identity& r) {
   if (r.role() > static_cast<std::uint8_t>(MarketRole::kWitness)) return std::nullopt;
-  return IdentityRecord{Text(r.name()), static_cast<MarketRole>(r.role()), r.is_banned()};
+  IdentityRecord record{Text(r.name()), static_cast<MarketRole>(r.role()), r.is_banned(), r.budget_weight(), {}};
+  if (r.floors() != nullptr) {
+    for (const wire::records::Floor* floor : *r.floors()) {
+      record.floors.push_back({Text(floor->class_name()), floor->share_ppm()});
+    }
+  }
+  return record;
 }
+ReputationRecord::Weight UnpackWeight(const wire::records::Weight& weight) {
+  return {weight.high(), weight.low(), weight.hour()};
+}
+std::optional<Record> Unpack(const wire::records::Reputation& r) {
+  if (!HasAlignedElements(r.tracks()) || !HasAlignedElements(r.payers())) return std::nullopt;
+  ReputationRecord record;
+  record.score_ppm = r.score_ppm();
+  record.scored_ms = r.scored_ms();
+  if (r.tracks() != nullptr) {
+    for (const wire::records::Track* one : *r.tracks()) {
+      record.tracks.push_back({one->role(), one->event(), UnpackWeight(one->good()), UnpackWeight(one->bad())});
+    }
+  }
+  if (r.payers() != nullptr) {
+    for (const wire::records::Payer* one : *r.payers()) {
+      const std::array<std::uint64_t, 4> key{one->key_0(), one->key_1(), one->key_2(), one->key_3()};
+      record.payers.push_back(
+          {std::string(reinterpret_cast<const char*>(key.data()), sizeof(key)), UnpackWeight(one->paid())});
+    }
+  }
+  return record;
+}
+std::optional<Record> Unpack(const wire::records::Budget& r) { return BudgetRecord{r.period()}; }
 std::optional<Record> Unpack(const wire::records::Price& r) {
   PriceRecord record;
   if (!HasAlignedElements(r.season()) || !HasAlignedElements(r.history())) return std::nullopt;
@@ -282,6 +361,8 @@ std::optional<Record> Read(Family family, std::string_view bytes) {
     case Family::kIdentity: return As<wire::records::Identity>(*record);
     case Family::kPrice: return As<wire::records::Price>(*record);
     case Family::kReport: return As<wire::records::Report>(*record);
+    case Family::kReputation: return As<wire::records::Reputation>(*record);
+    case Family::kBudget: return As<wire::records::Budget>(*record);
     case Family::kEpoch: return std::nullopt;
   }
   return std::nullopt;

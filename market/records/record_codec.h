@@ -26,6 +26,7 @@ struct LeaderRecord {
   std::int64_t since_ms = 0;
 };
 inline constexpr char kLeaderPath[] = "/leader";
+inline constexpr char kPulsePath[] = "/leader/pulse";
 std::string EncodeLeader(const LeaderRecord& leader);
 Result<LeaderRecord> DecodeLeader(std::string_view bytes);
 

@@ -188,6 +188,9 @@ class Daemon {
     desk.is_alone = desk.keeps_order = store_.is_alone;
     desk.welcome_credits = static_cast<std::int64_t>(options_.welcome_credits * 1e6);
     desk.price_step = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(options_.price_step_s));
+    desk.unused = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(options_.unused_s));
+    desk.budget = static_cast<std::int64_t>(options_.budget_credits * 1e6);
+    desk.budget_period = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(options_.budget_period_s));
     Desk::World world;
     world.post = [this](std::function<void()> what) { mailbox_.Post(std::move(what)); };
     world.send = [this](const Peer& peer, Bytes bytes) { Send(peer, bytes); };

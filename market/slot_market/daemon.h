@@ -21,6 +21,9 @@ struct DaemonOptions {
   std::string ledger;                      // a folder; "off": none; empty: beside the store's file, if it has one
   double welcome_credits = 1000;
   double price_step_s = 60;
+  double unused_s = 300;      // 0: leases are not sold because nobody uses them
+  double budget_credits = 0;  // each period, for all who have a weight
+  double budget_period_s = 86400;
   bool json = false;
   // Of etcd.
   std::string etcd_prefix = "/accelmesh/market";

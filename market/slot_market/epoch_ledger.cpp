@@ -2,16 +2,27 @@
 
 #include <algorithm>
 
+#include "market/client/messages.h"
 #include "market/ledger/folder_store.h"
+#include "market/ledger/witness.h"
 
 namespace accelmesh::market {
 namespace {
 
 constexpr char kWhere[] = "slot-market";
-constexpr char kOrigin[] = "accelmesh-market";
 // An order that was in no epoch for so long is posted again, should it come back.
 constexpr std::uint64_t kEpochsKept = 64;
 constexpr std::size_t kPostedMax = 65536;
+// A witness that is slower than so many checkpoints cosigns the next one.
+constexpr std::size_t kNotesKept = 256;
+// Below a checkpoint; the one that was heard of longest ago gives way.
+constexpr std::size_t kWitnessesMax = 16;
+// Nobody is shown what others bid while it may still be served; but a bid that stands for long does not hide the
+// ledger.
+constexpr std::int64_t kHiddenMsMax = 120'000;
+constexpr std::size_t kReadBytesMax = std::size_t{1} << 20;
+// How long after an error of the disk it is tried again.
+constexpr auto kRoom = std::chrono::milliseconds(500);
 
 Result<ledger::SignedOrder> EntryOf(const SignedOrderBytes& bytes) {
   ledger::SignedOrder order;
@@ -26,13 +37,49 @@ Result<ledger::SignedOrder> EntryOf(const SignedOrderBytes& bytes) {
 }  // namespace
 
 Result<std::unique_ptr<EpochLedger>> EpochLedger::Open(const std::string& folder, const security::SigningKey& key) {
-  ACCELMESH_ASSIGN_OR_RETURN(std::unique_ptr<ledger::Store> store, ledger::OpenFolder(folder, ledger::Access::kAppend));
-  ACCELMESH_ASSIGN_OR_RETURN(security::SigningKey copy, security::SigningKey::FromSeed(key.seed()));
-  ACCELMESH_ASSIGN_OR_RETURN(std::unique_ptr<ledger::Ledger> opened,
-                             ledger::Ledger::Open(std::move(store), kOrigin, std::move(copy)));
-  std::unique_ptr<EpochLedger> made(new EpochLedger(std::move(opened)));
-  ACCELMESH_RETURN_IF_ERROR(made->LookBack());
+  std::unique_ptr<EpochLedger> made(new EpochLedger(folder, key));
+  ACCELMESH_RETURN_IF_ERROR(made->OpenLog(false));
+  made->opened_size_ = made->ledger_->log().size();
   return made;
+}
+
+Status EpochLedger::OpenLog(bool is_rewritten) {
+  ledger::FolderOptions options;
+  options.is_rewritten = is_rewritten;
+  ACCELMESH_ASSIGN_OR_RETURN(std::unique_ptr<ledger::Store> store,
+                             ledger::OpenFolder(folder_, ledger::Access::kAppend, options));
+  ACCELMESH_ASSIGN_OR_RETURN(security::SigningKey copy, security::SigningKey::FromSeed(key_.seed()));
+  ACCELMESH_ASSIGN_OR_RETURN(ledger_, ledger::Ledger::Open(std::move(store), ledger::kMarketLog, std::move(copy)));
+  log_key_ = ledger_->log().key();
+  ACCELMESH_RETURN_IF_ERROR(LookBack());
+  NoteAppended();
+  return {};
+}
+
+Status EpochLedger::Failed(Status status) {
+  // What is wrong with the caller's wishes breaks nothing.
+  if (status.code() == Code::kInvalidArgument || status.code() == Code::kLimitExceeded ||
+      status.code() == Code::kPermissionDenied) {
+    return status;
+  }
+  broken_ = status;
+  try_again_ = Clock::now() + kRoom;
+  return status;
+}
+
+Status EpochLedger::Recover() {
+  if (broken_.ok() && ledger_ != nullptr) return {};
+  if (Clock::now() < try_again_) return broken_;
+  // The old one has the folder's lock.
+  ledger_.reset();
+  if (Status status = OpenLog(true); !status.ok()) {
+    ledger_.reset();
+    return Failed(std::move(status));
+  }
+  // Where its orders are may have changed with what was cut off.
+  posted_.clear();
+  broken_ = {};
+  return {};
 }
 
 Status EpochLedger::LookBack() {
@@ -64,6 +111,13 @@ Status EpochLedger::LookBack() {
   return {};
 }
 
+void EpochLedger::NoteAppended() {
+  const ledger::Log& log = ledger_->log();
+  notes_[log.size()] = log.note();
+  while (notes_.size() > kNotesKept) notes_.erase(notes_.begin());
+  is_published_ = false;
+}
+
 void EpochLedger::Forget(std::uint64_t number) {
   std::erase_if(posted_, [&](const auto& entry) { return entry.second.used + kEpochsKept < number; });
   if (posted_.size() > kPostedMax) posted_.clear();
@@ -71,6 +125,7 @@ void EpochLedger::Forget(std::uint64_t number) {
 
 Result<SealedOrders> EpochLedger::Seal(std::uint64_t number, std::int64_t time_ms,
                                        const std::vector<SignedOrderBytes>& orders) {
+  ACCELMESH_RETURN_IF_ERROR(Recover());
   Forget(number);
   std::vector<ledger::SignedOrder> fresh;
   std::vector<ledger::PostedOrder> standing;
@@ -89,14 +144,23 @@ Result<SealedOrders> EpochLedger::Seal(std::uint64_t number, std::int64_t time_m
       fresh_of.push_back(i);
     }
   }
-  ACCELMESH_ASSIGN_OR_RETURN(sealed_, ledger_->Seal(number, time_ms, fresh, standing));
-  is_published_ = false;
+  Result<ledger::SealedEpoch> written = ledger_->Seal(number, time_ms, fresh, standing);
+  if (!written.ok()) return Failed(written.status());
+  sealed_ = std::move(*written);
+  NoteAppended();
   last_number_ = number;
   for (const ledger::PostedOrder& order : sealed_.orders) posted_[order.leaf] = {order, number};
   SealedOrders sealed;
   sealed.seed = ledger::SeedOf(number, sealed_.note);
   sealed.ranks.resize(orders.size());
-  for (std::size_t i = 0; i < fresh_of.size(); ++i) sealed.ranks[fresh_of[i]] = sealed_.ranks[i];
+  for (std::size_t i = 0; i < fresh_of.size(); ++i) {
+    sealed.ranks[fresh_of[i]] = sealed_.ranks[i];
+    // Verified when it came.
+    const auto* order = flatbuffers::GetRoot<messages::Order>(fresh[i].order.data());
+    if (order->kind() != messages::OrderKind::Bid) continue;
+    hidden_.push_back(
+        {sealed_.orders[sealed_.ranks[i]].index, std::min(order->valid_until_ms(), time_ms + kHiddenMsMax)});
+  }
   for (std::size_t i = 0; i < standing_of.size(); ++i) {
     sealed.ranks[standing_of[i]] = sealed_.ranks[fresh_of.size() + i];
   }
@@ -118,20 +182,101 @@ Status EpochLedger::Record(const EpochPlan& plan, const auction::EpochOutcome& o
   record.lease_names = plan.leases;
   for (const ledger::PostedOrder& order : sealed_.orders) record.orders.push_back(order.index);
   for (const auto& [id, source] : plan.asks) {
-    if (id >= plan.signed_orders) record.idle_slots.push_back(source.slot);
+    if (id >= plan.signed_orders) record.idle_slots.push_back(source.name());
+  }
+  for (const std::string& deliverer : plan.deliverers) {
+    security::PublicKey key;
+    ACCELMESH_RETURN_IF_ERROR(security::ParseHex(deliverer, key.bytes));
+    record.deliverers.push_back(key);
+  }
+  record.scores = plan.scores;
+  for (const auction::Ask& ask : plan.input.asks) {
+    record.ask_deliverers.push_back(static_cast<std::uint32_t>(plan.deliverer.at(ask.id)));
   }
   record.input = plan.input;
   record.outcome = ledger::DigestsOf(outcome);
   // All that there is was deposited, so what came since the last epoch was, too.
   record.credits = {credits_, deposited - credits_, credits};
-  ACCELMESH_RETURN_IF_ERROR(ledger_->Record(record).status());
+  ACCELMESH_RETURN_IF_ERROR(Recover());
+  if (const Result<std::string> written = ledger_->Record(record); !written.ok()) return Failed(written.status());
+  NoteAppended();
   credits_ = credits;
   return {};
 }
 
+Status EpochLedger::AppendReceipts(const std::vector<ledger::CounterSignedReceipt>& receipts) {
+  ACCELMESH_RETURN_IF_ERROR(Recover());
+  if (const Result<std::string> written = ledger_->AppendReceipts(receipts); !written.ok()) {
+    return Failed(written.status());
+  }
+  NoteAppended();
+  return {};
+}
+
+Result<std::string> EpochLedger::Extension(std::uint64_t old_size) const {
+  if (ledger_ == nullptr) return broken_;
+  const ledger::Log& log = ledger_->log();
+  ACCELMESH_ASSIGN_OR_RETURN(const ledger::Extension extension, log.ProveExtension(std::min(old_size, log.size())));
+  return ExtensionText(extension);
+}
+
+Status EpochLedger::Cosign(const security::PublicKey& witness, std::uint64_t size, const std::string& line) {
+  if (ledger_ == nullptr) return broken_;
+  const ledger::NamedKey key{ledger::WitnessNameOf(witness), witness};
+  const auto known = notes_.find(size);
+  if (known == notes_.end()) {
+    return {Code::kNotFound, kWhere,
+            "the checkpoint of " + std::to_string(size) + " entries is none of the last; cosign the newest"};
+  }
+  // Without what others have cosigned: there each has its own.
+  ACCELMESH_ASSIGN_OR_RETURN(const std::string note, ledger::WithSignature(known->second, line));
+  const Result<ledger::VerifiedCheckpoint> verified = VerifyCheckpoint(note, ledger_->log().key(), {&key, 1});
+  if (!verified.ok() || verified->cosigners.empty()) {
+    return {Code::kPermissionDenied, kWhere,
+            "the line is not of " + key.name + " below the checkpoint of " + std::to_string(size) + " entries"};
+  }
+  if (const auto before = cosigned_.find(key.name); before != cosigned_.end() && before->second.size > size) return {};
+  if (!cosigned_.contains(key.name) && cosigned_.size() >= kWitnessesMax) {
+    const auto oldest = std::min_element(cosigned_.begin(), cosigned_.end(),
+                                         [](const auto& a, const auto& b) { return a.second.size < b.second.size; });
+    if (oldest->second.size >= size) {
+      return {Code::kFull, kWhere, std::to_string(kWitnessesMax) + " witnesses have cosigned it; that is enough"};
+    }
+    cosigned_.erase(oldest);
+  }
+  cosigned_[key.name] = {size, note};
+  is_published_ = false;
+  if (size != ledger_->log().size()) return {};
+  return ledger_->log().AddCosignature(key, line);
+}
+
+std::uint64_t EpochLedger::Readable(std::int64_t now_ms) {
+  if (opened_ms_ < 0) opened_ms_ = now_ms;
+  std::erase_if(hidden_, [&](const Hidden& bid) { return bid.until_ms <= now_ms; });
+  std::uint64_t readable = ledger_->log().size();
+  for (const Hidden& bid : hidden_) readable = std::min(readable, bid.index);
+  // Its bids may be brought again.
+  const bool is_old = opened_size_ == 0 || now_ms >= opened_ms_ + kHiddenMsMax;
+  return is_old ? readable : 0;
+}
+
+Result<ReadableEntries> EpochLedger::Read(std::uint64_t first, std::int64_t now_ms) {
+  if (ledger_ == nullptr) return broken_;
+  ReadableEntries read;
+  read.readable = Readable(now_ms);
+  if (first >= read.readable) return read;
+  ACCELMESH_ASSIGN_OR_RETURN(read.entries, ledger_->log().Entries(first, kReadBytesMax));
+  if (read.entries.size() > read.readable - first) read.entries.resize(read.readable - first);
+  return read;
+}
+
 Status EpochLedger::Publish() {
-  if (is_published_) return {};
-  ACCELMESH_RETURN_IF_ERROR(ledger_->log().Publish());
+  if (is_published_ || ledger_ == nullptr || !broken_.ok()) return {};
+  std::vector<ledger::StoredFile> cosigned;
+  for (const auto& [name, note] : cosigned_) {
+    cosigned.push_back({"cosigned/" + name, Bytes(note.note.begin(), note.note.end())});
+  }
+  ACCELMESH_RETURN_IF_ERROR(ledger_->log().Publish(cosigned));
   is_published_ = true;
   return {};
 }

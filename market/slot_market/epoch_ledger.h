@@ -1,6 +1,9 @@
 // EpochLedger: a desk's epochs in a ledger that lies in a folder, signed by the market's key: `slotctl ledger verify`
 // clears them again. One market appends to it at a time.
 //
+// A disk that is full, or fails, stops epochs and receipts; when it can be written again, they go on: nothing that was
+// acknowledged is lost, and what was not may be in the ledger or not.
+//
 // Threads: the desk's. Each call ends with one sync of the disk.
 #pragma once
 
@@ -10,12 +13,13 @@
 
 #include "market/desk/epoch_log.h"
 #include "market/ledger/ledger.h"
+#include "protocol/base/clock.h"
 
 namespace accelmesh::market {
 
 class EpochLedger final : public EpochLog {
  public:
-  // Made if it is not there. kUnavailable: another process has it.
+  // Made if it is not there. kUnavailable: another process has it. `key` outlives it.
   static Result<std::unique_ptr<EpochLedger>> Open(const std::string& folder, const security::SigningKey& key);
 
   std::uint64_t last_number() const override { return last_number_; }
@@ -23,27 +27,58 @@ class EpochLedger final : public EpochLog {
                             const std::vector<SignedOrderBytes>& orders) override;
   Status Record(const EpochPlan& plan, const auction::EpochOutcome& outcome, std::int64_t time_ms, std::int64_t credits,
                 std::int64_t deposited) override;
-  // For those who read the folder as files.
+  Status AppendReceipts(const std::vector<ledger::CounterSignedReceipt>& receipts) override;
+  Result<std::string> Extension(std::uint64_t old_size) const override;
+  Status Cosign(const security::PublicKey& witness, std::uint64_t size, const std::string& line) override;
+  Result<ReadableEntries> Read(std::uint64_t first, std::int64_t now_ms) override;
+  // For those who read the folder as files. Behind the log's own there is cosigned/NAME for each witness: the newest
+  // checkpoint that it has cosigned.
   Status Publish();
 
-  const ledger::NamedKey& key() const { return ledger_->log().key(); }
+  const ledger::NamedKey& key() const { return log_key_; }
 
  private:
   struct Posted {
     ledger::PostedOrder order;
     std::uint64_t used = 0;  // by this epoch, last
   };
-  explicit EpochLedger(std::unique_ptr<ledger::Ledger> ledger) : ledger_(std::move(ledger)) {}
+  EpochLedger(std::string folder, const security::SigningKey& key) : folder_(std::move(folder)), key_(key) {}
+  Status OpenLog(bool is_rewritten);
+  // After an error of the disk: opens the folder anew, now and then, until that can be written again.
+  Status Recover();
+  // Keeps what went wrong, so that the next call recovers first.
+  Status Failed(Status status);
+  // A bid in the log that others must not read before it has ended.
+  struct Hidden {
+    std::uint64_t index = 0;
+    std::int64_t until_ms = 0;
+  };
+  struct Cosigned {
+    std::uint64_t size = 0;
+    std::string note;
+  };
   // What the last epoch was, from the log's end.
   Status LookBack();
   void Forget(std::uint64_t number);
+  void NoteAppended();
+  std::uint64_t Readable(std::int64_t now_ms);
 
-  const std::unique_ptr<ledger::Ledger> ledger_;
+  const std::string folder_;
+  const security::SigningKey& key_;         // the market's, which outlives this
+  std::unique_ptr<ledger::Ledger> ledger_;  // null: it could not be opened again so far
+  ledger::NamedKey log_key_;
+  Status broken_;
+  Instant try_again_;
   std::map<ledger::Hash, Posted> posted_;  // by leaf; orders that may be in the next epoch, too
   ledger::SealedEpoch sealed_;
   std::uint64_t last_number_ = 0;
   std::int64_t credits_ = 0;  // after the last epoch
   bool is_published_ = false;
+  std::map<std::uint64_t, std::string> notes_;  // of the last checkpoints, by size
+  std::map<std::string, Cosigned> cosigned_;    // by witness
+  std::vector<Hidden> hidden_;                  // by index
+  std::uint64_t opened_size_ = 0;               // what is from an earlier run is hidden for a while
+  std::int64_t opened_ms_ = -1;
 };
 
 }  // namespace accelmesh::market

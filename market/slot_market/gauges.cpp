@@ -19,6 +19,9 @@ void Gauges::Set(const Desk& desk) {
   count("accelmesh_market_rejections_total", "Requests that nothing could serve.", counts.rejections);
   count("accelmesh_market_leases_ended_total", "Leases that ended, for whatever reason.", counts.ended);
   count("accelmesh_market_epochs_total", "Epochs of the auction that had bids.", counts.epochs);
+  count("accelmesh_market_epochs_late_total", "Epochs that opened too late by a fifth of their time.",
+        counts.epochs_late);
+  count("accelmesh_market_receipts_total", "Receipts that both sides have signed.", counts.receipts);
   count("accelmesh_market_trades_total", "Leases that were sold by the auction or by a deal.", counts.trades);
   count("accelmesh_market_transactions_total", "Transactions sent to the registry.", counts.transactions);
   count("accelmesh_market_rounds_total", "Rounds of transactions.", counts.rounds);
@@ -33,6 +36,8 @@ void Gauges::Set(const Desk& desk) {
   gauge("accelmesh_market_requests_waiting", "Requests that wait for a slot.", static_cast<double>(desk.waiting()));
   gauge("accelmesh_market_credits_deposited", "Credits that there are.",
         static_cast<double>(book.sums().deposited) / 1e6);
+  gauge("accelmesh_market_credits_bonded", "Credits that providers have put up.",
+        static_cast<double>(book.sums().bond) / 1e6);
   gauge("accelmesh_market_credits_held", "Credits in escrow for leases.", static_cast<double>(book.sums().held) / 1e6);
   for (const auto& [name, use] : book.UseByClass()) {
     const MetricLabels labels{{"class", name}};

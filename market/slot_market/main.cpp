@@ -38,6 +38,14 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0.0, 1e9));
   app.add_option("--price-step", options.price_step_s, "seconds between two steps of the posted prices")
       ->check(CLI::Range(0.05, 86400.0));
+  app.add_option("--unused", options.unused_s,
+                 "seconds after which a lease whose device does nothing is for sale at the posted price; 0: never "
+                 "(default 300)")
+      ->check(CLI::Range(0.0, 1e9));
+  app.add_option("--budget", options.budget_credits,
+                 "credits that are handed out each period, by the weights that slotctl shares sets (default none)")
+      ->check(CLI::Range(0.0, 1e9));
+  app.add_option("--budget-period", options.budget_period_s, "seconds (default a day)")->check(CLI::Range(1.0, 1e9));
   app.add_option("--ledger", options.ledger,
                  "the folder of the auction's ledger, which anybody can verify; off: none (default: beside the store's "
                  "file)");

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "protocol/base/log.h"
+#include "server/main/lease_receipts.h"
 #include "server/main/self_run.h"
 #include "server/measure/duty.h"
 #include "server/measure/measure.h"
@@ -27,7 +28,15 @@ constexpr std::chrono::seconds kKeepMax{60};
 constexpr double kCheckDuty = 0.005;
 constexpr std::chrono::seconds kBusyRetry{30};
 constexpr int kRoundTrips = 12;
+constexpr std::chrono::minutes kUsesKept{20};
+// The rest comes again with the next answer to a keep.
+constexpr std::chrono::seconds kSigningMax{1};
 constexpr const char* kName = "provider";
+
+std::int64_t WallMs() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
 
 }  // namespace
 
@@ -180,6 +189,8 @@ class Provider::Run {
     std::map<std::string, LeaseFacts> now;
     if (const std::optional<ServerFacts> facts = Facts(); facts.has_value()) {
       now = facts->leases;
+      if (facts->died_total != died_) troubles_.died_ms = WallMs();
+      died_ = facts->died_total;
       for (const auto& [lease, use] : now) {
         const LeaseFacts& before = told_[lease];
         if (use.device_us == before.device_us && use.sessions == before.sessions) continue;
@@ -195,8 +206,35 @@ class Provider::Run {
     const Result<messages::KeptT> kept =
         market::Ask<messages::KeptT>(client_, std::move(keep), Deadline::After(kAnswerPatience));
     if (!kept.ok()) return Lose(kept.status().text());
+    NoteUses(now);
+    SignReceipts(kept->receipts);
     told_ = std::move(now);
     SetKeep(kept->keep_us);
+  }
+
+  // What is known of a lease is needed until its receipt is signed.
+  void NoteUses(const std::map<std::string, LeaseFacts>& now) {
+    for (const auto& [lease, use] : now) uses_[lease] = {use, Clock::now()};
+    std::erase_if(uses_, [](const auto& entry) { return entry.second.second + kUsesKept < Clock::now(); });
+  }
+
+  // Of leases that are over, by what is known of them here.
+  void SignReceipts(const std::vector<std::unique_ptr<messages::ReceiptT>>& open) {
+    const Instant until = Clock::now() + kSigningMax;
+    for (const auto& receipt : open) {
+      if (Clock::now() >= until) return;
+      const auto use = uses_.find(receipt->lease);
+      const std::optional<market::ReceiptWords> words =
+          WordsFor(*receipt, use != uses_.end() ? &use->second.first : nullptr, troubles_, WallMs());
+      if (!words) continue;
+      Result<messages::SignReceiptT> sign = market::SignReceipt(*receipt, *words, provider_.identity_.key);
+      const Status signed_it =
+          sign.ok()
+              ? market::Ask<messages::ReceiptT>(client_, *std::move(sign), Deadline::After(kAnswerPatience)).status()
+              : sign.status();
+      if (signed_it.code() == Code::kUnavailable || signed_it.code() == Code::kDeadlineExceeded) return;
+      if (!signed_it.ok()) Say("the receipt of lease " + receipt->lease + " is not signed: " + signed_it.text());
+    }
   }
 
   void Hear(const messages::PushT& push) {
@@ -246,6 +284,7 @@ class Provider::Run {
       // Somebody came meanwhile.
       if (!facts.has_value() || facts->sessions_total != sessions_before_) return;
       if (!TakeChanges(*later, &report_)) return;
+      troubles_.changed_ms = WallMs();
       Note([](Progress& progress) { ++progress.changes; });
       log::Warning(kName, "the device is not what was measured before; its numbers are registered anew");
       if (const Status status = Register(); !status.ok()) Lose(status.text());
@@ -296,6 +335,9 @@ class Provider::Run {
   std::uint64_t connection_ = 0;
   Instant next_keep_{};
   std::map<std::string, LeaseFacts> told_;
+  std::map<std::string, std::pair<LeaseFacts, Instant>> uses_;  // also of leases that are over
+  std::uint64_t died_ = 0;
+  ServerTroubles troubles_{.started_ms = WallMs()};
   std::string said_;
   measure::Duty duty_{kCheckDuty};
   Instant next_check_ = Clock::now() + std::chrono::seconds(60);

@@ -6,6 +6,7 @@
 
 #include "market/desk/desk.h"
 #include "market/registry/sim/sim.h"
+#include "tests/fuzz/input.h"
 
 namespace accelmesh::market::fuzz_world {
 
@@ -49,6 +50,19 @@ class DeskWorld {
     desk_->OnMessage(std::to_string(who % 4), identities[who % 4], bytes);
     desk_->Flush();
     Run();
+  }
+  // What holds after every message, whatever it was.
+  void RequireSound() const {
+    fuzz::Require(DecodeFromMarket(last_).ok(), "what the market sends is well formed");
+    const Book& book = desk_->book();
+    fuzz::Require(book.CountSums() == book.sums(), "sums are counted");
+    fuzz::Require(book.sums().balanced(), "credits are neither made nor lost");
+    fuzz::Require(desk_->counts().resyncs == 0, "the registry takes what the desk writes");
+    for (const scheduler::Slot& slot : book.slots()) {
+      std::uint64_t let = 0;
+      for (const std::string& id : book.LeasesOfSlot(slot.id)) let += book.Lease(id)->share_milli;
+      fuzz::Require(let <= slot.share_milli, "no slot is let beyond what it is");
+    }
   }
   const Desk& desk() const { return *desk_; }
   const Bytes& last() const { return last_; }

@@ -107,6 +107,23 @@ int main(int argc, char** argv) {
   price.class_name = "cpu/Device";
   price.share_milli = 300;
   granted("price_to_win", {{0, Message(price)}});
+  messages::SignReceiptT sign;
+  sign.lease = lease;
+  sign.delivered_ppm = sign.uptime_ppm = 1'000'000;
+  sign.used_ppm = 5;
+  sign.signature.assign(64, 3);
+  granted("sign_receipt", {{0, Message(release)}, {0, Message(sign)}, {2, Message(sign)}});
+  messages::ListReceiptsT receipts;
+  receipts.all = receipts.open = true;
+  granted("receipts", {{0, Message(release)}, {2, Message(messages::KeepServerT{})}, {1, Message(receipts)}});
+  granted("reputation", {{0, Message(messages::ListReputationT{})}});
+  messages::SetSharesT shares;
+  shares.identity = fuzz_world::kTenant;
+  shares.budget_weight = 3;
+  shares.floors.push_back(std::make_unique<messages::FloorT>());
+  shares.floors.back()->class_name = "cpu/Device";
+  shares.floors.back()->share_ppm = 250'000;
+  granted("shares", {{1, Message(std::move(shares))}});
   // The provider's own orders, of the lease that it has in order_fuzz.
   const security::SigningKey owner = fuzz_world::KeyOf(2);
   messages::OrderT order;
@@ -156,7 +173,16 @@ int main(int argc, char** argv) {
   lease_record.ask = {true, 3, 5, 100, 7, 1000, 77, "order", "signature"};
   lease_record.bought = {"other", 200, 8, 1, 2};
   lease_record.successor = "next";
+  lease_record.provider_says = {1, 2, true, 3, std::string(64, 'p')};
+  lease_record.buyer_says = {4, 5, false, 6, std::string(64, 'b')};
   record("record_lease", Family::kLease, lease_record);
+  ReputationRecord reputation;
+  reputation.tracks.push_back({0, 1, {1, 2, 3}, {4, 5, 6}});
+  reputation.payers.push_back({std::string(32, 'k'), {7, 8, 9}});
+  reputation.score_ppm = 10;
+  record("record_reputation", Family::kReputation, reputation);
+  record("record_identity", Family::kIdentity, IdentityRecord{"a", MarketRole::kTenant, false, 2, {{"cpu/Device", 3}}});
+  record("record_budget", Family::kBudget, BudgetRecord{4});
   SlotRecord slot_record;
   slot_record.slot.id = "s/0";
   slot_record.slot.share_milli = 1000;
@@ -165,7 +191,7 @@ int main(int argc, char** argv) {
   ReportRecord report_record{4, 5, 6, {{"cpu/Device", "none", "why", 1, 2, 3, 4, 5}}, {}};
   report_record.trades.push_back({"cpu/Device", "s/0", "from", "lease", "a", "b", "auction", 100, 2, 1, 3, 4});
   record("record_report", Family::kReport, report_record);
-  record("record_account", Family::kAccount, AccountRecord{1, 2, 3, {"x"}});
+  record("record_account", Family::kAccount, AccountRecord{1, 2, 3, {"x"}, 4});
   record("record_price", Family::kPrice, PriceRecord{1, 0.5, 0, {1, 2}, 3, {{1, 2, 3, 4}}});
   return 0;
 }

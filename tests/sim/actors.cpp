@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "market/client/orders.h"
+#include "market/client/receipts.h"
 
 namespace accelmesh::market {
 namespace {
@@ -20,6 +21,11 @@ void Provider::Act() {
   if (world_.sim().now() < down_until_ || is_busy()) return;
   Expire();
   messages::RequestT request;
+  if (is_registered_ && !signing_.empty()) {
+    request.body.Set(std::move(signing_.back()));
+    signing_.pop_back();
+    return Ask(std::move(request));
+  }
   if (is_registered_) {
     request.body.Set(messages::KeepServerT{});
     return Ask(std::move(request));
@@ -46,9 +52,20 @@ void Provider::Act() {
 }
 
 void Provider::Answered(const messages::RequestT& request, const messages::ReplyT* reply) {
+  // One that is refused, or unanswered, comes again with what is told next.
+  if (request.body.type == messages::RequestBody::SignReceipt) return;
   if (reply == nullptr || reply->code != 0) {
     is_registered_ = false;
     return;
+  }
+  if (const auto* kept = reply->body.AsKept()) {
+    // Mostly what the buyer says, losses too.
+    for (const auto& receipt : kept->receipts) {
+      const ReceiptWords words = world_.Chance(80) ? WordsOf(*receipt) : ReceiptWords{};
+      Result<messages::SignReceiptT> sign = SignReceipt(*receipt, words, key_);
+      // One for each time that it says that it is there: that must not be late.
+      if (sign.ok() && signing_.empty()) signing_.push_back(std::move(*sign));
+    }
   }
   if (request.body.type != messages::RequestBody::RegisterServer) return;
   is_registered_ = true;
@@ -126,6 +143,16 @@ void Provider::Crash(Duration down) {
   is_registered_ = false;
 }
 
+std::map<std::string, Known>::iterator Tenant::Pick() {
+  auto at = leases_.begin();
+  for (int i = 0; i < 4; ++i) {
+    at = leases_.begin();
+    std::advance(at, static_cast<std::ptrdiff_t>(world_.Random(leases_.size())));
+    if (!at->second.may_have_ended && at->second.lease.not_after_ms > world_.TrueMs()) break;
+  }
+  return at;
+}
+
 void Tenant::AskAnew() {
   messages::RequestLeaseT ask;
   ask.operation_id = world_.OperationId();
@@ -152,7 +179,7 @@ messages::OrderT Tenant::OrderOf(messages::OrderKind kind) {
   order.valid_until_ms = world_.TrueMs() + 600'000;
   // Around the posted price, so that much is traded.
   const bool is_bid = kind == messages::OrderKind::Bid;
-  order.price_microcredits_per_hour = static_cast<std::int64_t>(900'000 + world_.Random(is_bid ? 3'000'000 : 400'000));
+  order.price_microcredits_per_hour = static_cast<std::int64_t>(900'000 + world_.Random(is_bid ? 3'000'000 : 800'000));
   order.share_milli = kStep * static_cast<std::uint32_t>(1 + world_.Random(10));
   order.memory_bytes = world_.Random(300);
   order.notice_us = static_cast<std::int64_t>(world_.Random(3)) * 1'500'000;
@@ -193,8 +220,7 @@ void Tenant::Trade() {
     }
     return Place(bid, nullptr);
   }
-  auto at = leases_.begin();
-  std::advance(at, static_cast<std::ptrdiff_t>(world_.Random(leases_.size())));
+  const auto at = Pick();
   at->second.is_offered = true;
   const bool is_deal = !peers_.empty() && world_.Chance(30);
   messages::OrderT order = OrderOf(is_deal             ? messages::OrderKind::Deal
@@ -221,10 +247,15 @@ void Tenant::Act() {
   }
   if (is_stopped_) return;
   ++operations_;
+  if (!signing_.empty()) {
+    messages::RequestT sign;
+    sign.body.Set(std::move(signing_.back()));
+    signing_.pop_back();
+    return Ask(std::move(sign));
+  }
   if (world_.Chance(35)) return Trade();
   if (leases_.empty() || world_.Chance(50)) return AskAnew();
-  auto at = leases_.begin();
-  std::advance(at, static_cast<std::ptrdiff_t>(world_.Random(leases_.size())));
+  const auto at = Pick();
   Known& known = at->second;
   messages::RequestT request;
   const std::uint64_t kind = world_.Random(10);
@@ -266,6 +297,11 @@ void Tenant::Answered(const messages::RequestT& request, const messages::ReplyT*
     // meanwhile.
     return;
   }
+  if (const auto* placed = request.body.AsPlaceOrder()) {
+    const Result<messages::OrderT> order = ReadOrder(*placed);
+    const auto known = order.ok() ? leases_.find(order->lease) : leases_.end();
+    if (known != leases_.end() && order->kind != messages::OrderKind::Deal) known->second.ask_number = order->number;
+  }
   if (const auto* grants = reply->body.AsGrants()) {
     for (const auto& granted : grants->granted) {
       ++grants_;
@@ -273,6 +309,12 @@ void Tenant::Answered(const messages::RequestT& request, const messages::ReplyT*
       world_.Note(granted->lease->id);
     }
   } else if (const auto* done = reply->body.AsDone(); done != nullptr && done->lease != nullptr) {
+    if (done->receipt != nullptr && world_.Chance(70)) {
+      ReceiptWords words{.used_ppm = static_cast<std::uint32_t>(world_.Random(ledger::kPpm))};
+      if (world_.Chance(40)) words.delivered_ppm = static_cast<std::uint32_t>(world_.Random(ledger::kPpm));
+      Result<messages::SignReceiptT> sign = SignReceipt(*done->receipt, words, key_);
+      if (sign.ok()) signing_.push_back(std::move(*sign));
+    }
     for (Tenant* peer : peers_) {
       if (peer->identity() == done->lease->tenant && done->lease->state == "active") peer->Told(*done->lease);
     }

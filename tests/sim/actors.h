@@ -11,8 +11,10 @@ namespace accelmesh::market {
 // newer epochs win, sums stay within the slot.
 class Provider final : public Asker {
  public:
-  Provider(World& world, std::string identity, std::string name)
-      : Asker(world, std::move(identity), MarketRole::kProvider), name_(std::move(name)) {}
+  Provider(World& world, security::SigningKey key, std::string name)
+      : Asker(world, security::HexOf(key.public_key().bytes), MarketRole::kProvider),
+        key_(std::move(key)),
+        name_(std::move(name)) {}
   void Act() override;
   // A lease comes to be used; false if it is refused.
   bool Admit(const messages::LeaseT& lease);
@@ -39,7 +41,9 @@ class Provider final : public Asker {
   void Check();
   std::int64_t wall_ms() const { return world_.TrueMs() + wall_offset_ms_; }
 
+  const security::SigningKey key_;
   const std::string name_;
+  std::vector<messages::SignReceiptT> signing_;
   bool is_registered_ = false;
   Instant down_until_;
   std::int64_t wall_offset_ms_ = 0;
@@ -50,10 +54,11 @@ class Provider final : public Asker {
 
 // What a tenant was told of one of its leases.
 struct Known {
-  messages::LeaseT lease;       // as of the last answer
-  bool may_have_ended = false;  // it asked for that, or for what nobody knows the outcome of
-  bool may_differ = false;      // a change was asked for whose outcome nobody knows
-  bool is_offered = false;      // it asked a price for it, or for a part: others may have that by now
+  messages::LeaseT lease;        // as of the last answer
+  bool may_have_ended = false;   // it asked for that, or for what nobody knows the outcome of
+  bool may_differ = false;       // a change was asked for whose outcome nobody knows
+  bool is_offered = false;       // it asked a price for it, or for a part: others may have that by now
+  std::uint64_t ask_number = 0;  // of the last order for it that the market has taken
 };
 
 class Tenant final : public Asker {
@@ -73,6 +78,8 @@ class Tenant final : public Asker {
   void Answered(const messages::RequestT& request, const messages::ReplyT* reply) override;
 
  private:
+  // One of those that it had, mostly one that runs as far as it knows. Precondition: there are some.
+  std::map<std::string, Known>::iterator Pick();
   void AskAnew();
   // Asks, bids and deals.
   void Trade();
@@ -83,6 +90,7 @@ class Tenant final : public Asker {
   const security::SigningKey key_;
   const std::vector<Provider*> providers_;
   std::uint64_t orders_ = 0;
+  std::vector<messages::SignReceiptT> signing_;
   std::vector<Tenant*> peers_;
   std::map<std::string, Known> leases_;
   std::uint64_t grants_ = 0;

@@ -36,16 +36,18 @@ int main(int argc, char** argv) {
     broken += result.faults.empty() ? 0 : 1;
     sum.grants += result.grants;
     sum.operations += result.operations;
+    sum.trades += result.trades;
     sum.elections += result.elections;
     sum.resyncs += result.resyncs;
     sum.revisions += result.revisions;
   }
   std::printf(
-      "{\"schedules\":%llu,\"first_seed\":%llu,\"broken\":%llu,\"operations\":%llu,\"grants\":%llu,\"elections\":%llu,"
-      "\"resyncs\":%llu,\"revisions_checked\":%llu,\"seconds\":%.1f}\n",
+      "{\"schedules\":%llu,\"first_seed\":%llu,\"broken\":%llu,\"operations\":%llu,\"grants\":%llu,\"trades\":%llu,"
+      "\"elections\":%llu,\"resyncs\":%llu,\"revisions_checked\":%llu,\"seconds\":%.1f}\n",
       static_cast<unsigned long long>(run), static_cast<unsigned long long>(first),
       static_cast<unsigned long long>(broken), static_cast<unsigned long long>(sum.operations),
-      static_cast<unsigned long long>(sum.grants), static_cast<unsigned long long>(sum.elections),
-      static_cast<unsigned long long>(sum.resyncs), static_cast<unsigned long long>(sum.revisions), passed());
+      static_cast<unsigned long long>(sum.grants), static_cast<unsigned long long>(sum.trades),
+      static_cast<unsigned long long>(sum.elections), static_cast<unsigned long long>(sum.resyncs),
+      static_cast<unsigned long long>(sum.revisions), passed());
   return broken == 0 ? 0 : 1;
 }

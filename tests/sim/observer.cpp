@@ -1,5 +1,7 @@
 #include "tests/sim/observer.h"
 
+#include <algorithm>
+
 namespace accelmesh::market {
 
 void Observer::Fault(registry::Revision revision, const std::string& what) {
@@ -27,6 +29,10 @@ void Observer::Read() {
         sim_.At(sim_.now() + std::chrono::milliseconds(50), [this] { Read(); });
         return;
       }
+      // A leader's pulse is no record.
+      if (std::ranges::none_of(change->events,
+                               [](const auto& event) { return ParsePath(event.entry.key).has_value(); }))
+        return;
       for (const registry::Event& event : change->events) {
         if (event.kind == registry::Event::Kind::kPut) {
           Apply(event.entry, true);
@@ -95,6 +101,9 @@ void Observer::Check(registry::Revision revision) {
   for (const auto& [id, lease] : leases_) {
     held[lease.tenant] += lease.held;
     if (lease.held < 0) Fault(revision, "lease " + id + " holds less than nothing");
+    if (lease.refunded > 2 * lease.paid && lease.state != LeaseState::kServerLost) {
+      Fault(revision, "lease " + id + " was refunded more than can be");
+    }
     // What is bought and has not begun holds all of its price, and has no part of its slot.
     if (lease.state == LeaseState::kPending) {
       const auto seller = leases_.find(lease.bought.from);
@@ -126,9 +135,9 @@ void Observer::Check(registry::Revision revision) {
   std::int64_t owned = 0;
   std::int64_t deposited = 0;
   for (const auto& [id, account] : accounts_) {
-    if (account.balance < 0 || account.held < 0) Fault(revision, "an account is below nothing");
+    if (account.balance < 0 || account.held < 0 || account.bond < 0) Fault(revision, "an account is below nothing");
     if (account.held != held[id]) Fault(revision, "an account holds in escrow what its leases do not");
-    owned += account.balance + account.held;
+    owned += account.balance + account.held + account.bond;
     deposited += account.deposited;
   }
   if (owned != deposited) {

@@ -1,5 +1,6 @@
 #include "tests/sim/schedule.h"
 
+#include "market/core/receipts.h"
 #include "protocol/base/log.h"
 #include "tests/sim/actors.h"
 #include "tests/sim/observer.h"
@@ -20,8 +21,7 @@ class Market {
     for (char i = 0; i < 1 + static_cast<char>(world_.Random(2)); ++i) {
       // A server's identity is a key that signs, for its connection's key follows from it.
       const Bytes seed(security::kKeyBytes, static_cast<std::uint8_t>(i + 1));
-      const auto key = security::SigningKey::FromSeed(seed);
-      providers_.push_back(std::make_unique<Provider>(world_, security::HexOf(key->public_key().bytes),
+      providers_.push_back(std::make_unique<Provider>(world_, security::SigningKey::FromSeed(seed).value(),
                                                       std::string("s") + static_cast<char>('a' + i)));
     }
     std::vector<Provider*> servers;
@@ -70,7 +70,11 @@ class Market {
       result.resyncs += replica->total().resyncs;
     }
     for (const auto* leases : {&observer_.leases(), &observer_.forgotten()}) {
-      for (const auto& [id, lease] : *leases) result.trades += lease.why.find("sold by") != std::string::npos ? 1 : 0;
+      for (const auto& [id, lease] : *leases) {
+        result.trades += lease.why.find("sold by") != std::string::npos ? 1 : 0;
+        result.receipts += IsCounterSigned(lease) ? 1 : 0;
+        result.refunds += lease.refunded > 0 ? 1 : 0;
+      }
     }
     result.revisions = observer_.revisions();
     result.history = world_.history();
@@ -98,7 +102,14 @@ class Market {
         if (replica.is_up()) world_.sim().Partition(replica.store_client(), Some(5000));
         break;
       case 4: world_.Cut(world_.Random(tenants_.size() + providers_.size() + 1), which, Some(6000)); break;
-      case 5: world_.sim().Crash(Some(1500)); break;
+      case 5:
+        // Half of them when somebody is told something: then it shows what was told before it was on the disk.
+        if (world_.Chance(50)) {
+          world_.CrashAtNextAnswer(Some(1500));
+        } else {
+          world_.sim().Crash(Some(1500));
+        }
+        break;
       case 6: world_.sim().Pause(Some(2500)); break;
       case 7:
         if (world_.Chance(50)) {
@@ -147,6 +158,22 @@ class Market {
     }
   }
 
+  struct Sales {
+    bool is_all = false;            // all of it was sold
+    std::set<std::uint32_t> rests;  // what was left of it after each sale of a part
+  };
+  Sales SalesOf(const std::string& id) const {
+    Sales sales;
+    for (const auto* leases : {&observer_.leases(), &observer_.forgotten()}) {
+      for (const auto& [bought, lease] : *leases) {
+        if (lease.bought.from != id) continue;
+        if (lease.bought.rest_share_milli == 0) sales.is_all = true;
+        sales.rests.insert(lease.bought.rest_share_milli);
+      }
+    }
+    return sales;
+  }
+
   // What the tenant was told stands in the registry, and no lease ended without a reason.
   void CheckLease(const std::string& id, const Known& known, std::int64_t wall_most_ms) {
     auto found = observer_.leases().find(id);
@@ -160,10 +187,15 @@ class Market {
     if (lease.slot != known.lease.slot || lease.epoch != known.lease.epoch) {
       return Fault("lease " + id + " is another than was granted");
     }
-    if (!known.may_differ && !known.is_offered &&
-        (lease.share_milli != known.lease.share_milli || lease.not_after_ms != known.lease.not_after_ms)) {
-      Fault("lease " + id + " does not have what its tenant was told last");
+    const Sales sales = known.is_offered ? SalesOf(id) : Sales{};
+    if (!known.may_differ) {
+      const bool has_share = lease.share_milli == known.lease.share_milli || sales.rests.contains(lease.share_milli);
+      // It ends when its buyer's begins.
+      if (!has_share || (lease.not_after_ms != known.lease.not_after_ms && !sales.is_all)) {
+        Fault("lease " + id + " does not have what its tenant was told last");
+      }
     }
+    if (lease.ask.number < known.ask_number) Fault("an order for lease " + id + " was taken and is not there");
     switch (lease.state) {
       case LeaseState::kActive:
       case LeaseState::kServerLost: break;
@@ -172,8 +204,10 @@ class Market {
         if (lease.not_after_ms > wall_most_ms) Fault("lease " + id + " expired before its end");
         break;
       case LeaseState::kReleased:
+        if (!known.may_have_ended) Fault("lease " + id + " was given back and nobody asked for it");
+        break;
       case LeaseState::kTransferred:
-        if (!known.may_have_ended && !known.is_offered) Fault("lease " + id + " was ended and nobody asked for it");
+        if (!sales.is_all) Fault("lease " + id + " is another's and nobody has bought it");
         break;
       case LeaseState::kRevoked: Fault("lease " + id + " was revoked and nobody asked for it"); break;
     }

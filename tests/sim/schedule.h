@@ -28,7 +28,9 @@ struct ScheduleResult {
   std::vector<std::string> faults;
   std::uint64_t grants = 0;  // acknowledged
   std::uint64_t operations = 0;
-  std::uint64_t trades = 0;  // leases that were bought, of those that were seen
+  std::uint64_t trades = 0;    // leases that were bought, of those that were seen
+  std::uint64_t receipts = 0;  // that both sides have signed, of leases that were seen
+  std::uint64_t refunds = 0;
   std::uint64_t elections = 0;
   std::uint64_t resyncs = 0;
   std::uint64_t revisions = 0;

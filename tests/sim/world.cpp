@@ -250,6 +250,8 @@ void World::ToReplica(Asker& asker, std::size_t replica, Bytes bytes) {
 }
 
 void World::FromReplica(std::size_t replica, const Peer& peer, const Bytes& bytes) {
+  if (const auto down = std::exchange(crash_for_, std::nullopt))
+    sim_->At(sim_->now(), [this, down] { sim_->Crash(*down); });
   const std::size_t hash = peer.find('#');
   const std::size_t number = std::stoul(peer.substr(0, hash));
   const std::uint64_t connection = std::stoull(peer.substr(hash + 1));
@@ -263,6 +265,7 @@ void World::Cut(std::size_t asker, std::size_t replica, Duration wait) {
 
 void World::StopFaults() {
   lost_percent_ = repeated_percent_ = 0;
+  crash_for_.reset();
   cut_until_.clear();
 }
 

@@ -114,6 +114,8 @@ class World {
   void ToReplica(Asker& asker, std::size_t replica, Bytes bytes);
   void FromReplica(std::size_t replica, const Peer& peer, const Bytes& bytes);
   void Cut(std::size_t asker, std::size_t replica, Duration wait);
+  // The store, at the moment at which a replica answers somebody.
+  void CrashAtNextAnswer(Duration down) { crash_for_ = down; }
   void StopFaults();
   void Every(Duration period, std::function<void()> what);
   void Note(const std::string& what);  // into the history
@@ -129,6 +131,7 @@ class World {
   std::vector<std::unique_ptr<Replica>> replicas_;
   std::vector<Asker*> askers_;
   std::map<std::pair<std::size_t, std::size_t>, Instant> cut_until_;
+  std::optional<Duration> crash_for_;
   unsigned lost_percent_ = 0;
   unsigned repeated_percent_ = 0;
   std::string history_;

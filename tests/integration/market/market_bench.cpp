@@ -3,14 +3,14 @@
 // whose processor time is told apart. Numbers are reported and never fail; a lost grant does.
 //
 //   market-bench [--store sqlite|etcd] [--seconds N] [--tenants N] [--window N] [--rate N] [--members N]
-//                [--price-rate N]
+//                [--price-rate N] [--orders N]
 //
+// With --orders: so many signed bids and asks a second, in epochs of 250 ms, all of it in the ledger and in the store.
 // Grants are measured twice: as many as there can be, each connection with `window` under way; and at `rate` a second,
 // whether answers come or not.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,9 +20,11 @@
 #include <set>
 #include <thread>
 
+#include "tests/bench/disk.h"
 #include "tests/conformance/registry/etcd_cluster.h"
 #include "tests/integration/market/market_load.h"
 #include "tests/integration/market/market_process.h"
+#include "tests/integration/market/order_load.h"
 
 namespace accelmesh::market {
 namespace {
@@ -35,35 +37,8 @@ struct Options {
   int rate = 10'000;
   int members = 3;
   int price_rate = 1000;
+  int orders = 0;  // a second: then nothing else is measured
 };
-
-struct Disk {
-  std::string file_system;
-  double p50_ms = 0;
-  double p99_ms = 0;
-};
-Disk MeasureDisk(const Folder& folder) {
-  Disk disk;
-  const std::string path = folder.Path("fdatasync");
-  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  struct statfs facts{};
-  fstatfs(file, &facts);
-  disk.file_system = facts.f_type == 0xef53       ? "ext4"
-                     : facts.f_type == 0x01021994 ? "tmpfs (not durable)"
-                                                  : std::to_string(facts.f_type);
-  std::vector<double> times;
-  const std::vector<char> page(4096, 'x');
-  for (int i = 0; i < 200; ++i) {
-    const Instant begin = Clock::now();
-    if (pwrite(file, page.data(), page.size(), i * 4096) < 0 || fdatasync(file) != 0) break;
-    times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
-  }
-  close(file);
-  std::ranges::sort(times);
-  disk.p50_ms = Percentile(times, 0.5);
-  disk.p99_ms = Percentile(times, 0.99);
-  return disk;
-}
 
 // The count that the preloaded counter keeps.
 class SyncCount {
@@ -135,7 +110,7 @@ std::size_t CountLost(const MarketProcess& market, const std::vector<security::I
 
 int Run(const Options& options) {
   Folder folder;
-  const Disk disk = MeasureDisk(folder);
+  const bench::Disk disk = bench::MeasureDisk(folder.Path(""));
   std::vector<security::Identity> tenants;
   for (int i = 0; i < options.tenants; ++i)
     tenants.push_back(MakeIdentity(folder, "t" + std::to_string(i), security::Role::kTenant));
@@ -169,6 +144,30 @@ int Run(const Options& options) {
       options.store.c_str(), disk.file_system.c_str(), disk.p50_ms, disk.p99_ms, std::thread::hardware_concurrency(),
       options.tenants, options.window);
   std::vector<std::set<std::string>> acknowledged(tenants.size());
+  if (options.orders > 0) {
+    const std::uint64_t synced = syncs.value();
+    OrderLoad load(*market, tenants, "cpu/Device", 1'000'000);
+    const Meter meter(market->pid());
+    load.Run(options.seconds, options.orders);
+    load.PrintJson();
+    meter.Print(load.done());
+    // The market shows its counts twice a second.
+    std::this_thread::sleep_for(std::chrono::milliseconds(1200));
+    std::printf(",\"epochs\":%.0f,\"epochs_late\":%.0f,\"trades\":%.0f,\"fsyncs\":%llu}}\n",
+                MetricOf(market->metrics(), "accelmesh_market_epochs_total"),
+                MetricOf(market->metrics(), "accelmesh_market_epochs_late_total"),
+                MetricOf(market->metrics(), "accelmesh_market_trades_total"),
+                static_cast<unsigned long long>(syncs.value() - synced));
+    for (std::size_t i = 0; i < tenants.size(); ++i)
+      acknowledged[i].insert(load.leases()[i].begin(), load.leases()[i].end());
+    // Killed and started anew, it knows every lease that was acknowledged.
+    servers.clear();
+    market->Kill();
+    market = std::make_unique<MarketProcess>(folder, arguments);
+    const std::size_t lost = CountLost(*market, tenants, acknowledged);
+    std::fprintf(stderr, "acknowledged leases lost: %zu\n", lost);
+    return lost == 0 ? 0 : 1;
+  }
   const auto note = [&](const Load& load) {
     for (std::size_t i = 0; i < tenants.size(); ++i)
       acknowledged[i].insert(load.leases()[i].begin(), load.leases()[i].end());
@@ -238,6 +237,7 @@ int Main(int argc, char** argv) {
                   : name == "--rate"       ? &options.rate
                   : name == "--members"    ? &options.members
                   : name == "--price-rate" ? &options.price_rate
+                  : name == "--orders"     ? &options.orders
                                            : nullptr;
     if (number != nullptr && std::atoi(argv[i + 1]) > 0) {
       *number = std::atoi(argv[i + 1]);
@@ -246,7 +246,7 @@ int Main(int argc, char** argv) {
     } else {
       std::fprintf(stderr,
                    "usage: market-bench [--store sqlite|etcd] [--seconds N] [--tenants N] [--window N] [--rate N] "
-                   "[--members N] [--price-rate N]\n");
+                   "[--members N] [--price-rate N] [--orders N]\n");
       return 2;
     }
   }

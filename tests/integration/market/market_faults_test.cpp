@@ -269,7 +269,9 @@ TEST_F(MarketFaultsTest, KilledAtAnyMomentItKeepsWhatItSaid) {
     const auto accounts = Ask<messages::AccountsT>(boss, messages::ListAccountsT{}, In(5));
     ASSERT_TRUE(accounts.ok());
     std::int64_t owned = 0;
-    for (const auto& account : accounts->accounts) owned += account->balance_microcredits + account->held_microcredits;
+    for (const auto& account : accounts->accounts) {
+      owned += account->balance_microcredits + account->held_microcredits + account->bond_microcredits;
+    }
     EXPECT_EQ(owned, accounts->deposits_microcredits) << "a credit was made or lost in life " << life;
     // Each identity that came got a thousand credits, once.
     const std::int64_t given =

@@ -119,7 +119,9 @@ TEST_F(SlotMarketTest, GrantsRenewsResizesAndTakesBack) {
   const auto accounts = Ask<messages::AccountsT>(*boss, messages::ListAccountsT{}, In(5));
   ASSERT_TRUE(accounts.ok()) << accounts.status().ToString();
   std::int64_t sum = 0;
-  for (const auto& one : accounts->accounts) sum += one->balance_microcredits + one->held_microcredits;
+  for (const auto& one : accounts->accounts) {
+    sum += one->balance_microcredits + one->held_microcredits + one->bond_microcredits;
+  }
   EXPECT_EQ(sum, accounts->deposits_microcredits);
   EXPECT_EQ(market.End(), 0);
 }

@@ -39,6 +39,26 @@ TEST(MessagesTest, ARequestComesBackAsItWas) {
   EXPECT_EQ(slot.tags.Throughput(scheduler::Operation::kMatmul, scheduler::NumberType::kFp32).low, 1e12);
 }
 
+TEST(MessagesTest, TheLedgerComesBackAsItWasAndWithinItsBounds) {
+  messages::CosignT cosign;
+  cosign.size = 7;
+  cosign.line = std::string(1024, 'x');
+  EXPECT_EQ(DecodeRequest(Message(cosign))->body.AsCosign()->size, 7U);
+  cosign.line += "x";
+  EXPECT_THAT(DecodeRequest(Message(cosign)).status().ToString(), HasSubstr("Cosign.line"));
+  const auto decode = [](std::size_t bytes) {
+    messages::LedgerEntriesT entries;
+    entries.readable = 9;
+    entries.entries.push_back(std::make_unique<messages::LedgerEntryT>());
+    entries.entries.back()->bytes.resize(bytes, 1);
+    messages::ReplyT reply;
+    reply.body.Set(std::move(entries));
+    return DecodeFromMarket(EncodeReply(reply));
+  };
+  EXPECT_EQ(decode(65535)->reply->body.AsLedgerEntries()->entries[0]->bytes.size(), 65535U);
+  EXPECT_THAT(decode(65536).status().ToString(), HasSubstr("LedgerEntry.bytes"));
+}
+
 // Each bound once: the refusal names the field, and the sender's number is still to be had.
 TEST(MessagesTest, BoundsAreKept) {
   const auto refused = [](const Bytes& bytes, const std::string& field) {

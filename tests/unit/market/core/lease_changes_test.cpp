@@ -114,12 +114,6 @@ class DecisionsTest : public testing::Test {
         if (change.ok()) book.Apply(change->decision);
         return;
       }
-      case 7: {
-        const auto change =
-            DecideTransfer(book, {tenant, lease, operation, tenant == kTenant ? kOther : kTenant, "", ""}, now);
-        if (change.ok()) book.Apply(change->decision);
-        return;
-      }
       default:
         while (!book.ByEnd().empty() && book.ByEnd().begin()->first <= now.sweep_ms) {
           book.Apply(DecideEnd(book, std::string(book.ByEnd().begin()->second), LeaseState::kExpired, now.now_ms, now)
@@ -267,30 +261,6 @@ TEST_F(DecisionsTest, ARenewalNeverEndsALeaseEarlier) {
   ASSERT_TRUE(later.ok()) << later.status().ToString();
   book.Apply(later->decision);
   EXPECT_EQ(book.Lease(id)->not_after_ms, now.now_ms + kLeaseLifeMsMax);
-}
-
-// Otherwise a tenant and a provider of one mind could have others pay: dear leases handed to who never asked for them.
-TEST_F(DecisionsTest, ATransferIsANewLeaseWithANewEpochAndCostsItsReceiverNothing) {
-  const std::string id = Grant(Ask("0.25 TOPS fp32")).leases.at(0);
-  now.now_ms += 20'000;
-  const std::int64_t before = book.Account(kOther)->balance;
-  const std::int64_t sellers = book.Account(kTenant)->balance;
-  const auto moved = DecideTransfer(book, {kTenant, id, "t1", kOther, std::string(32, 2), ""}, now);
-  ASSERT_TRUE(moved.ok()) << moved.status().ToString();
-  book.Apply(moved->decision);
-  EXPECT_EQ(book.Lease(id)->state, LeaseState::kTransferred);
-  const LeaseRecord* next = book.Lease(moved->lease);
-  EXPECT_EQ(next->tenant, kOther);
-  EXPECT_EQ(next->epoch, 2U);
-  EXPECT_EQ(next->not_after_ms, 1'060'000);
-  EXPECT_EQ(book.Account(kTenant)->held, 0);
-  EXPECT_EQ(book.Account(kOther)->held, 12'000);
-  EXPECT_EQ(book.Account(kOther)->balance, before);
-  EXPECT_EQ(book.Account(kTenant)->balance, sellers);
-  EXPECT_EQ(next->held, 12'000);
-  EXPECT_TRUE(book.CountSums().balanced());
-  EXPECT_EQ(book.Floor("s/0"), 2U);
-  EXPECT_TRUE(DecideTransfer(book, {kTenant, id, "t1", kOther, std::string(32, 2), ""}, now)->is_repeated);
 }
 
 TEST_F(DecisionsTest, RegistrationWithdrawsAndProtectsWhatIsLet) {

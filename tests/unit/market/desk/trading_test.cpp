@@ -1,173 +1,12 @@
-// A desk on a SQLite store to which tenants bring signed orders: what counts, what does not, and what an epoch does.
+// A desk to which tenants bring signed orders: what counts, what does not, and what an epoch does.
 #include <gmock/gmock.h>
 
-#include <filesystem>
-#include <thread>
-
-#include "market/client/orders.h"
-#include "market/desk/desk.h"
-#include "market/ledger/market_orders.h"
-#include "market/ledger/verify_folder.h"
-#include "market/registry/sqlite/sqlite_store.h"
-#include "market/slot_market/epoch_ledger.h"
-#include "market/slot_market/mailbox.h"
-#include "protocol/base/log.h"
-#include "tests/conformance/registry/world.h"
-#include "tests/integration/market/market_messages.h"
+#include "tests/unit/market/desk/trading_world.h"
 
 namespace accelmesh::market {
 namespace {
 
 using testing::HasSubstr;
-
-security::SigningKey KeyOf(std::uint8_t number) {
-  return std::move(security::SigningKey::FromSeed(Bytes(security::kKeyBytes, number))).value();
-}
-std::string Hex(const security::SigningKey& key) { return security::HexOf(key.public_key().bytes); }
-constexpr std::uint16_t Of(Code code) { return static_cast<std::uint16_t>(code); }
-
-class TradingTest : public testing::Test {
- protected:
-  TradingTest() : market_(KeyOf(1)), server_(KeyOf(2)) {
-    log::SetSink([](log::Level, std::string_view) {});
-    for (std::uint8_t i = 0; i < 40; ++i) tenants_.push_back(KeyOf(static_cast<std::uint8_t>(10 + i)));
-    registry::SqliteOptions options;
-    options.file.path = folder_.Path("market.sqlite");
-    store_ = std::move(registry::OpenSqliteStore(options)).value();
-    Start();
-    messages::GreetT greet;
-    greet.version_min = greet.version_max = kMarketVersion;
-    for (const security::SigningKey& tenant : tenants_) EXPECT_EQ(Ask(tenant, greet).code, 0);
-    EXPECT_EQ(Ask(server_, ServerWith("s", 2, 1, 10)).code, 0);
-    const auto& record = std::get<SlotRecord>(desk_->book().All(Family::kSlot).begin()->second);
-    class_name_ = record.class_name();
-    reserve_ = record.reserve_price;
-  }
-
-  void Start() {
-    DeskOptions desk;
-    desk.urls = {"tcp://127.0.0.1:1"};
-    desk.is_alone = desk.keeps_order = true;
-    desk.welcome_credits = 1'000'000'000;
-    desk.epoch = std::chrono::milliseconds(20);
-    Result<std::unique_ptr<EpochLedger>> ledger = EpochLedger::Open(folder_.Path("ledger"), market_);
-    ASSERT_TRUE(ledger.ok()) << ledger.status().ToString();
-    ledger_ = std::move(*ledger);
-    desk.epoch_log = ledger_.get();
-    Desk::World world;
-    world.post = [this](std::function<void()> what) { mailbox_.Post(std::move(what)); };
-    world.send = [this](const Peer&, const Bytes& bytes) {
-      Result<messages::FromMarketT> message = DecodeFromMarket(bytes);
-      ASSERT_TRUE(message.ok()) << message.status().ToString();
-      if (message->push != nullptr) pushes_.push_back(std::move(message->push->body));
-      if (message->reply != nullptr) replies_[message->reply->number] = std::move(*message->reply);
-    };
-    world.local = [this](const std::string& identity) -> std::optional<IdentityRecord> {
-      if (identity == Hex(server_)) return IdentityRecord{"server", MarketRole::kProvider, false};
-      return IdentityRecord{"tenant", MarketRole::kTenant, false};
-    };
-    desk_.emplace(std::move(desk), *store_, market_, std::move(world), 1);
-    EXPECT_TRUE(Until([this] { return desk_->is_leading(); }));
-  }
-
-  std::int64_t Now() const {
-    return 1'000'000 + std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_).count();
-  }
-  bool Until(const std::function<bool()>& done) {
-    const Deadline deadline = Deadline::After(std::chrono::seconds(10));
-    while (!done()) {
-      if (deadline.passed()) return false;
-      mailbox_.Run();
-      desk_->Tick(Clock::now(), Now());
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    return true;
-  }
-  template <typename Body>
-  std::uint64_t Send(const security::SigningKey& who, Body body) {
-    messages::RequestT request;
-    request.number = ++number_;
-    request.body.Set(std::move(body));
-    desk_->OnMessage(Hex(who).substr(0, 8), Hex(who), EncodeRequest(request));
-    desk_->Flush();
-    return request.number;
-  }
-  messages::ReplyT Await(std::uint64_t number) {
-    messages::ReplyT none;
-    none.code = 999;
-    return Until([&] { return replies_.contains(number); }) ? std::move(replies_[number]) : std::move(none);
-  }
-  template <typename Body>
-  messages::ReplyT Ask(const security::SigningKey& who, Body body) {
-    return Await(Send(who, std::move(body)));
-  }
-  std::string Lease(const security::SigningKey& who, const std::string& request) {
-    const messages::ReplyT reply = Ask(who, AskFor(request));
-    if (reply.code != 0 || reply.body.AsGrants()->granted.empty()) return "";
-    return reply.body.AsGrants()->granted.front()->lease->id;
-  }
-  messages::OrderT Order(const security::SigningKey& owner, messages::OrderKind kind) {
-    messages::OrderT order;
-    order.kind = kind;
-    order.market = Hex(market_);
-    order.owner = Hex(owner);
-    order.operation_id = MakeOperationId();
-    order.number = ++orders_;
-    order.valid_until_ms = Now() + 60'000;
-    return order;
-  }
-  messages::OrderT AskOrder(const security::SigningKey& owner, const std::string& lease, std::int64_t price) {
-    messages::OrderT order = Order(owner, messages::OrderKind::Ask);
-    order.lease = lease;
-    order.price_microcredits_per_hour = price;
-    return order;
-  }
-  messages::OrderT BidOrder(const security::SigningKey& owner, std::uint32_t share, std::int64_t price) {
-    messages::OrderT order = Order(owner, messages::OrderKind::Bid);
-    order.class_name = class_name_;
-    order.share_milli = share;
-    order.price_microcredits_per_hour = price;
-    order.holder_key.assign(32, 5);
-    return order;
-  }
-  messages::ReplyT Place(const security::SigningKey& owner, const messages::OrderT& order, std::int64_t wait_us = 0) {
-    messages::PlaceOrderT placed = SignOrder(order, owner);
-    placed.wait_us = wait_us;
-    return Ask(owner, std::move(placed));
-  }
-  void Stop() {
-    desk_.reset();
-    ledger_.reset();
-  }
-  // Anybody can clear every epoch again, and comes to the same.
-  ledger::FolderReport Verify() {
-    ledger::FolderCheck check;
-    check.log = {"accelmesh-market", market_.public_key()};
-    check.market = Hex(market_);
-    Result<ledger::FolderReport> report = ledger::VerifyFolder(folder_.Path("ledger"), check, ledger::MarketOrders());
-    EXPECT_TRUE(report.ok()) << report.status().ToString();
-    if (!report.ok()) return {};
-    EXPECT_TRUE(report->discrepancy.ok()) << report->place << ": " << report->discrepancy.ToString();
-    return std::move(*report);
-  }
-  std::int64_t Owned() const { return desk_->book().sums().balance + desk_->book().sums().held; }
-
-  registry::ScratchFolder folder_;
-  const security::SigningKey market_;
-  const security::SigningKey server_;
-  std::vector<security::SigningKey> tenants_;
-  Mailbox mailbox_;
-  std::map<std::uint64_t, messages::ReplyT> replies_;
-  std::vector<messages::PushBodyUnion> pushes_;
-  std::unique_ptr<registry::Registry> store_;
-  std::unique_ptr<EpochLedger> ledger_;
-  std::optional<Desk> desk_;
-  std::uint64_t number_ = 0;
-  std::uint64_t orders_ = 0;
-  const Instant began_ = Clock::now();
-  std::string class_name_;
-  std::int64_t reserve_ = 0;
-};
 
 TEST_F(TradingTest, AnAskMeetsABidAndTheServerHearsOfIt) {
   // Both devices are let, so that what is sold is the tenants'.
@@ -359,6 +198,88 @@ TEST_F(TradingTest, AGangGetsAllOfOneOfItsBundlesOrNothing) {
   EXPECT_EQ(Place(tenants_[1], Order(tenants_[1], messages::OrderKind::Bid)).code, Of(Code::kBadFrame));
   gang.owner = Hex(tenants_[1]);
   EXPECT_EQ(Place(tenants_[1], gang).code, Of(Code::kUnsupported));
+}
+
+TEST_F(TradingTest, AGangBuysWholeLeasesOfSeveralBesideBidsForParts) {
+  std::vector<std::string> leases;
+  for (std::size_t i = 0; i < 2; ++i) {
+    leases.push_back(Lease(tenants_[i], "1 TOPS fp32, memory=100B"));
+    ASSERT_EQ(desk_->book().Lease(leases.back())->share_milli, 1000U);
+    messages::OrderT ask = AskOrder(tenants_[i], leases.back(), reserve_);
+    ask.notice_us = 200'000;
+    ASSERT_EQ(Place(tenants_[i], ask).code, 0);
+  }
+  // Somebody bids for a part all the time, and has his turns.
+  messages::PlaceOrderT part = SignOrder(BidOrder(tenants_[3], 300, 3 * reserve_), tenants_[3]);
+  part.wait_us = 10'000'000;
+  Send(tenants_[3], std::move(part));
+  messages::OrderT gang = BidOrder(tenants_[2], 0, 0);
+  gang.class_name.clear();
+  gang.notice_us = 10'000'000;
+  gang.bundles.push_back(std::make_unique<messages::BundleT>());
+  gang.bundles.back()->value_microcredits_per_hour = 4 * reserve_;
+  for (int i = 0; i < 2; ++i) {
+    gang.bundles.back()->parts.push_back(std::make_unique<messages::PartT>());
+    gang.bundles.back()->parts.back()->class_name = class_name_;
+    gang.bundles.back()->parts.back()->share_milli = 1000;
+  }
+  const std::int64_t owned = Owned();
+  const messages::ReplyT served = Place(tenants_[2], gang, 2'000'000);
+  ASSERT_EQ(served.code, 0) << served.text;
+  const auto& grants = *served.body.AsGrants();
+  ASSERT_EQ(grants.granted.size(), 2U) << grants.gaps.front()->text;
+  for (const std::string& lease : leases) {
+    EXPECT_EQ(desk_->book().Lease(lease)->state, LeaseState::kTransferred);
+  }
+  EXPECT_EQ(Owned(), owned);
+  EXPECT_TRUE(desk_->book().CountSums().balanced());
+  Verify();
+}
+
+TEST_F(TradingTest, WitnessesCosignTheLedgerAndItsBidsAreReadWhenTheyAreOver) {
+  ASSERT_EQ(Place(tenants_[0], BidOrder(tenants_[0], 200, 5 * reserve_), 1'000'000).body.AsGrants()->granted.size(),
+            1U);
+  const auto checkpoint = [this](std::uint64_t size) {
+    messages::GetCheckpointT ask;
+    ask.old_size = size;
+    const messages::ReplyT reply = Ask(tenants_[1], ask);
+    EXPECT_EQ(reply.code, 0) << reply.text;
+    return std::move(ledger::ParseExtension(reply.body.AsLedgerCheckpoint()->extension)).value();
+  };
+  const ledger::Extension first = checkpoint(0);
+  const ledger::NamedKey log = ledger_->key();
+  const auto head = ledger::VerifyCheckpoint(first.note, log, {})->checkpoint.head;
+  EXPECT_GE(head.size, 3U) << "a bid, its seal, its epoch";
+  const std::string name = ledger::WitnessNameOf(tenants_[1].public_key());
+  const std::string text = ledger::ParseNote(first.note)->text;
+  messages::CosignT cosign;
+  cosign.size = head.size;
+  cosign.line = ledger::CosignatureLine(text, name, tenants_[1], 7);
+  EXPECT_EQ(Ask(tenants_[2], cosign).code, Of(Code::kPermissionDenied)) << "another's line";
+  EXPECT_EQ(Ask(tenants_[1], cosign).code, 0);
+  const ledger::NamedKey witness{name, tenants_[1].public_key()};
+  EXPECT_EQ(ledger::VerifyCheckpoint(checkpoint(head.size).note, log, {&witness, 1})->cosigners.size(), 1U);
+  ++cosign.size;
+  EXPECT_EQ(Ask(tenants_[1], cosign).code, Of(Code::kNotFound));
+  // It grows, and shows that it did; a line below the one before still counts, and is there for who reads the folder.
+  ASSERT_EQ(Place(tenants_[0], BidOrder(tenants_[0], 100, 5 * reserve_), 1'000'000).body.AsGrants()->granted.size(),
+            1U);
+  const ledger::Extension next = checkpoint(head.size);
+  const auto grown = ledger::VerifyCheckpoint(next.note, log, {})->checkpoint.head;
+  EXPECT_GT(grown.size, head.size);
+  EXPECT_TRUE(VerifyConsistency(head, grown, next.proof).ok());
+  cosign.size = head.size;
+  cosign.line = ledger::CosignatureLine(text, name, tenants_[1], 8);
+  EXPECT_EQ(Ask(tenants_[1], cosign).code, 0);
+  ASSERT_TRUE(ledger_->Publish().ok());
+  const auto file = ledger::ReadFileBytes(folder_.Path("ledger/cosigned/" + name), 100'000);
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(ledger::VerifyCheckpoint(AsText(*file), log, {&witness, 1})->cosigners.front().time_s, 8);
+  // Until the first bid is over nobody reads it, or what came after it.
+  const auto read = [this](std::int64_t now_ms) { return std::move(ledger_->Read(0, now_ms)).value(); };
+  EXPECT_EQ(read(Now()).readable, 0U);
+  EXPECT_EQ(read(Now() + 61'000).entries.size(), grown.size);
+  EXPECT_EQ(Ask(tenants_[1], messages::ReadEntriesT{}).body.AsLedgerEntries()->readable, grown.size);
 }
 
 TEST_F(TradingTest, ManyWhoTradeMeetInAnAuction) {

@@ -41,7 +41,31 @@ TEST_F(EpochRecordTest, IsReadBackAsItWas) {
   EXPECT_EQ(DigestsOf(auction::ClearEpoch(read.input).value()), DigestsOf(auction::ClearEpoch(record_.input).value()));
 }
 
+TEST_F(EpochRecordTest, ScoresAreReadBackAndGoWithTheAsks) {
+  const Bytes plain = EpochBytes(record_).value();
+  EpochWorld::GiveScores(record_, 5, 6);
+  const Bytes bytes = EpochBytes(record_).value();
+  EXPECT_GT(bytes.size(), plain.size());
+  const EpochRecord read = ParseEpoch(bytes).value();
+  EXPECT_EQ(read.deliverers, record_.deliverers);
+  EXPECT_EQ(read.scores, record_.scores);
+  EXPECT_EQ(read.ask_deliverers, record_.ask_deliverers);
+  EpochRecord other = record_;
+  other.scores.pop_back();
+  EXPECT_EQ(EpochBytes(other).code(), Code::kInvalidArgument);
+  other = record_;
+  other.ask_deliverers.pop_back();
+  EXPECT_EQ(EpochBytes(other).code(), Code::kInvalidArgument);
+  other = record_;
+  other.ask_deliverers[0] = 2;
+  EXPECT_EQ(EpochBytes(other).code(), Code::kInvalidArgument);
+  other = record_;
+  std::swap(other.deliverers[0], other.deliverers[1]);
+  EXPECT_EQ(EpochBytes(other).code(), Code::kInvalidArgument);
+}
+
 TEST_F(EpochRecordTest, CutOffOrFlippedItIsRefusedOrAnother) {
+  EpochWorld::GiveScores(record_, 700'000, 300'000);
   const Bytes bytes = EpochBytes(record_).value();
   for (std::size_t size = 0; size < bytes.size(); ++size) {
     EXPECT_EQ(ParseEpoch(ByteView(bytes).first(size)).code(), Code::kBadFrame) << size;

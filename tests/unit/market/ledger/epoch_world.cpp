@@ -4,6 +4,7 @@
 
 #include "market/client/orders.h"
 #include "market/ledger/market_orders.h"
+#include "market/ledger/reputation.h"
 #include "tests/unit/market/ledger/scratch.h"
 
 namespace accelmesh::market::ledger {
@@ -217,9 +218,26 @@ EpochRecord EpochWorld::RunEpoch(int bids, int gangs) {
   return record;
 }
 
+void EpochWorld::GiveScores(EpochRecord& record, std::uint32_t first, std::uint32_t second) {
+  record.deliverers = {record.parties[0], record.parties[1]};
+  record.scores = {first, second};
+  record.ask_deliverers.clear();
+  std::map<auction::ClassId, std::uint32_t> best;
+  for (std::size_t i = 0; i < record.input.asks.size(); ++i) {
+    record.ask_deliverers.push_back(i % 2);
+    std::uint32_t& of_class = best[record.input.asks[i].slot_class];
+    of_class = std::max(of_class, record.scores[i % 2]);
+  }
+  for (std::size_t i = 0; i < record.input.asks.size(); ++i) {
+    auction::Ask& ask = record.input.asks[i];
+    ask.reputation_ppm = QualityPpm(record.scores[i % 2], best[ask.slot_class]);
+  }
+  record.outcome = DigestsOf(auction::ClearEpoch(record.input).value());
+}
+
 void EpochWorld::AppendReceipt() {
   CounterSignedReceipt receipt;
-  receipt.receipt.market = kOrigin;
+  receipt.receipt.market = market_;
   receipt.receipt.lease = "lease-" + std::to_string(operations_++);
   receipt.receipt.slot_class = kClasses[0];
   receipt.receipt.provider = tenants_[0].public_key();

@@ -24,6 +24,8 @@ class EpochWorld {
   // What RunEpoch() makes, before it is recorded.
   EpochRecord MakeEpoch(int bids, int gangs);
   void AppendReceipt();
+  // Whoever delivers, by turns: the first two parties, with these scores; what asks count by follows, and the outcome.
+  static void GiveScores(EpochRecord& record, std::uint32_t first, std::uint32_t second);
   SignedOrder MakeBid(std::size_t tenant);
 
   Ledger& ledger() { return *ledger_; }

@@ -49,6 +49,22 @@ TEST(LedgerTest, AnOrderCountsOnceInAnEpoch) {
   EXPECT_TRUE(ledger->Seal(2, 2, {}, {}).ok()) << "an epoch without orders";
 }
 
+TEST(LedgerTest, MoreOrdersThanAreAppendedAtOnceAreSealedAllTheSame) {
+  const std::unique_ptr<Ledger> ledger = MakeLedger();
+  std::vector<SignedOrder> bids;
+  const std::string padding(kSignedOrderBytesMax - 8, ' ');
+  for (std::size_t bytes = 0; bytes <= kBatchBytesMax; bytes += kSignedOrderBytesMax) {
+    bids.push_back(OrderOf(padding + std::to_string(bids.size())));
+  }
+  const Result<SealedEpoch> sealed = ledger->Seal(1, 1, bids, {});
+  ASSERT_TRUE(sealed.ok()) << sealed.status().ToString();
+  EXPECT_EQ(sealed->index, bids.size());
+  EXPECT_EQ(ledger->log().size(), bids.size() + 1);
+  EXPECT_EQ(VerifyCheckpoint(sealed->note, ledger->log().key(), {})->checkpoint.head, ledger->log().head());
+  const PostedOrder& first = sealed->orders[sealed->ranks.front()];
+  EXPECT_EQ(LeafHash(ledger->log().Entry(first.index).value()), first.leaf);
+}
+
 TEST(LedgerTest, ReceiptsWithoutBothSignaturesAreNotWritten) {
   const std::unique_ptr<Ledger> ledger = MakeLedger();
   CounterSignedReceipt receipt;

@@ -240,6 +240,68 @@ TEST(ReputationTest, TheSameReceiptsGiveTheSameScores) {
   EXPECT_EQ(scores, (std::vector<std::uint32_t>{833708, 832547, 819066, 807028, 794464, 828486, 811923}));
 }
 
+// What a leader has written down is all that the next one needs.
+TEST(ReputationTest, AStateGivenToAnotherBookGoesOnTheSame) {
+  ReputationBook book;
+  ReputationBook other;
+  for (std::uint8_t i = 1; i < 6; ++i) {
+    book.SetDeposited(PartyOf(i), 100 * kCredit);
+    other.SetDeposited(PartyOf(i), 100 * kCredit);
+  }
+  std::mt19937_64 random(3);
+  const auto receipt = [&](int number) {
+    Receipt one = ReceiptOf(static_cast<std::uint8_t>(1 + random() % 5), static_cast<std::uint8_t>(1 + random() % 5),
+                            static_cast<std::int64_t>(1 + random() % 9), kNow + number * kHourMs);
+    one.delivered_ppm = static_cast<std::uint32_t>(random() % kPpm);
+    one.had_notice = random() % 2 == 0;
+    return Next(one, number);
+  };
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(book.Add(receipt(i)).ok());
+  for (std::uint8_t i = 1; i < 6; ++i) other.SetState(PartyOf(i), book.StateOf(PartyOf(i)));
+  for (int i = 100; i < 150; ++i) {
+    const Receipt one = receipt(i);
+    ASSERT_TRUE(book.Add(one).ok());
+    ASSERT_TRUE(other.Add(one).ok());
+  }
+  for (std::uint8_t i = 1; i < 6; ++i) {
+    EXPECT_EQ(book.StateOf(PartyOf(i)), other.StateOf(PartyOf(i)));
+    EXPECT_EQ(book.ScorePpm(PartyOf(i), ReputationRole::kProvider, kNow + 200 * kHourMs),
+              other.ScorePpm(PartyOf(i), ReputationRole::kProvider, kNow + 200 * kHourMs));
+    EXPECT_EQ(book.ScorePpm(PartyOf(i), ReputationRole::kBuyer, kNow),
+              other.ScorePpm(PartyOf(i), ReputationRole::kBuyer, kNow));
+  }
+  // Instead of what it knew, not besides.
+  other.SetState(PartyOf(1), {});
+  EXPECT_EQ(other.ScorePpm(PartyOf(1), ReputationRole::kProvider, kNow), 50'000u);
+  EXPECT_TRUE(other.StateOf(PartyOf(1)).payers.empty());
+}
+
+TEST(ReputationTest, OfManyPayersThoseWhoPaidLeastAreForgotten) {
+  ReputationBook book;
+  security::PublicKey key;
+  for (std::size_t i = 0; i < kPayersKept + 10; ++i) {
+    Receipt one = ReceiptOf(1, 2, static_cast<std::int64_t>(1 + i));
+    key.bytes[0] = static_cast<std::uint8_t>(i);
+    key.bytes[1] = static_cast<std::uint8_t>(1 + i / 256);
+    one.buyer = key;
+    ASSERT_TRUE(book.Add(one).ok());
+  }
+  const ReputationState state = book.StateOf(PartyOf(1));
+  EXPECT_EQ(state.payers.size(), kPayersKept);
+  for (const auto& [payer, paid] : state.payers) EXPECT_GT(paid.At(kNow / kHourMs), 10 * kCredit);
+}
+
+TEST(ReputationTest, QualityIsThePartOfTheBestInTenths) {
+  EXPECT_EQ(QualityPpm(50'000, 50'000), kPpm) << "newcomers among themselves";
+  EXPECT_EQ(QualityPpm(900'000, 950'000), kPpm);
+  EXPECT_EQ(QualityPpm(900'000, 1'000'000), 900'000u);
+  EXPECT_EQ(QualityPpm(899'999, 1'000'000), 900'000u);
+  EXPECT_EQ(QualityPpm(800'000, 1'000'000), 800'000u);
+  EXPECT_EQ(QualityPpm(50'000, 950'000), 100'000u);
+  EXPECT_EQ(QualityPpm(0, 950'000), 100'000u);
+  EXPECT_EQ(QualityPpm(5, 0), kPpm);
+}
+
 TEST(DecayedTest, HoldsForTheLargestNumbers) {
   const UnsignedWide most = ~UnsignedWide{0};
   EXPECT_EQ(Decayed(most, 0), most);

@@ -50,6 +50,43 @@ TEST_F(VerifyEpochTest, AnHonestEpochHolds) {
   EXPECT_TRUE(VerifyEpoch(read, seal_, orders_, world_.market()).ok());
 }
 
+TEST_F(VerifyEpochTest, AnAskThatCountsByAnotherScoreIsFound) {
+  EpochWorld::GiveScores(record_, 900'000, 300'000);
+  EXPECT_EQ(Fault(), "");
+  const EpochRecord read = ParseEpoch(EpochBytes(record_).value()).value();
+  EXPECT_TRUE(VerifyEpoch(read, seal_, orders_, world_.market()).ok());
+  auction::Ask& ask = record_.input.asks[1];
+  ask.reputation_ppm = 1'000'000;
+  Recompute();
+  EXPECT_THAT(Fault(), HasSubstr("was cleared with another quality than its deliverer's score gives"));
+}
+
+// Nobody signs for a lease that he does not use: it is sold whole, for what is posted and nothing else.
+TEST_F(VerifyEpochTest, AnUnusedLeaseIsSoldForWhatIsPosted) {
+  auction::Ask* idle = nullptr;
+  for (auction::Ask& ask : record_.input.asks) {
+    if (ask.id >= record_.orders.size()) idle = &ask;
+  }
+  ASSERT_NE(idle, nullptr);
+  // Some lease of which no ask is in the epoch.
+  record_.lease_names.push_back("zz-unused");
+  record_.idle_slots[idle->id - record_.orders.size()] = "zz-unused";
+  std::sort(record_.idle_slots.begin(), record_.idle_slots.end());
+  idle->id = record_.orders.size() + record_.idle_slots.size() - 1;
+  idle->kind = auction::AskKind::kRelease;
+  idle->is_divisible = false;
+  idle->lease = record_.lease_names.size();
+  idle->price_microcredits = 400'000;
+  Recompute();
+  EXPECT_EQ(Fault(), "");
+  idle->price_microcredits = 300'000;
+  Recompute();
+  EXPECT_THAT(Fault(), HasSubstr("is said to be a lease"));
+  idle->price_microcredits = 400'000;
+  idle->lease = 1;
+  EXPECT_THAT(Fault(), HasSubstr("is said to be a lease"));
+}
+
 TEST_F(VerifyEpochTest, AnotherOutcomeIsFound) {
   record_.outcome.trades[0] ^= 1;
   EXPECT_THAT(Fault(), HasSubstr("epoch 1: cleared again, it has other trades"));

@@ -152,6 +152,26 @@ TEST_F(CheatingMarketTest, AForgedReceiptOrAnotherMarketsIsFound) {
   EXPECT_THAT(Fault(), HasSubstr("entry 1: the receipt is not signed by the provider"));
 }
 
+TEST_F(CheatingMarketTest, AScoreThatNoReceiptsGiveIsFound) {
+  world_.PostAsks(3);
+  EpochRecord record = world_.MakeEpoch(10, 0);
+  EpochWorld::GiveScores(record, 50'000, 50'000);
+  ASSERT_TRUE(world_.ledger().Record(record).ok());
+  EXPECT_EQ(Fault(), "") << "a newcomer's";
+  // With receipts it may be more, for whom they are of.
+  for (int i = 0; i < 10; ++i) world_.AppendReceipt();
+  record = world_.MakeEpoch(10, 0);
+  const bool is_first = record.parties[0] == world_.tenant(0).public_key();
+  const bool is_second = record.parties[1] == world_.tenant(0).public_key();
+  EpochWorld::GiveScores(record, is_first ? 300'000 : 50'000, is_second ? 300'000 : 50'000);
+  ASSERT_TRUE(world_.ledger().Record(record).ok());
+  EXPECT_EQ(Fault(), "");
+  record = world_.MakeEpoch(10, 0);
+  EpochWorld::GiveScores(record, 50'000, 999'999);
+  ASSERT_TRUE(world_.ledger().Record(record).ok());
+  EXPECT_THAT(Fault(), HasSubstr("counts for 999999 millionths, and its receipts give"));
+}
+
 TEST_F(CheatingMarketTest, CreditsThatComeFromNowhereBetweenEpochsAreFound) {
   world_.PostAsks(3);
   world_.RunEpoch(10);
