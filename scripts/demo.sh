@@ -4,7 +4,7 @@
 # output stands what its calls cost: answered locally, posted, waited, called; messages, bytes, time.
 # Then a market: slot-market and two gpu-servers, of which the second lets 30 % of its device, and two programs that say
 # what they need and name no server: who got what, why, and at what price. And two programs that trade with each other: one
-# sells a part of its lease to the other while both run.
+# sells a part of its lease to the other while both run; what both sides sign for it; and the ledger of it all, verified.
 #
 #   scripts/demo.sh               everything
 #   scripts/demo.sh --no-setup    does not look for missing packages
@@ -83,6 +83,8 @@ offer() {  # name, core, what it sells
   # A second server of one user has a key of its own, and an admin lets it in.
   key=$("$build/bin/slotctl" keys create server --role provider --keys "$place/keys-$name" | sed -n 's/^public key *//p')
   "$build/bin/slotctl" keys trust "$key" --role provider --name "$name" >/dev/null
+  # From this it puts up a bond: receipts count no further than somebody has something to lose.
+  "$build/bin/slotctl" deposit "$key" 10 >/dev/null
   start "$name" 2 on_core "$core" "$build/bin/gpu-server" --market "$ACCELMESH_MARKET" --keys "$place/keys-$name" \
     --state "$place/state-$name" --server-name "$name" --listen tcp://127.0.0.1:0 --listen "shm://demo-$$-$name" --backend cpu \
     --cpu-threads 1 --memory 1GiB "$@"
@@ -152,8 +154,21 @@ for pid in "$seller" "$buyer"; do
   kill "$pid"
   wait "$pid" 2>/dev/null || true
 done
-printf '\n$ slotctl ledger verify market.sqlite-ledger\n'
-"$build/bin/slotctl" ledger verify "$place/market.sqlite-ledger"
+# A program signs for its lease at once, its server within seconds.
+receipts() { "$build/bin/slotctl" receipts --all --json | grep -o '"state":"both"' | wc -l; }
+for _ in $(seq 100); do
+  [ "$(receipts)" -ge 2 ] && break
+  sleep 0.1
+done
+[ "$(receipts)" -ge 2 ] || { "$build/bin/slotctl" receipts --all >&2; echo "demo: nobody signed for the leases that are over" >&2; exit 1; }
+printf '\n$ slotctl receipts --all\n'
+"$build/bin/slotctl" receipts --all
+printf '\n$ slotctl reputation\n'
+"$build/bin/slotctl" reputation
+# Both programs have watched the ledger while they ran.
+witness=$("$build/bin/slotctl" keys show buyer | sed -n 's/^as witness *//p')
+printf '\n$ slotctl ledger verify market.sqlite-ledger --witness %s\n' "$witness"
+"$build/bin/slotctl" ledger verify "$place/market.sqlite-ledger" --witness "$witness"
 printf '\n$ slotctl accounts\n'
 "$build/bin/slotctl" accounts
 printf '\ndemo: done. README.md says what to try next.\n'

@@ -60,6 +60,23 @@ def need(test, *paths):
             test.skipTest(f"{path} was not built")
 
 
+def end_group(process, *outputs):
+    """Asks one process of ours to end, then ends whatever is left of its group; `outputs` are read to their end."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait(10)
+    for output in outputs:
+        output.reader.join(5)
+
+
 def kill(process, number=signal.SIGKILL):
     """Ends one process of ours and waits for it."""
     try:
@@ -196,19 +213,7 @@ class Server:
         return set(children(self.process.pid))
 
     def end(self):
-        if self.alive():
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                pass
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait(10)
-        self.out.reader.join(5)
-        self.err.reader.join(5)
+        end_group(self.process, self.out, self.err)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -33,19 +33,7 @@ class Daemon:
         harness.kill(self.process)
 
     def end(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                pass
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait(10)
-        self.out.reader.join(5)
-        self.err.reader.join(5)
+        harness.end_group(self.process, self.out, self.err)
 
     def said(self):
         return f"stdout:\n{self.out.text()}\nstderr:\n{self.err.text()}"

@@ -129,6 +129,16 @@ class MarketTrade(harness.FaultCase):
         self.assert_works(seller)
         self.finish(seller)
         self.assert_all_is_settled()
+        # Both programs have signed for what they had, and the server says the same.
+        self.assert_signed_for(bought["lease"])
+        self.assert_signed_for(trade["from"])
+
+    def assert_signed_for(self, lease):
+        def receipt():
+            return self.market.slotctl("receipts", "--all", "--lease", lease)["receipts"][0]
+        self.assertTrue(wait_until(lambda: receipt()["state"] == "both", 15), receipt())
+        self.assertEqual((receipt()["delivered_ppm"], receipt()["uptime_ppm"]), (1_000_000, 1_000_000))
+        self.assertGreater(receipt()["paid_microcredits"], 0)
 
     def test_all_of_it_is_sold_and_the_seller_has_its_notice(self):
         seller = self.program("seller", 0.9, "128MiB", "--ask", "2", "--sell-notice", "3s", "--lease", "2m")

@@ -51,6 +51,7 @@ Keeper::Keeper(MarketPort& market, ServerPort& servers, WorldPort& world, Negoti
     kept.held = std::move(outcome.leases[i]);
     kept.index = i;
     kept.time = {now_ms, EndOf(kept.held.won, now_ms, lease_us_)};
+    kept.granted_ms = kept.server_seen_ms = now_ms;
     kept.served_until_ms = kept.time.not_after_ms;
     kept.paid_from_ms = now_ms;
     // What is left of a lease that was bought may be little.
@@ -80,6 +81,7 @@ std::int64_t Keeper::Tick() {
                 "lease " + kept_[i].held.won.lease + " is its buyer's now; what the program has on " +
                     kept_[i].held.won.slot + " ends with it",
                 {{"lease", kept_[i].held.won.lease}, {"sold", "true"}});
+        NoteEnd(kept_[i], false);
         kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(i--));
         continue;
       }
@@ -87,6 +89,7 @@ std::int64_t Keeper::Tick() {
               "lease " + kept_[i].held.won.lease + " has ended and was not renewed; what the program has on " +
                   kept_[i].held.won.slot + " ends with it",
               {{"lease", kept_[i].held.won.lease}, {"lost", "true"}});
+      NoteEnd(kept_[i], false);
       kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(i--));
       continue;
     }
@@ -212,10 +215,16 @@ void Keeper::Show(Kept& kept) {
     return;
   }
   kept.is_shown = true;
+  kept.server_seen_ms = world_.NowMs();
   kept.served_until_ms = kept.time.not_after_ms;
   kept.failures = 0;
   kept.due_ms = FirstRenewalMs(kept.time, world_.Draw());
   if (!Handed(kept)) kept.due_ms = std::min(kept.due_ms, world_.NowMs() + 1000);
+}
+
+void Keeper::NoteEnd(const Kept& kept, bool is_server_gone) {
+  ended_.push_back({kept.held.won.lease, kept.granted_ms, world_.NowMs(), is_server_gone ? kept.server_seen_ms : -1,
+                    kept.held.won.share_milli});
 }
 
 bool Keeper::Handed(const Kept& kept) {
@@ -301,7 +310,7 @@ void Keeper::LookAgainAt(Kept& kept) {
   next.index = index;
   next.time = {world_.NowMs(), EndOf(next.held.won, world_.NowMs(), outcome.lease_us)};
   next.served_until_ms = next.time.not_after_ms;
-  next.paid_from_ms = next.time.granted_ms;
+  next.paid_from_ms = next.granted_ms = next.server_seen_ms = next.time.granted_ms;
   next.due_ms = FirstRenewalMs(next.time, world_.Draw());
   next.id = DrawId(world_);
   Handed(next);
@@ -312,6 +321,7 @@ void Keeper::End() {
   for (Kept& kept : kept_) {
     // The server first: it ends what is left of the sessions, and then nothing uses the slot.
     const Status ended = servers_.End(kept.held.won, kept.held.holder, In(kCallMs));
+    NoteEnd(kept, ended.code() == Code::kUnavailable || ended.code() == Code::kDeadlineExceeded);
     const Result<Receipt> receipt = market_.Release(kept.held.won.lease, DrawId(world_), In(kCallMs));
     if (!receipt.ok()) {
       Trouble("release", "lease " + kept.held.won.lease + " could not be given back: " + receipt.status().text() +

@@ -31,6 +31,15 @@ class Keeper {
   // Gives everything back.
   void End();
 
+  // Leases that are over, in the order in which they ended.
+  struct Ended {
+    std::string lease;
+    std::int64_t granted_ms = 0;
+    std::int64_t ended_ms = 0;
+    std::int64_t server_seen_ms = -1;  // when its gpu-server answered last, if it does not now
+    std::uint32_t share_milli = 0;     // at its end
+  };
+  const std::vector<Ended>& ended() const { return ended_; }
   // Microcredits, of leases that have been given back.
   const Receipt& receipt() const { return receipt_; }
   std::size_t renewals() const { return renewals_; }
@@ -53,6 +62,8 @@ class Keeper {
     bool is_refused = false;           // that token, by its gpu-server: the next one may be good
     std::unique_ptr<Seller> seller;
     bool is_sold = false;  // all of it
+    std::int64_t granted_ms = 0;
+    std::int64_t server_seen_ms = 0;
   };
 
   void Renew(Kept& kept);
@@ -66,6 +77,7 @@ class Keeper {
   void LookAgainAt(Kept& kept);
   void Take(Kept& kept, Won won, std::int64_t end_ms);
   void DrawNext(Kept& kept);
+  void NoteEnd(const Kept& kept, bool is_server_gone);
   bool Handed(const Kept& kept);
   void Say(std::string stage, std::string text, std::vector<std::pair<std::string, std::string>> facts = {});
   void Trouble(std::string stage, std::string text, std::vector<std::pair<std::string, std::string>> facts = {});
@@ -81,6 +93,7 @@ class Keeper {
   Look look_;
   std::vector<Kept> kept_;
   double spent_microcredits_ = 0;  // of periods that are over
+  std::vector<Ended> ended_;
   Receipt receipt_;
   std::size_t renewals_ = 0;
   std::size_t rebids_ = 0;

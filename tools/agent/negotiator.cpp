@@ -5,6 +5,7 @@
 
 #include "scheduler/core/quantity.h"
 #include "scheduler/core/request_text.h"
+#include "tools/agent/auction_bid.h"
 
 namespace accelmesh::agent {
 namespace {
@@ -18,10 +19,8 @@ constexpr std::int64_t kCallMs = 3000;
 constexpr std::int64_t kQueueSliceUs = 10'000'000;
 constexpr std::int64_t kPauseMs = 100;
 constexpr int kRoundsMax = 4;
-// Some epochs of the auction, and what a seller may take to end.
+// Some epochs of the auction.
 constexpr std::int64_t kAuctionWaitUs = 2'000'000;
-constexpr std::int64_t kAuctionNoticeUs = 30'000'000;
-constexpr std::int64_t kAuctionPriceMax = 1'000'000'000'000;
 
 Deadline In(std::int64_t ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
 
@@ -115,45 +114,21 @@ bool Negotiator::AskFor(const Wish& wish, const Prediction& prediction, Outcome&
 }
 
 bool Negotiator::TryAuction(const Wish& wish, const Prediction& prediction, std::int64_t wait_us, Outcome& outcome) {
-  // A gang is won at the posted price, or not at all.
-  if (!wish.bids || !market_.has_auction() || prediction.request.count > 1 || IsOfNoUse(last_)) {
-    return false;
-  }
+  if (!wish.bids || !market_.has_auction() || IsOfNoUse(last_)) return false;
   const Result<std::vector<scheduler::Slot>> slots = market_.Slots(In(std::min(kCallMs, wish.patience_ms)));
   if (!slots.ok()) return false;
-  // What it would need of each, were nothing let and nothing paid.
-  std::vector<scheduler::Slot> empty = *slots;
-  for (scheduler::Slot& slot : empty) {
-    slot.share_milli_free = slot.share_milli;
-    slot.memory_bytes_free = slot.memory_bytes;
-    slot.price_microcredits_per_hour = 0;
+  Result<AuctionBid> bid = MakeAuctionBid(
+      prediction, *slots, [this](const std::string& slot) { return market_.KindOf(slot); }, wish.policy, failed_);
+  if (!bid.ok()) {
+    Say("bid", "no bid: " + bid.status().text());
+    return false;
   }
-  const Result<Choice> choice = ChooseSlots(prediction, empty, wish.policy, failed_);
-  if (!choice.ok() || choice->tries.empty() || choice->tries.front().slots.empty()) return false;
-  const scheduler::Candidate& candidate = choice->tries.front().slots.front();
-  const scheduler::Slot& slot = (*slots)[candidate.slot];
-  const std::int64_t ceiling = CeilingOf(prediction.request);
-  Auction auction;
-  auction.slot = slot.id;
-  auction.share_milli = candidate.share_milli;
-  auction.notice_us = kAuctionNoticeUs;
-  __extension__ using Wide = __int128;
-  auction.price_microcredits_per_hour =
-      ceiling < 0 ? 2 * slot.price_microcredits_per_hour
-                  : static_cast<std::int64_t>(
-                        std::min<Wide>(Wide{ceiling} * 1000 / std::max(1U, candidate.share_milli), kAuctionPriceMax));
   Order order;
   order.request = prediction.request;
   order.lease_us = wish.lease_us != 0 ? wish.lease_us : LeaseUs(prediction);
   order.wait_us = wait_us;
-  order.auction = auction;
-  Say("bid",
-      "nothing is to be had at the posted price: bids up to " + CreditsText(auction.price_microcredits_per_hour) +
-          " credits an hour of a whole device for " + std::to_string(auction.share_milli) + " of 1000 of one like " +
-          slot.id,
-      {{"slot", slot.id},
-       {"share_milli", std::to_string(auction.share_milli)},
-       {"price", CreditsText(auction.price_microcredits_per_hour)}});
+  order.auction = std::move(bid->auction);
+  sink_(bid->why);
   const Status before = last_;
   if (TryOne(wish, prediction, std::move(order), "the auction", outcome)) {
     TellWhoSold(outcome);

@@ -69,7 +69,7 @@ class Negotiator {
   // Whether it was had; `why_not` otherwise.
   bool AskFor(const Wish& wish, const Prediction& prediction, Outcome& outcome);
   bool AskOnce(const Wish& wish, const Prediction& prediction, Outcome& outcome);
-  // A bid for what the request needs of the kind of device that suits it best.
+  // A bid for what the request needs (auction_bid.h).
   bool TryAuction(const Wish& wish, const Prediction& prediction, std::int64_t wait_us, Outcome& outcome);
   void TellWhoSold(const Outcome& outcome);
   bool Queue(const Wish& wish, const Rung& rung, Outcome& outcome);

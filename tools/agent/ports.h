@@ -21,12 +21,20 @@ namespace accelmesh::agent {
 // The same one asked again gets the same answer: what nobody knows to have happened is safe to repeat.
 using OperationId = std::array<std::uint8_t, 16>;
 
-// A bid into the market's auction, for a part of any device of one kind.
+// Whole devices of one kind, all together or none.
+struct GangOfKind {
+  std::string slot;  // one of that kind
+  std::uint32_t count = 0;
+  std::int64_t value_microcredits_per_hour = 0;  // for all of them, at most
+};
+
+// A bid into the market's auction, for a part of any device of one kind; or for one of several gangs.
 struct Auction {
   std::string slot;  // one of that kind
   std::uint32_t share_milli = 0;
   std::int64_t price_microcredits_per_hour = 0;  // of a whole device, at most
   std::int64_t notice_us = 0;                    // how long it may take to begin after it was won
+  std::vector<GangOfKind> bundles;               // not empty: one of these, instead of the part
 };
 
 struct Order {
@@ -80,6 +88,24 @@ struct Traded {
   std::int64_t begins_ms = 0;
 };
 
+// What is said of a lease that is over, in parts of a million.
+struct LeaseWords {
+  std::uint32_t delivered_ppm = 1'000'000;  // of what was advertised
+  std::uint32_t uptime_ppm = 1'000'000;
+  bool is_notice_honoured = true;  // where one was due
+  std::uint32_t used_ppm = 0;      // of its time; 0: not known
+  bool operator==(const LeaseWords&) const = default;
+};
+// Of a lease of ours that is over, and that we have not signed for, or not as its provider has.
+struct OpenReceipt {
+  std::string lease;
+  std::int64_t begin_ms = 0;
+  std::int64_t end_ms = 0;
+  std::int64_t paid_microcredits = 0;
+  bool had_notice = false;
+  std::optional<LeaseWords> provider;  // if it has signed
+};
+
 struct Receipt {
   std::int64_t paid_microcredits = 0;
   std::int64_t returned_microcredits = 0;
@@ -100,8 +126,17 @@ class MarketPort {
   virtual Result<Receipt> Release(const std::string& lease, const OperationId& id, Deadline deadline) = 0;
   // Of markets with an auction, where Ask() takes bids: posts the ask of a lease, and says what was sold or bought.
   virtual bool has_auction() const { return false; }
+  // Of a slot that Slots() has listed: which kind of device it is. Slots of one kind are one kind of goods.
+  virtual std::string KindOf(const std::string& slot) const { return slot; }
   virtual Status Post(const Offer& offer, const OperationId& id, Deadline deadline);
   virtual Result<std::vector<Traded>> Trades(const std::string& lease, Deadline deadline);
+  // Of markets with receipts. SignReceipt(): of one that OpenReceipts() has listed, or whose lease Release() has ended.
+  virtual Result<std::vector<OpenReceipt>> OpenReceipts(Deadline deadline);
+  virtual Status SignReceipt(const std::string& lease, const LeaseWords& words, Deadline deadline);
+  // Of markets with a ledger: the newest checkpoint and the proof that it extends a tree of `old_size` entries, as a
+  // text (market/ledger/checkpoint.h); and a witness's line below that of `size` entries. kUnsupported: it has none.
+  virtual Result<std::string> Checkpoint(std::uint64_t old_size, Deadline deadline);
+  virtual Status Cosign(std::uint64_t size, const std::string& line, Deadline deadline);
 };
 
 class ServerPort {

@@ -13,6 +13,9 @@ constexpr std::int64_t kLookMs = 500;
 constexpr std::int64_t kCallMs = 3000;
 constexpr double kHourMs = 3'600'000;
 constexpr double kPriceMax = 1e12;
+// What a run has cost so far grows all the time: the ask follows in steps, each of which the market writes down.
+constexpr std::int64_t kRepriceMs = 5000;
+constexpr std::int64_t kRepricePart = 8;
 
 Deadline In(std::int64_t ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
 
@@ -37,13 +40,24 @@ std::int64_t Seller::PriceOf(const SellPolicy& policy, std::uint32_t share_milli
   return static_cast<std::int64_t>(std::min(kPriceMax, an_hour * 1000 / share_milli));
 }
 
-void Seller::Post(const Won& won, const Worth& worth) {
-  std::int64_t price = PriceOf(policy_, won.share_milli, worth);
-  if (price < 0 || won.share_milli == 0) return;
+std::int64_t Seller::AskOf(const SellPolicy& policy, const Won& won, const Worth& worth) {
+  const std::int64_t price = PriceOf(policy, won.share_milli, worth);
+  if (price < 0 || won.share_milli == 0) return -1;
   // Who sells for less had better give it back.
   __extension__ using Wide = __int128;
   const Wide rate = (Wide{won.price_microcredits_per_hour} * 1000 + won.share_milli - 1) / won.share_milli;
-  price = static_cast<std::int64_t>(std::min<Wide>(std::max<Wide>(price, rate), static_cast<Wide>(kPriceMax)));
+  return static_cast<std::int64_t>(std::min<Wide>(std::max<Wide>(price, rate), static_cast<Wide>(kPriceMax)));
+}
+
+bool Seller::HasMoved(const Won& won, const Worth& worth) const {
+  if (!is_posted_ || posted_price_ < 0 || world_.NowMs() < posted_ms_ + kRepriceMs) return false;
+  const std::int64_t price = AskOf(policy_, won, worth);
+  return price > posted_price_ + posted_price_ / kRepricePart || price < posted_price_ - posted_price_ / kRepricePart;
+}
+
+void Seller::Post(const Won& won, const Worth& worth) {
+  const std::int64_t price = AskOf(policy_, won, worth);
+  if (price < 0) return;
   Offer offer;
   offer.lease = won.lease;
   // Rising, also over a restart of this program.
@@ -54,6 +68,8 @@ void Seller::Post(const Won& won, const Worth& worth) {
   const Status posted = market_.Post(offer, DrawId(world_), In(kCallMs));
   if (posted.code() == Code::kUnavailable || posted.code() == Code::kDeadlineExceeded) return;
   is_posted_ = true;
+  posted_price_ = price;
+  posted_ms_ = world_.NowMs();
   if (!posted.ok()) {
     if (!is_refused_) sink_({"ask", "the market takes no ask for " + won.lease + ": " + posted.text(), {}, false});
     is_refused_ = true;
@@ -72,7 +88,7 @@ Sale Seller::Tick(const Won& won, const Worth& worth) {
   if (!sells() || is_refused_ || world_.NowMs() < next_ms_) return sale;
   if (!is_posted_ && PriceOf(policy_, won.share_milli, worth) < 0) return sale;
   next_ms_ = world_.NowMs() + kLookMs;
-  if (!is_posted_) Post(won, worth);
+  if (!is_posted_ || HasMoved(won, worth)) Post(won, worth);
   // A market that does not answer now will later.
   const Result<std::vector<Traded>> trades = market_.Trades(won.lease, In(kCallMs));
   if (!trades.ok()) return sale;

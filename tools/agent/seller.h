@@ -1,9 +1,9 @@
 // Sells what a program has: posts the ask of its lease, and hears what became of it.
 //
-// The ask follows a policy. The remaining value is what the user allows for the lease's time to come and what the
-// program has cost so far, which would be lost with it: so who has run for long gives way for more. A part may be sold
-// while the program runs on with the rest; who says `firm` never sells.
-// Threads: one at a time.
+// The ask follows a policy, and is posted anew when what it stands for has moved by an eighth. The remaining value is
+// what the user allows for the lease's time to come and what the program has cost so far, which would be lost with it:
+// so who has run for long gives way for more. A part may be sold while the program runs on with the rest; who says
+// `firm` never sells. Threads: one at a time.
 #pragma once
 
 #include <functional>
@@ -43,6 +43,10 @@ class Seller {
 
  private:
   void Post(const Won& won, const Worth& worth);
+  // What to ask, of a whole device an hour; -1: nothing.
+  static std::int64_t AskOf(const SellPolicy& policy, const Won& won, const Worth& worth);
+  // Whether what it is worth has moved since it was posted, far enough to say so.
+  bool HasMoved(const Won& won, const Worth& worth) const;
 
   MarketPort& market_;
   WorldPort& world_;
@@ -52,6 +56,8 @@ class Seller {
   std::uint64_t number_ = 0;
   bool is_posted_ = false;
   bool is_refused_ = false;
+  std::int64_t posted_price_ = -1;
+  std::int64_t posted_ms_ = 0;
   std::int64_t next_ms_ = 0;
 };
 

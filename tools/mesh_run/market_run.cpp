@@ -19,7 +19,9 @@
 #include "scheduler/core/quantity.h"
 #include "tools/agent/keeper.h"
 #include "tools/agent/profile_store.h"
+#include "tools/agent/receipts.h"
 #include "tools/agent/reports.h"
+#include "tools/agent/watcher.h"
 #include "tools/mesh_run/child.h"
 #include "tools/mesh_run/environment.h"
 #include "tools/mesh_run/narrator.h"
@@ -34,6 +36,12 @@ using agent::Outcome;
 
 // How long somebody who wants us to end waits for a market's answer.
 constexpr int kEndPatienceMs = 4000;
+// When receipts of earlier runs are signed, and how long a market is waited for then, and at the end.
+constexpr std::int64_t kSignMs = 1500;
+constexpr std::int64_t kCallMs = 3000;
+constexpr std::int64_t kLastCallMs = 1000;
+// Of a shorter lease nobody here can say how much was used.
+constexpr std::int64_t kLifeKnownMs = 10'000;
 
 Result<security::Identity> OpenIdentity(const Options& options) {
   std::string folder = options.keys;
@@ -85,7 +93,8 @@ class RunFiles {
 
 Ways WaysTo(const agent::Held& held, const Options& options) {
   const char* const trusted = std::getenv("ACCELMESH_TRUSTED_FABRIC");
-  return OrderWays(held.won.endpoints, options.transport, trusted != nullptr && std::string_view(trusted) == "1");
+  const Fabric fabric{trusted != nullptr && std::string_view(trusted) == "1", HasActivePort("/sys/class/infiniband")};
+  return OrderWays(held.won.endpoints, options.transport, fabric);
 }
 
 Status HandOver(const RunFiles& files, std::size_t index, const agent::Held& held, const Options& options) {
@@ -106,7 +115,9 @@ class Agent {
  public:
   Agent(const Options& options, market::MarketAddress address, const security::Identity& identity,
         const RunFiles& files, agent::Wish wish, Narrator& narrator)
-      : market_(std::move(address), identity.key),
+      : identity_(identity),
+        market_key_(address.key),
+        market_(std::move(address), identity.key),
         files_(files),
         wish_(std::move(wish)),
         options_(options),
@@ -158,13 +169,46 @@ class Agent {
         market_, servers_, world_, hear, wish_, std::move(held),
         [this](std::size_t index, const agent::Held& lease) { return HandOver(files_, index, lease, options_); },
         [this] { return ProfileSoFar(); });
+    agent::Watcher watcher(market_, world_, hear, options_.witness ? agent::Watcher::UsersFolder() : "", identity_.key,
+                           market_key_);
+    agent::Receipts receipts(market_, world_, hear);
+    // What earlier runs have left; not while the program starts.
+    std::int64_t sign_ms = world_.NowMs() + kSignMs;
     // The program may outlive its leases: then nothing is left to keep, and it hears of that by itself.
-    for (std::int64_t next_ms = 0; next_ms >= 0;) {
-      next_ms = keeper.Tick();
-      if (!world_.Pause(next_ms < 0 ? std::int64_t{1} << 40 : std::max<std::int64_t>(1, next_ms - world_.NowMs())))
-        break;
+    while (true) {
+      const std::int64_t keep_ms = keeper.Tick();
+      std::int64_t watch_ms = watcher.Tick();
+      if (sign_ms >= 0 && world_.NowMs() >= sign_ms) {
+        receipts.Sign(kCallMs);
+        sign_ms = -1;
+      }
+      if (sign_ms >= 0) watch_ms = std::min(watch_ms, sign_ms);
+      const std::int64_t next_ms = keep_ms < 0 ? watch_ms : std::min(keep_ms, watch_ms);
+      if (!world_.Pause(std::max<std::int64_t>(1, next_ms - world_.NowMs()))) break;
     }
     keeper.End();
+    for (const agent::Keeper::Ended& ended : keeper.ended()) receipts.Note(ended.lease, WordsOf(ended));
+    receipts.Sign(kLastCallMs);
+    watcher.End();
+  }
+
+  // What the program got of a lease. How much of it was used is not known here: a program that waits for its device
+  // waits for its share of it, and at first for much else.
+  agent::LeaseWords WordsOf(const agent::Keeper::Ended& ended) const {
+    agent::LeaseWords words;
+    const std::int64_t life_ms = std::max<std::int64_t>(1, ended.ended_ms - ended.granted_ms);
+    const auto part_of = [life_ms](std::int64_t ms) {
+      return std::clamp<std::int64_t>(ms, 0, life_ms) * 1'000'000 / life_ms;
+    };
+    if (ended.server_seen_ms >= 0) {
+      words.uptime_ppm = static_cast<std::uint32_t>(part_of(ended.server_seen_ms - ended.granted_ms));
+    }
+    if (!keeps_profile_ || life_ms < kLifeKnownMs) return words;
+    const auto processes = agent::ReadReports(ReadAll(files_.profile()));
+    if (processes.empty()) return words;
+    const std::int64_t waited = part_of(agent::FoldProcesses(processes).waited_us / 1000);
+    words.used_ppm = static_cast<std::uint32_t>(waited * std::min(ended.share_milli, 1000U) / 1000);
+    return words;
   }
 
   std::optional<agent::Profile> ProfileSoFar() {
@@ -177,6 +221,8 @@ class Agent {
     return profile;
   }
 
+  const security::Identity& identity_;
+  const security::PublicKey market_key_;
   RealMarket market_;
   RealServers servers_;
   RealWorld world_;

@@ -151,6 +151,36 @@ bool ReadRequest(const Texts& texts, Options& options) {
   return true;
 }
 
+// How --help shows them: what is written behind each, and under which heading.
+void Arrange(CLI::App& app) {
+  constexpr const char* kNeeds = "By the market: what the slot must give";
+  constexpr const char* kCost = "By the market: how long, and what it may cost";
+  constexpr const char* kSale = "By the market: selling while the program runs";
+  constexpr const char* kWhich = "By the market: which market, by whose key, which way";
+  struct Shown {
+    const char* option;
+    const char* type;
+    const char* group;
+  };
+  for (const Shown& shown : std::initializer_list<Shown>{
+           {"--tops", "N", kNeeds},          {"--dtype", "TYPE", kNeeds},      {"--operation", "NAME", kNeeds},
+           {"--throughput", "TEXT", kNeeds}, {"--memory", "SIZE", kNeeds},     {"--latency", "TIME", kNeeds},
+           {"--bandwidth", "SPEED", kNeeds}, {"--count", "N", kNeeds},         {"--topology", "NAME", kNeeds},
+           {"--zone", "NAME", kNeeds},       {"--label", "NAME", kNeeds},      {"--duration", "TIME", kCost},
+           {"--deadline", "TIME", kCost},    {"--notice", "TIME", kCost},      {"--max-price", "CREDITS", kCost},
+           {"--budget", "CREDITS", kCost},   {"--policy", "NAME", kCost},      {"--when-nothing", "WHAT", kCost},
+           {"--lease", "TIME", kCost},       {"--no-profile", nullptr, kCost}, {"--ask", "CREDITS", kSale},
+           {"--sublet", "SHARE", kSale},     {"--sell-notice", "TIME", kSale}, {"--firm", nullptr, kSale},
+           {"--market", "URL", kWhich},      {"--market-key", "KEY", kWhich},  {"--identity", "NAME", kWhich},
+           {"--keys", "FOLDER", kWhich},     {"--transport", "WAY", kWhich},   {"--no-witness", nullptr, kWhich}}) {
+    CLI::Option* const option = app.get_option(shown.option);
+    if (shown.type != nullptr) option->type_name(shown.type);
+    option->group(shown.group);
+  }
+  app.get_option("--server")->type_name("URL");
+  app.get_option("--json")->type_name("FILE");
+}
+
 }  // namespace
 
 Parsed ParseCommandLine(int argc, char** argv) {
@@ -188,7 +218,7 @@ Parsed ParseCommandLine(int argc, char** argv) {
   field("memory", "--memory", "of the device: 1GiB, 512MiB");
   field("latency", "--latency", "of a launch and its answer, at most: 5ms");
   field("bandwidth", "--bandwidth", "of the device's memory: 100GB/s");
-  field("slots", "--count", "a gang of so many slots, all or none");
+  field("slots", "--count", "a gang of so many slots, all or none (in the auction of whole devices)");
   field("topology", "--topology", "of a gang: any (default), server, zone, spread");
   field("zone", "--zone", "where the slot must be");
   option("--label", texts.labels, "what the slot must carry (repeatable)");
@@ -220,6 +250,12 @@ Parsed ParseCommandLine(int argc, char** argv) {
   by_market.push_back(
       app.add_flag("--no-profile", no_profile, "neither predict from earlier runs nor learn from this one")
           ->group("By the market"));
+  bool no_witness = false;
+  by_market.push_back(app.add_flag("--no-witness", no_witness,
+                                   "do not watch the market's ledger meanwhile (default: cosigns it as it grows, and "
+                                   "tells if it ever shows another history)")
+                          ->group("By the market"));
+  Arrange(app);
   const char* const named = std::getenv("ACCELMESH_MARKET");
   const bool has_market = named != nullptr && *named != '\0';
   // What follows -- is the program's own: CLI11 would take arguments like [a,b] apart.
@@ -244,6 +280,7 @@ Parsed ParseCommandLine(int argc, char** argv) {
     return {std::nullopt, app.exit(error) == 0 ? 0 : kUsage};
   }
   options.profile = !no_profile;
+  options.witness = !no_witness;
   if (!options.server.empty()) {
     if (const Result<Endpoint> endpoint = ParseEndpoint(options.server); !endpoint.ok()) {
       Say("--server %s", endpoint.status().text().c_str());

@@ -31,6 +31,7 @@ struct Options {
   agent::Policy policy = agent::Policy::kCost;
   agent::NothingOption when_nothing;
   std::int64_t lease_us = 0;
+  bool witness = true;
   bool profile = true;
   agent::SellPolicy sell;
 };

@@ -8,8 +8,10 @@
 #include <random>
 
 #include "market/client/orders.h"
+#include "market/client/receipts.h"
 #include "protocol/transport/lease_notice.h"
 #include "scheduler/core/request_text.h"
+#include "tools/agent/check_won.h"
 
 namespace accelmesh::mesh_run {
 namespace {
@@ -112,17 +114,31 @@ Result<agent::Answer> RealMarket::Bid(const agent::Order& order, const agent::Op
   const agent::Auction& auction = *order.auction;
   messages::OrderT bid = OrderOf(messages::OrderKind::Bid, id);
   bid.valid_until_ms += order.wait_us / 1000;
-  bid.class_name = classes_[auction.slot];
-  bid.share_milli = auction.share_milli;
-  bid.memory_bytes = order.request.memory_bytes;
-  bid.price_microcredits_per_hour = auction.price_microcredits_per_hour;
+  if (auction.bundles.empty()) {
+    bid.class_name = KindOf(auction.slot);
+    bid.share_milli = auction.share_milli;
+    bid.memory_bytes = order.request.memory_bytes;
+    bid.price_microcredits_per_hour = auction.price_microcredits_per_hour;
+  }
+  for (const agent::GangOfKind& gang : auction.bundles) {
+    auto bundle = std::make_unique<messages::BundleT>();
+    bundle->value_microcredits_per_hour = gang.value_microcredits_per_hour;
+    for (std::uint32_t i = 0; i < gang.count; ++i) {
+      auto part = std::make_unique<messages::PartT>();
+      part->class_name = KindOf(gang.slot);
+      part->share_milli = scheduler::kWholeMilli;
+      part->memory_bytes = order.request.memory_bytes;
+      bundle->parts.push_back(std::move(part));
+    }
+    bid.bundles.push_back(std::move(bundle));
+  }
   bid.notice_us = auction.notice_us;
   bid.lease_us = order.lease_us;
   bid.holder_key.assign(order.holder_key.bytes.begin(), order.holder_key.bytes.end());
   messages::PlaceOrderT placed = market::SignOrder(bid, identity_);
   placed.wait_us = order.wait_us;
   ACCELMESH_ASSIGN_OR_RETURN(const auto reply, market::Ask<messages::GrantsT>(client_, std::move(placed), deadline));
-  return AnswerOf(reply);
+  return Checked(AnswerOf(reply), order, deadline);
 }
 
 Status RealMarket::Post(const agent::Offer& offer, const agent::OperationId& id, Deadline deadline) {
@@ -155,6 +171,52 @@ Result<std::vector<agent::Traded>> RealMarket::Trades(const std::string& lease, 
   return trades;
 }
 
+Result<std::vector<agent::OpenReceipt>> RealMarket::OpenReceipts(Deadline deadline) {
+  messages::ListReceiptsT ask;
+  ask.open = true;
+  ACCELMESH_ASSIGN_OR_RETURN(auto reply, market::Ask<messages::ReceiptsT>(client_, std::move(ask), deadline));
+  const std::string own = security::HexOf(identity_.public_key().bytes);
+  std::vector<agent::OpenReceipt> open;
+  receipts_.clear();
+  for (const auto& receipt : reply.receipts) {
+    // Who lets slots as well has receipts of the other side.
+    if (receipt->buyer != own) continue;
+    agent::OpenReceipt one{receipt->lease,      receipt->begin_ms, receipt->end_ms, receipt->paid_microcredits,
+                           receipt->had_notice, std::nullopt};
+    if (!receipt->provider_signature.empty()) {
+      const market::ReceiptWords words = market::WordsOf(*receipt);
+      one.provider = agent::LeaseWords{words.delivered_ppm, words.uptime_ppm, words.is_notice_honoured, words.used_ppm};
+    }
+    open.push_back(std::move(one));
+    receipts_[receipt->lease] = std::move(*receipt);
+  }
+  return open;
+}
+
+Status RealMarket::SignReceipt(const std::string& lease, const agent::LeaseWords& words, Deadline deadline) {
+  const auto shown = receipts_.find(lease);
+  if (shown == receipts_.end()) return {Code::kNotFound, "RealMarket", "the market has shown no receipt of " + lease};
+  ACCELMESH_ASSIGN_OR_RETURN(
+      messages::SignReceiptT sign,
+      market::SignReceipt(
+          shown->second, {words.delivered_ppm, words.uptime_ppm, words.is_notice_honoured, words.used_ppm}, identity_));
+  return market::Ask<messages::ReceiptT>(client_, std::move(sign), deadline).status();
+}
+
+Result<std::string> RealMarket::Checkpoint(std::uint64_t old_size, Deadline deadline) {
+  messages::GetCheckpointT ask;
+  ask.old_size = old_size;
+  ACCELMESH_ASSIGN_OR_RETURN(auto reply, market::Ask<messages::LedgerCheckpointT>(client_, std::move(ask), deadline));
+  return std::move(reply.extension);
+}
+
+Status RealMarket::Cosign(std::uint64_t size, const std::string& line, Deadline deadline) {
+  messages::CosignT cosign;
+  cosign.size = size;
+  cosign.line = line;
+  return market::Ask<messages::DoneT>(client_, std::move(cosign), deadline).status();
+}
+
 Result<agent::Answer> RealMarket::Ask(const agent::Order& order, const agent::OperationId& id, Deadline deadline) {
   if (order.auction) return Bid(order, id, deadline);
   messages::RequestLeaseT ask;
@@ -166,7 +228,33 @@ Result<agent::Answer> RealMarket::Ask(const agent::Order& order, const agent::Op
   ask.wait_us = order.wait_us;
   ask.holder_key.assign(order.holder_key.bytes.begin(), order.holder_key.bytes.end());
   ACCELMESH_ASSIGN_OR_RETURN(const auto reply, market::Ask<messages::GrantsT>(client_, std::move(ask), deadline));
-  return AnswerOf(reply);
+  return Checked(AnswerOf(reply), order, deadline);
+}
+
+// What is not what was asked for is given back.
+Result<agent::Answer> RealMarket::Checked(Result<agent::Answer> answer, const agent::Order& order, Deadline deadline) {
+  if (!answer.ok() || answer->won.empty()) return answer;
+  const Status status = agent::CheckWon(answer->won, agent::AskedBy(order, market_key_));
+  for (const Won& won : answer->won) {
+    if (status.ok()) {
+      holders_[won.lease] = order.holder_key;
+      continue;
+    }
+    agent::OperationId id{};
+    const std::vector<std::uint8_t> drawn = market::MakeOperationId();
+    std::copy_n(drawn.begin(), std::min(drawn.size(), id.size()), id.begin());
+    (void)Release(won.lease, id, deadline);
+  }
+  return status.ok() ? std::move(answer) : Result<agent::Answer>(status);
+}
+
+Result<Won> RealMarket::Checked(Result<Won> won, std::int64_t price_max) const {
+  if (!won.ok()) return won;
+  // One whose beginning this program was not there for.
+  const auto holder = holders_.find(won->lease);
+  if (holder == holders_.end()) return won;
+  const Status status = agent::CheckWon({*won}, {market_key_, holder->second, 1, price_max, 0, 0});
+  return status.ok() ? std::move(won) : Result<Won>(status);
 }
 
 Result<Won> RealMarket::Renew(const std::string& lease, std::int64_t lease_us, std::int64_t price_max,
@@ -177,7 +265,7 @@ Result<Won> RealMarket::Renew(const std::string& lease, std::int64_t lease_us, s
   ask.lease_us = lease_us;
   ask.price_max_microcredits_per_hour = price_max;
   ACCELMESH_ASSIGN_OR_RETURN(const auto reply, market::Ask<messages::GrantedT>(client_, std::move(ask), deadline));
-  return WonOf(reply);
+  return Checked(WonOf(reply), price_max);
 }
 
 Result<Won> RealMarket::Resize(const std::string& lease, std::uint32_t share_milli, std::uint64_t memory_bytes,
@@ -188,7 +276,7 @@ Result<Won> RealMarket::Resize(const std::string& lease, std::uint32_t share_mil
   ask.share_milli = share_milli;
   ask.memory_bytes = memory_bytes;
   ACCELMESH_ASSIGN_OR_RETURN(const auto reply, market::Ask<messages::GrantedT>(client_, std::move(ask), deadline));
-  return WonOf(reply);
+  return Checked(WonOf(reply), 0);
 }
 
 Result<agent::Receipt> RealMarket::Release(const std::string& lease, const agent::OperationId& id, Deadline deadline) {

@@ -28,16 +28,28 @@ class RealMarket : public agent::MarketPort {
                             const agent::OperationId& id, Deadline deadline) override;
   Result<agent::Receipt> Release(const std::string& lease, const agent::OperationId& id, Deadline deadline) override;
   bool has_auction() const override { return true; }
+  std::string KindOf(const std::string& slot) const override {
+    const auto found = classes_.find(slot);
+    return found != classes_.end() ? found->second : "";
+  }
   Status Post(const agent::Offer& offer, const agent::OperationId& id, Deadline deadline) override;
   Result<std::vector<agent::Traded>> Trades(const std::string& lease, Deadline deadline) override;
+  Result<std::vector<agent::OpenReceipt>> OpenReceipts(Deadline deadline) override;
+  Status SignReceipt(const std::string& lease, const agent::LeaseWords& words, Deadline deadline) override;
+  Result<std::string> Checkpoint(std::uint64_t old_size, Deadline deadline) override;
+  Status Cosign(std::uint64_t size, const std::string& line, Deadline deadline) override;
 
  private:
   Result<agent::Answer> Bid(const agent::Order& order, const agent::OperationId& id, Deadline deadline);
+  Result<agent::Answer> Checked(Result<agent::Answer> answer, const agent::Order& order, Deadline deadline);
+  Result<agent::Won> Checked(Result<agent::Won> won, std::int64_t price_max) const;
   market::messages::OrderT OrderOf(market::messages::OrderKind kind, const agent::OperationId& id) const;
 
   const security::PublicKey market_key_;
   const security::SigningKey& identity_;
-  std::map<std::string, std::string> classes_;  // of slots, as they were listed last
+  std::map<std::string, security::CurveKey> holders_;           // of leases that were won
+  std::map<std::string, std::string> classes_;                  // of slots, as they were listed last
+  std::map<std::string, market::messages::ReceiptT> receipts_;  // of leases, as they were listed last
   market::MarketClient client_;
 };
 

@@ -2,9 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <filesystem>
+#include <tuple>
 
 #include "market/ledger/folder_store.h"
 #include "market/ledger/market_orders.h"
@@ -18,6 +21,7 @@ namespace ledger = market::ledger;
 using std::chrono::steady_clock;
 
 constexpr auto kQuiet = std::chrono::seconds(2);
+constexpr std::size_t kWatchedMax = 64;
 
 // A line every half a second once it takes long: on a terminal always the same one.
 class Progress {
@@ -47,6 +51,13 @@ class Progress {
 Result<ledger::NamedKey> LogKeyOf(const LedgerOptions& options, const std::string& folder) {
   std::string text = options.log_key;
   if (text.empty()) {
+    std::error_code error;
+    if (!std::filesystem::is_directory(folder, error)) {
+      return Status(Code::kNotFound, "slotctl ledger",
+                    "there is no ledger in " + folder +
+                        "; slot-market's is beside its store (STORE-ledger), and without a folder what the market "
+                        "shows is verified");
+    }
     const Result<Bytes> file = ledger::ReadFileBytes(folder + "/key", 1024);
     if (!file.ok()) {
       return Status(file.code(), "slotctl ledger",
@@ -77,10 +88,51 @@ Result<std::string> ReadNote(const std::string& path) {
   return std::string(AsText(bytes));
 }
 
+// What a witness has cosigned last, as the market keeps it beside its ledger.
+struct Watched {
+  std::string witness;
+  std::uint64_t entries = 0;
+  bool is_verified = false;  // by a key that was named
+};
+
+// Each must be of the same history, too. What is there and is none is not looked at.
+std::vector<Watched> WatchedIn(const std::string& folder, ledger::FolderCheck& check) {
+  std::vector<Watched> watched;
+  std::error_code error;
+  for (std::filesystem::directory_iterator file(folder + "/cosigned", error), end;
+       !error && file != end && watched.size() < kWatchedMax; file.increment(error)) {
+    const Result<std::string> note = ReadNote(file->path().string());
+    if (!note.ok()) continue;
+    const auto checkpoint = VerifyCheckpoint(*note, check.log, check.witnesses);
+    if (!checkpoint.ok()) continue;
+    const std::string name = file->path().filename().string();
+    watched.push_back({name, checkpoint->checkpoint.head.size,
+                       std::any_of(checkpoint->cosigners.begin(), checkpoint->cosigners.end(),
+                                   [&](const ledger::Cosigner& cosigner) { return cosigner.witness.name == name; })});
+    check.held.push_back(*note);
+  }
+  std::sort(watched.begin(), watched.end(), [](const Watched& a, const Watched& b) {
+    return std::tie(b.entries, a.witness) < std::tie(a.entries, b.witness);
+  });
+  return watched;
+}
+
 std::string Line(const char* name, const std::string& value) {
   std::string line = name;
   line.resize(14, ' ');
   return line + value + "\n";
+}
+
+void AddWatched(const std::vector<Watched>& watched, Report& report) {
+  report.json["watched"] = Json::array();
+  std::string text;
+  for (const Watched& one : watched) {
+    report.json["watched"].push_back(
+        {{"witness", one.witness}, {"entries", one.entries}, {"verified", one.is_verified}});
+    text += (text.empty() ? "" : ", ") + Shown(one.witness, 60) + " up to entry " + std::to_string(one.entries) +
+            (one.is_verified ? "" : " (--witness KEY verifies it)");
+  }
+  if (!text.empty()) report.text += Line("watched by", text);
 }
 
 }  // namespace
@@ -105,6 +157,7 @@ Report ReportOf(const ledger::FolderReport& verified, const LedgerOptions& optio
                  {"receipts", facts.receipts},
                  {"seals", facts.seals},
                  {"epochs", facts.epochs},
+                 {"unrecorded", facts.seals - std::min(facts.seals, facts.epochs)},
                  {"epoch_first", facts.epoch_first},
                  {"epoch_last", facts.epoch_last},
                  {"trades", facts.trades},
@@ -134,6 +187,12 @@ Report ReportOf(const ledger::FolderReport& verified, const LedgerOptions& optio
   } else {
     report.text += Line("epochs", "none");
   }
+  if (facts.seals > facts.epochs) {
+    report.text +=
+        Line("unrecorded", std::to_string(facts.seals - facts.epochs) +
+                               " epochs were sealed and have no outcome: the market was stopped in between, or "
+                               "drew again until it liked the draw; many of them want an explanation");
+  }
   report.text +=
       Line("signed", std::to_string(facts.orders) + " orders, " + std::to_string(facts.receipts) + " receipts");
   if (is_own_key) {
@@ -142,9 +201,7 @@ Report ReportOf(const ledger::FolderReport& verified, const LedgerOptions& optio
   return report;
 }
 
-Result<LedgerVerdict> VerifyLedger(const LedgerOptions& options) {
-  ledger::FolderCheck check;
-  ACCELMESH_ASSIGN_OR_RETURN(check.log, LogKeyOf(options, options.path));
+Status ReadChecks(const LedgerOptions& options, ledger::FolderCheck& check) {
   check.market = options.market.empty() ? security::HexOf(check.log.key.bytes) : options.market;
   for (const std::string& text : options.witnesses) {
     ACCELMESH_ASSIGN_OR_RETURN(const ledger::TypedKey key, ledger::ParseVerifierKey(text));
@@ -158,16 +215,30 @@ Result<LedgerVerdict> VerifyLedger(const LedgerOptions& options) {
     ACCELMESH_ASSIGN_OR_RETURN(std::string note, ReadNote(path));
     check.held.push_back(std::move(note));
   }
+  return {};
+}
+
+Result<LedgerVerdict> VerdictOf(const ledger::FolderReport& verified, const LedgerOptions& options, bool is_own_key) {
+  if (verified.fork && !options.evidence.empty()) {
+    const std::string text = ledger::EvidenceText(*verified.fork);
+    ACCELMESH_RETURN_IF_ERROR(ledger::ReplaceFile(options.evidence, AsBytes(std::string_view(text))));
+  }
+  return LedgerVerdict{ReportOf(verified, options, is_own_key), verified.discrepancy.ok()};
+}
+
+Result<LedgerVerdict> VerifyLedger(const LedgerOptions& options) {
+  ledger::FolderCheck check;
+  ACCELMESH_ASSIGN_OR_RETURN(check.log, LogKeyOf(options, options.path));
+  ACCELMESH_RETURN_IF_ERROR(ReadChecks(options, check));
+  const std::vector<Watched> watched = WatchedIn(options.path, check);
   Progress progress;
   check.progress = [&](std::uint64_t done, std::uint64_t all) { progress(done, all); };
   Result<ledger::FolderReport> verified = ledger::VerifyFolder(options.path, check, ledger::MarketOrders());
   progress.End();
   if (!verified.ok()) return verified.status();
-  if (verified->fork && !options.evidence.empty()) {
-    const std::string text = ledger::EvidenceText(*verified->fork);
-    ACCELMESH_RETURN_IF_ERROR(ledger::ReplaceFile(options.evidence, AsBytes(std::string_view(text))));
-  }
-  return LedgerVerdict{ReportOf(*verified, options, options.log_key.empty()), verified->discrepancy.ok()};
+  ACCELMESH_ASSIGN_OR_RETURN(LedgerVerdict verdict, VerdictOf(*verified, options, options.log_key.empty()));
+  AddWatched(watched, verdict.report);
+  return verdict;
 }
 
 Result<LedgerVerdict> VerifyEvidence(const LedgerOptions& options) {

@@ -19,6 +19,7 @@ struct LedgerOptions {
   std::size_t witnesses_min = 0;
   std::vector<std::string> held;  // files with checkpoints that others hold
   std::string evidence;           // where evidence of a fork goes
+  std::string out;                // where a checkpoint goes
 };
 
 struct LedgerVerdict {
@@ -30,6 +31,11 @@ Result<LedgerVerdict> VerifyLedger(const LedgerOptions& options);
 // Whether a file of evidence convicts the log.
 Result<LedgerVerdict> VerifyEvidence(const LedgerOptions& options);
 
+// Witnesses, held checkpoints and what orders must name, as the options say; precondition: check.log.
+Status ReadChecks(const LedgerOptions& options, market::ledger::FolderCheck& check);
+// The verdict, and the evidence in its file.
+Result<LedgerVerdict> VerdictOf(const market::ledger::FolderReport& verified, const LedgerOptions& options,
+                                bool is_own_key);
 // What both say of a verification.
 Report ReportOf(const market::ledger::FolderReport& verified, const LedgerOptions& options, bool is_own_key);
 

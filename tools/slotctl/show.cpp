@@ -81,13 +81,24 @@ Json SlotJson(const messages::SlotT& slot) {
   return json;
 }
 
+Json FloorsJson(const messages::AccountT& account) {
+  Json floors = Json::array();
+  for (const auto& floor : account.floors) {
+    floors.push_back({{"class", floor->class_name}, {"share_ppm", floor->share_ppm}});
+  }
+  return floors;
+}
+
 Json AccountJson(const messages::AccountT& account) {
   return {{"identity", account.identity},
           {"name", account.name},
           {"role", account.role},
           {"banned", account.is_banned},
           {"balance_microcredits", account.balance_microcredits},
-          {"held_microcredits", account.held_microcredits}};
+          {"held_microcredits", account.held_microcredits},
+          {"bond_microcredits", account.bond_microcredits},
+          {"budget_weight", account.budget_weight},
+          {"floors", FloorsJson(account)}};
 }
 
 std::vector<std::string> AccountRow(const messages::AccountT& account) {
@@ -95,13 +106,14 @@ std::vector<std::string> AccountRow(const messages::AccountT& account) {
           Shown(account.role),
           CreditsText(account.balance_microcredits),
           CreditsText(account.held_microcredits),
+          CreditsText(account.bond_microcredits),
           account.is_banned ? "banned" : "",
           account.identity};
 }
 
 const std::vector<Column>& AccountColumns() {
-  static const std::vector<Column> columns = {{"NAME"},  {"ROLE"},    {"CREDITS", true}, {"IN ESCROW", true},
-                                              {"STATE"}, {"IDENTITY"}};
+  static const std::vector<Column> columns = {{"NAME"},       {"ROLE"},  {"CREDITS", true}, {"IN ESCROW", true},
+                                              {"BOND", true}, {"STATE"}, {"IDENTITY"}};
   return columns;
 }
 
@@ -268,7 +280,7 @@ Report ReportOf(const messages::AccountsT& accounts) {
   for (const auto& account : accounts.accounts) {
     report.json["accounts"].push_back(AccountJson(*account));
     rows.push_back(AccountRow(*account));
-    sum += account->balance_microcredits + account->held_microcredits;
+    sum += account->balance_microcredits + account->held_microcredits + account->bond_microcredits;
   }
   report.json["is_balanced"] = sum == accounts.deposits_microcredits;
   report.text =

@@ -1,6 +1,7 @@
 #include "tools/slotctl/show_trade.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "scheduler/core/quantity.h"
@@ -16,6 +17,7 @@ using scheduler::ReadableDuration;
 
 constexpr std::size_t kPlotWidth = 60;
 constexpr std::size_t kPlotHeight = 8;
+constexpr std::uint64_t kBarWidth = 30;
 
 std::string Percent(std::uint64_t milli) {
   return std::to_string(milli / 10) + (milli % 10 == 0 ? "" : "." + std::to_string(milli % 10)) + " %";
@@ -58,6 +60,37 @@ std::vector<Column> TradeColumns() {
           {"BUYER PAYS/H", true}, {"IN ALL", true}, {"LANE"}};
 }
 
+std::vector<const messages::StandingAskT*> CheapestFirst(const messages::AsksT& asks) {
+  std::vector<const messages::StandingAskT*> sorted;
+  for (const auto& ask : asks.asks) sorted.push_back(ask.get());
+  std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) {
+    return std::tie(a->class_name, a->price_microcredits_per_hour, a->slot, a->lease) <
+           std::tie(b->class_name, b->price_microcredits_per_hour, b->slot, b->lease);
+  });
+  return sorted;
+}
+
+// All of it is as wide as kBarWidth.
+std::string BarOf(std::uint64_t part, std::uint64_t all) {
+  std::string bar;
+  const std::uint64_t width = all == 0 ? 0 : (part * kBarWidth + all - 1) / all;
+  for (std::uint64_t i = 0; i < width; ++i) bar += "█";
+  return bar;
+}
+
+// A little above the largest value, in round steps.
+void SetAxis(double most, int steps, double& step, double& end) {
+  const double above = most > 0 ? most * 1.05 : 1;
+  step = sim::NiceStep(above, steps);
+  end = std::ceil(above / step - 1e-9) * step;
+}
+
+// Of the price of a whole device.
+std::int64_t PartOf(std::int64_t price, std::uint32_t share_milli) {
+  __extension__ using Wide = __int128;
+  return static_cast<std::int64_t>((Wide{price} * share_milli + 999) / 1000);
+}
+
 // Oldest first.
 std::map<std::string, std::vector<std::pair<std::int64_t, double>>> CoursesOf(const messages::EpochsT& epochs) {
   std::map<std::string, std::vector<std::pair<std::int64_t, double>>> courses;
@@ -73,17 +106,14 @@ std::map<std::string, std::vector<std::pair<std::int64_t, double>>> CoursesOf(co
 
 }  // namespace
 
-Report ReportOf(const messages::AsksT& asks, std::int64_t now_ms, bool depth) {
+Report ReportOf(const messages::AsksT& asks, std::int64_t now_ms, BookView view) {
   Report report;
   report.json = {{"asks", Json::array()}, {"bids", Json::array()}};
-  std::vector<const messages::StandingAskT*> sorted;
-  for (const auto& ask : asks.asks) sorted.push_back(ask.get());
-  std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) {
-    return std::tie(a->class_name, a->price_microcredits_per_hour, a->slot, a->lease) <
-           std::tie(b->class_name, b->price_microcredits_per_hour, b->slot, b->lease);
-  });
+  const std::vector<const messages::StandingAskT*> sorted = CheapestFirst(asks);
   std::vector<std::vector<std::string>> rows;
   std::map<std::string, std::uint64_t> so_far;
+  std::map<std::string, std::uint64_t> all;
+  for (const auto* ask : sorted) all[ask->class_name] += ask->share_milli;
   for (const auto* ask : sorted) {
     report.json["asks"].push_back({{"class", ask->class_name},
                                    {"slot", ask->slot},
@@ -98,31 +128,36 @@ Report ReportOf(const messages::AsksT& asks, std::int64_t now_ms, bool depth) {
     so_far[ask->class_name] += ask->share_milli;
     std::vector<std::string> row = {Shown(ask->class_name, 50), CreditsText(ask->price_microcredits_per_hour),
                                     Percent(ask->share_milli)};
-    if (depth) row.push_back(Percent(so_far[ask->class_name]));
+    if (view.depth) row.push_back(Percent(so_far[ask->class_name]));
     row.insert(row.end(), {ReadableBytes(ask->memory_bytes), Shown(ask->slot, 40),
                            Who(ask->owner_name, ask->owner) + (ask->lease.empty() ? " (idle)" : ""),
                            ask->lease.empty() ? "-" : DurationOf(ask->notice_us / 1000),
                            ask->lease.empty() ? "-" : DurationOf(ask->until_ms - now_ms)});
+    if (view.plot) row.push_back(BarOf(so_far[ask->class_name], all[ask->class_name]));
     rows.push_back(std::move(row));
   }
   std::vector<Column> columns = {{"CLASS"}, {"ASKED/H", true}, {"SHARE", true}};
-  if (depth) columns.push_back({"UP TO HERE", true});
-  columns.insert(columns.end(), {{"MEMORY", true}, {"SLOT"}, {"OWNER"}, {"NOTICE", true}, {"UNTIL", true}});
-  report.text = rows.empty() ? "nothing is for sale\n" : TableOf(columns, rows);
+  if (view.depth) columns.push_back({"UP TO HERE", true});
+  columns.insert(columns.end(), {{"MEMORY", true}, {"SLOT"}, {"OWNER"}, {"NOTICE", true}, {"FOR", true}});
+  if (view.plot) columns.push_back({"UP TO THIS PRICE"});
+  report.text = rows.empty() ? "nothing is for sale: no slot has anything free, and no holder of a lease sells\n"
+                             : TableOf(columns, rows);
   for (const auto& bid : asks.bids) {
     report.json["bids"].push_back({{"class", bid->class_name},
                                    {"share_milli", bid->share_milli},
                                    {"memory_bytes", bid->memory_bytes},
                                    {"until_ms", bid->until_ms}});
   }
-  if (!depth) return report;
+  if (!view.depth) return report;
   std::vector<std::vector<std::string>> bids;
   for (const auto& bid : asks.bids) {
-    bids.push_back({bid->class_name.empty() ? "(a gang)" : Shown(bid->class_name, 50), Percent(bid->share_milli),
-                    ReadableBytes(bid->memory_bytes), DurationOf(bid->until_ms - now_ms)});
+    const bool is_gang = bid->class_name.empty();
+    bids.push_back({is_gang ? "(a gang of whole devices)" : Shown(bid->class_name, 50),
+                    is_gang ? "-" : Percent(bid->share_milli), is_gang ? "-" : ReadableBytes(bid->memory_bytes),
+                    DurationOf(bid->until_ms - now_ms)});
   }
   report.text += bids.empty() ? "no bids stand\n"
-                              : "\nbids that stand (owners and prices are sealed)\n" +
+                              : "\nbids that stand; who bids, and how much, is sealed\n" +
                                     TableOf({{"CLASS"}, {"SHARE", true}, {"MEMORY", true}, {"FOR", true}}, bids);
   return report;
 }
@@ -148,7 +183,7 @@ Report ReportOf(const messages::EpochsT& epochs, bool plot) {
       classes.push_back({std::to_string(epoch->number), Shown(of->class_name, 50), std::to_string(of->bids),
                          std::to_string(of->asks), std::to_string(of->trades),
                          CreditsText(of->reserve_microcredits_per_hour), CreditsText(of->price_microcredits_per_hour),
-                         Shown(of->lane) + ": " + Shown(of->why, 100)});
+                         Shown(of->lane) + (of->why.empty() ? "" : ": " + Shown(of->why, 100))});
     }
     for (const auto& trade : epoch->trades) {
       one["trades"].push_back(TradeJson(*trade));
@@ -183,7 +218,7 @@ Report ReportOf(const messages::EpochsT& epochs, bool plot) {
   return report;
 }
 
-Report TradesOf(const messages::EpochsT& epochs, const std::string& identity) {
+Report TradesOf(const messages::EpochsT& epochs, const std::string& identity, bool is_own) {
   Report report;
   report.json = {{"trades", Json::array()}};
   std::vector<std::vector<std::string>> rows;
@@ -196,28 +231,53 @@ Report TradesOf(const messages::EpochsT& epochs, const std::string& identity) {
       rows.push_back(TradeRow(epoch->number, *trade));
     }
   }
-  report.text = rows.empty() ? "nothing was sold or bought\n" : TableOf(TradeColumns(), rows);
+  if (!rows.empty()) {
+    report.text = TableOf(TradeColumns(), rows);
+  } else if (is_own) {
+    report.text =
+        "this identity has sold and bought nothing of late; --identity NAME shows another's (mesh-run's is default), "
+        "slotctl epochs everybody's\n";
+  } else {
+    report.text =
+        Shown(identity.substr(0, 16)) + " has sold and bought nothing of late; slotctl epochs shows everybody's\n";
+  }
   return report;
 }
 
-Report ReportOf(const messages::WinningPriceT& price, const std::string& class_name, std::uint32_t share_milli) {
+Report ReportOf(const messages::WinningPriceT& price, const WhyAsked& asked) {
   Report report;
-  report.json = {{"class", class_name},
-                 {"share_milli", share_milli},
+  const std::uint32_t share = asked.share_milli;
+  const std::int64_t least = std::max<std::int64_t>(0, price.least_microcredits_per_hour);
+  report.json = {{"class", asked.class_name},
+                 {"share_milli", share},
                  {"lane", price.lane},
                  {"least_microcredits_per_hour", price.least_microcredits_per_hour},
                  {"pays_microcredits_per_hour", price.pays_microcredits_per_hour},
                  {"posted_microcredits_per_hour", price.posted_microcredits_per_hour},
                  {"why", price.why}};
-  report.text = Percent(share_milli) + " of a device of class " + Shown(class_name, 60) + ": " + Shown(price.why, 200) +
-                "; the posted price is " + CreditsText(price.posted_microcredits_per_hour) +
-                " credits an hour of a whole device\n";
-  report.text +=
-      price.lane.empty()
-          ? "no price wins in the next epoch: nothing of it is for sale, or asks are above the posted price\n"
-          : "a bid of " + CreditsText(std::max<std::int64_t>(0, price.least_microcredits_per_hour)) +
-                " credits an hour of a whole device or more wins in the next epoch, if nobody else bids (" +
-                Shown(price.lane) + "), and pays " + CreditsText(price.pays_microcredits_per_hour) + "\n";
+  const auto line = [&report](const std::string& name, const std::string& value) {
+    report.text += name + std::string(12 - std::min<std::size_t>(11, name.size()), ' ') + value + "\n";
+  };
+  // What people pay is for their share; what is bid and asked is of a whole device.
+  const auto both = [share](std::int64_t an_hour) {
+    return CreditsText(PartOf(an_hour, share)) + " credits an hour" +
+           (share == scheduler::kWholeMilli ? "" : " (" + CreditsText(an_hour) + " of a whole device)");
+  };
+  line("it needs",
+       Percent(share) + " of a " + Shown(asked.class_name, 60) + ", the kind that needs the least" +
+           (asked.count > 1 ? "; one of the " + std::to_string(asked.count) + ", a gang bids for whole ones" : ""));
+  line("for sale", Shown(price.why, 200));
+  line("posted", both(price.posted_microcredits_per_hour) + " is what a grant costs while something is free");
+  if (price.lane.empty()) {
+    line("would win", "no price: nothing of it is for sale, or only above the posted price");
+    line("instead",
+         "wait for it (mesh-run --when-nothing wait), ask for less, or agree with a holder (slotctl deal; "
+         "slotctl leases --all)");
+    return report;
+  }
+  line("would win", both(least) + " or more in the next epoch, if nobody else bids");
+  line("would pay", both(price.pays_microcredits_per_hour) + ", by the lane \"" + Shown(price.lane) + "\"");
+  line("so", "mesh-run --max-price " + CreditsText(PartOf(least, share)) + " ...");
   return report;
 }
 
@@ -248,15 +308,42 @@ Report ReportOf(const messages::QuotationT& quotation) {
     for (const auto& gap : rejection->gaps) add(rejection->slot, *gap);
   }
   if (!rows.empty()) report.text += TableOf({{"SLOT"}, {"LACKS"}, {"REMEDY"}}, rows);
-  if (report.text.empty()) report.text = "nothing would do\n";
+  if (rows.empty() && quotation.offers.empty()) {
+    report.text = "nothing would do: the market has no slots; a gpu-server offers its own with --market URL\n";
+  } else if (quotation.offers.empty() && !quotation.rejections.empty()) {
+    report.text += "nothing would do now; slotctl why says which bid would get it from others\n";
+  }
   return report;
+}
+
+std::string SvgOf(const messages::AsksT& asks) {
+  sim::Chart chart;
+  chart.title = "What is for sale, up to which price";
+  chart.x_title = "devices";
+  chart.y_title = "credits an hour of a whole device";
+  std::map<std::string, sim::Line> lines;
+  double devices = 0;
+  double most = 0;
+  for (const auto* ask : CheapestFirst(asks)) {
+    sim::Line& line = lines.try_emplace(ask->class_name, sim::Line{Shown(ask->class_name, 40), {}}).first->second;
+    const double begin = line.points.empty() ? 0 : line.points.back().first;
+    const double price = static_cast<double>(ask->price_microcredits_per_hour) / 1e6;
+    // A step for each.
+    line.points.emplace_back(begin, price);
+    line.points.emplace_back(begin + static_cast<double>(ask->share_milli) / 1000, price);
+    devices = std::max(devices, line.points.back().first);
+    most = std::max(most, price);
+  }
+  SetAxis(devices, 8, chart.x_step, chart.x_max);
+  SetAxis(most, 6, chart.y_step, chart.y_max);
+  for (auto& [name, line] : lines) chart.lines.push_back(std::move(line));
+  return sim::SvgOf(chart);
 }
 
 std::string SvgOf(const messages::EpochsT& epochs) {
   const auto courses = CoursesOf(epochs);
   sim::Chart chart;
   chart.title = "Prices by epoch";
-  chart.x_title = "minutes before the last epoch";
   chart.y_title = "credits an hour of a whole device";
   std::int64_t last_ms = 0;
   std::int64_t first_ms = INT64_MAX;
@@ -268,17 +355,19 @@ std::string SvgOf(const messages::EpochsT& epochs) {
       most = std::max(most, price);
     }
   }
-  const double span = last_ms > first_ms ? static_cast<double>(last_ms - first_ms) / 60000 : 1;
-  chart.x_min = -span;
+  const double span_s = last_ms > first_ms ? static_cast<double>(last_ms - first_ms) / 1000 : 60;
+  const auto& [unit, unit_s] = span_s < 180     ? std::pair("seconds", 1.0)
+                               : span_s < 10800 ? std::pair("minutes", 60.0)
+                                                : std::pair("hours", 3600.0);
+  chart.x_title = std::string(unit) + " before the last epoch that had a trade";
+  SetAxis(span_s / unit_s / 1.05, 8, chart.x_step, chart.x_min);
+  chart.x_min = -chart.x_min;
   chart.x_max = 0;
-  chart.x_step = span / 6;
-  chart.y_min = 0;
-  chart.y_max = most > 0 ? most * 1.1 : 1;
-  chart.y_step = chart.y_max / 5;
+  SetAxis(most, 6, chart.y_step, chart.y_max);
   for (const auto& [name, course] : courses) {
-    sim::Line line{name.substr(0, 24), {}};
+    sim::Line line{Shown(name, 40), {}};
     for (const auto& [time, price] : course) {
-      line.points.emplace_back(static_cast<double>(time - last_ms) / 60000, price);
+      line.points.emplace_back(static_cast<double>(time - last_ms) / 1000 / unit_s, price);
     }
     chart.lines.push_back(std::move(line));
   }

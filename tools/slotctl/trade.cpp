@@ -92,7 +92,10 @@ std::string TextOf(const messages::OrderT& order) {
 
 Result<Report> WhyOf(Session& session, const std::string& text) {
   ACCELMESH_ASSIGN_OR_RETURN(scheduler::FunctionalRequest request, scheduler::ParseRequest(text));
+  WhyAsked asked;
+  asked.count = request.count;
   request.count = 1;
+  request.topology = scheduler::Topology::kAny;
   ACCELMESH_ASSIGN_OR_RETURN(const auto reply, session.Ask<messages::SlotsT>(messages::ListSlotsT{}));
   std::vector<scheduler::Slot> slots;
   for (const auto& slot : reply.slots) {
@@ -116,7 +119,9 @@ Result<Report> WhyOf(Session& session, const std::string& text) {
   ask.memory_bytes = request.memory_bytes;
   ask.notice_us = request.notice_us > 0 ? request.notice_us : 30'000'000;
   ACCELMESH_ASSIGN_OR_RETURN(const auto price, session.Ask<messages::WinningPriceT>(messages::PriceToWinT(ask)));
-  return ReportOf(price, ask.class_name, ask.share_milli);
+  asked.class_name = ask.class_name;
+  asked.share_milli = ask.share_milli;
+  return ReportOf(price, asked);
 }
 
 Status DraftDeal(Session& session, const DealDraft& draft, const std::string& file) {

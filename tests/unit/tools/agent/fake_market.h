@@ -100,6 +100,7 @@ class FakeMarket : public MarketPort, public ServerPort, public WorldPort {
     return Status::Ok();
   }
   Status End(const Won& won, const security::CurvePair&, Deadline) override {
+    if (dead_servers.contains(won.slot)) return {Code::kUnavailable, "fake", "nobody answers at tcp://nowhere"};
     leases.at(won.lease).admitted_until_ms = 0;
     return Status::Ok();
   }

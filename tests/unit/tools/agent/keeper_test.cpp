@@ -67,6 +67,24 @@ TEST_F(KeeperTest, ALeaseIsRenewedShownAndHandedOverInTime) {
   EXPECT_EQ(market_.Live(), 0U);
   EXPECT_EQ(lease.admitted_until_ms, 0);
   EXPECT_EQ(keeper_->receipt().paid_microcredits, 7);
+  ASSERT_EQ(keeper_->ended().size(), 1U);
+  EXPECT_EQ(keeper_->ended()[0].lease, "lease-1");
+  EXPECT_EQ(keeper_->ended()[0].share_milli, 250U);
+  EXPECT_EQ(keeper_->ended()[0].ended_ms - keeper_->ended()[0].granted_ms, 600'000);
+  EXPECT_EQ(keeper_->ended()[0].server_seen_ms, -1) << "it is there";
+}
+
+TEST_F(KeeperTest, WhenAServerThatIsGoneWasSeenLastIsKnown) {
+  Begin("0.05 TOPS, 1GiB");
+  const std::int64_t began_ms = market_.now_ms;
+  Run(100);
+  const std::int64_t renewed_ms = keeper_->renewals() > 0 ? market_.leases.at("lease-1").not_after_ms - 60'000 : -1;
+  market_.dead_servers = {market_.slots[market_.leases.at("lease-1").slot].id};
+  market_.now_ms += 5000;
+  keeper_->End();
+  ASSERT_EQ(keeper_->ended().size(), 1U);
+  EXPECT_GT(renewed_ms, began_ms);
+  EXPECT_EQ(keeper_->ended()[0].server_seen_ms, renewed_ms);
 }
 
 TEST_F(KeeperTest, AMarketThatIsAwayForAWhileCostsNothing) {

@@ -87,6 +87,32 @@ TEST_F(SellerTest, ThePriceFollowsThePolicy) {
   EXPECT_EQ(Seller::PriceOf(policy, 500, worth), -1);
 }
 
+TEST_F(SellerTest, TheAskFollowsWhatItStandsForInSteps) {
+  market_.slots = {scheduler::testing::OneGpu("one", "a")};
+  Seller seller(market_, market_, [](const Step&) {}, {});
+  Won won;
+  won.lease = "l";
+  won.share_milli = 500;
+  Seller::Worth worth{2'000'000, 0, 1'800'000};
+  const auto look = [&](std::int64_t after_ms) {
+    market_.now_ms += after_ms;
+    seller.Tick(won, worth);
+    return market_.offers.size();
+  };
+  EXPECT_EQ(look(0), 1U);
+  EXPECT_EQ(market_.offers.back().price_microcredits_per_hour, 4'000'000);
+  worth.spent_microcredits = 100'000;
+  EXPECT_EQ(look(6000), 1U) << "4.4: not an eighth";
+  worth.spent_microcredits = 200'000;
+  EXPECT_EQ(look(600), 2U) << "4.8";
+  EXPECT_EQ(market_.offers.back().price_microcredits_per_hour, 4'800'000);
+  worth.ceiling_microcredits_per_hour = 1'000'000;
+  EXPECT_EQ(look(600), 2U) << "not four times a second";
+  EXPECT_EQ(look(5000), 3U) << "the profile says that it needs less: it is worth less";
+  EXPECT_EQ(market_.offers.back().price_microcredits_per_hour, 2'800'000);
+  EXPECT_EQ(look(60'000), 3U);
+}
+
 TEST_F(SellerTest, APartThatWasSoldIsToldOnceAndTheRestRenewed) {
   Begin("0.05 TOPS, 1GiB", {SellPolicy::Kind::kPrice, 9'000'000, 10, 0});
   Run(1000);

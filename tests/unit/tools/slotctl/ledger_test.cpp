@@ -28,11 +28,13 @@ class SlotctlLedgerTest : public testing::Test {
                     .AddCosignature(witness, ledger::CosignatureLine(text, "w1", ledger::KeyOf(7), 1'790'000'000))
                     .ok());
     log_ = world.ledger().log().key();
+    note_ = world.ledger().log().note();
     witness_ = VerifierKey(witness, ledger::SignatureType::kCosignature);
   }
   const ledger::Scratch scratch_;
   LedgerOptions options_;
   ledger::NamedKey log_;
+  std::string note_;
   std::string witness_;
 };
 
@@ -51,6 +53,30 @@ TEST_F(SlotctlLedgerTest, TellsThatALedgerHoldsAndByWhoseWord) {
   EXPECT_EQ(known.report.json["epochs"], 4);
   EXPECT_EQ(known.report.json["holds"], true);
   EXPECT_EQ(known.report.json["cosigners"][0]["witness"], "w1");
+}
+
+TEST_F(SlotctlLedgerTest, WhatWitnessesCosignedBesideItIsOfTheSameHistory) {
+  const std::string folder = options_.path + "/cosigned";
+  std::filesystem::create_directory(folder);
+  const auto keep = [&](const std::string& text) {
+    const std::string line = ledger::CosignatureLine(ledger::ParseNote(text)->text, "w1", ledger::KeyOf(7), 5);
+    ledger::WriteWhole(folder + "/w1", ledger::WithSignature(text, line).value());
+  };
+  keep(note_);
+  ledger::WriteWhole(folder + "/nonsense", "x");
+  const LedgerVerdict unknown = VerifyLedger(options_).value();
+  EXPECT_TRUE(unknown.holds);
+  EXPECT_THAT(unknown.report.text, HasSubstr("watched by    w1 up to entry "));
+  EXPECT_THAT(unknown.report.text, HasSubstr("(--witness KEY verifies it)"));
+  options_.witnesses = {witness_};
+  const LedgerVerdict known = VerifyLedger(options_).value();
+  EXPECT_EQ(known.report.json["watched"].size(), 1U);
+  EXPECT_EQ(known.report.json["watched"][0]["verified"], true);
+  // A witness saw another history than the folder has.
+  keep(ledger::SignCheckpoint({EpochWorld::kOrigin, {20, ledger::LeafHash({})}}, ledger::KeyOf(1)));
+  const LedgerVerdict forked = VerifyLedger(options_).value();
+  EXPECT_FALSE(forked.holds);
+  EXPECT_EQ(forked.report.json["fork_proven"], true);
 }
 
 TEST_F(SlotctlLedgerTest, NamesWhatDoesNotHold) {

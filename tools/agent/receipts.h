@@ -1,0 +1,38 @@
+// Signs for leases that are over: what the program got of each, so that its provider is paid in reputation, or the
+// tenant is refunded.
+//
+// A receipt counts when both sides have signed the same words. The tenant signs first, with what it knows; where the
+// provider has signed other words since, it takes those that do it no harm, and else leaves it at its own: a dispute
+// counts for nobody. What a run leaves unsigned the next one finds.
+// Threads: one at a time.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "tools/agent/negotiator.h"
+
+namespace accelmesh::agent {
+
+class Receipts {
+ public:
+  Receipts(MarketPort& market, WorldPort& world, Negotiator::Sink sink)
+      : market_(market), world_(world), sink_(std::move(sink)) {}
+
+  // What this run knows of a lease of its own; others are thought to have been as they should be.
+  void Note(const std::string& lease, const LeaseWords& words) { words_[lease] = words; }
+  // Signs what is open and not yet signed as it is now. Does not wait longer than `patience_ms` for each answer.
+  void Sign(std::int64_t patience_ms);
+
+  // What to say of `open`, knowing `own`: the provider's words, if it has signed and they do the tenant no harm.
+  static LeaseWords WordsFor(const OpenReceipt& open, const LeaseWords& own);
+
+ private:
+  MarketPort& market_;
+  WorldPort& world_;
+  Negotiator::Sink sink_;
+  std::map<std::string, LeaseWords> words_;
+  std::map<std::string, LeaseWords> signed_;  // by this run
+};
+
+}  // namespace accelmesh::agent
