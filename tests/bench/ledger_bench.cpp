@@ -6,12 +6,6 @@
 // FOLDER is on the disk that is measured (default: the build's), not on tmpfs. First as fast as it goes, in batches of
 // 1,000; then at RATE, a batch every --batch-ms: an entry's wait is from its arrival to the return of its batch.
 // --verify then also runs a market's epochs and verifies its folder.
-#include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/resource.h>
-#include <sys/vfs.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -21,6 +15,7 @@
 
 #include "market/ledger/folder_store.h"
 #include "market/ledger/market_orders.h"
+#include "tests/bench/disk.h"
 #include "tests/unit/market/ledger/epoch_world.h"
 #include "tests/unit/market/ledger/scratch.h"
 
@@ -41,43 +36,9 @@ struct Options {
 double MsSince(Clock::time_point begin) {
   return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
 }
-double Percentile(std::vector<double> values, double part) {
-  std::ranges::sort(values);
-  return values.empty() ? 0 : values[static_cast<std::size_t>(part * static_cast<double>(values.size() - 1))];
-}
-double CpuSeconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-         static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
 
-void PrintDisk(const std::string& folder) {
-  struct statfs info{};
-  const bool is_known = statfs(folder.c_str(), &info) == 0;
-  const char* name = "another file system";
-  switch (is_known ? static_cast<unsigned long>(info.f_type) : 0) {
-    case EXT4_SUPER_MAGIC: name = "ext4"; break;
-    case TMPFS_MAGIC: name = "tmpfs (not durable: name another --folder)"; break;
-    case XFS_SUPER_MAGIC: name = "xfs"; break;
-    case BTRFS_SUPER_MAGIC: name = "btrfs"; break;
-    case OVERLAYFS_SUPER_MAGIC: name = "overlayfs"; break;
-    default: break;
-  }
-  const std::string path = folder + "/fdatasync";
-  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  std::vector<double> times;
-  const std::vector<char> page(4096, 'x');
-  for (int i = 0; file >= 0 && i < 200; ++i) {
-    const Clock::time_point begin = Clock::now();
-    if (pwrite(file, page.data(), page.size(), i * 4096) < 0 || fdatasync(file) != 0) break;
-    times.push_back(MsSince(begin));
-  }
-  close(file);
-  unlink(path.c_str());
-  std::printf("disk: %s, fdatasync of 4 KiB p50 %.2f ms, p99 %.2f ms\n", name, Percentile(times, 0.5),
-              Percentile(times, 0.99));
-}
+using bench::CpuSeconds;
+using bench::Percentile;
 
 std::unique_ptr<Log> OpenLog(const std::string& path) {
   Result<std::unique_ptr<Store>> store = OpenFolder(path, Access::kAppend);
@@ -208,18 +169,12 @@ int Main(int argc, char** argv) {
       return 2;
     }
   }
-  std::filesystem::create_directories(options.folder);
-  std::string folder = options.folder + "/bench-XXXXXX";
-  if (mkdtemp(folder.data()) == nullptr) {
-    std::perror("error: mkdtemp");
-    return 1;
-  }
-  options.folder = folder;
-  PrintDisk(folder);
-  const bool ran = RunFast(options) && RunPaced(options) && (!options.verify || RunVerify(options));
-  std::filesystem::remove_all(folder);
-  if (!ran) std::fprintf(stderr, "error: the ledger failed\n");
-  return ran ? 0 : 1;
+  return bench::InScratch(options.folder, [&options](const std::string& folder) {
+    options.folder = folder;
+    const bool ran = RunFast(options) && RunPaced(options) && (!options.verify || RunVerify(options));
+    if (!ran) std::fprintf(stderr, "error: the ledger failed\n");
+    return ran ? 0 : 1;
+  });
 }
 
 }  // namespace

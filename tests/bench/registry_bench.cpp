@@ -5,12 +5,6 @@
 //   PATH]
 //
 // FOLDER is on the disk that is measured (default: the build's), not on tmpfs. --gang N: slots of one transaction.
-#include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/resource.h>
-#include <sys/vfs.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -21,6 +15,7 @@
 
 #include "market/registry/epochs.h"
 #include "market/registry/sqlite/sqlite_store.h"
+#include "tests/bench/disk.h"
 #include "tests/unit/market/registry/sqlite/fault_disk.h"
 #ifdef ACCELMESH_ETCD
 #include "market/registry/etcd/etcd_store.h"
@@ -39,47 +34,8 @@ struct Options {
   int members = 3;
 };
 
-double Percentile(std::vector<double>& sorted, double part) {
-  return sorted.empty() ? 0 : sorted[static_cast<std::size_t>(part * static_cast<double>(sorted.size() - 1))];
-}
-
-const char* FileSystem(const std::string& folder) {
-  struct statfs info{};
-  if (statfs(folder.c_str(), &info) != 0) return "unknown";
-  switch (static_cast<unsigned long>(info.f_type)) {
-    case EXT4_SUPER_MAGIC: return "ext4";
-    case TMPFS_MAGIC: return "tmpfs (not durable: name another --folder)";
-    case XFS_SUPER_MAGIC: return "xfs";
-    case BTRFS_SUPER_MAGIC: return "btrfs";
-    case OVERLAYFS_SUPER_MAGIC: return "overlayfs";
-    default: return "other";
-  }
-}
-
-// What the disk itself takes for a small append that is to last.
-void PrintDisk(const std::string& folder) {
-  const std::string path = folder + "/fdatasync";
-  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  std::vector<double> times;
-  const std::vector<char> page(4096, 'x');
-  for (int i = 0; file >= 0 && i < 200; ++i) {
-    const Instant begin = Clock::now();
-    if (pwrite(file, page.data(), page.size(), i * 4096) < 0 || fdatasync(file) != 0) break;
-    times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
-  }
-  close(file);
-  unlink(path.c_str());
-  std::ranges::sort(times);
-  std::printf("disk: %s, fdatasync of 4 KiB p50 %.2f ms, p99 %.2f ms\n", FileSystem(folder), Percentile(times, 0.5),
-              Percentile(times, 0.99));
-}
-
-double CpuSeconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-         static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
+using bench::CpuSeconds;
+using bench::Percentile;
 
 // Each client has slots of its own and grants them again and again.
 class Load {
@@ -220,17 +176,10 @@ int Main(int argc, char** argv) {
       return 2;
     }
   }
-  std::filesystem::create_directories(options.folder);
-  std::string folder = options.folder + "/bench-XXXXXX";
-  if (mkdtemp(folder.data()) == nullptr) {
-    std::perror("error: mkdtemp");
-    return 1;
-  }
-  options.folder = folder;
-  PrintDisk(folder);
-  const int code = options.store == "etcd" ? RunEtcd(options) : RunSqlite(options);
-  std::filesystem::remove_all(folder);
-  return code;
+  return bench::InScratch(options.folder, [&options](const std::string& folder) {
+    options.folder = folder;
+    return options.store == "etcd" ? RunEtcd(options) : RunSqlite(options);
+  });
 }
 
 }  // namespace
