@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "protocol/base/line_limit.h"
 #include "protocol/base/log.h"
 #include "protocol/transport/zmq_socket.h"
 
@@ -23,11 +24,6 @@ constexpr std::size_t kLoggedMax = 1024;
 constexpr std::size_t kPartsMax = 16;
 // A refusal is not remembered as long as an admission: whoever is made known in the meantime does not wait.
 constexpr Duration kRefusedFor = std::chrono::milliseconds(200);
-// So many refusals are logged at once, and one every so often after that: a stranger has as many keys as he likes, and
-// must not fill the disk.
-constexpr int kLinesAtOnce = 20;
-constexpr Duration kLineEvery = std::chrono::seconds(3);
-
 // A request's parts (RFC 27): version, request id, domain, address, identity, mechanism, credentials.
 enum Part { kVersion, kRequest, kDomain, kPeerAddress, kIdentity, kMechanism, kCredentials, kPartsOfCurve };
 
@@ -113,16 +109,7 @@ class ZapHandler::Impl {
   }
 
   void Say(std::string text) {
-    const Instant now = Clock::now();
-    said_until_ = std::max(said_until_, now);
-    if (said_until_ - now > kLinesAtOnce * kLineEvery) {
-      ++unsaid_;
-      return;
-    }
-    said_until_ += kLineEvery;
-    if (unsaid_ != 0) text += " (and " + std::to_string(unsaid_) + " more since the last line)";
-    unsaid_ = 0;
-    log::Warning("zap", text);
+    if (const std::optional<std::string> line = lines_.Take(std::move(text), Clock::now())) log::Warning("zap", *line);
   }
 
   const Answer& Ask(const security::CurveKey& key, const std::string& domain) {
@@ -154,8 +141,7 @@ class ZapHandler::Impl {
   std::uint64_t known_generation_ = 0;
   std::map<std::pair<std::string, std::string>, Answer> answers_;  // by domain and key
   std::set<std::string> logged_;
-  Instant said_until_;  // lines that were logged ahead of their time reach so far
-  std::uint64_t unsaid_ = 0;
+  LineLimit lines_;
   std::thread thread_;
 };
 

@@ -121,6 +121,11 @@ Result<AdmittedLease> LeaseBook::Admit(ByteView token, const CurveKey& client_ke
   if (known == entries_.end() && entries_.size() >= kLeasesMax) {
     return Status(Code::kLimitExceeded, "LeaseBook", "the server has as many leases as it may; try another slot");
   }
+  // Sublets cost nothing; leases of the market's always find room beside them.
+  if (known == entries_.end() && lease.sublets > 0 && entries_.size() >= kSubletsUpTo) {
+    return Status(Code::kLimitExceeded, "LeaseBook",
+                  "the server has as many leases as it may with sublets among them; use the lease itself");
+  }
   if (known == entries_.end() && HoldersOf(lease.lease) >= kHoldersMax) {
     return Status(Code::kLimitExceeded, "LeaseBook",
                   "lease " + lease.lease + " was let on to " + std::to_string(kHoldersMax) +

@@ -51,6 +51,8 @@ struct EndedLease {
 class LeaseBook {
  public:
   static constexpr std::size_t kLeasesMax = 4096;
+  // No sublet is admitted beyond.
+  static constexpr std::size_t kSubletsUpTo = kLeasesMax / 2;
   // Of one lease: its own and those that it was let on to. No tenant takes the room of the others.
   static constexpr std::size_t kHoldersMax = 64;
 

@@ -38,8 +38,12 @@ class LeaseLimits {
       kept.limit.share_milli = std::min(kept.limit.share_milli, limit.share_milli);
       kept.limit.memory_bytes = std::min(kept.limit.memory_bytes, limit.memory_bytes);
     }
-    ++kept.dates;
-    undated_.push_back(lease);
+    // Said again before it has a date, it needs no second one: tokens that say so may come as often as anybody likes.
+    if (!kept.is_undated) {
+      kept.is_undated = true;
+      ++kept.dates;
+      undated_.push_back(lease);
+    }
     while (limits_.size() > kLimitsMax && !dated_.empty()) DropFirst();
   }
 
@@ -49,9 +53,13 @@ class LeaseLimits {
     return at == limits_.end() || epoch > at->second.limit.epoch ? nullptr : &at->second.limit;
   }
 
+  std::size_t dates() const { return dated_.size() + undated_.size(); }
   // Call it now and then: what no token of before can need any more goes.
   void Forget(std::int64_t now_ms) {
-    for (std::string& lease : undated_) dated_.emplace_back(now_ms + security::kLeaseLifeMsMax, std::move(lease));
+    for (std::string& lease : undated_) {
+      if (const auto at = limits_.find(lease); at != limits_.end()) at->second.is_undated = false;
+      dated_.emplace_back(now_ms + security::kLeaseLifeMsMax, std::move(lease));
+    }
     undated_.clear();
     while (!dated_.empty() && dated_.front().first < now_ms) DropFirst();
   }
@@ -60,6 +68,7 @@ class LeaseLimits {
   struct Kept {
     Limit limit;
     std::size_t dates = 0;  // it goes with the last of them
+    bool is_undated = false;
   };
   void DropFirst() {
     const auto at = limits_.find(dated_.front().second);

@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <sched.h>
-#include <spawn.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -24,9 +23,9 @@
 #include "protocol/base/log.h"
 #include "protocol/schema/session_generated.h"
 #include "protocol/transport/rdma/rdma.h"
+#include "server/main/session_limits.h"
 #include "server/main/ticket.h"
-
-extern char** environ;
+#include "server/main/worker_process.h"
 
 namespace accelmesh {
 namespace {
@@ -34,7 +33,6 @@ namespace {
 // Edge-triggered descriptors of ZeroMQ can be missed; the loop looks at every listener at least this often.
 constexpr int kPollMs = 50;
 constexpr int kArrivalsPerRound = 16;
-constexpr std::chrono::seconds kEndPatience{2};
 // What a worker gets to end by itself when its client has: it may still have something to say.
 constexpr std::chrono::seconds kOrphanPatience{1};
 
@@ -55,9 +53,6 @@ sigset_t BlockSignals() {
   return signals;
 }
 
-// What the keys of market leases in the page of shares begin with.
-constexpr std::string_view kLeaseKey = "lease/";
-
 // Of the device, that sessions share.
 std::uint32_t ThreadsOf(const ServerOptions& options) {
   if (options.backend != "cpu") return 1;
@@ -73,14 +68,6 @@ int WatchClient(const wire::Hello& hello) {
                          hello.pid_namespace() != 0 && hello.pid_namespace() == PidNamespace();
   if (!same_host || hello.pid() == 0) return -1;
   return static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(hello.pid()), 0));
-}
-
-// A limit of the board's: there 0 is none, and a lease without memory may hold nothing.
-std::uint64_t MemoryOf(const AdmittedLease& lease) { return std::max<std::uint64_t>(1, lease.memory_bytes); }
-
-std::int64_t UnixMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
 }
 
 }  // namespace
@@ -140,60 +127,19 @@ Status Supervisor::Listen() {
 }
 
 Status Supervisor::StartWorker() {
-  int pair[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
-    return Status::System(errno, "Supervisor", "socketpair");
-  int notices[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, notices) != 0) {
-    const int failed = errno;
-    for (const int fd : pair) ::close(fd);
-    return Status::System(failed, "Supervisor", "socketpair");
-  }
-  const std::string control = std::to_string(pair[1]);
-  const std::string notice = std::to_string(notices[1]);
-  const std::string threads = std::to_string(options_.device.cpu_threads);
-  const std::string devices = std::to_string(options_.device.cpu_devices);
-  const std::string memory = std::to_string(options_.device.memory_bytes);
-  const std::string capability = std::to_string(options_.device.compute_capability);
-  std::vector<std::string> words{options_.self,    "--worker-control-fd", control,    "--backend",
-                                 options_.backend, "--cpu-threads",       threads,    "--memory",
-                                 memory,           "--worker-capability", capability, "--devices",
-                                 devices};
-  const std::string shares = std::to_string(board_->fd());
-  words.insert(words.end(), {"--jit", options_.jit, "--worker-notice-fd", notice, "--worker-shares-fd", shares});
-  if (!options_.device.cpu_jit_cache.empty()) words.insert(words.end(), {"--jit-cache", options_.device.cpu_jit_cache});
-  if (log::Enabled(log::Level::kInfo)) words.emplace_back("--verbose");
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  // The child inherits its ends, and no other that another thread starts just now.
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  for (const int fd : {pair[1], notices[1], board_->fd()}) posix_spawn_file_actions_adddup2(&actions, fd, fd);
+  ACCELMESH_ASSIGN_OR_RETURN(const WorkerProcess process, StartWorkerProcess(options_, board_->fd()));
   Worker worker;
-  const int error = ::posix_spawn(&worker.pid, options_.self.c_str(), &actions, &attributes, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  for (const int fd : {pair[1], notices[1]}) ::close(fd);
-  if (error != 0) {
-    for (const int fd : {pair[0], notices[0]}) ::close(fd);
-    return Status::System(error, "Supervisor", "cannot start a worker");
-  }
-  worker.control = pair[0];
-  worker.notice = notices[0];
+  worker.pid = process.pid;
+  worker.control = process.control;
+  worker.notice = process.notice;
   workers_.push_back(worker);
   return Status::Ok();
 }
 
 void Supervisor::Refuse(Listener& listener, const Arrival& arrival, std::uint8_t refusal, const std::string& text) {
   ++refused_total_;
-  log::Warning("supervisor", "a client was refused: " + text);
+  if (const auto line = refusals_.Take("a client was refused: " + text, Clock::now()))
+    log::Warning("supervisor", *line);
   const Bytes frame = MakeRefusal(refusal, text);
   if (arrival.connection_fd >= 0) {
     RefuseShm(arrival.connection_fd, frame);
@@ -225,11 +171,15 @@ void Supervisor::Assign(Listener& listener, Arrival arrival) {
     ResizeLeases();
     return EndLeases();
   }
-  const auto serving = std::count_if(workers_.begin(), workers_.end(), [](const Worker& w) { return w.serving; });
-  if (static_cast<std::size_t>(serving) >= limits::kSessionsMax) {
-    return Refuse(listener, arrival, static_cast<std::uint8_t>(wire::Refusal::Busy),
-                  "the server has as many sessions as it may");
+  std::uint32_t serving = 0, of_lease = 0;
+  for (const Worker& worker : workers_) {
+    if (!worker.serving) continue;
+    ++serving;
+    if (admission.lease && worker.lease && worker.lease->Key() == admission.lease->Key()) ++of_lease;
   }
+  const std::uint32_t share_milli = admission.lease ? admission.lease->share_milli : 0;
+  if (const Status may = CheckSessions(serving, of_lease, share_milli); !may.ok())
+    return Refuse(listener, arrival, static_cast<std::uint8_t>(wire::Refusal::Busy), may.text());
   // One that has ended and was not waited for yet has no socket.
   auto warm =
       std::find_if(workers_.begin(), workers_.end(), [](const Worker& w) { return !w.serving && w.control >= 0; });
@@ -242,26 +192,6 @@ void Supervisor::Assign(Listener& listener, Arrival arrival) {
   const Status handed = Hand(*warm, listener, arrival, admission);
   if (!handed.ok()) return Refuse(listener, arrival, static_cast<std::uint8_t>(wire::Refusal::Internal), handed.text());
   if (arrival.connection_fd >= 0) ::close(arrival.connection_fd);
-}
-
-std::uint32_t Supervisor::SeatOf(const Admission& admission, const std::string& group, std::uint64_t session) {
-  // Without a lease a session, or a group of them, is one among equals.
-  std::string key = group.empty() ? "session/" + std::to_string(session) : "group/" + group;
-  std::uint32_t share = shares::kWholeMilli;
-  std::uint64_t memory = 0;
-  if (admission.lease.has_value()) {
-    key = std::string(kLeaseKey) + admission.lease->Key();
-    share = admission.lease->share_milli;
-    memory = MemoryOf(*admission.lease);
-    board_->Resize(key, share, memory);
-  } else if (const auto test = options_.test_shares.find(group); test != options_.test_shares.end()) {
-    share = test->second.milli;
-    memory = test->second.memory_bytes;
-  }
-  const Result<std::uint32_t> seat = board_->Sit(key, share, memory);
-  if (seat.ok()) return *seat;
-  log::Warning("supervisor", "a session has no share of the device: " + seat.status().ToString());
-  return shares::kNobody;
 }
 
 Status Supervisor::Hand(Worker& worker, Listener& listener, const Arrival& arrival, const Admission& admission) {
@@ -315,50 +245,6 @@ Status Supervisor::Hand(Worker& worker, Listener& listener, const Arrival& arriv
                               std::to_string(worker.pid) +
                               (admission.lease.has_value() ? " under lease " + admission.lease->lease : ""));
   return {};
-}
-
-bool Supervisor::AnswerLeaseRequest(const Worker& worker) {
-  LeaseRequest request;
-  int fd = -1;
-  const Status heard =
-      ReceiveMessage(worker.control, {reinterpret_cast<std::uint8_t*>(&request), sizeof(request)}, &fd);
-  const bool is_offer = heard.ok() && request.kind == LeaseRequest::kOffer;
-  if (fd >= 0 && !is_offer) ::close(fd);
-  if (!heard.ok()) return false;
-  LeaseName name{request.session_id, request.generation, request.slot};
-  LeaseAnswer answer;
-  answer.number = request.number;
-  int sent = -1;
-  Status status;
-  switch (request.kind) {
-    case LeaseRequest::kFileOf: {
-      const Result<int> file = groups_.FileOf(worker.session_id, request.session_id);
-      status = file.status();
-      if (file.ok()) sent = *file;
-      break;
-    }
-    case LeaseRequest::kOffer:
-      name.session = worker.session_id;
-      status = groups_.Offer(name, request.index, {request.piece_id, request.piece_offset, request.piece_bytes, fd});
-      break;
-    case LeaseRequest::kEndOffer:
-      name.session = worker.session_id;
-      groups_.EndOffer(name);
-      return true;
-    case LeaseRequest::kPieceOf: {
-      const Result<SharedPiece> piece = groups_.PieceOf(worker.session_id, name, request.index);
-      status = piece.status();
-      if (!piece.ok()) break;
-      sent = piece->fd;
-      answer.piece_id = piece->id;
-      answer.piece_offset = piece->offset;
-      answer.piece_bytes = piece->bytes;
-      break;
-    }
-    default: return false;
-  }
-  answer.code = static_cast<std::uint32_t>(status.code());
-  return SendMessage(worker.control, AsBytes(answer), sent).ok();
 }
 
 void Supervisor::HearWorker(Worker& worker) {
@@ -422,24 +308,6 @@ std::vector<std::string> Supervisor::endpoints() const {
   return urls;
 }
 
-ServerFacts Supervisor::Facts() const {
-  ServerFacts facts;
-  for (const Worker& worker : workers_) ++(worker.serving ? facts.sessions : facts.warm_workers);
-  facts.sessions_total = next_session_ - 1;
-  facts.refused_total = refused_total_;
-  facts.died_total = died_total_;
-  for (const auto& [key, use] : board_->Uses()) {
-    facts.device_us += use.device_ns / 1000;
-    // Only leases have names that everybody may know; a lease and its sublets have one.
-    if (!key.starts_with(kLeaseKey)) continue;
-    LeaseFacts& lease = facts.leases[key.substr(kLeaseKey.size(), key.find('/', kLeaseKey.size()) - kLeaseKey.size())];
-    lease.device_us += use.device_ns / 1000;
-    lease.memory_bytes_high += use.memory_high;
-    lease.sessions += use.sessions;
-  }
-  return facts;
-}
-
 void Supervisor::Post(std::function<void()> work) {
   {
     const MutexLock lock(posted_mutex_);
@@ -459,42 +327,6 @@ void Supervisor::RunPosted() {
     posted.swap(posted_);
   }
   for (const std::function<void()>& work : posted) work();
-}
-
-void Supervisor::EndLeases() {
-  if (options_.security == nullptr) return;
-  const std::int64_t now_ms = UnixMs();
-  const JumpClock::Reading clock = clock_.Observe(Clock::now(), now_ms);
-  if (clock.jump_ms != 0) {
-    log::Warning("supervisor",
-                 "the clock of this machine jumped by " + std::to_string(clock.jump_ms) +
-                     " ms; leases that run end no earlier than they would have, and new ones count once it "
-                     "agrees with the market's again");
-  }
-  for (const EndedLease& ended : options_.security->leases->Expire(now_ms - clock.behind_ms)) {
-    log::Info("supervisor", ended.why);
-    board_->End(std::string(kLeaseKey) + ended.lease.Key());
-    for (Worker& worker : workers_) {
-      if (!worker.lease.has_value() || worker.lease->Key() != ended.lease.Key() || worker.notice < 0) continue;
-      SessionEnd end;
-      std::snprintf(end.why, sizeof(end.why), "%s", ended.why.c_str());
-      // The worker tells its client; one that cannot, or does not end, is ended.
-      if (const Status told = SendMessage(worker.notice, AsBytes(end), -1); !told.ok())
-        log::Warning("supervisor", told.ToString());
-      ::close(worker.notice);
-      worker.notice = -1;
-      if (!worker.orphaned_until.has_value()) worker.orphaned_until = Deadline::After(kEndPatience);
-    }
-  }
-}
-
-void Supervisor::ResizeLeases() {
-  if (options_.security == nullptr) return;
-  for (const AdmittedLease& lease : options_.security->leases->TakeChanged()) {
-    board_->Resize(std::string(kLeaseKey) + lease.Key(), lease.share_milli, MemoryOf(lease));
-    log::Info("supervisor",
-              "lease " + lease.lease + " has " + std::to_string(lease.share_milli) + " thousandths from now on");
-  }
 }
 
 void Supervisor::ReapChildren() {

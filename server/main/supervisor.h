@@ -3,12 +3,14 @@
 // Threads: one; Run() returns when SIGTERM or SIGINT arrives. Post() from any.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "protocol/base/jump_clock.h"
+#include "protocol/base/line_limit.h"
 #include "protocol/base/mutex.h"
 #include "protocol/transport/channel.h"
 #include "server/main/admission.h"
@@ -51,6 +53,9 @@ class Supervisor {
     std::optional<AdmittedLease> lease;
     std::uint32_t seat = shares::kNobody;  // in the page of shares
   };
+  // What a worker gets to end by itself once it was told to.
+  static constexpr std::chrono::seconds kEndPatience{2};
+  static std::int64_t UnixMs();
   Status StartWorker();
   void Accept(Listener& listener);
   void Assign(Listener& listener, Arrival arrival);
@@ -79,6 +84,7 @@ class Supervisor {
   JumpClock clock_{security::kLeaseLifeMsMax};
   std::unique_ptr<shares::Board> board_;
   std::uint64_t refused_total_ = 0;
+  LineLimit refusals_;
   std::uint64_t died_total_ = 0;
   std::uint64_t next_session_ = 1;
   const int posted_fd_;

@@ -271,6 +271,37 @@ TEST_F(LeaseBookTest, SubletsTakeNoRoomFromOtherLeases) {
   EXPECT_TRUE(Admit(token, 1).ok()) << "who is there stays";
 }
 
+// Nor do the sublets of many small leases, which are ended and made anew.
+TEST_F(LeaseBookTest, SubletsOfManyLeasesLeaveRoomForLeases) {
+  std::size_t admitted = 0;
+  for (std::uint64_t number = 1; number <= 100; ++number) {
+    const std::string lease = "small-" + std::to_string(number);
+    const Bytes token = Token(lease, number, 1, 2);
+    for (std::uint8_t holder = 2; holder < 66; ++holder) {
+      const LeaseTerms terms{1, 1, kNow, kNow + 60'000, Curve(holder), std::nullopt};
+      admitted += Admit(AttenuateLease(token, tenant, terms).value(), holder).ok();
+      (void)book->End(lease, Curve(holder));
+    }
+  }
+  EXPECT_EQ(admitted, LeaseBook::kSubletsUpTo);
+  EXPECT_TRUE(Admit(Token("honest", 200, 210, 100), 210).ok());
+}
+
+// A token says what the seller keeps each time it comes.
+TEST(LeaseLimitsTest, WhatIsSaidAgainAndAgainIsKeptOnce) {
+  LeaseLimits limits;
+  std::int64_t now = kNow;
+  for (int round = 0; round < 10; ++round) {
+    for (int i = 0; i < 1000; ++i) limits.Add("a", {3, 500, 1, "sold"});
+    limits.Forget(now += 50);
+  }
+  EXPECT_EQ(limits.dates(), 10u);
+  EXPECT_NE(limits.Find("a", 3), nullptr);
+  limits.Forget(now + security::kLeaseLifeMsMax + 1);
+  EXPECT_EQ(limits.Find("a", 3), nullptr);
+  EXPECT_EQ(limits.dates(), 0u);
+}
+
 TEST_F(LeaseBookTest, AProgramIsKnownByItsSecret) {
   const security::SecretHash hash = security::HashOfSecret(AsBytes(std::string_view("secret")));
   ASSERT_TRUE(book->Admit(Token("a", 3, 10), Curve(10), kNow, hash).ok());
