@@ -25,35 +25,71 @@ int main(int argc, char** argv) {
   CLI::App app{"slot-market: turns functional requests into leased slots of gpu-servers"};
   app.set_version_flag("--version", std::string("slot-market ") + ACCELMESH_VERSION);
   app.add_option("--listen", options.listen,
-                 "tcp://HOST:PORT or ipc:///PATH; repeatable (default tcp://127.0.0.1:7710)");
-  app.add_option("--advertise", options.advertise, "the URL by which others reach this replica (default: --listen)");
+                 "tcp://HOST:PORT or ipc:///PATH; repeatable (default tcp://127.0.0.1:7710)")
+      ->type_name("URL")
+      ->group("Listening and storing");
+  app.add_option("--advertise", options.advertise, "the URL by which others reach this replica (default: --listen)")
+      ->type_name("URL")
+      ->group("Listening and storing");
   app.add_option(
-      "--store", options.store,
-      "sqlite:PATH or etcd:http://HOST:PORT,... (default: sqlite, the user's state folder, accelmesh/market.sqlite)");
+         "--store", options.store,
+         "sqlite:PATH or etcd:http://HOST:PORT,... (default: sqlite, the user's state folder, accelmesh/market.sqlite)")
+      ->type_name("STORE")
+      ->group("Listening and storing");
   app.add_option("--keys", options.keys,
                  "the folder of keys: of the market, and of this user's programs, which may all "
-                 "connect (default: the user's, accelmesh/keys)");
-  app.add_option("--market-identity", options.identity, "the name of the market's key; made if it is not there");
+                 "connect (default: the user's, accelmesh/keys)")
+      ->type_name("FOLDER")
+      ->group("Keys");
+  app.add_option("--market-identity", options.identity, "the name of the market's key; made if it is not there")
+      ->type_name("NAME")
+      ->group("Keys");
   app.add_option("--welcome-credits", options.welcome_credits, "what each identity of this user gets, once")
-      ->check(CLI::Range(0.0, 1e9));
-  app.add_option("--price-step", options.price_step_s, "seconds between two steps of the posted prices")
-      ->check(CLI::Range(0.05, 86400.0));
+      ->check(CLI::Range(0.0, 1e9))
+      ->type_name("CREDITS")
+      ->group("Money");
+  app.add_option("--price-step", options.price_step_s, "time between two steps of the posted prices")
+      ->check(CLI::Range(0.05, 86400.0))
+      ->type_name("SECONDS")
+      ->group("Money");
   app.add_option("--unused", options.unused_s,
-                 "seconds after which a lease whose device does nothing is for sale at the posted price; 0: never "
+                 "after how long a lease whose device does nothing is for sale at the posted price; 0: never "
                  "(default 300)")
-      ->check(CLI::Range(0.0, 1e9));
+      ->check(CLI::Range(0.0, 1e9))
+      ->type_name("SECONDS")
+      ->group("Money");
   app.add_option("--budget", options.budget_credits,
                  "credits that are handed out each period, by the weights that slotctl shares sets (default none)")
-      ->check(CLI::Range(0.0, 1e9));
-  app.add_option("--budget-period", options.budget_period_s, "seconds (default a day)")->check(CLI::Range(1.0, 1e9));
+      ->check(CLI::Range(0.0, 1e9))
+      ->type_name("CREDITS")
+      ->group("Money");
+  app.add_option("--budget-period", options.budget_period_s, "how long a period is (default a day)")
+      ->check(CLI::Range(1.0, 1e9))
+      ->type_name("SECONDS")
+      ->group("Money");
   app.add_option("--ledger", options.ledger,
                  "the folder of the auction's ledger, which anybody can verify; off: none (default: beside the store's "
-                 "file)");
-  app.add_option("--metrics", options.metrics, "HOST:PORT for Prometheus, or the next free port; off: none");
-  app.add_option("--etcd-prefix", options.etcd_prefix, "before every key in etcd (default /accelmesh/market)");
-  app.add_option("--etcd-ca", options.etcd_ca, "PEM file: who signs etcd's certificates");
-  app.add_option("--etcd-cert", options.etcd_certificate, "PEM file: this market's certificate for etcd");
-  app.add_option("--etcd-key", options.etcd_key, "PEM file: the key to it");
+                 "file)")
+      ->type_name("FOLDER")
+      ->group("Listening and storing");
+  app.add_option("--metrics", options.metrics, "HOST:PORT for Prometheus, or the next free port; off: none")
+      ->type_name("ADDRESS")
+      ->group("Listening and storing");
+  app.add_option("--etcd-prefix", options.etcd_prefix, "before every key in etcd (default /accelmesh/market)")
+      ->type_name("PREFIX")
+      ->group("With etcd");
+  app.add_option("--etcd-ca", options.etcd_ca, "PEM file: who signs etcd's certificates")
+      ->type_name("FILE")
+      ->group("With etcd");
+  app.add_option("--etcd-cert", options.etcd_certificate, "PEM file: this market's certificate for etcd")
+      ->type_name("FILE")
+      ->group("With etcd");
+  app.add_option("--etcd-key", options.etcd_key, "PEM file: the key to it")->type_name("FILE")->group("With etcd");
+  app.footer(
+      "Each user's own programs may connect; whom else: slotctl keys trust. Something is in the way? slotctl doctor\n\n"
+      "Examples: slot-market\n"
+      "          slot-market --listen tcp://10.0.0.5:7710 --store etcd:https://10.0.0.6:2379 --etcd-ca ca.pem "
+      "--etcd-cert market.pem --etcd-key market.key");
   app.add_flag("--json", options.json, "say when it is ready as one line of JSON");
   app.add_flag("--verbose", verbose, "log every server, election and resync");
   try {
