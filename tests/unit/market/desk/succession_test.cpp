@@ -164,6 +164,19 @@ TEST_F(SuccessionTest, ARegistryThatIsSilentChangesNoLeader) {
   }
 }
 
+// Nor does that of a leader who is reached again a little later than the registry answers others: what counts is how
+// long it has been silent since then.
+TEST_F(SuccessionTest, SilenceCountsOnlyWhileTheRegistryAnswers) {
+  for (const auto wait : {milliseconds(900), milliseconds(1600), milliseconds(5000)}) {
+    sim_.Partition(first_.client(), milliseconds(380) + wait + milliseconds(250));
+    Run(milliseconds(380));
+    sim_.Pause(wait);
+    Run(wait + seconds(3));
+    EXPECT_TRUE(first_.desk().is_leading());
+    EXPECT_EQ(Elections(), 0U) << wait.count() << " ms";
+  }
+}
+
 // Its clients are told before they have lost their patience, and look elsewhere.
 TEST_F(SuccessionTest, ALeaderThatIsCutOffSaysSoAndIsFollowed) {
   sim_.Partition(first_.client(), seconds(20));
