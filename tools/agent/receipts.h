@@ -16,8 +16,7 @@ namespace accelmesh::agent {
 
 class Receipts {
  public:
-  Receipts(MarketPort& market, WorldPort& world, Negotiator::Sink sink)
-      : market_(market), world_(world), sink_(std::move(sink)) {}
+  Receipts(MarketPort& market, Negotiator::Sink sink) : market_(market), sink_(std::move(sink)) {}
 
   // What this run knows of a lease of its own; others are thought to have been as they should be.
   void Note(const std::string& lease, const LeaseWords& words) { words_[lease] = words; }
@@ -29,7 +28,6 @@ class Receipts {
 
  private:
   MarketPort& market_;
-  WorldPort& world_;
   Negotiator::Sink sink_;
   std::map<std::string, LeaseWords> words_;
   std::map<std::string, LeaseWords> signed_;  // by this run

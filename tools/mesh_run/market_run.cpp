@@ -171,7 +171,7 @@ class Agent {
         [this] { return ProfileSoFar(); });
     agent::Watcher watcher(market_, world_, hear, options_.witness ? agent::Watcher::UsersFolder() : "", identity_.key,
                            market_key_);
-    agent::Receipts receipts(market_, world_, hear);
+    agent::Receipts receipts(market_, hear);
     // What earlier runs have left; not while the program starts.
     std::int64_t sign_ms = world_.NowMs() + kSignMs;
     // The program may outlive its leases: then nothing is left to keep, and it hears of that by itself.

@@ -61,7 +61,7 @@ TEST(ReceiptsTest, TheProvidersWordsAreTakenUnlessTheyDoHarm) {
 TEST(ReceiptsTest, EachIsSignedForOnceAndAgainWhenTheProviderSaysOtherwise) {
   ReceiptMarket market;
   Explanation steps;
-  Receipts receipts(market, market, [&](const Step& step) { steps.push_back(step); });
+  Receipts receipts(market, [&](const Step& step) { steps.push_back(step); });
   receipts.Note("mine", Words(1'000'000, 500'000, 250'000));
   market.open = {Open("mine"), Open("earlier")};
   receipts.Sign(100);
@@ -84,7 +84,7 @@ TEST(ReceiptsTest, EachIsSignedForOnceAndAgainWhenTheProviderSaysOtherwise) {
 TEST(ReceiptsTest, AMarketThatIsSilentOrRefusesIsNoTrouble) {
   ReceiptMarket market;
   Explanation steps;
-  Receipts receipts(market, market, [&](const Step& step) { steps.push_back(step); });
+  Receipts receipts(market, [&](const Step& step) { steps.push_back(step); });
   market.open = {Open("gone"), Open("there")};
   market.is_silent = true;
   receipts.Sign(100);
