@@ -96,7 +96,7 @@ TEST(ReceiptsTest, AMarketThatIsSilentOrRefusesIsNoTrouble) {
   EXPECT_EQ(market.signed_for[0].first, "there");
   EXPECT_FALSE(steps[0].is_trouble);
   testing::FakeMarket without;
-  Receipts none(without, without, [&](const Step& step) { steps.push_back(step); });
+  Receipts none(without, [&](const Step& step) { steps.push_back(step); });
   none.Sign(100);
   EXPECT_THAT(steps, SizeIs(2));
 }
