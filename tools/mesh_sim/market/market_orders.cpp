@@ -182,21 +182,6 @@ bool MarketPolicy::Orders(const World& world, const std::vector<Wish>& wishes, E
     of_class.weight_milli = rules_.weight_milli[c];
     of_class.lot_milli = lot_milli_;
     input.classes.push_back(of_class);
-    const std::uint64_t idle = world.pool(c).free_milli();
-    if (idle == 0 || dearest[c] < 0) continue;
-    // An ask for each device: where a margin is given up, it is one device and not all of them.
-    std::uint64_t number = 0;
-    world.pool(c).ForEachFree([&](std::uint32_t share, std::size_t devices) {
-      for (std::size_t i = 0; i < devices; ++i) {
-        market::auction::Ask ask;
-        ask.id = kIdleAsks + (c << 24) + number++;
-        ask.owner = kOperator;
-        ask.slot_class = static_cast<std::uint32_t>(c);
-        ask.units_milli = share;
-        ask.price_microcredits = rules_.floor_microcredits;
-        input.asks.push_back(ask);
-      }
-    });
   }
   for (const JobId id : world.running()) {
     const JobState& state = world.state(id);
@@ -227,6 +212,26 @@ bool MarketPolicy::Orders(const World& world, const std::vector<Wish>& wishes, E
     ask.price_microcredits = prices_[c];
     ask.lease = id + 1;
     input.asks.push_back(ask);
+  }
+  std::array<bool, kClasses> is_resold{};
+  for (const market::auction::Ask& ask : input.asks) is_resold[ask.slot_class] = true;
+  for (std::size_t c = 0; c < kClasses; ++c) {
+    // Where all bid less than the operator asks and nobody else asks, nothing can trade.
+    const std::int64_t least = is_resold[c] ? 0 : rules_.floor_microcredits;
+    if (world.pool(c).free_milli() == 0 || dearest[c] < least) continue;
+    // An ask for each device: where a margin is given up, it is one device and not all of them.
+    std::uint64_t number = 0;
+    world.pool(c).ForEachFree([&](std::uint32_t share, std::size_t devices) {
+      for (std::size_t i = 0; i < devices; ++i) {
+        market::auction::Ask ask;
+        ask.id = kIdleAsks + (c << 24) + number++;
+        ask.owner = kOperator;
+        ask.slot_class = static_cast<std::uint32_t>(c);
+        ask.units_milli = share;
+        ask.price_microcredits = rules_.floor_microcredits;
+        input.asks.push_back(ask);
+      }
+    });
   }
   const auto by_id = [](const auto& a, const auto& b) { return a.id < b.id; };
   std::sort(input.asks.begin(), input.asks.end(), by_id);

@@ -109,6 +109,8 @@ TEST(MarketPolicyTest, WhatIsWorthLessThanTheFloorIsGivenUpWhenNothingElseIsLeft
   EXPECT_GE(over, EndOf(world, 2) + 2);
   EXPECT_LT(over, EndOf(world, 2) + 4);
   EXPECT_EQ(policy.figures().below_floor, 1U);
+  EXPECT_LT(policy.figures().cleared, 10U);  // an epoch in which nobody bids what is asked takes no time
+  EXPECT_GT(policy.figures().epochs, 1000U);
   EXPECT_EQ(policy.figures().cannot_pay + policy.figures().forgotten, 0U);
   EXPECT_TRUE(CheckFigures(policy.figures()).ok());
   EXPECT_TRUE(AllGivenBack(world));
