@@ -15,7 +15,7 @@ packages=(
   python3 python3-pip python3-venv python3-clang-19 libclang-19-dev libgl-dev libvdpau-dev
   # libraries
   libzmq3-dev cppzmq-dev libflatbuffers-dev flatbuffers-compiler libspdlog-dev libcli11-dev libzstd-dev liblz4-dev
-  libsodium-dev libssl-dev libopenblas-dev libdnnl-dev liblzma-dev nlohmann-json3-dev
+  libsodium-dev libssl-dev libipsec-mb-dev libopenblas-dev libdnnl-dev liblzma-dev nlohmann-json3-dev
   # the market's registry
   libsqlite3-dev zlib1g-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   # the ledger's and reputation's arithmetic; the simulator's baselines as linear and integer programs

@@ -59,9 +59,7 @@ class ExactSink final : public BulkSink {
   bool inside_ = false;
 };
 
-void Feed(ByteView bytes, std::size_t step, bool is_sealed) {
-  std::unique_ptr<Opener> opener;
-  if (is_sealed) opener = Opener::Make(SealKey{}).value();
+void Feed(ByteView bytes, std::size_t step, std::unique_ptr<Opener> opener) {
   BulkReader reader(std::move(opener));
   PieceSource source(bytes, step);
   ExactSink sink;
@@ -84,7 +82,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::Input input(data, size);
   const std::size_t step = 1 + input.Number<std::uint8_t>();
   const ByteView bytes = input.Rest();
-  Feed(bytes, step, /*is_sealed=*/false);
-  Feed(bytes, step, /*is_sealed=*/true);
+  Feed(bytes, step, nullptr);
+  for (const GcmLibrary library : {GcmLibrary::kOpenSsl, GcmLibrary::kIpsecMb}) {
+    if (HasGcm(library)) Feed(bytes, step, Opener::Make(SealKey{}, library).value());
+  }
   return 0;
 }

@@ -39,11 +39,23 @@ Status Open(Opener& opener, ByteView header, Bytes& body, const SealTag& tag, st
   return opener.End(tag);
 }
 
-TEST(SealTest, WhatIsSealedIsOpened) {
-  const auto sealer = Sealer::Make(Keys().up).value();
-  const auto opener = Opener::Make(Keys().up).value();
+// Both libraries against each other: an end has what its processor and its build have.
+class SealTest : public testing::TestWithParam<std::pair<GcmLibrary, GcmLibrary>> {
+ protected:
+  void SetUp() override {
+    for (const GcmLibrary library : {GetParam().first, GetParam().second}) {
+      if (!HasGcm(library)) GTEST_SKIP() << "ipsec-mb was not built in, or this processor has no VAES with AVX-512";
+    }
+  }
+  static std::unique_ptr<Sealer> MakeSealer(const SealKey& key) { return Sealer::Make(key, GetParam().first).value(); }
+  static std::unique_ptr<Opener> MakeOpener(const SealKey& key) { return Opener::Make(key, GetParam().second).value(); }
+};
+
+TEST_P(SealTest, WhatIsSealedIsOpened) {
+  const auto sealer = MakeSealer(Keys().up);
+  const auto opener = MakeOpener(Keys().up);
   const Bytes header(24, 3);
-  for (const std::size_t size : {0, 1, 15, 16, 17, 1000, 100'000}) {
+  for (const std::size_t size : {0, 1, 15, 16, 17, 1000, 100'000, 1 << 20}) {
     const Bytes body = Pattern(size);
     Record record = Seal(*sealer, header, body, 1 + size / 3);
     if (size > 15) {
@@ -55,8 +67,8 @@ TEST(SealTest, WhatIsSealedIsOpened) {
 }
 
 // Against OpenSSL in one piece, with the nonce written out by hand.
-TEST(SealTest, ItIsAes256Gcm) {
-  const auto sealer = Sealer::Make(Keys().down).value();
+TEST_P(SealTest, ItIsAes256Gcm) {
+  const auto sealer = MakeSealer(Keys().down);
   const Bytes header(24, 9);
   const Bytes body = Pattern(5000);
   for (std::uint8_t number = 0; number < 3; ++number) {
@@ -77,12 +89,12 @@ TEST(SealTest, ItIsAes256Gcm) {
   }
 }
 
-TEST(SealTest, WhatWasChangedIsNotOpened) {
+TEST_P(SealTest, WhatWasChangedIsNotOpened) {
   const Bytes header(24, 3);
   const Bytes body = Pattern(100);
   for (int what = 0; what < 5; ++what) {
-    const auto sealer = Sealer::Make(Keys().up).value();
-    const auto opener = Opener::Make(what == 4 ? Keys().down : Keys().up).value();
+    const auto sealer = MakeSealer(Keys().up);
+    const auto opener = MakeOpener(what == 4 ? Keys().down : Keys().up);
     Record record = Seal(*sealer, header, body, 100);
     Bytes changed = header;
     if (what == 0) changed[5] ^= 1;
@@ -94,9 +106,9 @@ TEST(SealTest, WhatWasChangedIsNotOpened) {
   }
 }
 
-TEST(SealTest, ARepeatedRecordIsNotOpened) {
-  const auto sealer = Sealer::Make(Keys().up).value();
-  const auto opener = Opener::Make(Keys().up).value();
+TEST_P(SealTest, ARepeatedRecordIsNotOpened) {
+  const auto sealer = MakeSealer(Keys().up);
+  const auto opener = MakeOpener(Keys().up);
   const Bytes header(24, 3);
   const Record record = Seal(*sealer, header, Pattern(100), 100);
   Bytes first = record.body;
@@ -105,7 +117,19 @@ TEST(SealTest, ARepeatedRecordIsNotOpened) {
   EXPECT_EQ(Open(*opener, header, second, record.tag, 100).code(), Code::kBadFrame);
 }
 
-TEST(SealTest, KeysDifferByUseAndSecret) {
+INSTANTIATE_TEST_SUITE_P(Libraries, SealTest,
+                         testing::Values(std::pair(GcmLibrary::kOpenSsl, GcmLibrary::kOpenSsl),
+                                         std::pair(GcmLibrary::kOpenSsl, GcmLibrary::kIpsecMb),
+                                         std::pair(GcmLibrary::kIpsecMb, GcmLibrary::kOpenSsl),
+                                         std::pair(GcmLibrary::kIpsecMb, GcmLibrary::kIpsecMb)),
+                         [](const auto& which) {
+                           const auto name = [](GcmLibrary library) {
+                             return std::string(library == GcmLibrary::kOpenSsl ? "openssl" : "ipsec_mb");
+                           };
+                           return name(which.param.first) + "_to_" + name(which.param.second);
+                         });
+
+TEST(SealKeysTest, KeysDifferByUseAndSecret) {
   const SealKeys other = KeysOfSecret(Bytes(32, 8)).value();
   EXPECT_NE(Keys().up, Keys().down);
   EXPECT_NE(Keys().up, Keys().mark);
