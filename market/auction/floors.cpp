@@ -82,28 +82,6 @@ Result<std::vector<Portion>> Split(std::int64_t amount, std::span<const Weight> 
   return portions;
 }
 
-Result<std::vector<Floor>> SplitIdle(std::span<const FloorShare> shares, std::int64_t capacity_milli,
-                                     std::int64_t idle_milli, std::int64_t lot_milli, PartyId operator_party) {
-  ACCELMESH_RETURN_IF_ERROR(CheckShares(shares, capacity_milli, lot_milli));
-  if (idle_milli < 0 || idle_milli > capacity_milli) return Wrong("floors.idle_milli", "idle is from nothing to all");
-  std::vector<Weight> weights;
-  std::int64_t unused = 0;
-  for (const FloorShare& share : shares) {
-    const std::int64_t lots = Owed(share, capacity_milli, lot_milli) / lot_milli;
-    weights.push_back({share.party, static_cast<std::uint64_t>(lots)});
-    unused += lots;
-  }
-  const std::int64_t idle = idle_milli / lot_milli;
-  const std::int64_t theirs = std::min(idle, unused);
-  ACCELMESH_ASSIGN_OR_RETURN(const std::vector<Portion> portions, Split(theirs, weights));
-  std::vector<Floor> owners;
-  for (const Portion& portion : portions) {
-    if (portion.amount > 0) owners.push_back({portion.party, portion.amount * lot_milli});
-  }
-  if (idle > theirs) owners.push_back({operator_party, (idle - theirs) * lot_milli});
-  return owners;
-}
-
 Result<std::vector<Portion>> Grant(std::int64_t income_microcredits, std::span<const Budget> budgets,
                                    std::uint32_t periods_max) {
   std::vector<Weight> weights;

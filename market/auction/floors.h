@@ -1,12 +1,10 @@
 // Floors and recurring budgets: what keeps the market from being for the rich only.
 //
 // * A floor is a share of a class's capacity that a party may always call, at the surrogate price (epoch.h, lane F).
-// What of
-//   it the party does not use is not kept idle: the idle units are sold, and whose unused floor they are is paid.
+//   What of it the party does not use is not kept idle: it is let to others, whose time ends.
 // * Recurring budgets (a Fisher market: E. Eisenberg, D. Gale, "Consensus of Subjective Probabilities", 1959; for
-// machine
-//   learning clusters Shockwave, NSDI 2023): each period a sum is handed out by weight, so that prices ration time and
-//   not wealth. Savings are bounded, so that nobody buys the whole machine after a long holiday.
+//   machine learning clusters Shockwave, NSDI 2023): each period a sum is handed out by weight, so that prices ration
+//   time and not wealth. Savings are bounded, so that nobody buys the whole machine after a long holiday.
 // Everything is split to the last lot and microcredit, and the same way each time: by quotient first, the rest by
 // largest remainder, ties by party.
 //
@@ -30,11 +28,6 @@ struct FloorShare {
 // all, a party is there twice, or a number is out of range.
 Result<std::vector<Floor>> FloorsOwed(std::span<const FloorShare> shares, std::int64_t capacity_milli,
                                       std::int64_t lot_milli);
-
-// Whose the idle units are: by unused floors, the rest (party as given) the operator's. In whole lots; an odd part is
-// nobody's. Errors as above.
-Result<std::vector<Floor>> SplitIdle(std::span<const FloorShare> shares, std::int64_t capacity_milli,
-                                     std::int64_t idle_milli, std::int64_t lot_milli, PartyId operator_party);
 
 struct Weight {
   PartyId party = 0;

@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "market/client/market_client.h"
+#include "protocol/security/curve.h"
 
 namespace accelmesh::market {
 namespace {
@@ -21,9 +22,11 @@ Result<security::PublicKey> ReadKeyFile(const std::string& path) {
   std::ifstream file(path);
   std::string text;
   if (!file || !std::getline(file, text)) {
-    return Status(Code::kNotFound, kWhere,
-                  "the market's key is not in " + path +
-                      "; copy market.pub from where slot-market runs, or give --market-key HEX");
+    return Status(
+        Code::kNotFound, kWhere,
+        "the market's key is not in " + path +
+            "; a slot-market of this user writes it when it starts; of another one copy market.pub from where "
+            "it runs, or give --market-key HEX");
   }
   security::PublicKey key;
   if (!security::ParseHex(text, key.bytes).ok()) {
@@ -57,8 +60,19 @@ Result<security::PublicKey> FindMarketKey(const std::string& text) {
     source = named != nullptr && *named != '\0' ? named : ConfigFolder() + "/market.pub";
   }
   security::PublicKey key;
-  if (source.size() == 2 * security::kKeyBytes && security::ParseHex(source, key.bytes).ok()) return key;
-  return ReadKeyFile(source);
+  if (source.size() == 2 * security::kKeyBytes && security::ParseHex(source, key.bytes).ok()) {
+    if (security::CurveKeyOf(key).ok()) return key;
+    return Status(Code::kInvalidArgument, kWhere,
+                  "the market's key " + source + " is no key; it is the line in market.pub where slot-market runs");
+  }
+  Result<security::PublicKey> read = ReadKeyFile(source);
+  const bool is_hex = source.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
+  if (read.code() == Code::kNotFound && is_hex) {
+    return Status(Code::kInvalidArgument, kWhere,
+                  "the market's key \"" + source.substr(0, 80) + "\" has " + std::to_string(source.size()) +
+                      " digits and not 64; it is the line in market.pub where slot-market runs");
+  }
+  return read;
 }
 
 }  // namespace accelmesh::market

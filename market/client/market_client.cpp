@@ -171,7 +171,7 @@ class MarketClient::Impl {
     const std::string name = "inproc://monitor" + std::to_string(++monitors_);
     const int events = ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                        ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
-                       ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_CLOSED;
+                       ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECTED;
     if (zmq_socket_monitor(socket.get(), name.c_str(), events) != 0) return ZmqError("watching a socket");
     Socket monitor(zmq_socket(context_, ZMQ_PAIR));
     if (monitor == nullptr) return ZmqError("watching a socket");
@@ -182,6 +182,7 @@ class MarketClient::Impl {
     }
     socket_ = std::move(socket);
     monitor_ = std::move(monitor);
+    is_there_ = has_answered_ = false;
     messages::GreetT greet;
     greet.version_min = greet.version_max = kMarketVersion;
     greet.program = program_.substr(0, kIdBytesMax);
@@ -192,6 +193,7 @@ class MarketClient::Impl {
       Disconnect();
       return reply.ok() ? Body(std::move(*reply)).status() : reply.status();
     }
+    has_answered_ = true;
     if (const auto* greeting = reply->body.AsGreeting()) greeting_ = *greeting;
     ++connections_;
     return {};
@@ -256,14 +258,26 @@ class MarketClient::Impl {
     zmq_recv(monitor_.get(), rest, sizeof(rest), ZMQ_DONTWAIT);
     std::uint16_t event = 0;
     std::memcpy(&event, frame, sizeof(event));
+    if (event == ZMQ_EVENT_CONNECTED) {
+      is_there_ = true;
+      return {};
+    }
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+      const std::string own = security::HexOf(identity_.public_key().bytes);
       return {Code::kPermissionDenied, kWhere,
-              "the market at " + url_ + " does not know identity " + security::HexOf(identity_.public_key().bytes) +
-                  "; an admin lets it in with: slotctl keys trust"};
+              "the market at " + url_ + " does not know identity " + own +
+                  "; an admin lets it in with: slotctl keys trust " + own + " --role tenant --name NAME"};
     }
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) {
       return {Code::kPermissionDenied, kWhere,
               "the market at " + url_ + " has another key than the one given, or is none; check --market-key"};
+    }
+    // A market closes on whoever takes it for another.
+    if (is_there_ && !has_answered_) {
+      return {
+          Code::kUnavailable, kWhere,
+          "what is at " + url_ +
+              " closes the connection: it has another key than --market-key or market.pub says, or is no slot-market"};
     }
     return {Code::kUnavailable, kWhere, "nobody answers at " + url_ + "; is slot-market running there?"};
   }
@@ -277,6 +291,8 @@ class MarketClient::Impl {
   int redirects_ = 0;
   std::uint64_t number_ = 0;
   std::uint64_t monitors_ = 0;
+  bool is_there_ = false;      // something took the connection
+  bool has_answered_ = false;  // and was the market
   Socket socket_;
   Socket monitor_;
 };

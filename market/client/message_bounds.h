@@ -17,6 +17,9 @@ namespace accelmesh::market {
 
 class Bounds {
  public:
+  // Before the field's name in a status' place.
+  static constexpr std::string_view kWhere = "market message.";
+
   explicit Bounds(std::size_t size) : left_(size) {}
 
   using String = flatbuffers::String;
@@ -76,7 +79,7 @@ class Bounds {
     }
   }
   void Fail(const char* field, const std::string& what) {
-    if (status_.ok()) status_ = Status(Code::kBadFrame, std::string("market message.") + field, what);
+    if (status_.ok()) status_ = Status(Code::kBadFrame, std::string(kWhere) + field, what);
   }
   const Status& status() const { return status_; }
 

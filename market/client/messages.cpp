@@ -333,6 +333,7 @@ void CheckPush(const messages::Push& push, Bounds& bounds) {
     case messages::PushBody::LeaseShrunk:
       bounds.Id(push.body_as_LeaseShrunk()->lease(), kIdBytesMax, "LeaseShrunk.lease");
       return bounds.Text(push.body_as_LeaseShrunk()->reason(), 256, "LeaseShrunk.reason");
+    case messages::PushBody::OrderTaken: return Check(*push.body_as_OrderTaken(), bounds);
     case messages::PushBody::NONE: break;
   }
   bounds.Fail("Push.body", "is none that this version knows; use programs of one version");

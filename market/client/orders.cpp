@@ -55,7 +55,12 @@ Result<messages::OrderT> ReadOrder(ByteView order, ByteView signature) {
   const auto* read = flatbuffers::GetRoot<messages::Order>(copy.data());
   Bounds bounds(copy.size());
   Check(*read, bounds);
-  ACCELMESH_RETURN_IF_ERROR(bounds.status());
+  // Whoever signed it is told which field it is: of a status only the text is sent.
+  if (const Status& status = bounds.status(); !status.ok()) {
+    const std::string& where = status.where();
+    const std::string field = where.starts_with(Bounds::kWhere) ? where.substr(Bounds::kWhere.size()) : where;
+    return Status(status.code(), kWhere, field + " " + status.text());
+  }
   messages::OrderT value;
   read->UnPackTo(&value);
   if (value.bundles.empty() && order.size() > kPlainOrderBytesMax) {

@@ -15,6 +15,7 @@ constexpr std::size_t kClassBytesMax = 256;
 // Of the ledger: a signed note behind a proof, and an entry.
 constexpr std::size_t kExtensionBytesMax = 32 * 1024;
 constexpr std::size_t kEntryBytesMax = 65535;
+constexpr std::size_t kPromiseBytesMax = 64 * 1024;
 // Of classes: whole devices and parts, together.
 constexpr std::uint32_t kUnitsMilliMax = 1'000'000;
 constexpr std::uint32_t kPpm = 1'000'000;
@@ -168,6 +169,10 @@ void Check(const wire::market::LedgerEntries& body, Bounds& bounds) {
   bounds.Each(body.entries(), kListedMax, "LedgerEntries.entries", [&](const wire::market::LedgerEntry& entry) {
     bounds.RawUpTo(entry.bytes(), kEntryBytesMax, "LedgerEntry.bytes");
   });
+}
+
+void Check(const wire::market::OrderTaken& body, Bounds& bounds) {
+  bounds.Text(body.promise(), kPromiseBytesMax, "OrderTaken.promise");
 }
 
 void Check(const wire::market::PriceToWin& body, Bounds& bounds) {

@@ -15,6 +15,7 @@ void Check(const wire::market::PriceToWin& body, Bounds& bounds);
 void Check(const wire::market::Cosign& body, Bounds& bounds);
 void Check(const wire::market::LedgerCheckpoint& body, Bounds& bounds);
 void Check(const wire::market::LedgerEntries& body, Bounds& bounds);
+void Check(const wire::market::OrderTaken& body, Bounds& bounds);
 void Check(const wire::market::WinningPrice& body, Bounds& bounds);
 void Check(const wire::market::Asks& body, Bounds& bounds);
 void Check(const wire::market::Epochs& body, Bounds& bounds);

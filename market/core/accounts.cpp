@@ -44,7 +44,7 @@ Status Hold(AccountRecord& tenant, LeaseRecord& lease) {
     return {Code::kLimitExceeded, "market::Hold",
             scheduler::CreditsText(tenant.balance) + " credits of " + scheduler::CreditsText(cost) +
                 " that this lease costs; ask for less or for a shorter time, or have an admin deposit more (slotctl "
-                "accounts deposit)"};
+                "deposit NAME CREDITS)"};
   }
   tenant.balance -= cost;
   tenant.held += cost;

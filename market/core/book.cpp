@@ -133,7 +133,8 @@ void Book::Apply(const RecordKey& key, Record record) {
     case Family::kEpoch:
     case Family::kReport:
     case Family::kReputation:
-    case Family::kBudget: break;
+    case Family::kBudget:
+    case Family::kLoss: break;
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "market/core/accounts.h"
+#include "market/core/losses.h"
 #include "market/core/receipts.h"
 #include "market/core/trade.h"
 #include "scheduler/core/quantity.h"
@@ -167,7 +168,10 @@ LeaseChange DecideEnd(const Book& book, const std::string& id, LeaseState state,
   CloseLease(edit, lease, is_sold ? LeaseState::kTransferred : state, moment);
   lease.had_notice = is_sold;
   // Who is lost from sight owes more than the refund: the holder has to find another one.
-  if (state == LeaseState::kServerLost) Penalise(edit, lease.server, lease.tenant, PenaltyOf(change.returned));
+  if (state == LeaseState::kServerLost) {
+    Penalise(edit, lease.server, lease.tenant, PenaltyOf(change.returned));
+    ClaimBond(edit, lease, moment);
+  }
   EndSold(book, edit, lease, state == LeaseState::kServerLost, moment);
   change.decision = edit.Finish();
   return change;

@@ -4,8 +4,8 @@
 //
 // Bonds: a server's owner puts up an hour of its slots' prices when it registers, as far as it has them. From its
 // balance, and then from its bond, is refunded what it did not deliver; from its bond alone is paid a penalty: for what
-// was refunded, for a notice that it did not keep, and for what was left of leases when it was lost from sight.
-// Pure. Threads: functions on values.
+// was refunded, for a notice that it did not keep, and for what was left of leases when it was lost from sight. The
+// bond of a server that does not come back is losses.h's. Pure. Threads: functions on values.
 #pragma once
 
 #include "market/core/book.h"

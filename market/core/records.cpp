@@ -37,6 +37,7 @@ std::string_view Prefix(Family family) {
     case Family::kReport: return "/report/";
     case Family::kReputation: return "/reputation/";
     case Family::kBudget: return "/budget/";
+    case Family::kLoss: return "/loss/";
   }
   return "";
 }

@@ -224,6 +224,17 @@ struct ReputationRecord {
   bool operator==(const ReputationRecord&) const = default;
 };
 
+// A server that the market lost sight of (losses.h).
+struct LossRecord {
+  struct Claim {
+    std::string tenant;
+    std::int64_t amount = 0;
+    bool operator==(const Claim&) const = default;
+  };
+  std::int64_t since_ms = 0;
+  std::vector<Claim> claims;  // on its owner's bond, unless it comes back
+};
+
 // The last period of which budgets were handed out.
 struct BudgetRecord {
   std::uint64_t period = 0;
@@ -240,9 +251,10 @@ enum class Family : std::uint8_t {
   kEpoch,
   kReport,
   kReputation,
-  kBudget
+  kBudget,
+  kLoss
 };
-inline constexpr std::size_t kFamilies = 10;
+inline constexpr std::size_t kFamilies = 11;
 std::string_view Prefix(Family family);
 struct RecordKey {
   Family family = Family::kSlot;
@@ -253,6 +265,6 @@ inline std::string PathOf(const RecordKey& key) { return std::string(Prefix(key.
 
 // Nothing: deleted.
 using Record = std::variant<std::monostate, SlotRecord, ServerRecord, LeaseRecord, AccountRecord, IdentityRecord,
-                            PriceRecord, EpochRecord, ReportRecord, ReputationRecord, BudgetRecord>;
+                            PriceRecord, EpochRecord, ReportRecord, ReputationRecord, BudgetRecord, LossRecord>;
 
 }  // namespace accelmesh::market

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "market/core/accounts.h"
+#include "market/core/losses.h"
 #include "market/core/receipts.h"
 
 namespace accelmesh::market {
@@ -79,6 +80,7 @@ Result<Decision> DecideRegistration(const Book& book, const std::string& server,
       SetBond(edit.Account(server), wanted);
     }
   }
+  ForgetLoss(book, edit, server);
   edit.Put(Family::kServer, server, std::move(record));
   return edit.Finish();
 }
@@ -185,6 +187,8 @@ Decision DecideForgetting(const Book& book, const Moment& moment, std::size_t mo
     if (count >= most) break;
     const auto& slot = std::get<SlotRecord>(entry);
     if (!slot.is_withdrawn || !book.LeasesOfSlot(id).empty()) continue;
+    // The bond may be owed, and the slots go with it.
+    if (book.Find<LossRecord>(Family::kLoss, slot.slot.server) != nullptr) continue;
     edit.Delete(Family::kSlot, id);
     const AccountRecord* account = book.Account(slot.slot.server);
     const bool is_last = ++deleted[slot.slot.server] == book.SlotsOfServer(slot.slot.server).size();

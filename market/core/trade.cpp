@@ -136,6 +136,10 @@ Result<TradeOutcome> TradeIdle(const Book& book, Edit& edit, const TradeTerms& t
   if (terms.share_milli == 0 || share > view->share_milli_free || memory > view->memory_bytes_free) {
     return Gone("slot " + terms.slot + " has less free than was sold; bid again");
   }
+  if (const std::uint32_t step = std::max(1U, view->share_milli_step); terms.share_milli % step != 0) {
+    return Invalid("slot " + terms.slot + " is let in steps of " + std::to_string(step) +
+                   " thousandths; bid for a multiple of that");
+  }
   const std::int64_t lease_ms = terms.lease_ms > 0 ? std::min(terms.lease_ms, kLeaseLifeMsMax) : kLeaseLifeMsMax;
   LeaseRecord& lease = edit.Lease(id);
   lease.slot = terms.slot;

@@ -6,10 +6,13 @@
 
 #include "market/auction/floors.h"
 #include "market/core/accounts.h"
+#include "market/desk/lots.h"
 #include "market/desk/reputations.h"
 
 namespace accelmesh::market {
 namespace {
+
+using ledger::LeftOut;
 
 // Memory that goes with a share.
 struct Density {
@@ -87,11 +90,11 @@ class EpochPlanner::Impl {
   }
 
   const std::vector<SignedOrderBytes>& orders() const { return orders_; }
-  const std::vector<std::string>& left_out() const { return left_out_; }
+  const std::vector<std::optional<LeftOut>>& left_out() const { return left_out_; }
 
-  EpochPlan Finish(const std::vector<std::size_t>& ranks, std::uint64_t seed) {
+  EpochPlan Finish(const std::vector<std::size_t>& ranks, std::size_t sealed, std::uint64_t seed) {
     plan_.input.seed = seed;
-    plan_.signed_orders = orders_.size();
+    plan_.signed_orders = sealed;
     MakeTables();
     std::size_t next = 0;
     for (const std::size_t place : taking_part_) AddBid(place, ranks[next++]);
@@ -154,7 +157,7 @@ class EpochPlanner::Impl {
     for (std::size_t i = 0; i < bids_.size(); ++i) {
       const messages::OrderT& order = *bids_[i].order;
       if (order.valid_until_ms <= moment_.now_ms) {
-        left_out_[i] = "the order has expired";
+        left_out_[i] = LeftOut::kExpired;
         continue;
       }
       const AccountRecord* account = book_.Account(bids_[i].owner);
@@ -164,28 +167,28 @@ class EpochPlanner::Impl {
       // As long as it wants idle units, or as what is left of the longest lease that it may get.
       std::int64_t lease_ms =
           order.lease_us >= 1000 ? std::min(order.lease_us / 1000, kLeaseLifeMsMax) : kLeaseLifeMsMax;
-      const char* why = nullptr;
+      std::optional<LeftOut> why;
       EachPart(order, [&](const std::string& name, std::uint32_t share, std::uint64_t memory) {
         const auto known = facts_.find(name);
         if (known == facts_.end()) {
-          why = "nobody offers that class";
+          why = LeftOut::kClass;
         } else if (known->second.most < Density{memory, std::max(1U, share)}) {
-          why = "no device of that class has so much memory for such a share";
+          why = LeftOut::kMemory;
         } else {
           lease_ms = std::max(lease_ms, known->second.left_ms);
         }
       });
-      if (why != nullptr) {
+      if (why) {
         left_out_[i] = why;
         continue;
       }
       const std::int64_t cost = CostOf(price, lease_ms);
       if (order.budget_microcredits > 0 && cost > order.budget_microcredits) {
-        left_out_[i] = "the budget is less than the bid may cost";
+        left_out_[i] = LeftOut::kBudget;
         continue;
       }
       if (cost > purse->second) {
-        left_out_[i] = "the account has less than the bid and the tenant's others may cost";
+        left_out_[i] = LeftOut::kAccount;
         continue;
       }
       purse->second -= cost;
@@ -200,7 +203,7 @@ class EpochPlanner::Impl {
       const Goods& goods = goods_[name];
       for (const Want& want : wants) {
         if (goods.density < want.density || want.notice_ms < goods.notice_ms) {
-          left_out_[want.bid] = "bids with another memory or notice had this turn";
+          left_out_[want.bid] = LeftOut::kGoods;
         }
       }
     }
@@ -212,7 +215,7 @@ class EpochPlanner::Impl {
   // have every other epoch.
   void TakeTurnsOfGangs(std::uint64_t number) {
     for (auto& [name, wants] : wants_) {
-      std::erase_if(wants, [&](const Want& want) { return !left_out_[want.bid].empty(); });
+      std::erase_if(wants, [&](const Want& want) { return left_out_[want.bid].has_value(); });
     }
     const bool is_gangs_turn = number % 2 == 0;
     for (const auto& [name, wants] : wants_) {
@@ -222,12 +225,12 @@ class EpochPlanner::Impl {
       if (!has_gangs || !has_parts) continue;
       for (const Want& want : wants) {
         if (is_gang(want) == is_gangs_turn) continue;
-        left_out_[want.bid] = is_gangs_turn ? "gangs had this turn" : "bids for parts of devices had this turn";
+        left_out_[want.bid] = is_gangs_turn ? LeftOut::kGangsTurn : LeftOut::kPartsTurn;
       }
     }
     for (const auto& [name, wants] : wants_) {
       for (const Want& want : wants) {
-        if (left_out_[want.bid].empty() && IsGang(want.bid)) in_wholes_.insert(name);
+        if (!left_out_[want.bid] && IsGang(want.bid)) in_wholes_.insert(name);
       }
     }
   }
@@ -244,11 +247,36 @@ class EpochPlanner::Impl {
   }
 
   void FindSources() {
-    FindIdle();
     for (const std::string& id : book_.Asked()) {
       if (!unused_.contains(id)) FindAsk(id);
     }
     for (const std::string& id : unused_) FindUnused(id);
+    ChooseLots();
+    FindIdle();
+  }
+
+  void ChooseLots() {
+    std::map<std::string, Sizes> sizes;
+    for (const Found& found : found_) sizes[found.class_name].asks.push_back(found.source.share_milli);
+    for (const auto& [name, wants] : wants_) {
+      Sizes& of_class = sizes[name];
+      for (const Want& want : wants) {
+        if (left_out_[want.bid]) continue;
+        const auto share = static_cast<std::uint32_t>(want.density.share);
+        of_class.bids.push_back({share, bids_[want.bid].order->is_divisible});
+      }
+    }
+    for (const scheduler::Slot& slot : book_.slots()) {
+      if (slot.is_draining || slot.share_milli_free == 0 || slot.share_milli_step >= slot.share_milli) continue;
+      const auto of_class = sizes.find(book_.Slot(slot.id)->class_name());
+      if (of_class != sizes.end()) of_class->second.steps.insert(std::max(1U, slot.share_milli_step));
+    }
+    for (const auto& [name, of_class] : sizes) {
+      const Lot lot =
+          in_wholes_.contains(name) ? Lot{scheduler::kWholeMilli, false} : LotOf(of_class, plan_.input.number);
+      lots_[name] = lot.milli;
+      plan_.takes_turns = plan_.takes_turns || lot.takes_turns;
+    }
   }
 
   void FindIdle() {
@@ -258,11 +286,14 @@ class EpochPlanner::Impl {
       Found found;
       found.owner = slot.server;
       found.class_name = record->class_name();
-      found.source = {slot.id, "", slot.share_milli_free, slot.memory_bytes_free, 0};
-      found.ask.kind = auction::AskKind::kIdle;
-      found.ask.price_microcredits = record->reserve_price;
       // A device that is let whole goes to one bid.
       found.ask.is_divisible = slot.share_milli_step < slot.share_milli;
+      const std::uint32_t step = std::max(1U, slot.share_milli_step);
+      const auto lot = lots_.find(found.class_name);
+      if (lot == lots_.end() || (found.ask.is_divisible && lot->second % step != 0)) continue;
+      found.source = {slot.id, "", slot.share_milli_free - slot.share_milli_free % step, slot.memory_bytes_free, 0};
+      found.ask.kind = auction::AskKind::kIdle;
+      found.ask.price_microcredits = record->reserve_price;
       Offer(std::move(found));
     }
   }
@@ -322,7 +353,7 @@ class EpochPlanner::Impl {
   // What is signed, in the order in which Finish() numbers it: bids, then asks.
   void Collect() {
     for (std::size_t i = 0; i < bids_.size(); ++i) {
-      if (!left_out_[i].empty()) continue;
+      if (left_out_[i]) continue;
       taking_part_.push_back(i);
       SignedOrderBytes bytes;
       if (const messages::PlaceOrderT* placed = bids_[i].placed; placed != nullptr) {
@@ -395,6 +426,11 @@ class EpochPlanner::Impl {
     }
   }
 
+  std::int64_t LotOfClass(const std::string& class_name) const {
+    const auto lot = lots_.find(class_name);
+    return lot == lots_.end() ? 1 : lot->second;
+  }
+
   // What owners of bids that call on a floor may still have of it.
   std::vector<auction::Floor> FloorsOf(auction::ClassId id) {
     std::set<auction::PartyId> calling;
@@ -422,7 +458,7 @@ class EpochPlanner::Impl {
         shares.push_back({party, floor.share_ppm, held});
       }
     }
-    Result<std::vector<auction::Floor>> floors = auction::FloorsOwed(shares, capacity, 1);
+    Result<std::vector<auction::Floor>> floors = auction::FloorsOwed(shares, capacity, LotOfClass(class_name));
     return floors.ok() ? std::move(*floors) : std::vector<auction::Floor>();
   }
 
@@ -436,7 +472,7 @@ class EpochPlanner::Impl {
       if (const auto goods = goods_.find(plan_.classes[i]); goods != goods_.end()) {
         one.notice_ms = std::min(goods->second.notice_ms, auction::kNoticeMsMax);
       }
-      if (in_wholes_.contains(plan_.classes[i])) one.lot_milli = scheduler::kWholeMilli;
+      one.lot_milli = LotOfClass(plan_.classes[i]);
       plan_.input.classes.push_back(std::move(one));
     }
   }
@@ -488,10 +524,11 @@ class EpochPlanner::Impl {
   const std::set<std::string>& unused_;
   const Moment moment_;
   EpochPlan plan_;
-  std::vector<std::string> left_out_;
+  std::vector<std::optional<LeftOut>> left_out_;
   std::map<std::string, std::vector<Want>> wants_;  // by class
   std::map<std::string, Goods> goods_;
   std::map<std::string, ClassFacts> facts_;
+  std::map<std::string, std::uint32_t> lots_;
   std::set<std::string> in_wholes_;       // classes of which gangs deal in this epoch
   std::vector<std::size_t> taking_part_;  // places of bids
   std::vector<Found> found_;
@@ -503,9 +540,9 @@ EpochPlanner::EpochPlanner(const Book& book, const std::vector<SealedBid>& bids,
     : impl_(std::make_unique<Impl>(book, bids, unused, number, moment)) {}
 EpochPlanner::~EpochPlanner() = default;
 const std::vector<SignedOrderBytes>& EpochPlanner::orders() const { return impl_->orders(); }
-const std::vector<std::string>& EpochPlanner::left_out() const { return impl_->left_out(); }
-EpochPlan EpochPlanner::Finish(const std::vector<std::size_t>& ranks, std::uint64_t seed) {
-  return impl_->Finish(ranks, seed);
+const std::vector<std::optional<LeftOut>>& EpochPlanner::left_out() const { return impl_->left_out(); }
+EpochPlan EpochPlanner::Finish(const std::vector<std::size_t>& ranks, std::size_t sealed, std::uint64_t seed) {
+  return impl_->Finish(ranks, sealed, seed);
 }
 
 std::vector<std::size_t> RanksOf(const std::vector<SignedOrderBytes>& orders) {

@@ -11,6 +11,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "market/auction/epoch.h"
 #include "market/client/messages.h"
 #include "market/core/trade.h"
+#include "market/ledger/epoch_record.h"
 
 namespace accelmesh::market {
 
@@ -49,7 +51,8 @@ struct EpochPlan {
   std::map<auction::OrderId, Source> asks;
   std::map<auction::OrderId, std::size_t> bids;  // places among the bids
   std::vector<std::string> leases;               // by LeaseId - 1
-  std::size_t signed_orders = 0;                 // their ids are the lowest; unsigned supply is behind them, by name
+  std::size_t signed_orders = 0;                 // that were sealed: unsigned supply has the ids behind theirs, by name
+  bool takes_turns = false;                      // the next number may deal in other lots, with the same orders
   // Who delivers what is asked for: server's owners, sorted, with what their asks count by; and of each ask, its
   // owner's place.
   std::vector<std::string> deliverers;
@@ -71,10 +74,10 @@ class EpochPlanner {
 
   // All signed orders that take part, asks and bids.
   const std::vector<SignedOrderBytes>& orders() const;
-  // Of each bid that does not take part: why, for people.
-  const std::vector<std::string>& left_out() const;
-  // `ranks`: each order's number, all of them from 0 on.
-  EpochPlan Finish(const std::vector<std::size_t>& ranks, std::uint64_t seed);
+  // Of each bid that does not take part: why.
+  const std::vector<std::optional<ledger::LeftOut>>& left_out() const;
+  // `ranks`: each order's number among the `sealed` ones, which may be more.
+  EpochPlan Finish(const std::vector<std::size_t>& ranks, std::size_t sealed, std::uint64_t seed);
 
  private:
   class Impl;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "market/core/losses.h"
 #include "market/desk/reputations.h"
 #include "protocol/base/log.h"
 
@@ -64,9 +65,11 @@ void Desk::Tick(Instant now, std::int64_t wall_ms) {
   if (now_ >= next_sweep_) Sweep();
   if (now_ >= next_price_) Prices();
   if (now_ >= next_forget_) Forget();
+  if (now_ >= next_losses_) Losses();
   if (now_ >= next_audit_) Audit();
   if (!waiting_.empty()) TryWaiting();
   FlushReceipts();
+  if (!taken_.empty() && now_ >= next_taken_) FlushPromises();
   if (now_ >= next_reputations_) RefreshReputations();
   if (options_.budget > 0 && now_ >= next_budget_) Budgets();
   if (now_ >= next_epoch_) RunEpoch();
@@ -227,11 +230,13 @@ bool Desk::Allowed(const Job& job, std::initializer_list<MarketRole> roles) {
   if (identity && !identity->is_banned && std::find(roles.begin(), roles.end(), identity->role) != roles.end())
     return true;
   ++counts_.refused;
-  Fail(job, Status(Code::kPermissionDenied, kWhere,
-                   !identity ? "the market does not know this identity; an admin lets it in with: slotctl keys trust"
-                   : identity->is_banned ? "this identity is banned; ask an admin"
-                                         : "a " + std::string(Name(identity->role)) + " may not ask that; " +
-                                               std::string(Name(*roles.begin())) + "s may"));
+  Fail(job,
+       Status(Code::kPermissionDenied, kWhere,
+              !identity ? "the market does not know this identity; an admin lets it in with: slotctl keys trust KEY "
+                          "--role tenant --name NAME"
+              : identity->is_banned ? "this identity is banned; ask an admin"
+                                    : "a " + std::string(Name(identity->role)) + " may not ask that; " +
+                                          std::string(Name(*roles.begin())) + "s may"));
   return false;
 }
 
@@ -311,6 +316,19 @@ void Desk::Forget() {
   Decision decision = DecideForgetting(book_, moment_, kForgottenAtOnce);
   // While there is much to forget, all the time; one lot a round.
   next_forget_ = now_ + (decision.writes.size() < kForgottenAtOnce ? Duration(kForget) : Duration(kSweep));
+  if (!decision.writes.empty()) Inside([&](Job job) { Decided(std::move(job), std::move(decision), nullptr); });
+}
+
+void Desk::Losses() {
+  const std::int64_t gone_ms = std::chrono::duration_cast<std::chrono::milliseconds>(options_.gone).count();
+  Decision decision = DecideLosses(book_, gone_ms, moment_, kForgottenAtOnce);
+  next_losses_ = now_ + (decision.writes.empty() ? Duration(kForget) : Duration(kSweep));
+  for (const Write& write : decision.writes) {
+    if (write.key.family != Family::kLoss || !std::holds_alternative<std::monostate>(write.record)) continue;
+    log::Warning(kWhere, "server " + write.key.id.substr(0, 16) + " has not come back for " +
+                             std::to_string(gone_ms / 1000) +
+                             " s: its slots are gone, and its bond went to whose leases it took along, the rest back");
+  }
   if (!decision.writes.empty()) Inside([&](Job job) { Decided(std::move(job), std::move(decision), nullptr); });
 }
 

@@ -28,7 +28,9 @@
 #include "market/core/lease_changes.h"
 #include "market/core/registrations.h"
 #include "market/core/trade.h"
+#include "market/desk/clearing.h"
 #include "market/ledger/receipt.h"
+#include "market/ledger/settlement.h"
 #include "market/records/record_codec.h"
 #include "market/registry/registry.h"
 #include "protocol/security/keys.h"
@@ -60,6 +62,8 @@ struct DeskOptions {
   class EpochLog* epoch_log = nullptr;              // outlives the desk; null: epochs are not written down
   // A lease whose device did nothing for so long is for sale at the posted price; zero: never.
   Duration unused = std::chrono::minutes(5);
+  // A server that was not there for so long is gone for good, and its bond due (market/core/losses.h); zero: never.
+  Duration gone = std::chrono::hours(24);
   std::int64_t budget = 0;  // microcredits each period, for all who have a weight (SetShares)
   Duration budget_period = std::chrono::hours(24);
   std::size_t jobs_max = 65536;       // requests that are being decided; more are answered with kFull
@@ -80,6 +84,7 @@ struct DeskCounts {
   std::uint64_t epochs = 0;       // that had bids
   std::uint64_t epochs_late = 0;  // that opened a fifth of their time too late
   std::uint64_t trades = 0;
+  std::uint64_t promises = 0;            // that orders were taken
   std::uint64_t receipts = 0;            // that both sides have signed
   std::uint64_t receipts_one_sided = 0;  // first signatures
   std::uint64_t refused = 0;             // messages that did not verify, or callers who may not
@@ -187,6 +192,20 @@ class Desk {
     registry::Revision pulse = 0;
     bool operator==(const Sign&) const = default;
   };
+  // A lease as a decision leaves it. Once that is durable this is told, and not what the book has by then: it may be
+  // ahead of the registry, which may never get there. `lease` is null if there is none; `seller`, of one that was
+  // bought.
+  struct Told {
+    std::string id;
+    std::shared_ptr<const LeaseRecord> lease;
+    std::shared_ptr<const LeaseRecord> seller;
+  };
+  // An order on its way into the ledger, whose owner is promised that.
+  struct Taken {
+    SignedOrderBytes order;
+    Peer peer;
+    std::function<void()> then;
+  };
   // A second signature, on its way into the ledger.
   struct SigningReceipt {
     Job job;
@@ -196,6 +215,7 @@ class Desk {
   // An epoch whose trades are on their way to the disk: what is there so far.
   struct EpochRun {
     ReportRecord report;
+    ledger::Settlement settlement;
     std::size_t open = 0;
   };
 
@@ -242,6 +262,8 @@ class Desk {
 
   // rounds.cpp
   void Decided(Job job, Decision decision, std::function<void()> answer);
+  Told ToldOf(const Decision& decision, const std::string& id) const;
+  std::vector<Told> ToldOf(const Decision& decision, const std::vector<std::string>& ids) const;
   using WrittenBy = std::unordered_map<std::string, std::size_t>;
   using ReadBy = std::unordered_map<std::string, std::set<std::size_t>>;
   std::optional<std::set<std::size_t>> BoundTo(const Job& job, const WrittenBy& written, const ReadBy& read) const;
@@ -272,6 +294,7 @@ class Desk {
   void TryWaiting();
   void Prices();
   void Forget();
+  void Losses();
   void LearnWorkload();
   void Audit();
   void Inside(std::function<void(Job)> decide);
@@ -290,8 +313,8 @@ class Desk {
   void OnGetAccount(const Job& job);
   void OnListRequests(const Job& job);
   void Changed(Job job, LeaseChange change, const char* ended);
-  void PushResized(const std::string& id);
-  Result<messages::GrantedT> GrantedOf(const std::string& id);
+  void PushResized(const std::string& id, const LeaseRecord& lease);
+  Result<messages::GrantedT> GrantedOf(const Told& told);
   messages::LeaseT LeaseOf(const std::string& id, const LeaseRecord& lease) const;
   messages::SlotT SlotOf(const std::string& id, const SlotRecord& record) const;
   messages::AccountT AccountOf(const std::string& id) const;
@@ -305,10 +328,10 @@ class Desk {
   void OnListEpochs(const Job& job);
   void OnPriceToWin(const Job& job);
   std::vector<std::string> BoughtBy(const std::string& buyer, const std::string& operation) const;
-  void AnswerBought(Job job, const std::vector<std::string>& ids);
-  void AnswerGrants(const Job& job, const std::vector<std::string>& ids);
-  void AnswerDone(const Job& job, const std::string& id);
-  void TellOfTrade(const std::string& id);
+  void AnswerBought(Job job, const std::vector<std::string>& ids, bool tells_servers = false);
+  void AnswerGrants(const Job& job, const std::vector<Told>& leases);
+  void AnswerDone(const Job& job, const Told& told);
+  void TellOfTrade(const Told& told);
   TradeRecord TradeOf(const TradeTerms& terms, const TradeOutcome& outcome, Edit& edit, std::string_view lane) const;
   void WriteReport(ReportRecord report);
 
@@ -316,6 +339,11 @@ class Desk {
   void OnGetCheckpoint(const Job& job);
   void OnCosign(const Job& job);
   void OnReadEntries(const Job& job);
+
+  // promises.cpp
+  void Promise(const Job& job, const messages::PlaceOrderT& placed, std::function<void()> then);
+  void FlushPromises();
+  void RestoreBids();
 
   // receipts.cpp
   messages::ReceiptT ReceiptOf(const std::string& id, const LeaseRecord& lease, const std::string& reader) const;
@@ -342,8 +370,9 @@ class Desk {
                            const std::vector<Bids::iterator>& places);
   void ApplyOutcome(const EpochPlan& plan, const auction::EpochOutcome& outcome,
                     const std::vector<Bids::iterator>& places);
-  Status Serve(const EpochPlan& plan, std::vector<const auction::Trade*> trades, StandingBid& bid,
-               std::int64_t surcharge, const std::shared_ptr<EpochRun>& run);
+  Status Serve(const EpochPlan& plan, const auction::EpochOutcome& outcome, std::vector<const auction::Trade*> trades,
+               StandingBid& bid, std::int64_t surcharge, const std::shared_ptr<EpochRun>& run);
+  void Settle(EpochRun& run);
   static std::vector<ClassReport> ClassReports(const EpochPlan& plan, const auction::EpochOutcome& outcome);
   Bids::iterator EndBid(Bids::iterator bid);
   void TryBegun();
@@ -423,6 +452,8 @@ class Desk {
   std::pair<std::uint64_t, std::uint64_t> seed_{};  // of an epoch's number, so as not to sign it twice
   Instant next_epoch_;
   auction::Clearing clearing_;
+  std::deque<Taken> taken_;
+  Instant next_taken_;
   std::deque<SigningReceipt> receipts_;
   Instant next_receipts_;
   const std::unique_ptr<Reputations> reputations_;
@@ -444,6 +475,7 @@ class Desk {
   Instant next_sweep_;
   Instant next_price_;
   Instant next_forget_;
+  Instant next_losses_;
   Instant next_audit_;
   DeskCounts counts_;
 };

@@ -10,6 +10,8 @@
 
 #include "market/desk/clearing.h"
 #include "market/ledger/receipt.h"
+#include "market/ledger/settlement.h"
+#include "market/ledger/stated_reputation.h"
 #include "protocol/security/keys.h"
 
 namespace accelmesh::market {
@@ -21,19 +23,40 @@ struct ReadableEntries {
 
 struct SealedOrders {
   std::vector<std::size_t> ranks;  // of the orders that were given: their ids in the auction
+  std::size_t count = 0;           // of all that were sealed
   std::uint64_t seed = 0;
+};
+
+// A bid that stands and does not take part.
+struct LeftOutBid {
+  SignedOrderBytes order;
+  ledger::LeftOut why = ledger::LeftOut::kExpired;
 };
 
 class EpochLog {
  public:
   virtual ~EpochLog() = default;
+  // With what reputations it begins, if it has no entries yet: written before anything else, now or as soon as the disk
+  // lets it. Call it before anything else.
+  virtual void Begin(std::vector<ledger::StatedReputation> stated) = 0;
   // The number of the last epoch that was sealed.
   virtual std::uint64_t last_number() const = 0;
+  // `orders` take part. Of `left_out`, and of orders that are in neither, those are sealed, too, that are due.
   virtual Result<SealedOrders> Seal(std::uint64_t number, std::int64_t time_ms,
-                                    const std::vector<SignedOrderBytes>& orders) = 0;
+                                    const std::vector<SignedOrderBytes>& orders,
+                                    const std::vector<LeftOutBid>& left_out) = 0;
   // Of the epoch that was sealed last. `credits`: of all accounts together; `deposited`: of them, ever.
   virtual Status Record(const EpochPlan& plan, const auction::EpochOutcome& outcome, std::int64_t time_ms,
                         std::int64_t credits, std::int64_t deposited) = 0;
+  // Takes orders, which are due from then on; again, if they were taken before. The promise of each, as a text
+  // (market/ledger/promise.h). kFull: too many are due.
+  virtual Result<std::vector<std::string>> Take(const std::vector<SignedOrderBytes>& orders, std::int64_t now_ms) = 0;
+  // What was taken, and cleared by no epoch so far, whoever took it: all of it, or only what no epoch has looked at.
+  virtual std::size_t due() const = 0;
+  virtual std::size_t due_anew() const = 0;
+  virtual Result<std::vector<SignedOrderBytes>> DueBids() = 0;
+  // What an epoch's trades have done to accounts, when that is durable.
+  virtual Status Settle(ledger::Settlement settlement) = 0;
   virtual Status AppendReceipts(const std::vector<ledger::CounterSignedReceipt>& receipts) = 0;
 
   // The newest checkpoint and the proof that it extends the tree of `old_size` entries (all of it, if it is no larger),

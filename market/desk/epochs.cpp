@@ -22,6 +22,25 @@ constexpr std::string_view kBeacon = "accelmesh epoch beacon 1 ";
 // A report is one record, and read as a whole when a leader takes over.
 constexpr std::size_t kTradesReported = 128;
 
+std::string Raw(const std::vector<std::uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
+// How a decision changes accounts.
+std::vector<ledger::Posting> PostingsOf(const Book& book, const Decision& decision) {
+  std::vector<ledger::Posting> postings;
+  for (const Write& write : decision.writes) {
+    const auto* account = std::get_if<AccountRecord>(&write.record);
+    if (account == nullptr) continue;
+    const AccountRecord* const known = book.Account(write.key.id);
+    const AccountRecord before = known != nullptr ? *known : AccountRecord();
+    ledger::Posting posting{
+        {}, account->balance - before.balance, account->held - before.held, account->bond - before.bond};
+    if (!security::ParseHex(write.key.id, posting.account.bytes).ok()) continue;
+    if (posting.balance != 0 || posting.held != 0 || posting.bond != 0) postings.push_back(posting);
+  }
+  std::sort(postings.begin(), postings.end(),
+            [](const auto& one, const auto& other) { return one.account.bytes < other.account.bytes; });
+  return postings;
+}
+
 std::string ShareText(std::int64_t units_milli) { return std::to_string(units_milli) + " thousandths"; }
 
 }  // namespace
@@ -48,6 +67,8 @@ void Desk::RunEpoch() {
   const std::int64_t epoch_ms = std::chrono::duration_cast<std::chrono::milliseconds>(options_.epoch).count();
   next_epoch_ =
       now_ + std::chrono::milliseconds(auction::OpenMs(SeedOf(epoch_number_ + 1), epoch_number_ + 1, epoch_ms));
+  // Nobody is cleared before he has his promise.
+  if (!taken_.empty()) FlushPromises();
   for (auto bid = bids_.begin(); bid != bids_.end();) {
     bid = bid->until <= now_ && bid->epochs > 0 ? EndBid(bid) : std::next(bid);
   }
@@ -65,9 +86,15 @@ void Desk::RunEpoch() {
   if (options_.epoch_log != nullptr) epoch_number_ = std::max(epoch_number_, options_.epoch_log->last_number());
   const std::uint64_t number = epoch_number_ + 1;
   EpochPlanner planner(book_, sealed, unused_, number, moment_);
-  for (std::size_t i = 0; i < places.size(); ++i) places[i]->why = planner.left_out()[i];
-  const auto all_left_out = [](const std::string& why) { return !why.empty(); };
-  if (std::all_of(planner.left_out().begin(), planner.left_out().end(), all_left_out)) {
+  std::vector<LeftOutBid> left_out;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const std::optional<ledger::LeftOut> why = planner.left_out()[i];
+    places[i]->why = why ? ledger::Name(*why) : "";
+    if (why) left_out.push_back({{Raw(sealed[i].placed->order), Raw(sealed[i].placed->signature)}, *why});
+  }
+  // Those that were taken since the last epoch are told in the ledger why they are left out; once.
+  const bool has_news = options_.epoch_log != nullptr && options_.epoch_log->due_anew() > 0;
+  if (left_out.size() == places.size() && !has_news) {
     // Their turn may come with the next number.
     ++epoch_number_;
     return;
@@ -76,16 +103,16 @@ void Desk::RunEpoch() {
     NoteLedger(std::string("an epoch could not be ") + what, status);
     for (const auto& place : places) place->why = std::string("the epoch could not be ") + what;
   };
-  SealedOrders orders{{}, 0};
+  SealedOrders orders;
   if (options_.epoch_log != nullptr) {
-    Result<SealedOrders> written = options_.epoch_log->Seal(number, moment_.now_ms, planner.orders());
+    Result<SealedOrders> written = options_.epoch_log->Seal(number, moment_.now_ms, planner.orders(), left_out);
     if (!written.ok()) return fail("sealed", written.status());
     orders = std::move(*written);
   } else {
-    orders = {RanksOf(planner.orders()), SeedOf(number)};
+    orders = {RanksOf(planner.orders()), planner.orders().size(), SeedOf(number)};
   }
   ++epoch_number_;
-  const EpochPlan plan = planner.Finish(orders.ranks, orders.seed);
+  const EpochPlan plan = planner.Finish(orders.ranks, orders.count, orders.seed);
   Result<auction::EpochOutcome> outcome = clearing_.Clear(plan.input);
   if (!outcome.ok()) return fail("cleared", outcome.status());
   ++counts_.epochs;
@@ -97,9 +124,7 @@ void Desk::RunEpoch() {
   }
   if (!std::exchange(epoch_trouble_, "").empty()) log::Warning(kWhere, "the ledger can be written again");
   // Turns are another matter: they come with the number.
-  const bool had_turns = !std::all_of(planner.left_out().begin(), planner.left_out().end(),
-                                      [](const std::string& why) { return why.empty(); });
-  if (outcome->trades.empty() && !had_turns) served_nobody_ = {changes_, bids_taken_};
+  if (outcome->trades.empty() && left_out.empty() && !plan.takes_turns) served_nobody_ = {changes_, bids_taken_};
   NoteUnserved(plan, *outcome, places);
   ApplyOutcome(plan, *outcome, places);
 }
@@ -124,7 +149,7 @@ void Desk::ApplyOutcome(const EpochPlan& plan, const auction::EpochOutcome& outc
   for (const auction::Trade& trade : outcome.trades) by_bid[trade.bid].push_back(&trade);
   if (by_bid.empty()) return;
   const auto run = std::make_shared<EpochRun>();
-  run->report.number = plan.input.number;
+  run->report.number = run->settlement.number = plan.input.number;
   run->report.time_ms = moment_.now_ms;
   run->report.unserved = static_cast<std::uint32_t>(outcome.unserved.size() + outcome.unserved_gangs.size());
   run->report.classes = ClassReports(plan, outcome);
@@ -134,7 +159,7 @@ void Desk::ApplyOutcome(const EpochPlan& plan, const auction::EpochOutcome& outc
     for (const auction::GangAward& award : outcome.gangs) {
       if (award.gang == id) surcharge = award.surcharge_nanocredits / auction::kNanoPerMicro;
     }
-    if (const Status served = Serve(plan, trades, *place, surcharge, run); !served.ok()) {
+    if (const Status served = Serve(plan, outcome, trades, *place, surcharge, run); !served.ok()) {
       place->why = served.text();
       // Whoever cannot take what he wins would win it again, and others would not.
       if (served.code() == Code::kLimitExceeded || served.code() == Code::kPermissionDenied) EndBid(place);
@@ -147,8 +172,9 @@ void Desk::ApplyOutcome(const EpochPlan& plan, const auction::EpochOutcome& outc
 }
 
 // One bid's trades as one decision. What cannot be done leaves the bid standing.
-Status Desk::Serve(const EpochPlan& plan, std::vector<const auction::Trade*> trades, StandingBid& bid,
-                   std::int64_t surcharge, const std::shared_ptr<EpochRun>& run) {
+Status Desk::Serve(const EpochPlan& plan, const auction::EpochOutcome& outcome,
+                   std::vector<const auction::Trade*> trades, StandingBid& bid, std::int64_t surcharge,
+                   const std::shared_ptr<EpochRun>& run) {
   const messages::OrderT& order = *bid.order;
   std::erase_if(trades, [](const auction::Trade* trade) { return trade->lane == auction::Lane::kNetted; });
   if (trades.empty()) {
@@ -167,6 +193,8 @@ Status Desk::Serve(const EpochPlan& plan, std::vector<const auction::Trade*> tra
   Edit edit(book_);
   std::vector<TradeRecord> made;
   std::vector<std::string> leases;
+  ledger::SettledBid settled;
+  settled.bid = static_cast<std::uint32_t>(trades.front()->bid);
   for (const auction::Trade* trade : trades) {
     const EpochPlan::Source& source = plan.asks.at(trade->ask);
     TradeTerms terms;
@@ -191,9 +219,13 @@ Status Desk::Serve(const EpochPlan& plan, std::vector<const auction::Trade*> tra
                 std::string(Name(trade->lane)) + ", at " + scheduler::CreditsText(terms.price_buyer) +
                 " credits an hour of a whole device" + (source.lease.empty() ? "" : ", sold by the holder of a lease");
     terms.index = leases.size();
-    ACCELMESH_ASSIGN_OR_RETURN(const TradeOutcome outcome, Trade(book_, edit, terms, moment_));
-    made.push_back(TradeOf(terms, outcome, edit, Name(trade->lane)));
-    leases.push_back(outcome.lease);
+    ACCELMESH_ASSIGN_OR_RETURN(const TradeOutcome traded, Trade(book_, edit, terms, moment_));
+    made.push_back(TradeOf(terms, traded, edit, Name(trade->lane)));
+    leases.push_back(traded.lease);
+    const std::int64_t ms = edit.Lease(traded.lease).not_after_ms - traded.begins_ms;
+    settled.trades.push_back({static_cast<std::uint32_t>(trade - outcome.trades.data()), trade->units_milli, ms,
+                              traded.paid, traded.paid - CostOf(ShareOf(terms.price_seller, terms.share_milli), ms),
+                              traded.begins_ms > moment_.now_ms});
   }
   if (surcharge > 0) {
     // Over the reserves, for as long as its leases are.
@@ -203,32 +235,45 @@ Status Desk::Serve(const EpochPlan& plan, std::vector<const auction::Trade*> tra
     if (amount > buyer.balance) return Status(Code::kLimitExceeded, kWhere, "the account has too little for the gang");
     buyer.balance -= amount;
     edit.Account(kPoolAccount).balance += amount;
+    settled.surcharge = amount;
+    settled.surcharge_ms = ms;
   }
-  const auto answer = [this, job = bid.job, leases, made, run] {
+  Decision decision = edit.Finish();
+  settled.postings = PostingsOf(book_, decision);
+  const auto answer = [this, job = bid.job, bought = ToldOf(decision, leases), leases, made, settled, run] {
     ++counts_.grants;
+    run->settlement.bids.push_back(settled);
     counts_.trades += made.size();
-    for (const std::string& id : leases) TellOfTrade(id);
+    for (const Told& told : bought) TellOfTrade(told);
     // Of many the first ones: all of them are in the ledger.
     const std::size_t room = kTradesReported - std::min(kTradesReported, run->report.trades.size());
     run->report.trades.insert(run->report.trades.end(), made.begin(),
                               made.begin() + static_cast<std::ptrdiff_t>(std::min(room, made.size())));
     if (--run->open == 0) {
       runs_.remove(run);
+      Settle(*run);
       WriteReport(run->report);
     }
     if (world_.granted) world_.granted(now_ - job.asked);
-    const bool is_pending = std::any_of(leases.begin(), leases.end(), [this](const std::string& id) {
-      const LeaseRecord* lease = book_.Lease(id);
-      return lease != nullptr && lease->state == LeaseState::kPending;
-    });
-    if (is_pending) {
+    const auto is_pending = [](const Told& told) { return told.lease->state == LeaseState::kPending; };
+    if (std::any_of(bought.begin(), bought.end(), is_pending)) {
       begins_.emplace_back(job, leases);
     } else {
-      AnswerGrants(job, leases);
+      AnswerGrants(job, bought);
     }
   };
-  Decided(bid.job, edit.Finish(), answer);
+  Decided(bid.job, std::move(decision), answer);
   return {};
+}
+
+// What is durable of it is written down, for whoever clears the epoch again.
+void Desk::Settle(EpochRun& run) {
+  if (options_.epoch_log == nullptr || run.settlement.bids.empty()) return;
+  std::sort(run.settlement.bids.begin(), run.settlement.bids.end(),
+            [](const ledger::SettledBid& one, const ledger::SettledBid& other) { return one.bid < other.bid; });
+  const Status written = options_.epoch_log->Settle(std::move(run.settlement));
+  run.settlement.bids.clear();
+  if (!written.ok()) NoteLedger("what an epoch's trades cost is not written down", written);
 }
 
 std::vector<ClassReport> Desk::ClassReports(const EpochPlan& plan, const auction::EpochOutcome& outcome) {
@@ -278,7 +323,7 @@ void Desk::OnPriceToWin(const Job& job) {
   order.valid_until_ms = moment_.now_ms + 1;
   const std::vector<SealedBid> alone{{job.identity, &order, nullptr}};
   EpochPlanner planner(book_, alone, unused_, epoch_number_ + 1, moment_);
-  EpochPlan plan = planner.Finish(RanksOf(planner.orders()), SeedOf(epoch_number_ + 1));
+  EpochPlan plan = planner.Finish(RanksOf(planner.orders()), planner.orders().size(), SeedOf(epoch_number_ + 1));
   messages::WinningPriceT price;
   if (const PriceRecord* posted = book_.Price(ask.class_name))
     price.posted_microcredits_per_hour = posted->price_per_hour;
@@ -311,8 +356,7 @@ void Desk::TryBegun() {
     } else if (std::any_of(ids.begin(), ids.end(), [&](const std::string& id) { return is_in(id, false); })) {
       Fail(job, Status(Code::kNotFound, kWhere, "the lease has ended meanwhile; bid again"));
     } else {
-      for (const std::string& id : ids) TellOfTrade(id);
-      AnswerBought(std::move(job), ids);
+      AnswerBought(std::move(job), ids, true);
     }
   }
 }
@@ -322,6 +366,7 @@ void Desk::EndRuns() {
   std::list<std::shared_ptr<EpochRun>> runs = std::move(runs_);
   runs_.clear();
   for (const auto& run : runs) {
+    Settle(*run);
     if (!run->report.trades.empty()) WriteReport(run->report);
     // Answers that may still come do not write it again.
     run->open = 0;

@@ -10,6 +10,8 @@ namespace accelmesh::market {
 namespace {
 
 constexpr char kWhere[] = "slot-market";
+// That a server that was lost before has to register with a new leader.
+constexpr auto kComeBack = std::chrono::minutes(1);
 constexpr auto kPause = std::chrono::milliseconds(200);
 constexpr auto kPauseDamaged = std::chrono::seconds(10);
 constexpr auto kIdentities = std::chrono::seconds(2);
@@ -196,12 +198,15 @@ void Desk::TakeOver(registry::SnapshotResult snapshot) {
   if (is_new) {
     next_price_ = now_ + options_.price_step;
     next_sweep_ = next_forget_ = next_audit_ = now_;
+    next_losses_ = now_ + std::min<Duration>(options_.gone, kComeBack);
   }
   if (const auto& reports = book_.All(Family::kReport); !reports.empty()) {
     epoch_number_ = std::max(epoch_number_, std::get<ReportRecord>(reports.rbegin()->second).number);
   }
+  if (is_new && options_.epoch_log != nullptr) options_.epoch_log->Begin(reputations_->Stated(book_));
   if (options_.epoch_log != nullptr) epoch_number_ = std::max(epoch_number_, options_.epoch_log->last_number());
   EndRuns();
+  if (is_new) RestoreBids();
   WatchNodes(snapshot.revision + 1);
   if (world_.identities_changed) world_.identities_changed();
   // Leases whose server went while nobody led.
@@ -285,12 +290,17 @@ void Desk::StepDown(const std::string& why, Duration pause) {
   for (const Waiting& waiting : waiting_) send_on(waiting.job);
   for (const StandingBid& bid : bids_) send_on(bid.job);
   for (const SigningReceipt& one : receipts_) send_on(one.job);
+  // Of these it is durable already what they asked for, and no promise was given.
+  for (const Taken& one : taken_) {
+    if (one.then) one.then();
+  }
   for (const auto& [job, ids] : begins_) send_on(job);
   decided_.clear();
   queued_.clear();
   waiting_.clear();
   bids_.clear();
   receipts_.clear();
+  taken_.clear();
   uses_.clear();
   unused_.clear();
   begins_.clear();

@@ -127,7 +127,7 @@ void Desk::TellMissed(const std::string& server) {
   }
   for (const std::string& slot : book_.SlotsOfServer(server)) {
     for (const std::string& id : book_.LeasesOfSlot(slot)) {
-      if (told++ < kMissedMax) PushResized(id);
+      if (told++ < kMissedMax) PushResized(id, *book_.Lease(id));
     }
   }
 }
@@ -289,10 +289,11 @@ void Desk::EndLease(const std::string& id, LeaseState state, const std::string& 
   const LeaseRecord* ending = book_.Lease(id);
   const bool is_sold = ending != nullptr && !ending->successor.empty();
   const bool tells = state != LeaseState::kExpired || is_sold;
-  Decided(std::move(job), std::move(change.decision), [this, id, reason, tells] {
+  const auto answer = [this, id, reason, tells, lease = ToldOf(change.decision, id).lease] {
     ++counts_.ended;
-    if (const LeaseRecord* lease = book_.Lease(id); lease != nullptr && tells) PushEnd(*lease, id, reason);
-  });
+    if (lease != nullptr && tells) PushEnd(*lease, id, reason);
+  };
+  Decided(std::move(job), std::move(change.decision), answer);
 }
 
 void Desk::LoseServer(const std::string& server) {

@@ -74,8 +74,7 @@ void Desk::OnSignReceipt(Job job) {
     ++counts_.refused;
     return Fail(job, decision.status());
   }
-  const auto answer = [this, job, id = ask.lease] {
-    const LeaseRecord* lease = book_.Lease(id);
+  const auto answer = [this, job, id = ask.lease, lease = ToldOf(*decision, ask.lease).lease] {
     if (lease == nullptr) return Fail(job, Status(Code::kNotFound, kWhere, "the lease is forgotten by now"));
     Answer(job, ReceiptOf(id, *lease, job.identity));
   };
@@ -167,13 +166,13 @@ void Desk::CounterSigned(SigningReceipt one) {
   money.penalty = PenaltyOf(broke_notice ? one.receipt.price_microcredits : money.refund);
   SettleReceipt(edit, id, money);
   reputations_->Add(one.receipt, book_, moment_, edit);
-  const auto answer = [this, job = one.job, id] {
+  Decision decision = edit.Finish();
+  const auto answer = [this, job = one.job, id, record = ToldOf(decision, id).lease] {
     ++counts_.receipts;
-    const LeaseRecord* record = book_.Lease(id);
     if (record == nullptr) return Fail(job, Status(Code::kNotFound, kWhere, "the lease is forgotten by now"));
     Answer(job, ReceiptOf(id, *record, job.identity));
   };
-  Decided(std::move(one.job), edit.Finish(), answer);
+  Decided(std::move(one.job), std::move(decision), answer);
 }
 
 // Leases are kept for 15 minutes after their end, and their receipts with them.

@@ -115,6 +115,17 @@ Decision Reputations::Refresh(const Book& book, const Moment& moment, std::size_
   return edit.Finish();
 }
 
+std::vector<ledger::StatedReputation> Reputations::Stated(const Book& book) const {
+  std::vector<ledger::StatedReputation> all;
+  for (const auto& [id, entry] : book.All(Family::kReputation)) {
+    ledger::StatedReputation stated;
+    if (!security::ParseHex(id, stated.key.bytes).ok()) continue;
+    stated.state = reputations_.StateOf(stated.key);
+    all.push_back(std::move(stated));
+  }
+  return all;
+}
+
 messages::ReputationsT Reputations::List(const std::string& identity, const Book& book, const Moment& moment) const {
   messages::ReputationsT all;
   all.newcomer_ppm = NewcomersScore();

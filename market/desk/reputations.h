@@ -12,6 +12,7 @@
 #include "market/core/book.h"
 #include "market/core/market_clock.h"
 #include "market/ledger/reputation.h"
+#include "market/ledger/stated_reputation.h"
 
 namespace accelmesh::market {
 
@@ -23,6 +24,8 @@ class Reputations {
   void Add(const ledger::Receipt& receipt, const Book& book, const Moment& moment, Edit& edit);
   // The providers whose scores are of an earlier hour, at most `most`, with their scores of now.
   Decision Refresh(const Book& book, const Moment& moment, std::size_t most);
+  // All of them, by identity: with what a ledger begins that has none of their receipts.
+  std::vector<ledger::StatedReputation> Stated(const Book& book) const;
   messages::ReputationsT List(const std::string& identity, const Book& book, const Moment& moment) const;
 
  private:

@@ -40,6 +40,27 @@ void Desk::Decided(Job job, Decision decision, std::function<void()> answer) {
   decided_.push_back(std::move(job));
 }
 
+Desk::Told Desk::ToldOf(const Decision& decision, const std::string& id) const {
+  const auto after = [&](const std::string& lease) -> std::shared_ptr<const LeaseRecord> {
+    for (const Write& write : decision.writes) {
+      if (write.key.family != Family::kLease || write.key.id != lease) continue;
+      const auto* written = std::get_if<LeaseRecord>(&write.record);
+      return written != nullptr ? std::make_shared<const LeaseRecord>(*written) : nullptr;
+    }
+    const LeaseRecord* found = book_.Lease(lease);
+    return found != nullptr ? std::make_shared<const LeaseRecord>(*found) : nullptr;
+  };
+  Told told{id, after(id), nullptr};
+  if (told.lease != nullptr && !told.lease->bought.from.empty()) told.seller = after(told.lease->bought.from);
+  return told;
+}
+
+std::vector<Desk::Told> Desk::ToldOf(const Decision& decision, const std::vector<std::string>& ids) const {
+  std::vector<Told> all;
+  for (const std::string& id : ids) all.push_back(ToldOf(decision, id));
+  return all;
+}
+
 // The transactions of this round that have to be the job's: those that write what it touches, or read what it writes.
 // Nothing if there are several. Where order is kept, none has to.
 std::optional<std::set<std::size_t>> Desk::BoundTo(const Job& job, const WrittenBy& written, const ReadBy& read) const {

@@ -219,13 +219,13 @@ void Desk::OnListPrices(const Job& job) {
 }
 
 // Everything that a tenant needs to use a lease; the token is signed anew each time.
-Result<messages::GrantedT> Desk::GrantedOf(const std::string& id) {
-  const LeaseRecord* lease = book_.Lease(id);
+Result<messages::GrantedT> Desk::GrantedOf(const Told& told) {
+  const LeaseRecord* lease = told.lease.get();
   if (lease == nullptr || lease->state != LeaseState::kActive) {
     return Status(Code::kNotFound, kWhere, "the lease has ended meanwhile; ask for a new one");
   }
   messages::GrantedT granted;
-  granted.lease = std::make_unique<messages::LeaseT>(LeaseOf(id, *lease));
+  granted.lease = std::make_unique<messages::LeaseT>(LeaseOf(told.id, *lease));
   granted.why = lease->why;
   security::LeaseTerms terms;
   terms.share_milli = lease->share_milli;
@@ -237,7 +237,7 @@ Result<messages::GrantedT> Desk::GrantedOf(const std::string& id) {
   ACCELMESH_ASSIGN_OR_RETURN(
       granted.token,
       security::GrantLease(key_,
-                           {id,
+                           {told.id,
                             lease->slot,
                             lease->server,
                             lease->epoch,
@@ -303,11 +303,11 @@ void Desk::OnRequest(Job job, Waiting* earlier) {
   if (outcome->is_repeated) {
     for (const std::string& id : outcome->leases) outcome->decision.reads.push_back({Family::kLease, id});
   }
-  auto answer = [this, job, leases = std::move(outcome->leases), rejections = std::move(outcome->rejections),
-                 is_repeated = outcome->is_repeated] {
+  auto answer = [this, job, leases = ToldOf(outcome->decision, outcome->leases),
+                 rejections = std::move(outcome->rejections), is_repeated = outcome->is_repeated] {
     messages::GrantsT grants;
-    for (const std::string& id : leases) {
-      Result<messages::GrantedT> granted = GrantedOf(id);
+    for (const Told& told : leases) {
+      Result<messages::GrantedT> granted = GrantedOf(told);
       if (!granted.ok()) return Fail(job, granted.status());
       if (!is_repeated) {
         ++counts_.grants;
@@ -336,24 +336,23 @@ void Desk::Changed(Job job, LeaseChange change, const char* ended) {
   if (change.is_repeated) change.decision.reads.push_back({Family::kLease, change.lease});
   const bool is_granted =
       body.type != messages::RequestBody::ReleaseLease && body.type != messages::RequestBody::RevokeLease;
-  const auto answer = [this, job, old, is_granted, lease = change.lease, paid = change.paid, returned = change.returned,
-                       is_repeated = change.is_repeated, ended] {
+  const auto answer = [this, job, is_granted, told = ToldOf(change.decision, change.lease),
+                       over = ToldOf(change.decision, old).lease, paid = change.paid, returned = change.returned,
+                       is_repeated = change.is_repeated, old, ended] {
     if (ended != nullptr && !is_repeated) {
       ++counts_.ended;
-      if (const LeaseRecord* record = book_.Lease(old)) PushEnd(*record, old, ended);
+      if (over != nullptr) PushEnd(*over, old, ended);
     }
     // The holder still has the token for more.
-    if (job.request->body.type == messages::RequestBody::ResizeLease && !is_repeated) PushResized(lease);
+    const bool is_resized = job.request->body.type == messages::RequestBody::ResizeLease && !is_repeated;
+    if (is_resized && told.lease != nullptr) PushResized(told.id, *told.lease);
     if (is_granted) {
-      Result<messages::GrantedT> granted = GrantedOf(lease);
+      Result<messages::GrantedT> granted = GrantedOf(told);
       if (!granted.ok()) return Fail(job, granted.status());
       return Answer(job, std::move(*granted));
     }
     messages::DoneT done;
-    if (const LeaseRecord* record = book_.Lease(lease)) {
-      done.lease = std::make_unique<messages::LeaseT>(LeaseOf(lease, *record));
-    }
-    const LeaseRecord* over = old.empty() ? nullptr : book_.Lease(old);
+    if (told.lease != nullptr) done.lease = std::make_unique<messages::LeaseT>(LeaseOf(told.id, *told.lease));
     if (over != nullptr && HasReceipt(*over)) {
       done.receipt = std::make_unique<messages::ReceiptT>(ReceiptOf(old, *over, job.identity));
     }
@@ -364,17 +363,15 @@ void Desk::Changed(Job job, LeaseChange change, const char* ended) {
   Decided(std::move(job), std::move(change.decision), answer);
 }
 
-void Desk::PushResized(const std::string& id) {
-  const LeaseRecord* lease = book_.Lease(id);
-  if (lease == nullptr) return;
+void Desk::PushResized(const std::string& id, const LeaseRecord& lease) {
   messages::LeaseShrunkT shrunk;
   shrunk.lease = id;
-  shrunk.share_milli = lease->share_milli;
-  shrunk.memory_bytes = lease->memory_bytes;
+  shrunk.share_milli = lease.share_milli;
+  shrunk.memory_bytes = lease.memory_bytes;
   shrunk.reason = "was made smaller by its holder";
   messages::PushBodyUnion body;
   body.Set(std::move(shrunk));
-  Push(lease->server, std::move(body));
+  Push(lease.server, std::move(body));
 }
 
 void Desk::OnRenew(Job job) {

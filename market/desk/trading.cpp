@@ -95,12 +95,12 @@ void Desk::OnAsk(Job job, const messages::OrderT& order) {
   }();
   if (!change.ok()) return Fail(job, change.status());
   if (change->is_repeated) change->decision.reads.push_back({Family::kLease, order.lease});
-  const auto answer = [this, job, lease = order.lease] {
-    messages::DoneT done;
-    if (const LeaseRecord* record = book_.Lease(lease)) {
-      done.lease = std::make_unique<messages::LeaseT>(LeaseOf(lease, *record));
-    }
-    Answer(job, std::move(done));
+  const auto answer = [this, job, told = ToldOf(change->decision, order.lease)] {
+    Promise(job, *job.request->body.AsPlaceOrder(), [this, job, told] {
+      messages::DoneT done;
+      if (told.lease != nullptr) done.lease = std::make_unique<messages::LeaseT>(LeaseOf(told.id, *told.lease));
+      Answer(job, std::move(done));
+    });
   };
   Decided(std::move(job), std::move(change->decision), answer);
 }
@@ -116,8 +116,8 @@ std::vector<std::string> Desk::BoughtBy(const std::string& buyer, const std::str
   }
 }
 
-// Of what was bought before: its tokens, as soon as all of it has begun.
-void Desk::AnswerBought(Job job, const std::vector<std::string>& ids) {
+// Of what was bought before: its tokens, as soon as all of it has begun; servers hear of that where they have not.
+void Desk::AnswerBought(Job job, const std::vector<std::string>& ids, bool tells_servers) {
   for (const std::string& id : ids) {
     if (book_.Lease(id)->state != LeaseState::kPending) continue;
     if (begins_.size() >= options_.waiting_max) {
@@ -128,14 +128,19 @@ void Desk::AnswerBought(Job job, const std::vector<std::string>& ids) {
   }
   Decision decision;
   for (const std::string& id : ids) decision.reads.push_back({Family::kLease, id});
-  const auto answer = [this, job, ids] { AnswerGrants(job, ids); };
+  const auto answer = [this, job, leases = ToldOf(decision, ids), tells_servers] {
+    for (const Told& told : leases) {
+      if (tells_servers) TellOfTrade(told);
+    }
+    AnswerGrants(job, leases);
+  };
   Decided(std::move(job), std::move(decision), answer);
 }
 
-void Desk::AnswerGrants(const Job& job, const std::vector<std::string>& ids) {
+void Desk::AnswerGrants(const Job& job, const std::vector<Told>& leases) {
   messages::GrantsT grants;
-  for (const std::string& id : ids) {
-    Result<messages::GrantedT> granted = GrantedOf(id);
+  for (const Told& told : leases) {
+    Result<messages::GrantedT> granted = GrantedOf(told);
     if (!granted.ok()) return Fail(job, granted.status());
     grants.granted.push_back(std::make_unique<messages::GrantedT>(std::move(*granted)));
   }
@@ -143,11 +148,11 @@ void Desk::AnswerGrants(const Job& job, const std::vector<std::string>& ids) {
 }
 
 // Tells the slot's server of a lease that was bought, and what that means for its seller's.
-void Desk::TellOfTrade(const std::string& id) {
-  const LeaseRecord* lease = book_.Lease(id);
+void Desk::TellOfTrade(const Told& told) {
+  const LeaseRecord* lease = told.lease.get();
   if (lease == nullptr || lease->state != LeaseState::kActive) return;
   messages::PushBodyUnion body;
-  const LeaseRecord* seller = book_.Lease(lease->bought.from);
+  const LeaseRecord* seller = told.seller.get();
   if (seller != nullptr && seller->state != LeaseState::kActive) PushEnd(*seller, lease->bought.from, "sold");
   if (seller != nullptr && seller->state == LeaseState::kActive) {
     messages::LeaseShrunkT shrunk;
@@ -159,7 +164,7 @@ void Desk::TellOfTrade(const std::string& id) {
     Push(lease->server, std::move(body));
   }
   messages::LeaseGrantedT noted;
-  noted.lease = std::make_unique<messages::LeaseT>(LeaseOf(id, *lease));
+  noted.lease = std::make_unique<messages::LeaseT>(LeaseOf(told.id, *lease));
   body.Set(std::move(noted));
   Push(lease->server, std::move(body));
 }
@@ -172,8 +177,8 @@ void Desk::OnDeal(Job job, const messages::OrderT& order) {
     if (is_buyer) return AnswerBought(std::move(job), before);
     Decision decision;
     decision.reads.push_back({Family::kLease, before.front()});
-    const auto told = [this, job, id = before.front()] { AnswerDone(job, id); };
-    return Decided(std::move(job), std::move(decision), told);
+    const auto answer = [this, job, told = ToldOf(decision, before.front())] { AnswerDone(job, told); };
+    return Decided(std::move(job), std::move(decision), answer);
   }
   if (order.valid_until_ms <= moment_.now_ms) {
     return Fail(job, Status(Code::kInvalidArgument, kWhere, "the order has expired; sign a new one"));
@@ -212,24 +217,24 @@ void Desk::OnDeal(Job job, const messages::OrderT& order) {
   report.time_ms = moment_.now_ms;
   report.trades.push_back(TradeOf(terms, *outcome, edit, "direct"));
   PutReport(book_, edit, ReportId(report.number), std::move(report));
-  const auto answer = [this, job, id = outcome->lease, is_buyer] {
+  Decision decision = edit.Finish();
+  const auto answer = [this, job, told = ToldOf(decision, outcome->lease), is_buyer] {
     ++counts_.trades;
-    TellOfTrade(id);
-    const LeaseRecord* lease = book_.Lease(id);
-    if (!is_buyer) return AnswerDone(job, id);
-    if (lease != nullptr && lease->state == LeaseState::kPending) {
-      begins_.emplace_back(job, std::vector<std::string>{id});
+    TellOfTrade(told);
+    if (!is_buyer) return AnswerDone(job, told);
+    if (told.lease->state == LeaseState::kPending) {
+      begins_.emplace_back(job, std::vector<std::string>{told.id});
     } else {
-      AnswerGrants(job, {id});
+      AnswerGrants(job, {told});
     }
   };
-  Decided(std::move(job), edit.Finish(), answer);
+  Decided(std::move(job), std::move(decision), answer);
 }
 
-void Desk::AnswerDone(const Job& job, const std::string& id) {
+void Desk::AnswerDone(const Job& job, const Told& told) {
   messages::DoneT done;
-  if (const LeaseRecord* record = book_.Lease(id)) {
-    done.lease = std::make_unique<messages::LeaseT>(LeaseOf(id, *record));
+  if (told.lease != nullptr) {
+    done.lease = std::make_unique<messages::LeaseT>(LeaseOf(told.id, *told.lease));
     // The buyer's business.
     done.lease->held_microcredits = 0;
   }
@@ -280,21 +285,25 @@ void Desk::OnBid(Job job, const std::shared_ptr<const messages::OrderT>& order) 
                               "a gang is of whole devices; for parts of devices bid for each by itself"));
     }
   }
+  const std::int64_t wait_us = std::min(job.request->body.AsPlaceOrder()->wait_us, kWaitUsMax);
   std::size_t mine = 0;
   for (auto bid = bids_.begin(); bid != bids_.end(); ++bid) {
     if (bid->job.identity != job.identity) continue;
     ++mine;
     if (bid->order->operation_id != order->operation_id) continue;
     // Asked again, perhaps by another connection, which has the answer then.
+    // One that was there before this leader has waited for him so far.
+    if (bid->job.peer.empty()) bid->until = std::max(bid->until, job.asked + std::chrono::microseconds(wait_us));
     bid->job.peer = job.peer;
     bid->job.number = job.number;
-    return;
+    // What it was taken as.
+    return Promise(job, *bid->job.request->body.AsPlaceOrder(), nullptr);
   }
   if (bids_.size() >= options_.bids_max || mine >= kBidsPerTenantMax) {
     return Fail(job, Status(Code::kFull, kWhere, "too many bids stand already; bid again later"));
   }
+  Promise(job, *job.request->body.AsPlaceOrder(), nullptr);
   StandingBid bid;
-  const std::int64_t wait_us = std::min(job.request->body.AsPlaceOrder()->wait_us, kWaitUsMax);
   bid.until = job.asked + std::chrono::microseconds(wait_us);
   bid.until_ms = moment_.now_ms + wait_us / 1000;
   bid.order = order;

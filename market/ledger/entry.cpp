@@ -31,6 +31,8 @@ void Write(Writer& writer, const EpochPart& part) {
   writer.Counted(part.bytes);
 }
 void Write(Writer& writer, const CounterSignedReceipt& receipt) { WriteReceipt(writer, receipt); }
+void Write(Writer& writer, const StatedReputation& stated) { WriteStated(writer, stated); }
+void Write(Writer& writer, const Settlement& settlement) { WriteSettlement(writer, settlement); }
 
 bool IsWithinLimits(const SignedOrder& order) { return order.order.size() <= kSignedOrderBytesMax; }
 bool IsWithinLimits(const Seal& seal) { return seal.orders <= kOrdersSealedMax; }
@@ -39,6 +41,8 @@ bool IsWithinLimits(const EpochPart& part) {
          part.bytes.size() <= kPartBytesMax;
 }
 bool IsWithinLimits(const CounterSignedReceipt& receipt) { return CheckReceipt(receipt.receipt).ok(); }
+bool IsWithinLimits(const StatedReputation& stated) { return CheckStated(stated).ok(); }
+bool IsWithinLimits(const Settlement& settlement) { return CheckSettlement(settlement).ok(); }
 
 SignedOrder ReadSignedOrder(Reader& reader) {
   SignedOrder order;
@@ -93,6 +97,8 @@ Result<Entry> ParseEntry(ByteView bytes) {
     case 2: entry = ReadSeal(reader); break;
     case 3: entry = ReadEpochPart(reader); break;
     case 4: entry = ReadReceipt(reader); break;
+    case 5: entry = ReadStated(reader); break;
+    case 6: entry = ReadSettlement(reader); break;
     default:
       return Status(Code::kBadFrame, kWhere, "an entry of kind " + std::to_string(kind) + ", which there is not");
   }

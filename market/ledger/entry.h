@@ -5,6 +5,8 @@
 //   seal       := the orders of an epoch, before it is cleared: their number and the root of the tree of their entries
 //   epoch part := a piece of an epoch's record (epoch_record.h), which may be larger than an entry
 //   receipt    := what a provider and a buyer say of a lease (receipt.h)
+//   settlement := what trades of an epoch did to accounts (settlement.h)
+//   stated     := what receipts of before the ledger had come to; only at its beginning (stated_reputation.h)
 //
 // The order's bytes are the market's messages (market/client/orders.h) and opaque here.
 // Pure; the bytes may be anything. Threads: values.
@@ -15,6 +17,8 @@
 #include <vector>
 
 #include "market/ledger/receipt.h"
+#include "market/ledger/settlement.h"
+#include "market/ledger/stated_reputation.h"
 
 namespace accelmesh::market::ledger {
 
@@ -46,7 +50,7 @@ struct EpochPart {
   bool operator==(const EpochPart&) const = default;
 };
 
-using Entry = std::variant<SignedOrder, Seal, EpochPart, CounterSignedReceipt>;
+using Entry = std::variant<SignedOrder, Seal, EpochPart, CounterSignedReceipt, StatedReputation, Settlement>;
 // kInvalidArgument if a part of it is larger than it may be.
 Result<Bytes> EntryBytes(const Entry& entry);
 Result<Entry> ParseEntry(ByteView bytes);

@@ -6,16 +6,12 @@ namespace accelmesh::market::ledger {
 namespace {
 
 constexpr char kWhere[] = "ledger::EpochRecord";
-constexpr std::string_view kMagic = "AMepoch2";
+constexpr std::string_view kMagicDue = "AMepoch3";
+constexpr std::string_view kMagic = "AMepoch2";       // without what is due
 constexpr std::string_view kMagicPlain = "AMepoch1";  // without scores
 constexpr std::size_t kPartiesMax = 1U << 20;
 constexpr std::size_t kNamesMax = 1U << 20;
 constexpr std::size_t kNameMax = 256;
-
-void WriteWide(Writer& writer, auction::Wide value) {
-  writer.Number(static_cast<std::uint64_t>(value));
-  writer.Number(static_cast<std::int64_t>(value >> 64));
-}
 
 // Ids are small here (checked by CheckTables): half of the bytes are saved.
 void WriteId(Writer& writer, std::uint64_t id) { writer.Number(static_cast<std::uint32_t>(id)); }
@@ -212,6 +208,11 @@ Status CheckTables(const EpochRecord& record) {
       !IsSorted(record.deliverers, [](const security::PublicKey& key) { return key.bytes; })) {
     return bad("scores that do not go with the asks, or are not sorted");
   }
+  if ((!record.has_all_due && !record.left_out.empty()) ||
+      !IsSorted(record.left_out, [](const LeftOutOrder& order) { return order.rank; }) ||
+      (!record.left_out.empty() && record.left_out.back().rank >= record.orders.size())) {
+    return bad("orders left out that are not sorted, or not there");
+  }
   for (const std::uint32_t place : record.ask_deliverers) {
     if (place >= record.deliverers.size()) return bad("an ask that nobody delivers");
   }
@@ -256,78 +257,20 @@ Status CheckCounts(const EpochRecord& record) {
 
 }  // namespace
 
-OutcomeDigests DigestsOf(const auction::EpochOutcome& outcome) {
-  const auto digest = [](const auto& items, const auto& write) {
-    Writer writer;
-    WriteAll(writer, items, write);
-    return Sha256(writer.bytes());
-  };
-  OutcomeDigests digests;
-  digests.trades = digest(outcome.trades, [](Writer& writer, const auction::Trade& trade) {
-    writer.Number(trade.ask);
-    writer.Number(trade.bid);
-    writer.Number(trade.seller);
-    writer.Number(trade.buyer);
-    writer.Number(trade.slot_class);
-    writer.Number(static_cast<std::uint8_t>(trade.lane));
-    writer.Number(trade.units_milli);
-    writer.Number(trade.price_buyer_microcredits);
-    writer.Number(trade.price_seller_microcredits);
-  });
-  digests.gangs = digest(outcome.gangs, [](Writer& writer, const auction::GangAward& gang) {
-    writer.Number(gang.gang);
-    writer.Number(gang.owner);
-    writer.Number(gang.bundle);
-    writer.Number(gang.critical_microcredits);
-    writer.Number(gang.pays_nanocredits);
-    writer.Number(gang.surcharge_nanocredits);
-  });
-  digests.classes = digest(outcome.classes, [](Writer& writer, const auction::ClassOutcome& slot_class) {
-    writer.Number(slot_class.id);
-    writer.Number(static_cast<std::uint8_t>(slot_class.lane_b));
-    writer.Number(slot_class.eligible_trades);
-    writer.Number(slot_class.trades_given_up);
-    writer.Number(slot_class.price_microcredits);
-    writer.Number(slot_class.price_seller_microcredits);
-    writer.Number(slot_class.units_netted_milli);
-    writer.Number(slot_class.units_floor_milli);
-    writer.Number(slot_class.units_gang_milli);
-    writer.Number(slot_class.units_lane_b_milli);
-    writer.Number(slot_class.units_unsold_milli);
-    writer.Number(slot_class.units_unserved_milli);
-  });
-  digests.unserved = digest(outcome.unserved, [](Writer& writer, const auction::UnservedBid& bid) {
-    writer.Number(bid.bid);
-    writer.Number(bid.units_milli);
-    writer.Number(static_cast<std::uint8_t>(bid.why));
-    writer.Number(bid.price_to_win_microcredits);
-  });
-  digests.unserved_gangs = digest(outcome.unserved_gangs, [](Writer& writer, const auction::UnservedGang& gang) {
-    writer.Number(gang.gang);
-    writer.Number(static_cast<std::uint8_t>(gang.why));
-    writer.Number(gang.bundle);
-    writer.Number(gang.value_to_win_microcredits);
-  });
-  Writer sums;
-  WriteWide(sums, outcome.sums.paid);
-  WriteWide(sums, outcome.sums.received);
-  WriteWide(sums, outcome.sums.pool);
-  digests.sums = Sha256(sums.bytes());
-  return digests;
-}
-
-std::string DifferenceOf(const OutcomeDigests& one, const OutcomeDigests& other) {
-  std::string difference;
-  const auto add = [&](bool differs, const char* what) {
-    if (differs) difference += (difference.empty() ? "" : ", ") + std::string(what);
-  };
-  add(one.trades != other.trades, "trades");
-  add(one.gangs != other.gangs, "gangs' awards");
-  add(one.classes != other.classes, "classes' prices and sums");
-  add(one.unserved != other.unserved, "bids that were not served");
-  add(one.unserved_gangs != other.unserved_gangs, "gangs that were not served");
-  add(one.sums != other.sums, "sums of money");
-  return difference;
+std::string_view Name(LeftOut why) {
+  switch (why) {
+    case LeftOut::kExpired: return "the order has expired";
+    case LeftOut::kOver: return "its owner waits no more, or was served before";
+    case LeftOut::kNotOffered: return "it stands no more, or nobody bid for what it offers";
+    case LeftOut::kClass: return "nobody offers that class";
+    case LeftOut::kMemory: return "no device of that class has so much memory for such a share";
+    case LeftOut::kBudget: return "the budget is less than the bid may cost";
+    case LeftOut::kAccount: return "the account has less than the bid and the tenant's others may cost";
+    case LeftOut::kGoods: return "bids with another memory or notice had this turn";
+    case LeftOut::kGangsTurn: return "gangs had this turn";
+    case LeftOut::kPartsTurn: return "bids for parts of devices had this turn";
+  }
+  return "";
 }
 
 std::uint64_t SeedOf(std::uint64_t epoch, std::string_view sealed_note) {
@@ -364,7 +307,7 @@ Result<Bytes> EpochBytes(const EpochRecord& record) {
   ACCELMESH_RETURN_IF_ERROR(CheckCounts(record));
   ACCELMESH_RETURN_IF_ERROR(CheckTables(record));
   Writer writer;
-  writer.Raw(AsBytes(record.deliverers.empty() ? kMagicPlain : kMagic));
+  writer.Raw(AsBytes(record.has_all_due ? kMagicDue : record.deliverers.empty() ? kMagicPlain : kMagic));
   writer.Number(record.seal);
   writer.Text(record.sealed_note);
   writer.Number(record.time_ms);
@@ -390,17 +333,22 @@ Result<Bytes> EpochBytes(const EpochRecord& record) {
   writer.Number(record.credits.before);
   writer.Number(record.credits.deposited);
   writer.Number(record.credits.after);
-  if (record.deliverers.empty()) return writer.Take();
+  if (record.deliverers.empty() && !record.has_all_due) return writer.Take();
   WriteAll(writer, record.deliverers, [](Writer& to, const security::PublicKey& key) { to.Raw(key.bytes); });
   WriteAll(writer, record.scores, [](Writer& to, std::uint32_t score) { to.Number(score); });
   WriteAll(writer, record.ask_deliverers, [](Writer& to, std::uint32_t place) { to.Number(place); });
+  if (!record.has_all_due) return writer.Take();
+  WriteAll(writer, record.left_out, [](Writer& to, const LeftOutOrder& order) {
+    to.Number(order.rank);
+    to.Number(static_cast<std::uint8_t>(order.why));
+  });
   return writer.Take();
 }
 
 Result<EpochRecord> ParseEpoch(ByteView bytes) {
   Reader reader(bytes, kWhere);
   const std::string_view magic = AsText(reader.Raw(kMagic.size()));
-  if (magic != kMagic && magic != kMagicPlain) {
+  if (magic != kMagic && magic != kMagicPlain && magic != kMagicDue) {
     return Status(Code::kBadFrame, kWhere, "no record of an epoch of this version");
   }
   EpochRecord record;
@@ -430,13 +378,20 @@ Result<EpochRecord> ParseEpoch(ByteView bytes) {
   record.credits.before = reader.Number<std::int64_t>();
   record.credits.deposited = reader.Number<std::int64_t>();
   record.credits.after = reader.Number<std::int64_t>();
-  if (magic == kMagic) {
+  if (magic != kMagicPlain) {
     ReadAll(reader, record.deliverers, kPartiesMax, security::kKeyBytes,
             [](Reader& from) { return security::PublicKey{from.Array<security::kKeyBytes>()}; });
     const auto number = [](Reader& from) { return from.Number<std::uint32_t>(); };
     ReadAll(reader, record.scores, kPartiesMax, 4, number);
     ReadAll(reader, record.ask_deliverers, auction::kOrdersMax, 4, number);
-    if (record.deliverers.empty()) reader.Fail("a table of scores that is empty");
+    if (record.deliverers.empty() && magic == kMagic) reader.Fail("a table of scores that is empty");
+  }
+  if (magic == kMagicDue) {
+    record.has_all_due = true;
+    ReadAll(reader, record.left_out, kOrdersSealedMax, 5, [](Reader& from) {
+      const auto rank = from.Number<std::uint32_t>();
+      return LeftOutOrder{rank, ReadKind(from, kLeftOutLast)};
+    });
   }
   ACCELMESH_RETURN_IF_ERROR(reader.Finish());
   const Status counts = CheckCounts(record);

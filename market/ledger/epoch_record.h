@@ -45,6 +45,30 @@ OutcomeDigests DigestsOf(const auction::EpochOutcome& outcome);
 // Of two outcomes, what differs ("trades"); empty: nothing.
 std::string DifferenceOf(const OutcomeDigests& one, const OutcomeDigests& other);
 
+// Why an order that was sealed was not cleared. The last ones may be had again and again: such an order stays due.
+enum class LeftOut : std::uint8_t {
+  kExpired,     // the time that it names had passed
+  kOver,        // a bid: its owner waits no more, or was served before
+  kNotOffered,  // an ask or a withdrawal: it stands no more, or nobody bid for what it offers
+  kClass,       // nobody offers what it is for
+  kMemory,      // no device has so much memory for such a share
+  kBudget,
+  kAccount,    // too little in it, for this bid and the owner's others
+  kGoods,      // bids for other goods had the turn
+  kGangsTurn,  // of every other epoch
+  kPartsTurn,
+};
+inline constexpr LeftOut kLeftOutLast = LeftOut::kPartsTurn;
+std::string_view Name(LeftOut why);  // for people
+// The order is settled with it: later epochs need not have it.
+inline bool IsFinal(LeftOut why) { return why <= LeftOut::kNotOffered; }
+
+struct LeftOutOrder {
+  std::uint32_t rank = 0;
+  LeftOut why = LeftOut::kExpired;
+  bool operator==(const LeftOutOrder&) const = default;
+};
+
 struct EpochRecord {
   std::uint64_t seal = 0;   // index of the seal in the log
   std::string sealed_note;  // the checkpoint with it, and what witnesses had signed below
@@ -62,6 +86,10 @@ struct EpochRecord {
   std::vector<security::PublicKey> deliverers;
   std::vector<std::uint32_t> scores;
   std::vector<std::uint32_t> ask_deliverers;
+  // Every order that was taken before the seal and is due (promise.h) is among `orders`, here by rank if it was not
+  // cleared. Records of before there were promises do not say so.
+  bool has_all_due = false;
+  std::vector<LeftOutOrder> left_out;
 };
 
 // The auction's seed: known to nobody before the orders are sealed and the checkpoint is signed, and, if witnesses have

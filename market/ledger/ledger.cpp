@@ -3,11 +3,34 @@
 #include <numeric>
 
 namespace accelmesh::market::ledger {
+namespace {
+
+constexpr std::size_t kStatedAtOnce = 64;  // of 15 KiB at most
+
+}  // namespace
 
 Result<std::unique_ptr<Ledger>> Ledger::Open(std::unique_ptr<Store> store, const std::string& origin,
                                              security::SigningKey key) {
   ACCELMESH_ASSIGN_OR_RETURN(std::unique_ptr<Log> log, Log::Open(std::move(store), origin, std::move(key)));
   return std::unique_ptr<Ledger>(new Ledger(std::move(log)));
+}
+
+Status Ledger::Begin(std::span<const StatedReputation> stated) {
+  if (log_->size() >= stated.size()) return Status::Ok();
+  if (log_->size() > 0) {
+    ACCELMESH_ASSIGN_OR_RETURN(const Bytes last, log_->Entry(log_->size() - 1));
+    ACCELMESH_ASSIGN_OR_RETURN(const Entry entry, ParseEntry(last));
+    if (!std::holds_alternative<StatedReputation>(entry)) return Status::Ok();
+  }
+  std::vector<Bytes> entries;
+  for (const StatedReputation& one : stated.subspan(log_->size())) {
+    ACCELMESH_ASSIGN_OR_RETURN(Bytes entry, EntryBytes(one));
+    entries.push_back(std::move(entry));
+    if (entries.size() < kStatedAtOnce) continue;
+    ACCELMESH_RETURN_IF_ERROR(log_->Append(entries).status());
+    entries.clear();
+  }
+  return entries.empty() ? Status::Ok() : log_->Append(entries).status();
 }
 
 Result<std::vector<PostedOrder>> Ledger::Post(std::span<const SignedOrder> orders) {
@@ -73,6 +96,17 @@ Result<SealedEpoch> Ledger::Seal(std::uint64_t number, std::int64_t time_ms, std
 
 Result<std::string> Ledger::Record(const EpochRecord& record) {
   ACCELMESH_ASSIGN_OR_RETURN(const std::vector<Bytes> entries, EpochEntries(record));
+  ACCELMESH_ASSIGN_OR_RETURN(const Appended appended, log_->Append(entries));
+  return appended.note;
+}
+
+Result<std::string> Ledger::AppendSettlement(Settlement settlement) {
+  std::vector<Bytes> entries;
+  for (const Settlement& part : SplitSettlement(std::move(settlement))) {
+    ACCELMESH_ASSIGN_OR_RETURN(Bytes entry, EntryBytes(part));
+    entries.push_back(std::move(entry));
+  }
+  if (entries.empty()) return log_->note();
   ACCELMESH_ASSIGN_OR_RETURN(const Appended appended, log_->Append(entries));
   return appended.note;
 }

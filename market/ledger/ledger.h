@@ -36,6 +36,9 @@ class Ledger {
   static Result<std::unique_ptr<Ledger>> Open(std::unique_ptr<Store> store, const std::string& origin,
                                               security::SigningKey key);
 
+  // With what reputations it begins: written if nothing else is in it yet, what is missing of them if they were only
+  // partly written. Nothing otherwise.
+  Status Begin(std::span<const StatedReputation> stated);
   Result<std::vector<PostedOrder>> Post(std::span<const SignedOrder> orders);
   // kInvalidArgument if an order is there twice.
   Result<SealedEpoch> Seal(std::uint64_t number, std::int64_t time_ms, std::span<const SignedOrder> fresh,
@@ -43,6 +46,8 @@ class Ledger {
   // The checkpoint with the epoch in it.
   Result<std::string> Record(const EpochRecord& record);
   Result<std::string> AppendReceipts(std::span<const CounterSignedReceipt> receipts);
+  // What an epoch's trades did to accounts.
+  Result<std::string> AppendSettlement(Settlement settlement);
 
   Log& log() { return *log_; }
 

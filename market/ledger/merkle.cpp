@@ -114,6 +114,27 @@ void Frontier::Append(const Hash& leaf) {
   ++size_;
 }
 
+// What stands to the left of an entry are complete subtrees, one for each bit of its index: the proof has them all, the
+// smallest first.
+Frontier Frontier::Before(std::uint64_t index, std::uint64_t size, std::span<const Hash> proof) {
+  Frontier frontier;
+  frontier.size_ = index;
+  std::uint64_t fn = index;
+  std::uint64_t sn = size - 1;
+  for (const Hash& hash : proof) {
+    if ((fn & 1) != 0 || fn == sn) {
+      frontier.roots_.insert(frontier.roots_.begin(), hash);
+      while ((fn & 1) == 0 && fn != 0) {
+        fn >>= 1;
+        sn >>= 1;
+      }
+    }
+    fn >>= 1;
+    sn >>= 1;
+  }
+  return frontier;
+}
+
 Hash Frontier::Root() const {
   if (roots_.empty()) return EmptyRoot();
   Hash root = roots_.back();

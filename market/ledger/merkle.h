@@ -36,6 +36,9 @@ Hash RootOf(std::span<const Hash> leaves);
 // append.
 class Frontier {
  public:
+  // Of the entries before `index`, as the proof of that entry in a tree of `size` shows them. Precondition: it was
+  // verified (VerifyInclusion).
+  static Frontier Before(std::uint64_t index, std::uint64_t size, std::span<const Hash> proof);
   void Append(const Hash& leaf);
   std::uint64_t size() const { return size_; }
   Hash Root() const;

@@ -39,6 +39,15 @@ struct Receipt {
   bool operator==(const Receipt&) const = default;
 };
 
+// What `device_us` of processor time are of so long; all of it if several processors ran at a time.
+inline std::uint32_t UsedPpm(std::uint64_t device_us, std::int64_t begin_ms, std::int64_t end_ms) {
+  if (end_ms <= begin_ms) return 0;
+  const auto lasted_us = static_cast<std::uint64_t>(end_ms - begin_ms) * 1000;
+  return device_us >= lasted_us
+             ? kPpm
+             : static_cast<std::uint32_t>(static_cast<double>(device_us) / static_cast<double>(lasted_us) * kPpm);
+}
+
 struct CounterSignedReceipt {
   Receipt receipt;
   security::Signature provider{};

@@ -17,12 +17,20 @@ class Checker {
 
   Status CheckOrders(const std::string& market) {
     is_used_.assign(record_.orders.size() + record_.idle_slots.size(), false);
+    auto left = record_.left_out.begin();
     for (std::size_t rank = 0; rank < orders_.size(); ++rank) {
       const OrderTerms& terms = orders_[rank].terms;
       if (rank > 0 && !(orders_[rank - 1].leaf < orders_[rank].leaf)) {
         return Fail(NameOf(rank) + " is not at its rank, or twice there");
       }
       if (terms.market != market) return Fail(NameOf(rank) + " is for another market");
+      if (left != record_.left_out.end() && left->rank == rank) {
+        const Status status = CheckLeftOut(left->why, terms, record_.time_ms);
+        if (!status.ok()) return Fail(NameOf(rank) + ": " + status.text());
+        ACCELMESH_RETURN_IF_ERROR(Use(rank));
+        ++left;
+        continue;
+      }
       if (terms.valid_until_ms < record_.time_ms) {
         return Fail(NameOf(rank) + " had ended " + std::to_string(record_.time_ms - terms.valid_until_ms) +
                     " ms before");
@@ -155,6 +163,30 @@ class Checker {
   std::vector<bool> is_used_;
 };
 
+}  // namespace
+
+Status CheckLeftOut(LeftOut why, const OrderTerms& terms, std::int64_t time_ms) {
+  const auto wrong = [&](const std::string& what) {
+    return Status(Code::kPermissionDenied, "CheckLeftOut", what + std::string(Name(why)));
+  };
+  const bool is_bid = terms.sort == OrderSort::kBid || terms.sort == OrderSort::kGang;
+  if (why == LeftOut::kExpired) {
+    if (terms.valid_until_ms <= time_ms) return Status::Ok();
+    return wrong("it was valid for " + std::to_string(terms.valid_until_ms - time_ms) +
+                 " ms more, and left out because ");
+  }
+  if (is_bid ? why == LeftOut::kNotOffered : why != LeftOut::kNotOffered) {
+    return wrong("it is no order that may be left out because ");
+  }
+  if (why == LeftOut::kGangsTurn && terms.sort == OrderSort::kGang)
+    return wrong("it is a gang, and was left out because ");
+  if (why == LeftOut::kPartsTurn && terms.sort == OrderSort::kBid)
+    return wrong("it is no gang, and was left out because ");
+  return Status::Ok();
+}
+
+namespace {
+
 Status CheckCredits(const Credits& credits) {
   __extension__ const __int128 expected = static_cast<__int128>(credits.before) + credits.deposited;
   if (credits.before >= 0 && credits.after >= 0 && expected == credits.after) return Status::Ok();
@@ -182,7 +214,7 @@ Result<EpochFacts> VerifyEpoch(const EpochRecord& record, const Seal& seal, std:
   if (record.input.seed != SeedOf(record.input.number, record.sealed_note)) {
     return checker.Fail("its seed does not follow from the sealed checkpoint");
   }
-  const Result<auction::EpochOutcome> outcome = auction::ClearEpoch(record.input);
+  Result<auction::EpochOutcome> outcome = auction::ClearEpoch(record.input);
   if (!outcome.ok()) return checker.Fail("it cannot be cleared: " + outcome.status().text());
   if (const std::string difference = DifferenceOf(DigestsOf(*outcome), record.outcome); !difference.empty()) {
     return checker.Fail("cleared again, it has other " + difference);
@@ -191,7 +223,8 @@ Result<EpochFacts> VerifyEpoch(const EpochRecord& record, const Seal& seal, std:
     return checker.Fail("its outcome does not hold: " + status.text());
   }
   if (const Status status = CheckCredits(record.credits); !status.ok()) return checker.Fail(status.text());
-  return EpochFacts{record.input.number, orders.size(), outcome->trades.size()};
+  const std::size_t trades = outcome->trades.size();
+  return EpochFacts{record.input.number, orders.size(), trades, std::move(*outcome)};
 }
 
 }  // namespace accelmesh::market::ledger

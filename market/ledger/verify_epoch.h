@@ -24,9 +24,15 @@ struct EpochFacts {
   std::uint64_t number = 0;
   std::size_t orders = 0;
   std::size_t trades = 0;
+  auction::EpochOutcome outcome;
 };
 
 // `orders`: by rank, already read from the log (signatures are verified then). `market`: in which orders count.
+// Whether such an order may have been left out of an epoch of that time for that reason, as far as what was signed
+// tells: that others had the turn, that an account had too little, that an ask did not stand is the market's word.
+// kPermissionDenied: it may not.
+Status CheckLeftOut(LeftOut why, const OrderTerms& terms, std::int64_t time_ms);
+
 // kPermissionDenied with the first thing that does not hold.
 Result<EpochFacts> VerifyEpoch(const EpochRecord& record, const Seal& seal, std::span<const SealedOrder> orders,
                                const std::string& market);

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <set>
 #include <unordered_map>
 
 #include "market/ledger/folder_store.h"
+#include "market/ledger/promise.h"
 #include "market/ledger/reputation.h"
 #include "market/ledger/tree.h"
 
@@ -16,6 +18,7 @@ constexpr char kWhere[] = "VerifyFolder";
 // Orders that are remembered, so that an epoch's need not be read again.
 constexpr std::size_t kOrdersKept = 1U << 16;
 constexpr std::uint64_t kProgressEach = 256;
+constexpr std::size_t kClearedKept = 4096;
 constexpr std::int64_t kScoreAgeMs = 2LL * 3600 * 1000;
 
 Status Wrong(const std::string& what) { return {Code::kPermissionDenied, kWhere, what}; }
@@ -47,6 +50,9 @@ class Verification {
   Status Take(const ledger::Seal& seal);
   Status Take(const EpochPart& part);
   Status Take(const CounterSignedReceipt& receipt);
+  Status Take(const StatedReputation& stated);
+  Status Take(const Settlement& settlement);
+  void NoteCleared(const EpochRecord& record, const auction::EpochOutcome& outcome);
   Status VerifyScores(const EpochRecord& record);
   Status VerifyRecord(ByteView bytes);
   Status VerifySealedNote(const EpochRecord& record);
@@ -66,7 +72,12 @@ class Verification {
   std::unordered_map<std::uint64_t, SealedOrder> orders_;
   std::deque<std::uint64_t> orders_kept_;
   std::map<std::uint64_t, ledger::Seal> open_seals_;  // by index; cleared with their epochs
+  DueOrders due_;
+  // What was cleared and not settled so far, by epoch and bid.
+  std::map<std::uint64_t, std::map<std::uint32_t, ClearedBid>> cleared_;
+  std::uint64_t settled_ = 0;  // the last epoch of which something was
   ReputationBook reputations_{ReputationRules{.is_capped = false}};
+  std::set<std::string> stated_;  // whose reputations
   std::uint64_t seal_number_ = 0;
   Bytes epoch_;  // parts so far
   std::uint64_t epoch_number_ = 0;
@@ -142,8 +153,12 @@ Status Verification::VerifyEntry(ByteView bytes) {
     ACCELMESH_RETURN_IF_ERROR(Take(*seal));
   } else if (const auto* part = std::get_if<EpochPart>(&entry)) {
     ACCELMESH_RETURN_IF_ERROR(Take(*part));
+  } else if (const auto* receipt = std::get_if<CounterSignedReceipt>(&entry)) {
+    ACCELMESH_RETURN_IF_ERROR(Take(*receipt));
+  } else if (const auto* settlement = std::get_if<Settlement>(&entry)) {
+    ACCELMESH_RETURN_IF_ERROR(Take(*settlement));
   } else {
-    ACCELMESH_RETURN_IF_ERROR(Take(std::get<CounterSignedReceipt>(entry)));
+    ACCELMESH_RETURN_IF_ERROR(Take(std::get<StatedReputation>(entry)));
   }
   ++index_;
   if (check_.progress && index_ % kProgressEach == 0) check_.progress(index_, tree_->size());
@@ -153,6 +168,7 @@ Status Verification::VerifyEntry(ByteView bytes) {
 Status Verification::Take(const SignedOrder& order, const Hash& leaf) {
   ACCELMESH_ASSIGN_OR_RETURN(OrderTerms terms, reader_.Read(order));
   orders_[index_] = {leaf, std::move(terms)};
+  due_.Taken(index_);
   orders_kept_.push_back(index_);
   if (orders_kept_.size() > kOrdersKept) {
     orders_.erase(orders_kept_.front());
@@ -190,11 +206,57 @@ Status Verification::Take(const EpochPart& part) {
   return VerifyRecord(epoch_);
 }
 
+Status Verification::Take(const StatedReputation& stated) {
+  if (index_ != report_.facts.stated) return Wrong("a stated reputation that does not come before everything else");
+  const std::string name = security::HexOf(stated.key.bytes);
+  if (!stated_.insert(name).second) return Wrong("the reputation of " + name + " is stated twice");
+  reputations_.SetState(stated.key, stated.state);
+  ++report_.facts.stated;
+  return Status::Ok();
+}
+
 Status Verification::Take(const CounterSignedReceipt& receipt) {
   if (receipt.receipt.market != check_.market) return Wrong("a receipt of another market");
   ++report_.facts.receipts;
   ACCELMESH_RETURN_IF_ERROR(VerifyReceipt(receipt));
   return reputations_.Add(receipt.receipt);
+}
+
+// Trades of a party with itself move nothing.
+void Verification::NoteCleared(const EpochRecord& record, const auction::EpochOutcome& outcome) {
+  std::map<std::uint32_t, ClearedBid> bids;
+  for (std::size_t place = 0; place < outcome.trades.size(); ++place) {
+    const auction::Trade& trade = outcome.trades[place];
+    if (trade.lane == auction::Lane::kNetted) continue;
+    ClearedBid& bid = bids[static_cast<std::uint32_t>(trade.bid)];
+    bid.buyer = record.parties[trade.buyer];
+    bid.trades[static_cast<std::uint32_t>(place)] = trade;
+  }
+  for (const auction::GangAward& award : outcome.gangs) {
+    const auto bid = bids.find(static_cast<std::uint32_t>(award.gang));
+    if (bid != bids.end()) bid->second.surcharge_nanocredits = award.surcharge_nanocredits;
+  }
+  if (!bids.empty()) cleared_[record.input.number] = std::move(bids);
+  // One that was not settled for so long will not be.
+  while (cleared_.size() > kClearedKept) cleared_.erase(cleared_.begin());
+}
+
+Status Verification::Take(const Settlement& settlement) {
+  const std::string name = "epoch " + std::to_string(settlement.number) + ": ";
+  const auto cleared = cleared_.find(settlement.number);
+  for (const SettledBid& bid : settlement.bids) {
+    const std::string of = name + "the settlement of bid " + std::to_string(bid.bid) + ": ";
+    const auto found = cleared != cleared_.end() ? cleared->second.find(bid.bid) : decltype(cleared->second.end())();
+    if (cleared == cleared_.end() || found == cleared->second.end()) {
+      return Wrong(of + "it was not cleared, or was settled before");
+    }
+    const Status status = CheckSettled(bid, found->second);
+    if (!status.ok()) return Wrong(of + status.text());
+    report_.facts.trades_settled += bid.trades.size();
+    cleared->second.erase(found);
+  }
+  if (std::exchange(settled_, settlement.number) != settlement.number) ++report_.facts.settlements;
+  return Status::Ok();
 }
 
 // Nobody counts for more than what both sides have signed gives. Less may be right: good counts as far as money can
@@ -232,6 +294,8 @@ Status Verification::VerifyRecord(ByteView bytes) {
     orders.push_back(std::move(*order));
   }
   ACCELMESH_ASSIGN_OR_RETURN(const EpochFacts facts, VerifyEpoch(record, seal->second, orders, check_.market));
+  ACCELMESH_RETURN_IF_ERROR(due_.Recorded(record));
+  NoteCleared(record, facts.outcome);
   ACCELMESH_RETURN_IF_ERROR(VerifyScores(record));
   if (report_.facts.epochs > 0 && record.credits.before != report_.facts.credits) {
     return Wrong(name + "the market had " + std::to_string(report_.facts.credits) +

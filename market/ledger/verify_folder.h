@@ -1,6 +1,7 @@
 // Verifies a whole ledger, offline: that it is one tree, that its checkpoints are signed and consistent with each other
 // and with what others hold, that everybody signed what is said of them, that each epoch clears as it was recorded, and
-// that nobody's asks counted for more than his receipts give: those in the ledger, so begin one with the market.
+// that nobody's asks counted for more than his receipts give: those in the ledger, and what the market says at its
+// beginning that those of before had come to (stated_reputation.h).
 //
 // It stops at the first thing that does not hold and names it: the file, entry or epoch, and what is wrong with it.
 // Memory: bounded; orders are read again from their bundles when they are not among the last ones.
@@ -37,9 +38,12 @@ struct FolderFacts {
   std::vector<Cosigner> cosigners;  // of the last checkpoint
   std::uint64_t orders = 0;
   std::uint64_t receipts = 0;
+  std::uint64_t stated = 0;  // reputations with which it begins: the market's word
   std::uint64_t seals = 0;
   std::uint64_t epochs = 0;
   std::uint64_t trades = 0;
+  std::uint64_t settlements = 0;  // epochs of which there is one
+  std::uint64_t trades_settled = 0;
   std::uint64_t epoch_first = 0;  // of those recorded
   std::uint64_t epoch_last = 0;
   std::int64_t credits = 0;  // after the last epoch, microcredits

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "market/core/accounts.h"
+#include "market/core/losses.h"
 #include "market/core/price.h"
 #include "market/registry/epochs.h"
 #include "protocol/base/aligned.h"
@@ -167,6 +169,13 @@ Packed Pack(Builder& b, const ReputationRecord& r) {
                                           r.score_ppm, r.scored_ms)
               .Union()};
 }
+Packed Pack(Builder& b, const LossRecord& r) {
+  std::vector<flatbuffers::Offset<wire::records::Claim>> claims;
+  for (const LossRecord::Claim& one : r.claims) {
+    claims.push_back(wire::records::CreateClaim(b, b.CreateString(one.tenant), one.amount));
+  }
+  return {wire::records::Any::Loss, wire::records::CreateLoss(b, r.since_ms, b.CreateVector(claims)).Union()};
+}
 Packed Pack(Builder& b, const BudgetRecord& r) {
   return {wire::records::Any::Budget, wire::records::CreateBudget(b, r.period).Union()};
 }
@@ -319,6 +328,17 @@ std::optional<Record> Unpack(const wire::records::Reputation& r) {
   return record;
 }
 std::optional<Record> Unpack(const wire::records::Budget& r) { return BudgetRecord{r.period()}; }
+std::optional<Record> Unpack(const wire::records::Loss& r) {
+  LossRecord record;
+  record.since_ms = r.since_ms();
+  if (r.claims() == nullptr) return record;
+  for (const wire::records::Claim* one : *r.claims()) {
+    // They become money.
+    if (one->amount() < 0 || one->amount() > kCreditsMax || record.claims.size() >= kClaimsMax) return std::nullopt;
+    record.claims.push_back({Text(one->tenant()), one->amount()});
+  }
+  return record;
+}
 std::optional<Record> Unpack(const wire::records::Price& r) {
   PriceRecord record;
   if (!HasAlignedElements(r.season()) || !HasAlignedElements(r.history())) return std::nullopt;
@@ -363,6 +383,7 @@ std::optional<Record> Read(Family family, std::string_view bytes) {
     case Family::kReport: return As<wire::records::Report>(*record);
     case Family::kReputation: return As<wire::records::Reputation>(*record);
     case Family::kBudget: return As<wire::records::Budget>(*record);
+    case Family::kLoss: return As<wire::records::Loss>(*record);
     case Family::kEpoch: return std::nullopt;
   }
   return std::nullopt;

@@ -189,6 +189,7 @@ class Daemon {
     desk.welcome_credits = static_cast<std::int64_t>(options_.welcome_credits * 1e6);
     desk.price_step = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(options_.price_step_s));
     desk.unused = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(options_.unused_s));
+    desk.gone = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(options_.gone_s));
     desk.budget = static_cast<std::int64_t>(options_.budget_credits * 1e6);
     desk.budget_period = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(options_.budget_period_s));
     Desk::World world;

@@ -22,6 +22,7 @@ struct DaemonOptions {
   double welcome_credits = 1000;
   double price_step_s = 60;
   double unused_s = 300;      // 0: leases are not sold because nobody uses them
+  double gone_s = 86400;      // 0: the bond of a server that is lost stays for ever
   double budget_credits = 0;  // each period, for all who have a weight
   double budget_period_s = 86400;
   bool json = false;

@@ -1,10 +1,13 @@
 #include "market/slot_market/epoch_ledger.h"
 
 #include <algorithm>
+#include <set>
 
-#include "market/client/messages.h"
+#include "market/client/orders.h"
 #include "market/ledger/folder_store.h"
+#include "market/ledger/promise.h"
 #include "market/ledger/witness.h"
+#include "protocol/base/log.h"
 
 namespace accelmesh::market {
 namespace {
@@ -13,6 +16,8 @@ constexpr char kWhere[] = "slot-market";
 // An order that was in no epoch for so long is posted again, should it come back.
 constexpr std::uint64_t kEpochsKept = 64;
 constexpr std::size_t kPostedMax = 65536;
+// Orders that wait for an epoch to have them. Who brings more is taken without a promise.
+constexpr std::size_t kDueMax = 65536;
 // A witness that is slower than so many checkpoints cosigns the next one.
 constexpr std::size_t kNotesKept = 256;
 // Below a checkpoint; the one that was heard of longest ago gives way.
@@ -33,6 +38,28 @@ Result<ledger::SignedOrder> EntryOf(const SignedOrderBytes& bytes) {
   std::copy(bytes.signature.begin(), bytes.signature.end(), order.signature.begin());
   return order;
 }
+
+// Verified when it came.
+const messages::Order& View(const ledger::SignedOrder& order) {
+  return *flatbuffers::GetRoot<messages::Order>(order.order.data());
+}
+
+// Proofs of one batch have most of their nodes in common.
+class Remembered final : public ledger::NodeSource {
+ public:
+  explicit Remembered(const ledger::NodeSource& nodes) : nodes_(nodes) {}
+  Result<ledger::Hash> At(ledger::Node node) const override {
+    const auto known = hashes_.find({node.height, node.index});
+    if (known != hashes_.end()) return known->second;
+    Result<ledger::Hash> hash = nodes_.At(node);
+    if (hash.ok()) hashes_[{node.height, node.index}] = *hash;
+    return hash;
+  }
+
+ private:
+  const ledger::NodeSource& nodes_;
+  mutable std::map<std::pair<unsigned, std::uint64_t>, ledger::Hash> hashes_;
+};
 
 }  // namespace
 
@@ -67,8 +94,22 @@ Status EpochLedger::Failed(Status status) {
   return status;
 }
 
+void EpochLedger::Begin(std::vector<ledger::StatedReputation> stated) {
+  stated_ = std::move(stated);
+  // What cannot be written now is, before what comes next.
+  if (const Status status = Recover(); !status.ok()) log::Warning(kWhere, status.ToString());
+}
+
+Status EpochLedger::WriteStated() {
+  if (stated_.empty()) return {};
+  if (Status status = ledger_->Begin(stated_); !status.ok()) return Failed(std::move(status));
+  stated_.clear();
+  NoteAppended();
+  return {};
+}
+
 Status EpochLedger::Recover() {
-  if (broken_.ok() && ledger_ != nullptr) return {};
+  if (broken_.ok() && ledger_ != nullptr) return WriteStated();
   if (Clock::now() < try_again_) return broken_;
   // The old one has the folder's lock.
   ledger_.reset();
@@ -79,12 +120,43 @@ Status EpochLedger::Recover() {
   // Where its orders are may have changed with what was cut off.
   posted_.clear();
   broken_ = {};
+  return WriteStated();
+}
+
+// An order that is in the log since the last epoch, or that it left out for now.
+Status EpochLedger::NoteDue(std::uint64_t index) {
+  ACCELMESH_ASSIGN_OR_RETURN(const Bytes bytes, ledger_->log().Entry(index));
+  ACCELMESH_ASSIGN_OR_RETURN(const ledger::Entry entry, ledger::ParseEntry(bytes));
+  if (const auto* order = std::get_if<ledger::SignedOrder>(&entry)) {
+    ACCELMESH_RETURN_IF_ERROR(ReadOrder(order->order, order->signature).status());
+    AddDue({index, ledger::LeafHash(bytes)}, *order);
+  }
   return {};
+}
+
+void EpochLedger::AddDue(const ledger::PostedOrder& order, const ledger::SignedOrder& signed_order) {
+  const messages::Order& read = View(signed_order);
+  const Due due{order, read.kind() == messages::OrderKind::Bid, true, read.valid_until_ms()};
+  if (due_.emplace(order.leaf, due).second) ++due_anew_;
+}
+
+const ledger::PostedOrder* EpochLedger::Find(const ledger::Hash& leaf) const {
+  if (const auto due = due_.find(leaf); due != due_.end()) return &due->second.order;
+  const auto posted = posted_.find(leaf);
+  return posted != posted_.end() ? &posted->second.order : nullptr;
+}
+
+void EpochLedger::Hide(const ledger::PostedOrder& order, const ledger::SignedOrder& signed_order, std::int64_t now_ms) {
+  const messages::Order& read = View(signed_order);
+  if (read.kind() != messages::OrderKind::Bid) return;
+  hidden_.push_back({order.index, std::min(read.valid_until_ms(), now_ms + kHiddenMsMax)});
 }
 
 Status EpochLedger::LookBack() {
   const ledger::Log& log = ledger_->log();
   bool has_number = false;
+  due_.clear();
+  due_anew_ = 0;
   for (std::uint64_t index = log.size(); index > 0; --index) {
     ACCELMESH_ASSIGN_OR_RETURN(const Bytes bytes, log.Entry(index - 1));
     ACCELMESH_ASSIGN_OR_RETURN(const ledger::Entry entry, ledger::ParseEntry(bytes));
@@ -106,8 +178,13 @@ Status EpochLedger::LookBack() {
     }
     ACCELMESH_ASSIGN_OR_RETURN(const ledger::EpochRecord read, ledger::ParseEpoch(record));
     credits_ = read.credits.after;
+    for (const ledger::LeftOutOrder& order : read.left_out) {
+      if (!IsFinal(order.why)) ACCELMESH_RETURN_IF_ERROR(NoteDue(read.orders[order.rank]));
+    }
+    for (std::uint64_t order = read.seal + 1; order < log.size(); ++order) ACCELMESH_RETURN_IF_ERROR(NoteDue(order));
     return {};
   }
+  for (std::uint64_t order = 0; order < log.size(); ++order) ACCELMESH_RETURN_IF_ERROR(NoteDue(order));
   return {};
 }
 
@@ -124,7 +201,8 @@ void EpochLedger::Forget(std::uint64_t number) {
 }
 
 Result<SealedOrders> EpochLedger::Seal(std::uint64_t number, std::int64_t time_ms,
-                                       const std::vector<SignedOrderBytes>& orders) {
+                                       const std::vector<SignedOrderBytes>& orders,
+                                       const std::vector<LeftOutBid>& left_out) {
   ACCELMESH_RETURN_IF_ERROR(Recover());
   Forget(number);
   std::vector<ledger::SignedOrder> fresh;
@@ -132,39 +210,130 @@ Result<SealedOrders> EpochLedger::Seal(std::uint64_t number, std::int64_t time_m
   // Where each of ours is among what is given: the new ones first.
   std::vector<std::size_t> fresh_of;
   std::vector<std::size_t> standing_of;
+  std::set<ledger::Hash> given;
   for (std::size_t i = 0; i < orders.size(); ++i) {
     ACCELMESH_ASSIGN_OR_RETURN(ledger::SignedOrder order, EntryOf(orders[i]));
     ACCELMESH_ASSIGN_OR_RETURN(const Bytes entry, ledger::EntryBytes(order));
-    const auto known = posted_.find(ledger::LeafHash(entry));
-    if (known != posted_.end()) {
-      standing.push_back(known->second.order);
+    const ledger::Hash leaf = ledger::LeafHash(entry);
+    given.insert(leaf);
+    if (const ledger::PostedOrder* known = Find(leaf)) {
+      standing.push_back(*known);
       standing_of.push_back(i);
     } else {
       fresh.push_back(std::move(order));
       fresh_of.push_back(i);
     }
   }
+  // Behind these, what is due and does not take part.
+  std::map<ledger::Hash, ledger::LeftOut> why;
+  for (const LeftOutBid& bid : left_out) {
+    ACCELMESH_ASSIGN_OR_RETURN(const ledger::SignedOrder order, EntryOf(bid.order));
+    ACCELMESH_ASSIGN_OR_RETURN(const Bytes entry, ledger::EntryBytes(order));
+    why[ledger::LeafHash(entry)] = bid.why;
+  }
+  std::vector<ledger::LeftOut> whys;
+  for (const auto& [leaf, due] : due_) {
+    if (given.contains(leaf)) continue;
+    const auto told = why.find(leaf);
+    whys.push_back(due.valid_until_ms <= time_ms ? ledger::LeftOut::kExpired
+                   : told != why.end()           ? told->second
+                   : due.is_bid                  ? ledger::LeftOut::kOver
+                                                 : ledger::LeftOut::kNotOffered);
+    standing.push_back(due.order);
+  }
   Result<ledger::SealedEpoch> written = ledger_->Seal(number, time_ms, fresh, standing);
   if (!written.ok()) return Failed(written.status());
   sealed_ = std::move(*written);
   NoteAppended();
   last_number_ = number;
-  for (const ledger::PostedOrder& order : sealed_.orders) posted_[order.leaf] = {order, number};
   SealedOrders sealed;
   sealed.seed = ledger::SeedOf(number, sealed_.note);
+  sealed.count = sealed_.orders.size();
   sealed.ranks.resize(orders.size());
   for (std::size_t i = 0; i < fresh_of.size(); ++i) {
     sealed.ranks[fresh_of[i]] = sealed_.ranks[i];
-    // Verified when it came.
-    const auto* order = flatbuffers::GetRoot<messages::Order>(fresh[i].order.data());
-    if (order->kind() != messages::OrderKind::Bid) continue;
-    hidden_.push_back(
-        {sealed_.orders[sealed_.ranks[i]].index, std::min(order->valid_until_ms(), time_ms + kHiddenMsMax)});
+    const ledger::PostedOrder& order = sealed_.orders[sealed_.ranks[i]];
+    AddDue(order, fresh[i]);
+    Hide(order, fresh[i], time_ms);
   }
   for (std::size_t i = 0; i < standing_of.size(); ++i) {
     sealed.ranks[standing_of[i]] = sealed_.ranks[fresh_of.size() + i];
   }
+  for (const std::size_t rank : sealed.ranks) posted_[sealed_.orders[rank].leaf] = {sealed_.orders[rank], number};
+  left_out_.clear();
+  for (std::size_t i = 0; i < whys.size(); ++i) {
+    const std::size_t rank = sealed_.ranks[fresh_of.size() + standing_of.size() + i];
+    left_out_.push_back({static_cast<std::uint32_t>(rank), whys[i]});
+  }
+  std::sort(left_out_.begin(), left_out_.end(), [](const auto& a, const auto& b) { return a.rank < b.rank; });
   return sealed;
+}
+
+Result<std::vector<std::string>> EpochLedger::Take(const std::vector<SignedOrderBytes>& orders, std::int64_t now_ms) {
+  ACCELMESH_RETURN_IF_ERROR(Recover());
+  if (due_.size() + orders.size() > kDueMax) {
+    return Status(Code::kFull, kWhere, "too many orders wait for an epoch that has them; ask again later");
+  }
+  std::vector<ledger::SignedOrder> fresh;
+  std::vector<ledger::PostedOrder> taken;
+  std::vector<ledger::Promise> promises(orders.size());
+  std::map<ledger::Hash, std::size_t> places;  // of the fresh ones
+  std::vector<ledger::Hash> leaves;
+  for (std::size_t i = 0; i < orders.size(); ++i) {
+    ACCELMESH_ASSIGN_OR_RETURN(ledger::SignedOrder order, EntryOf(orders[i]));
+    ACCELMESH_ASSIGN_OR_RETURN(promises[i].entry, ledger::EntryBytes(order));
+    leaves.push_back(ledger::LeafHash(promises[i].entry));
+    if (Find(leaves[i]) != nullptr || !places.emplace(leaves[i], fresh.size()).second) continue;
+    fresh.push_back(std::move(order));
+  }
+  const Result<std::vector<ledger::PostedOrder>> posted = ledger_->Post(fresh);
+  if (!posted.ok()) return Failed(posted.status());
+  for (std::size_t i = 0; i < fresh.size(); ++i) {
+    AddDue((*posted)[i], fresh[i]);
+    Hide((*posted)[i], fresh[i], now_ms);
+  }
+  if (!fresh.empty()) NoteAppended();
+  const ledger::Log& log = ledger_->log();
+  const Remembered nodes(log.nodes());
+  std::vector<std::string> texts;
+  for (std::size_t i = 0; i < orders.size(); ++i) {
+    ledger::Inclusion& inclusion = promises[i].inclusion;
+    inclusion.index = Find(leaves[i])->index;
+    inclusion.note = log.note();
+    ACCELMESH_ASSIGN_OR_RETURN(inclusion.proof, ledger::ProveInclusion(nodes, inclusion.index, log.size()));
+    texts.push_back(ledger::PromiseText(promises[i]));
+  }
+  return texts;
+}
+
+Result<std::vector<SignedOrderBytes>> EpochLedger::DueBids() {
+  if (ledger_ == nullptr) return broken_;
+  std::vector<SignedOrderBytes> bids;
+  for (const auto& [leaf, due] : due_) {
+    if (!due.is_bid) continue;
+    ACCELMESH_ASSIGN_OR_RETURN(const Bytes bytes, ledger_->log().Entry(due.order.index));
+    ACCELMESH_ASSIGN_OR_RETURN(const ledger::Entry entry, ledger::ParseEntry(bytes));
+    const auto* order = std::get_if<ledger::SignedOrder>(&entry);
+    if (order == nullptr) continue;
+    bids.push_back({std::string(order->order.begin(), order->order.end()),
+                    std::string(order->signature.begin(), order->signature.end())});
+  }
+  return bids;
+}
+
+// Its orders are due no more, but for those that it left out for now.
+void EpochLedger::SettleDue() {
+  std::set<std::size_t> again;
+  for (const ledger::LeftOutOrder& order : left_out_) {
+    if (!IsFinal(order.why)) again.insert(order.rank);
+  }
+  for (std::size_t rank = 0; rank < sealed_.orders.size(); ++rank) {
+    const auto due = due_.find(sealed_.orders[rank].leaf);
+    if (due == due_.end()) continue;
+    if (due->second.is_new) --due_anew_;
+    due->second.is_new = false;
+    if (!again.contains(rank)) due_.erase(due);
+  }
 }
 
 Status EpochLedger::Record(const EpochPlan& plan, const auction::EpochOutcome& outcome, std::int64_t time_ms,
@@ -195,12 +364,24 @@ Status EpochLedger::Record(const EpochPlan& plan, const auction::EpochOutcome& o
   }
   record.input = plan.input;
   record.outcome = ledger::DigestsOf(outcome);
+  record.has_all_due = true;
+  record.left_out = left_out_;
   // All that there is was deposited, so what came since the last epoch was, too.
   record.credits = {credits_, deposited - credits_, credits};
   ACCELMESH_RETURN_IF_ERROR(Recover());
   if (const Result<std::string> written = ledger_->Record(record); !written.ok()) return Failed(written.status());
   NoteAppended();
   credits_ = credits;
+  SettleDue();
+  return {};
+}
+
+Status EpochLedger::Settle(ledger::Settlement settlement) {
+  ACCELMESH_RETURN_IF_ERROR(Recover());
+  if (const Result<std::string> written = ledger_->AppendSettlement(std::move(settlement)); !written.ok()) {
+    return Failed(written.status());
+  }
+  NoteAppended();
   return {};
 }
 

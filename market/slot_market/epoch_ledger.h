@@ -22,11 +22,17 @@ class EpochLedger final : public EpochLog {
   // Made if it is not there. kUnavailable: another process has it. `key` outlives it.
   static Result<std::unique_ptr<EpochLedger>> Open(const std::string& folder, const security::SigningKey& key);
 
+  void Begin(std::vector<ledger::StatedReputation> stated) override;
   std::uint64_t last_number() const override { return last_number_; }
-  Result<SealedOrders> Seal(std::uint64_t number, std::int64_t time_ms,
-                            const std::vector<SignedOrderBytes>& orders) override;
+  Result<SealedOrders> Seal(std::uint64_t number, std::int64_t time_ms, const std::vector<SignedOrderBytes>& orders,
+                            const std::vector<LeftOutBid>& left_out) override;
   Status Record(const EpochPlan& plan, const auction::EpochOutcome& outcome, std::int64_t time_ms, std::int64_t credits,
                 std::int64_t deposited) override;
+  Result<std::vector<std::string>> Take(const std::vector<SignedOrderBytes>& orders, std::int64_t now_ms) override;
+  std::size_t due() const override { return due_.size(); }
+  std::size_t due_anew() const override { return due_anew_; }
+  Result<std::vector<SignedOrderBytes>> DueBids() override;
+  Status Settle(ledger::Settlement settlement) override;
   Status AppendReceipts(const std::vector<ledger::CounterSignedReceipt>& receipts) override;
   Result<std::string> Extension(std::uint64_t old_size) const override;
   Status Cosign(const security::PublicKey& witness, std::uint64_t size, const std::string& line) override;
@@ -46,6 +52,7 @@ class EpochLedger final : public EpochLog {
   Status OpenLog(bool is_rewritten);
   // After an error of the disk: opens the folder anew, now and then, until that can be written again.
   Status Recover();
+  Status WriteStated();
   // Keeps what went wrong, so that the next call recovers first.
   Status Failed(Status status);
   // A bid in the log that others must not read before it has ended.
@@ -57,8 +64,21 @@ class EpochLedger final : public EpochLog {
     std::uint64_t size = 0;
     std::string note;
   };
-  // What the last epoch was, from the log's end.
+  // An order that the next epoch must have (market/ledger/promise.h).
+  struct Due {
+    ledger::PostedOrder order;
+    bool is_bid = false;
+    bool is_new = true;  // no epoch has looked at it
+    std::int64_t valid_until_ms = 0;
+  };
+  // What the last epoch was, and what is due since, from the log's end.
   Status LookBack();
+  Status NoteDue(std::uint64_t index);
+  void AddDue(const ledger::PostedOrder& order, const ledger::SignedOrder& signed_order);
+  void SettleDue();
+  // Of an order that was given: where it is in the log, if it is.
+  const ledger::PostedOrder* Find(const ledger::Hash& leaf) const;
+  void Hide(const ledger::PostedOrder& order, const ledger::SignedOrder& signed_order, std::int64_t now_ms);
   void Forget(std::uint64_t number);
   void NoteAppended();
   std::uint64_t Readable(std::int64_t now_ms);
@@ -70,7 +90,11 @@ class EpochLedger final : public EpochLog {
   Status broken_;
   Instant try_again_;
   std::map<ledger::Hash, Posted> posted_;  // by leaf; orders that may be in the next epoch, too
+  std::map<ledger::Hash, Due> due_;        // by leaf
+  std::size_t due_anew_ = 0;
   ledger::SealedEpoch sealed_;
+  std::vector<ledger::LeftOutOrder> left_out_;    // of it
+  std::vector<ledger::StatedReputation> stated_;  // that are not yet written
   std::uint64_t last_number_ = 0;
   std::int64_t credits_ = 0;  // after the last epoch
   bool is_published_ = false;

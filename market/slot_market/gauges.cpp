@@ -21,6 +21,7 @@ void Gauges::Set(const Desk& desk) {
   count("accelmesh_market_epochs_total", "Epochs of the auction that had bids.", counts.epochs);
   count("accelmesh_market_epochs_late_total", "Epochs that opened too late by a fifth of their time.",
         counts.epochs_late);
+  count("accelmesh_market_promises_total", "Orders whose owners were promised that they were taken.", counts.promises);
   count("accelmesh_market_receipts_total", "Receipts that both sides have signed.", counts.receipts);
   count("accelmesh_market_trades_total", "Leases that were sold by the auction or by a deal.", counts.trades);
   count("accelmesh_market_transactions_total", "Transactions sent to the registry.", counts.transactions);

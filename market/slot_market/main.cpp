@@ -44,29 +44,21 @@ int main(int argc, char** argv) {
   app.add_option("--market-identity", options.identity, "the name of the market's key; made if it is not there")
       ->type_name("NAME")
       ->group("Keys");
-  app.add_option("--welcome-credits", options.welcome_credits, "what each identity of this user gets, once")
-      ->check(CLI::Range(0.0, 1e9))
-      ->type_name("CREDITS")
-      ->group("Money");
-  app.add_option("--price-step", options.price_step_s, "time between two steps of the posted prices")
-      ->check(CLI::Range(0.05, 86400.0))
-      ->type_name("SECONDS")
-      ->group("Money");
-  app.add_option("--unused", options.unused_s,
-                 "after how long a lease whose device does nothing is for sale at the posted price; 0: never "
-                 "(default 300)")
-      ->check(CLI::Range(0.0, 1e9))
-      ->type_name("SECONDS")
-      ->group("Money");
-  app.add_option("--budget", options.budget_credits,
-                 "credits that are handed out each period, by the weights that slotctl shares sets (default none)")
-      ->check(CLI::Range(0.0, 1e9))
-      ->type_name("CREDITS")
-      ->group("Money");
-  app.add_option("--budget-period", options.budget_period_s, "how long a period is (default a day)")
-      ->check(CLI::Range(1.0, 1e9))
-      ->type_name("SECONDS")
-      ->group("Money");
+  const auto amount = [&app](const char* name, double& value, const char* unit, double least, double most,
+                             const char* help) {
+    app.add_option(name, value, help)->check(CLI::Range(least, most))->type_name(unit)->group("Money");
+  };
+  amount("--welcome-credits", options.welcome_credits, "CREDITS", 0.0, 1e9,
+         "what each identity of this user gets, once");
+  amount("--price-step", options.price_step_s, "SECONDS", 0.05, 86400.0, "time between two steps of the posted prices");
+  amount("--unused", options.unused_s, "SECONDS", 0.0, 1e9,
+         "after how long a lease whose device does nothing is for sale at the posted price; 0: never (default 300)");
+  amount("--gone", options.gone_s, "SECONDS", 0.0, 1e9,
+         "after how long a server that is lost does not come back: its bond pays those whose leases it took along, the "
+         "rest is its owner's; 0: never (default a day)");
+  amount("--budget", options.budget_credits, "CREDITS", 0.0, 1e9,
+         "credits that are handed out each period, by the weights that slotctl shares sets (default none)");
+  amount("--budget-period", options.budget_period_s, "SECONDS", 1.0, 1e9, "how long a period is (default a day)");
   app.add_option("--ledger", options.ledger,
                  "the folder of the auction's ledger, which anybody can verify; off: none (default: beside the store's "
                  "file)")

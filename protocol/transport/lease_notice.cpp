@@ -1,5 +1,7 @@
 #include "protocol/transport/lease_notice.h"
 
+#include <algorithm>
+
 #include "protocol/base/command.h"
 #include "protocol/schema/session_generated.h"
 #include "protocol/transport/refusal.h"
@@ -7,6 +9,8 @@
 
 namespace accelmesh {
 namespace {
+
+constexpr std::uint32_t kAllPpm = 1'000'000;
 
 Result<Bytes> Tell(const Endpoint& server, const security::CurveCredentials& credentials,
                    flatbuffers::FlatBufferBuilder& builder, Deadline deadline) {
@@ -40,8 +44,8 @@ Result<std::int64_t> NoteLease(const Endpoint& server, const security::CurveCred
   return static_cast<std::int64_t>(flatbuffers::GetRoot<wire::Welcome>(answer.data())->lease_not_after_ms());
 }
 
-Status EndLease(const Endpoint& server, const security::CurveCredentials& credentials, const std::string& lease,
-                Deadline deadline) {
+Result<LeaseUse> EndLease(const Endpoint& server, const security::CurveCredentials& credentials,
+                          const std::string& lease, Deadline deadline) {
   flatbuffers::FlatBufferBuilder builder;
   const auto name = builder.CreateString(lease);
   wire::HelloBuilder hello(builder);
@@ -50,7 +54,9 @@ Status EndLease(const Endpoint& server, const security::CurveCredentials& creden
   hello.add_purpose(wire::HelloPurpose::EndLease);
   hello.add_lease(name);
   builder.Finish(hello.Finish());
-  return Tell(server, credentials, builder, deadline).status();
+  ACCELMESH_ASSIGN_OR_RETURN(const Bytes answer, Tell(server, credentials, builder, deadline));
+  const auto& said = *flatbuffers::GetRoot<wire::Welcome>(answer.data());
+  return LeaseUse{said.lease_device_us(), std::min(said.lease_delivered_ppm(), kAllPpm)};
 }
 
 }  // namespace accelmesh

@@ -21,8 +21,14 @@ namespace accelmesh {
 Result<std::int64_t> NoteLease(const Endpoint& server, const security::CurveCredentials& credentials, ByteView token,
                                const std::optional<security::SecretHash>& group, Deadline deadline);
 
-// Ends the lease and its sessions. kNotFound if the server does not know it (any more).
-Status EndLease(const Endpoint& server, const security::CurveCredentials& credentials, const std::string& lease,
-                Deadline deadline);
+// What the server says that the lease's sessions have used of the device, and how far they got their share of it.
+struct LeaseUse {
+  std::uint64_t device_us = 0;
+  std::uint32_t delivered_ppm = 1'000'000;
+};
+// Ends the lease and its sessions, and waits until they are over, a second at most. kNotFound if the server does not
+// know it (any more).
+Result<LeaseUse> EndLease(const Endpoint& server, const security::CurveCredentials& credentials,
+                          const std::string& lease, Deadline deadline);
 
 }  // namespace accelmesh

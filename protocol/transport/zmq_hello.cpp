@@ -30,7 +30,7 @@ Status WhyNoAnswer(const Endpoint& endpoint, const Monitor::Event& end, bool rea
             secured ? url +
                           " does without CURVE, and a lease is used with it only; another server is there now: get a "
                           "new lease with mesh-run"
-                    : url + " serves leases only; start the program with mesh-run, which gets one"};
+                    : url + " serves leases only; start the program with mesh-run without --server, which gets one"};
   }
   if (!reached) {
     return {Code::kUnavailable, kWhere, "no gpu-server listens on " + url + "; start one with --listen " + url};
@@ -49,8 +49,8 @@ Status WhyNoAnswer(const Endpoint& endpoint, const Monitor::Event& end, bool rea
   }
   return {Code::kUnavailable, kWhere,
           url +
-              " closed the connection without an answer: it serves leases only (start the program with mesh-run, which "
-              "gets one), or it is no gpu-server"};
+              " closed the connection without an answer: it serves leases only (start the program with mesh-run "
+              "without --server, which gets one of the market), or it is no gpu-server"};
 }
 
 }  // namespace

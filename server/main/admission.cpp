@@ -42,13 +42,15 @@ Admission AdmitByToken(const wire::Hello& hello, const security::CurveKey& key, 
     if (hello.lease() == nullptr) return Refuse(wire::Refusal::Malformed, "no lease is named");
     const Status ended = leases.End(hello.lease()->str(), key);
     if (!ended.ok()) return Refuse(ended);
-    Admission taken;
-    taken.kind = Admission::Kind::kAnswer;
-    return taken;
+    AdmittedLease lease;
+    lease.lease = hello.lease()->str();
+    lease.client_key = key;
+    return Of(Admission::Kind::kEnd, lease);
   }
   if (hello.token() == nullptr || hello.token()->size() == 0) {
     return Refuse(wire::Refusal::Permission,
-                  "this server serves leases only, and the program has none; start it with mesh-run, which gets one");
+                  "this server serves leases only, and the program has none; start it with mesh-run without --server, "
+                  "which gets one of the market");
   }
   std::optional<security::SecretHash> group;
   const ByteView hash = BytesOf(hello.group_secret_hash());

@@ -16,6 +16,7 @@ struct Admission {
   enum class Kind : std::uint8_t {
     kServe,   // a session, under `lease` if there is one
     kAnswer,  // a notice about a lease was taken; `lease` says until when it counts
+    kEnd,     // a lease was given back: `lease` has its name and holder
     kRefuse   // `refusal` (wire::Refusal) and `text`
   };
   Kind kind = Kind::kRefuse;
@@ -24,7 +25,7 @@ struct Admission {
   std::optional<AdmittedLease> lease;
 };
 
-// `security`: null without market. A kServe or kAnswer means that the hello verifies as wire::Hello.
+// `security`: null without market. Anything but kRefuse means that the hello verifies as wire::Hello.
 Admission Admit(const Arrival& arrival, const Endpoint& endpoint, ServerSecurity* security, std::int64_t now_ms);
 
 }  // namespace accelmesh

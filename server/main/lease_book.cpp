@@ -203,9 +203,11 @@ Result<AdmittedLease> LeaseBook::AdmitBySecret(std::string_view group_secret, st
     return entry.lease;
   }
   return Status(Code::kPermissionDenied, "LeaseBook",
-                group_secret.empty() ? "this server serves leases only; start the program with mesh-run, which gets one"
-                                     : "no lease that this server knows, or one that has ended; start the program with "
-                                       "mesh-run again");
+                group_secret.empty()
+                    ? "this server serves leases only; start the program with mesh-run without --server, "
+                      "which gets one of the market"
+                    : "no lease that this server knows, or one that has ended; start the program with "
+                      "mesh-run again");
 }
 
 const AdmittedLease* LeaseBook::Find(const std::string& key) const {

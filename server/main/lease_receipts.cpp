@@ -16,9 +16,9 @@ std::optional<market::ReceiptWords> WordsFor(const market::messages::ReceiptT& o
                                              const ServerTroubles& troubles, std::int64_t now_ms) {
   market::ReceiptWords own;
   own.is_notice_honoured = open.had_notice;
-  if (use != nullptr && open.end_ms > open.begin_ms) {
-    const std::uint64_t lasted_us = static_cast<std::uint64_t>(open.end_ms - open.begin_ms) * 1000;
-    own.used_ppm = static_cast<std::uint32_t>(std::min(use->device_us, lasted_us) * std::uint64_t{kPpm} / lasted_us);
+  if (use != nullptr) {
+    own.used_ppm = market::ledger::UsedPpm(use->device_us, open.begin_ms, open.end_ms);
+    own.delivered_ppm = std::min(use->delivered_ppm, kPpm);
   }
   if (open.buyer_signature.empty()) {
     return now_ms >= open.end_ms + kBuyersMs ? std::optional(own) : std::nullopt;
@@ -28,7 +28,7 @@ std::optional<market::ReceiptWords> WordsFor(const market::messages::ReceiptT& o
   const bool knows_loss = is_new || troubles.changed_ms >= open.begin_ms;
   const market::ReceiptWords said = market::WordsOf(open);
   const bool agrees = (said.uptime_ppm + kLossTolerancePpm >= kPpm || knows_outage) &&
-                      (said.delivered_ppm + kLossTolerancePpm >= kPpm || knows_loss) &&
+                      (said.delivered_ppm + kLossTolerancePpm >= own.delivered_ppm || knows_loss) &&
                       (said.used_ppm <= own.used_ppm + kUseTolerancePpm || is_new) &&
                       (said.is_notice_honoured || !open.had_notice || knows_outage);
   return agrees ? said : own;

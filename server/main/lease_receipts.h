@@ -1,7 +1,8 @@
 // What a gpu-server says in the receipts of leases that were on its slots, and when it signs what the buyer says.
 //
 // It signs the buyer's words if they say no more than it has seen itself: use within a tenth, and no loss but one that
-// it knows of: workers that died, a device that a check found changed, a server that was started anew. To anything else
+// it knows of: time that the lease waited for its share, workers that died, a device that a check found changed, a
+// server that was started anew. To anything else
 // it says its own words, and the receipt counts for nobody. Where the buyer says nothing it waits a while and signs
 // alone. Pure. Threads: functions on values.
 #pragma once

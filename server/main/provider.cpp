@@ -207,6 +207,10 @@ class Provider::Run {
         market::Ask<messages::KeptT>(client_, std::move(keep), Deadline::After(kAnswerPatience));
     if (!kept.ok()) return Lose(kept.status().text());
     NoteUses(now);
+    // Those leases may have ended since.
+    if (!kept->receipts.empty()) {
+      if (const std::optional<ServerFacts> facts = Facts(); facts.has_value()) NoteUses(facts->leases);
+    }
     SignReceipts(kept->receipts);
     told_ = std::move(now);
     SetKeep(kept->keep_us);

@@ -35,6 +35,8 @@ constexpr int kPollMs = 50;
 constexpr int kArrivalsPerRound = 16;
 // What a worker gets to end by itself when its client has: it may still have something to say.
 constexpr std::chrono::seconds kOrphanPatience{1};
+// How long who gives a lease back waits for its sessions' end at most: less than what a worker gets to end by itself.
+constexpr std::chrono::milliseconds kEndAnswer{1000};
 
 // Sessions have several descriptors each, and leases some more.
 void RaiseFileLimit() {
@@ -164,6 +166,13 @@ void Supervisor::Accept(Listener& listener) {
 void Supervisor::Assign(Listener& listener, Arrival arrival) {
   const Admission admission = Admit(arrival, listener.endpoint(), options_.security.get(), UnixMs());
   if (admission.kind == Admission::Kind::kRefuse) return Refuse(listener, arrival, admission.refusal, admission.text);
+  if (admission.kind == Admission::Kind::kEnd) {
+    // A flood of them is answered with what is known now.
+    const Deadline until = ending_.size() < kEndingMax ? Deadline::After(kEndAnswer) : Deadline::Poll();
+    ending_.push_back({&listener, arrival.peer, admission.lease->Key(), until});
+    EndLeases();
+    return AnswerEnds();
+  }
   if (admission.kind == Admission::Kind::kAnswer) {
     const std::int64_t until = admission.lease.has_value() ? admission.lease->not_after_ms : 0;
     if (const Status answered = listener.Answer(arrival.peer, MakeNoticeAnswer(until)); !answered.ok())
@@ -388,6 +397,7 @@ Status Supervisor::Run() {
     EndOrphans();
     const std::size_t before = workers_.size();
     ReapChildren();
+    AnswerEnds();
     for (const auto& listener : listeners_) Accept(*listener);
     const auto warm = std::count_if(workers_.begin(), workers_.end(), [](const Worker& w) { return !w.serving; });
     // A worker that cannot even start would be started for ever: give up after a few in a row.

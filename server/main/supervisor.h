@@ -53,6 +53,14 @@ class Supervisor {
     std::optional<AdmittedLease> lease;
     std::uint32_t seat = shares::kNobody;  // in the page of shares
   };
+  // Whoever gave it back waits to be told what it used.
+  struct EndingLease {
+    Listener* listener = nullptr;
+    std::uint64_t peer = 0;
+    std::string key;
+    Deadline until;
+  };
+  static constexpr std::size_t kEndingMax = 256;
   // What a worker gets to end by itself once it was told to.
   static constexpr std::chrono::seconds kEndPatience{2};
   static std::int64_t UnixMs();
@@ -69,6 +77,7 @@ class Supervisor {
   // What others posted, and sessions whose lease has ended.
   void RunPosted();
   void EndLeases();
+  void AnswerEnds();
   // Sessions whose lease has another share or memory from now on.
   void ResizeLeases();
   // Takes `worker` for the session of a hello that was admitted.
@@ -83,6 +92,7 @@ class Supervisor {
   Groups groups_;
   JumpClock clock_{security::kLeaseLifeMsMax};
   std::unique_ptr<shares::Board> board_;
+  std::vector<EndingLease> ending_;
   std::uint64_t refused_total_ = 0;
   LineLimit refusals_;
   std::uint64_t died_total_ = 0;

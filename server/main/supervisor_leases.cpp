@@ -103,8 +103,24 @@ ServerFacts Supervisor::Facts() const {
     lease.device_us += use.device_ns / 1000;
     lease.memory_bytes_high += use.memory_high;
     lease.sessions += use.sessions;
+    lease.delivered_ppm = std::min(lease.delivered_ppm, use.delivered_ppm);
   }
   return facts;
+}
+
+// Its holder is told what it used, which is known when its sessions are over.
+void Supervisor::AnswerEnds() {
+  std::erase_if(ending_, [this](const EndingLease& ending) {
+    const bool is_served = std::any_of(workers_.begin(), workers_.end(), [&](const Worker& worker) {
+      return worker.lease.has_value() && worker.lease->Key() == ending.key;
+    });
+    if (is_served && !ending.until.passed()) return false;
+    const shares::Board::Use use = board_->UseOf(std::string(kLeaseKey) + ending.key);
+    const Status answered =
+        ending.listener->Answer(ending.peer, MakeEndAnswer(use.device_ns / 1000, use.delivered_ppm));
+    if (!answered.ok()) log::Warning("supervisor", answered.ToString());
+    return true;
+  });
 }
 
 void Supervisor::EndLeases() {

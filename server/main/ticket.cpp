@@ -84,6 +84,16 @@ Bytes MakeNoticeAnswer(std::int64_t lease_not_after_ms) {
   return Finish(builder);
 }
 
+Bytes MakeEndAnswer(std::uint64_t device_us, std::uint32_t delivered_ppm) {
+  flatbuffers::FlatBufferBuilder builder;
+  wire::WelcomeBuilder answer(builder);
+  answer.add_version(kProtocolVersion);
+  answer.add_lease_device_us(device_us);
+  answer.add_lease_delivered_ppm(delivered_ppm);
+  builder.Finish(answer.Finish());
+  return Finish(builder);
+}
+
 Bytes MakeRefusal(std::uint8_t refusal, const std::string& text) {
   flatbuffers::FlatBufferBuilder builder;
   const auto text_offset = builder.CreateString(text);

@@ -87,6 +87,8 @@ struct WelcomeFacts {
 Bytes MakeWelcome(const WelcomeFacts& facts);
 // The answer to a notice about a lease.
 Bytes MakeNoticeAnswer(std::int64_t lease_not_after_ms);
+// The answer to who gives a lease back: what it has used, and how far it got its share.
+Bytes MakeEndAnswer(std::uint64_t device_us, std::uint32_t delivered_ppm);
 Bytes MakeRefusal(std::uint8_t refusal, const std::string& text);
 
 }  // namespace accelmesh

@@ -8,6 +8,12 @@ namespace {
 // The supervisor has other things to do as well.
 constexpr std::int64_t kPatienceNs = 500'000'000;
 
+// Of one lease, at different times.
+Board::Use Sum(const Board::Use& before, const Board::Use& later) {
+  return {before.device_ns + later.device_ns, std::max(before.memory_high, later.memory_high),
+          before.sessions + later.sessions, std::min(before.delivered_ppm, later.delivered_ppm)};
+}
+
 Status Locked() { return {Code::kUnavailable, "Board", "a worker is stopped while it holds the page of shares"}; }
 
 }  // namespace
@@ -24,7 +30,7 @@ Result<std::uint32_t> Board::Sit(const std::string& lease, std::uint32_t share_m
   if (known == leases_.end()) {
     const std::uint32_t row = lock.turns().AddLease(share_milli, memory_limit);
     if (row == kNobody) return Status(Code::kFull, "Board::Sit", "as many leases have a share as may");
-    known = leases_.emplace(lease, Known{row, 0, 0, false}).first;
+    known = leases_.emplace(lease, Known{row, 0, 0, false, false}).first;
   }
   const std::uint32_t seat = lock.turns().AddSeat(known->second.row);
   if (seat == kNobody) {
@@ -64,25 +70,46 @@ void Board::Resize(const std::string& lease, std::uint32_t share_milli, std::uin
 void Board::End(const std::string& lease) {
   const auto known = leases_.find(lease);
   if (known == leases_.end()) return;
-  known->second.is_ended = true;
+  known->second.is_ended = known->second.is_remembered = true;
   if (known->second.seats != 0) return;
   Page::Lock lock(*page_, kPatienceNs);
   if (lock.held()) Forget(known);
 }
 
 std::map<std::string, Board::Use> Board::Uses() const {
-  std::map<std::string, Use> uses;
+  std::map<std::string, Use> uses = past_;
   Page::Lock lock(*page_, kPatienceNs);
   if (!lock.held()) return uses;
-  for (const auto& [name, known] : leases_) {
-    const LeaseRow& row = page_->layout().state.leases[known.row];
-    uses[name] = {row.device_ns, row.memory_high, known.sessions};
-  }
+  for (const auto& [name, known] : leases_) uses[name] = Sum(uses[name], Read(known));
   return uses;
+}
+
+Board::Use Board::UseOf(const std::string& lease) const {
+  const auto past = past_.find(lease);
+  const Use use = past != past_.end() ? past->second : Use{};
+  const auto known = leases_.find(lease);
+  Page::Lock lock(*page_, kPatienceNs);
+  return known == leases_.end() || !lock.held() ? use : Sum(use, Read(known->second));
+}
+
+// Under the page's lock.
+Board::Use Board::Read(const Known& known) const {
+  const LeaseRow& row = page_->layout().state.leases[known.row];
+  return {row.device_ns, row.memory_high, known.sessions,
+          Turns(page_->layout().state).DeliveredPpm(known.row, NowNs())};
 }
 
 // Under the page's lock.
 void Board::Forget(std::map<std::string, Known>::iterator lease) {
+  if (lease->second.is_remembered) {
+    const auto [past, is_new] = past_.try_emplace(lease->first);
+    past->second = Sum(past->second, Read(lease->second));
+    if (is_new) past_order_.push_back(lease->first);
+    if (past_order_.size() > kPastMax) {
+      past_.erase(past_order_.front());
+      past_order_.pop_front();
+    }
+  }
   Turns(page_->layout().state).RemoveLease(lease->second.row);
   leases_.erase(lease);
 }

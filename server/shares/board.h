@@ -1,11 +1,13 @@
 // The supervisor's side of the page of shares: which leases there are, and who sits where.
 //
 // A lease is known by its key: what its sessions came with, or a name of the session's own. Its row stays until it has
-// no session and was ended, so that its use is not lost between two programs.
+// no session and was ended, so that its use is not lost between two programs; and what it has used is known for some
+// time after that, so that its receipt says it.
 //
 // Threads: the supervisor's.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <string>
 
@@ -20,7 +22,9 @@ class Board {
     std::uint64_t device_ns = 0;
     std::uint64_t memory_high = 0;
     std::uint32_t sessions = 0;  // so far
+    std::uint32_t delivered_ppm = 1'000'000;
   };
+  static constexpr std::size_t kPastMax = 1024;
 
   static Result<std::unique_ptr<Board>> Create(std::uint32_t threads);
 
@@ -31,10 +35,11 @@ class Board {
   void Rise(std::uint32_t seat, bool ends_lease);
   // A lease has another share from now on; unknown ones are ignored.
   void Resize(const std::string& lease, std::uint32_t share_milli, std::uint64_t memory_limit);
-  // It is known no more, once its last session has ended.
+  // Its row is free, once its last session has ended; its use is known until kPastMax others have ended after it.
   void End(const std::string& lease);
-  // Of what is known.
+  // Of what is known, or was.
   std::map<std::string, Use> Uses() const;
+  Use UseOf(const std::string& lease) const;
 
  private:
   struct Known {
@@ -42,14 +47,18 @@ class Board {
     std::uint32_t seats = 0;
     std::uint32_t sessions = 0;
     bool is_ended = false;
+    bool is_remembered = false;  // somebody has ended it, not its only session
   };
   explicit Board(std::unique_ptr<Page> page) : page_(std::move(page)) {}
   void Forget(std::map<std::string, Known>::iterator lease);
+  Use Read(const Known& known) const;
   void CountLeases();
 
   std::unique_ptr<Page> page_;
   std::map<std::string, Known> leases_;
   std::map<std::uint32_t, std::string> seats_;
+  std::map<std::string, Use> past_;
+  std::deque<std::string> past_order_;
 };
 
 }  // namespace accelmesh::shares

@@ -75,9 +75,10 @@ void Seat::Leave(std::uint32_t turn) {
     // The turn is overdue then, until the session ends: it takes no room.
     if (!lock.held()) return;
     Turns turns = lock.turns();
-    turns.Leave(seat_, turn);
+    const std::int64_t now = NowNs();
+    turns.Leave(seat_, turn, now);
     ChargeLocked(turns);
-    next = turns.Next(NowNs());
+    next = turns.Next(now);
   }
   if (next != kNobody) page_->Call(next);
 }

@@ -85,7 +85,12 @@ void Turns::NoteOverdue(std::int64_t now_ns) {
   for (std::uint32_t i = 0; i < state_.seats_end; ++i) {
     SeatRow& seat = state_.seats[i];
     if (seat.is_used == 0) continue;
-    if (seat.waiting != 0 && seat.called_ns != 0 && now_ns - seat.called_ns > kAbsentNs) seat.is_absent = 1;
+    if (seat.waiting != 0 && seat.is_absent == 0 && seat.called_ns != 0 && now_ns - seat.called_ns > kAbsentNs) {
+      LeaseRow& lease = state_.leases[seat.lease];
+      Count(lease, now_ns);
+      lease.wanting -= std::min(lease.wanting, seat.waiting);
+      seat.is_absent = 1;
+    }
     for (TurnRow& turn : seat.turns) {
       if (turn.width == 0 || now_ns - turn.begin_ns <= kOverdueNs) continue;
       if (turn.is_overdue == 0) {
@@ -110,11 +115,14 @@ std::optional<std::uint32_t> Turns::Enter(std::uint32_t seat, std::uint32_t widt
   SeatRow& row = state_.seats[seat];
   LeaseRow& lease = state_.leases[row.lease];
   width = std::clamp<std::uint32_t>(width, 1, state_.threads);
+  Count(lease, now_ns);
+  if (row.is_absent != 0) lease.wanting += row.waiting;
   row.is_absent = 0;
   row.called_ns = 0;
   if (!waits) {
     if (row.waiting == 0) row.since_ns = now_ns;
     ++row.waiting;
+    ++lease.wanting;
     // What it could have had and did not ask for is gone, but for a bucketful.
     lease.virtual_ns = std::max(lease.virtual_ns, state_.virtual_ns - kDepthNs);
   }
@@ -126,6 +134,8 @@ std::optional<std::uint32_t> Turns::Enter(std::uint32_t seat, std::uint32_t widt
   *turn = {now_ns, 0, width, 0};
   state_.busy += width;
   --row.waiting;
+  lease.wanting -= std::min(lease.wanting, 1U);
+  ++lease.running;
   row.since_ns = now_ns;
   state_.virtual_ns = std::max(state_.virtual_ns, lease.virtual_ns);
   return static_cast<std::uint32_t>(turn - row.turns.begin());
@@ -133,12 +143,19 @@ std::optional<std::uint32_t> Turns::Enter(std::uint32_t seat, std::uint32_t widt
 
 void Turns::GiveUp(std::uint32_t seat) {
   SeatRow& row = state_.seats[seat];
-  if (row.waiting > 0) --row.waiting;
+  LeaseRow& lease = state_.leases[row.lease];
+  if (row.waiting > 0) {
+    --row.waiting;
+    if (row.is_absent == 0) lease.wanting -= std::min(lease.wanting, 1U);
+  }
   row.called_ns = 0;
 }
 
-void Turns::Leave(std::uint32_t seat, std::uint32_t turn) {
+void Turns::Leave(std::uint32_t seat, std::uint32_t turn, std::int64_t now_ns) {
   TurnRow& row = state_.seats[seat].turns[turn];
+  LeaseRow& lease = state_.leases[state_.seats[seat].lease];
+  Count(lease, now_ns);
+  lease.running -= std::min(lease.running, 1U);
   if (row.is_overdue == 0) state_.busy -= std::min(state_.busy, row.width);
   row = {};
 }
@@ -179,6 +196,27 @@ void Turns::GiveMemory(std::uint32_t seat, std::uint64_t bytes) {
   lease.memory_used -= std::min(lease.memory_used, bytes);
 }
 
+void Turns::Count(LeaseRow& lease, std::int64_t now_ns) {
+  const std::int64_t time_ns = std::max<std::int64_t>(0, now_ns - lease.counted_ns);
+  lease.counted_ns = now_ns;
+  if (lease.running == 0 && lease.wanting == 0) return;
+  const std::int64_t owed_ns = time_ns / static_cast<std::int64_t>(kWholeMilli) * ShareOf(lease.share_milli);
+  lease.owed_ns += owed_ns;
+  lease.behind_ns = std::max(-kDepthNs, lease.behind_ns + owed_ns - (lease.running > 0 ? time_ns : 0));
+}
+
+std::uint32_t Turns::DeliveredPpm(std::uint32_t lease, std::int64_t now_ns) {
+  constexpr std::uint32_t kAllPpm = 1'000'000;
+  LeaseRow& row = state_.leases[lease];
+  Count(row, now_ns);
+  // One turn of somebody else, and a bucketful, are not behind.
+  const std::int64_t behind_ns = row.behind_ns - kDepthNs - kOverdueNs;
+  if (behind_ns <= 0 || row.owed_ns <= 0) return kAllPpm;
+  const double part = std::min(1.0, static_cast<double>(behind_ns) / static_cast<double>(row.owed_ns));
+  const auto behind_ppm = static_cast<std::uint32_t>(part * kAllPpm);
+  return behind_ppm < kGapsPpm ? kAllPpm : kAllPpm - behind_ppm;
+}
+
 void Turns::Repair() {
   state_.busy = 0;
   state_.threads = std::max<std::uint32_t>(state_.threads, 1);
@@ -186,6 +224,8 @@ void Turns::Repair() {
   while (state_.seats_end > 0 && state_.seats[state_.seats_end - 1].is_used == 0) --state_.seats_end;
   std::array<std::uint64_t, kLeasesMax> memory{};
   std::array<std::uint32_t, kLeasesMax> seats{};
+  std::array<std::uint32_t, kLeasesMax> running{};
+  std::array<std::uint32_t, kLeasesMax> wanting{};
   for (SeatRow& seat : state_.seats) {
     if (seat.is_used == 0) continue;
     if (seat.lease >= kLeasesMax || state_.leases[seat.lease].is_used == 0) {
@@ -194,11 +234,17 @@ void Turns::Repair() {
     }
     memory[seat.lease] += seat.memory_used;
     ++seats[seat.lease];
-    for (const TurnRow& turn : seat.turns) state_.busy += turn.is_overdue == 0 ? turn.width : 0;
+    wanting[seat.lease] += seat.is_absent == 0 ? seat.waiting : 0;
+    for (const TurnRow& turn : seat.turns) {
+      state_.busy += turn.is_overdue == 0 ? turn.width : 0;
+      running[seat.lease] += turn.width != 0 ? 1 : 0;
+    }
   }
   for (std::size_t i = 0; i < kLeasesMax; ++i) {
     state_.leases[i].memory_used = memory[i];
     state_.leases[i].seats = seats[i];
+    state_.leases[i].running = running[i];
+    state_.leases[i].wanting = wanting[i];
   }
 }
 

@@ -29,6 +29,8 @@ inline constexpr std::uint32_t kWholeMilli = 1000;
 inline constexpr std::int64_t kDepthNs = 50'000'000;
 inline constexpr std::int64_t kOverdueNs = 20'000'000;
 inline constexpr std::int64_t kAbsentNs = 10'000'000;
+// Less than a twentieth behind is the time between turns.
+inline constexpr std::uint32_t kGapsPpm = 50'000;
 
 struct LeaseRow {
   std::uint32_t is_used = 0;
@@ -40,6 +42,12 @@ struct LeaseRow {
   std::uint64_t memory_limit = 0;  // bytes of all sessions; 0: none
   std::uint64_t memory_used = 0;
   std::uint64_t memory_high = 0;
+  // What it got of its share, where others were there, too.
+  std::uint32_t running = 0;    // turns of its sessions
+  std::uint32_t wanting = 0;    // their threads that wait, and would come
+  std::int64_t counted_ns = 0;  // up to here
+  std::int64_t owed_ns = 0;     // its share of the time in which it had a turn or waited for one
+  std::int64_t behind_ns = 0;   // of that, what it has not got yet; what it got beyond is kept for kDepthNs
 };
 struct TurnRow {
   std::int64_t begin_ns = 0;
@@ -88,7 +96,7 @@ class Turns {
   std::optional<std::uint32_t> Enter(std::uint32_t seat, std::uint32_t width, std::int64_t now_ns, bool waits);
   // A thread that waited does so no more.
   void GiveUp(std::uint32_t seat);
-  void Leave(std::uint32_t seat, std::uint32_t turn);
+  void Leave(std::uint32_t seat, std::uint32_t turn, std::int64_t now_ns);
   // Device time that the session has used since it said so last. `alone`: no other lease was there, so that nobody is
   // owed anything for it.
   void Charge(std::uint32_t seat, std::int64_t device_ns, bool alone = false);
@@ -99,6 +107,10 @@ class Turns {
   bool TakeMemory(std::uint32_t seat, std::uint64_t bytes);
   void GiveMemory(std::uint32_t seat, std::uint64_t bytes);
 
+  // How far a lease got its share of the device's time while it wanted it, in millionths; all of it while nobody else
+  // was there. A lease whose sessions are slow to come waits for themselves and is owed nothing.
+  std::uint32_t DeliveredPpm(std::uint32_t lease, std::int64_t now_ns);
+
   void Repair();
 
  private:
@@ -107,6 +119,8 @@ class Turns {
   bool IsBefore(std::uint32_t seat, std::uint32_t other) const;
   void NoteOverdue(std::int64_t now_ns);
   void AddVirtual(LeaseRow& lease, std::int64_t device_ns);
+  // Before `running` or `wanting` changes.
+  static void Count(LeaseRow& lease, std::int64_t now_ns);
 
   State& state_;
 };

@@ -228,6 +228,26 @@ TEST_P(LeaseTest, ALeaseIsGivenBackByItsHolderAlone) {
   EXPECT_EQ(Connect(Token(Terms(holder_)), As(holder_)).code(), Code::kPermissionDenied);
 }
 
+TEST_P(LeaseTest, WhoGivesItBackIsToldWhatItUsed) {
+  auto session = Open(Token(Terms(holder_)), holder_);
+  ASSERT_NE(session, nullptr);
+  const Instant until = Clock::now() + std::chrono::milliseconds(300);
+  while (Clock::now() < until) ASSERT_EQ(Work(*session), 0u);
+  // As a program that has ended.
+  session.reset();
+  const Instant asked = Clock::now();
+  const Result<LeaseUse> use = EndLease(server_->endpoint(), As(holder_), "lease-1", Soon());
+  ASSERT_TRUE(use.ok()) << use.status().ToString();
+  EXPECT_GE(use->device_us, 1'000U);
+  EXPECT_LE(use->device_us, 5'000'000U);
+  EXPECT_EQ(use->delivered_ppm, 1'000'000U) << "nobody else was there";
+  EXPECT_LE(Clock::now() - asked, std::chrono::seconds(3));
+  // Asked again it is the same: all of it was counted.
+  const Result<LeaseUse> again = EndLease(server_->endpoint(), As(holder_), "lease-1", Soon());
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->device_us, use->device_us);
+}
+
 TEST_P(LeaseTest, ALaterGrantEndsTheSessionsOfTheEarlier) {
   const auto session = Open(Token(Terms(holder_), 5), holder_);
   ASSERT_NE(session, nullptr);

@@ -80,6 +80,18 @@ class MarketRun(harness.FaultCase):
         self.assert_none_held()
         self.assertTrue(self.market.slotctl("accounts")["is_balanced"])
 
+    def test_the_receipt_of_a_short_lease_says_what_was_used(self):
+        run = self.mesh_run("--memory", "64MiB", "--no-profile", "--explain")
+        self.assertEqual(run.process.returncode, 0, run.said())
+        lease = re.search(r"release: lease (\S+) is given back", self.assert_one_line(run.err, "release: lease ")).group(1)
+
+        def receipt():
+            return self.market.slotctl("receipts", "--all", "--lease", lease)["receipts"][0]
+        self.assertTrue(wait_until(lambda: receipt()["state"] == "both", 15), receipt())
+        self.assertLess(receipt()["end_ms"] - receipt()["begin_ms"], 10_000, receipt())
+        # It computed, and the server's worker began and ended: no less than ten milliseconds of some hundred.
+        self.assertGreater(receipt()["used_ppm"], 1_000, receipt())
+
     def test_a_key_that_was_just_made_is_known(self):
         self.market.slotctl("status")
         run = self.mesh_run("--memory", "64MiB", "--identity", "fresh")

@@ -149,13 +149,17 @@ class ProviderTest(unittest.TestCase):
 
     def test_a_wrong_key_is_said(self):
         self.market()
-        server = self.server("--market-key", "ab" * 32)
+        # Somebody's, of RFC 8032.
+        server = self.server("--market-key", "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
         self.until(lambda: "not registered at the market" in self.log_of(server), "it says that nobody lets it in", server)
+        self.assertIn("closes the connection: it has another key", self.log_of(server))
         self.assertEqual(self.numbers(server).get("accelmesh_server_registered"), 0)
 
     def test_nonsense_is_refused_at_the_command_line(self):
         for words, said in ((["--sell-share", "2"], "--sell-share"), (["--server-name", "a b"], "--server-name"),
                             (["--price", "-1"], "--price"), (["--market", "http://x"], "market"),
+                            (["--market", "tcp://127.0.0.1:1", "--market-key", "ab" * 32], "is no key"),
+                            (["--market", "tcp://127.0.0.1:1", "--market-key", "9f3c"], "has 4 digits and not 64"),
                             (["--backend", "cuda", "--sell-share", "0.5"], "whole")):
             base = [harness.binary("gpu-server"), "--listen", f"ipc://{self.folder}/s.sock"]
             if "--market" not in words:

@@ -3,6 +3,7 @@
 #include "market/ledger/folder_store.h"
 #include "market/ledger/journal.h"
 #include "market/ledger/market_orders.h"
+#include "market/ledger/promise.h"
 #include "market/ledger/verify_epoch.h"
 #include "market/ledger/witness.h"
 #include "tests/fuzz/input.h"
@@ -83,6 +84,13 @@ void FuzzEntry(ByteView bytes) {
     const Result<OrderTerms> terms = MarketOrders().Read(*order);
     if (!terms.ok()) Refused(terms.status());
   }
+  if (const auto* settlement = std::get_if<Settlement>(&*entry)) {
+    for (const SettledBid& bid : settlement->bids) {
+      ClearedBid cleared;
+      for (const SettledTrade& trade : bid.trades) cleared.trades[trade.trade].units_milli = trade.units_milli;
+      if (const Status settled = CheckSettled(bid, cleared); !settled.ok()) Refused(settled);
+    }
+  }
   if (const auto* receipt = std::get_if<CounterSignedReceipt>(&*entry)) {
     const std::int64_t refund = RefundOf(receipt->receipt, 20'000);
     Require(refund >= 0 && refund <= receipt->receipt.price_microcredits, "a refund is a part of the price");
@@ -105,6 +113,24 @@ void FuzzEpoch(ByteView bytes) {
   }
 }
 
+void FuzzPromise(ByteView bytes) {
+  const NamedKey log{"market.example/log", {}};
+  if (const Result<Promise> promise = ParsePromise(AsText(bytes)); promise.ok()) {
+    Require(PromiseText(*promise) == AsText(bytes), "a promise has one text");
+    Require(!VerifyPromise(*promise, log).ok(), "nobody promises by the key of zeroes");
+    const std::vector<Bytes> entries{promise->entry, bytes.empty() ? Bytes{1} : Bytes(bytes.begin(), bytes.end())};
+    (void)JudgePromise(*promise, entries, MarketOrders());
+  }
+  const Result<BrokenPromise> broken = ParseBrokenPromise(AsText(bytes));
+  if (!broken.ok()) return Refused(broken.status());
+  Require(BrokenPromiseText(*broken) == AsText(bytes), "evidence has one text");
+  Require(!JudgeEvidence(*broken, log, MarketOrders()).ok(), "nobody is convicted by the key of zeroes");
+  // As if all of it were signed.
+  const Result<PromiseVerdict> verdict = JudgePromise(broken->promise, broken->entries, MarketOrders());
+  Require(!verdict.ok() || verdict->entries <= broken->entries.size(), "no more is needed than is there");
+  (void)CheckEntries(broken->promise, broken->entries, broken->extension, log);
+}
+
 void FuzzProof(ByteView bytes) {
   fuzz::Input input(bytes.data(), bytes.size());
   const auto index = input.Number<std::uint64_t>();
@@ -122,7 +148,7 @@ void FuzzProof(ByteView bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const ByteView bytes(data + 1, size - 1);
-  switch (data[0] % 8) {
+  switch (data[0] % 9) {
     case 0: FuzzNote(bytes); break;
     case 1: FuzzProofText(bytes); break;
     case 2: FuzzEvidence(bytes); break;
@@ -131,6 +157,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 5: FuzzEntry(bytes); break;
     case 6: FuzzEpoch(bytes); break;
     case 7: FuzzProof(bytes); break;
+    case 8: FuzzPromise(bytes); break;
   }
   return 0;
 }

@@ -124,6 +124,39 @@ int main(int argc, char** argv) {
   shares.floors.back()->class_name = "cpu/Device";
   shares.floors.back()->share_ppm = 250'000;
   granted("shares", {{1, Message(std::move(shares))}});
+  messages::GetCheckpointT checkpoint;
+  checkpoint.old_size = 7;
+  granted("get_checkpoint", {{0, Message(checkpoint)}});
+  messages::CosignT cosign;
+  cosign.size = 7;
+  cosign.line = "\u2014 w1 AAAA\n";
+  granted("cosign", {{0, Message(cosign)}});
+  messages::ReadEntriesT read;
+  read.first = 3;
+  granted("read_entries", {{0, Message(read)}});
+  // What a market with a ledger says.
+  const auto said = [&](const char* name, Bytes bytes) {
+    bytes.insert(bytes.begin(), 0xff);
+    Save(message + name, bytes);
+  };
+  messages::ReplyT reply;
+  messages::LedgerCheckpointT shown;
+  shown.extension = "old 7\n\naccelmesh-market\n7\nAAAA\n\n\u2014 accelmesh-market AAAA\n";
+  reply.body.Set(std::move(shown));
+  said("ledger_checkpoint", EncodeReply(reply));
+  messages::LedgerEntriesT entries;
+  entries.readable = 9;
+  for (int i = 0; i < 2; ++i) {
+    entries.entries.push_back(std::make_unique<messages::LedgerEntryT>());
+    entries.entries.back()->bytes.assign(5, static_cast<std::uint8_t>(i));
+  }
+  reply.body.Set(std::move(entries));
+  said("ledger_entries", EncodeReply(reply));
+  messages::OrderTakenT taken;
+  taken.promise = "accelmesh-promise 1\nAAAA\nc2sp.org/tlog-proof@v1\nindex 3\n\naccelmesh-market\n7\nAAAA\n";
+  messages::PushT push;
+  push.body.Set(std::move(taken));
+  said("order_taken", EncodePush(push));
   // The provider's own orders, of the lease that it has in order_fuzz.
   const security::SigningKey owner = fuzz_world::KeyOf(2);
   messages::OrderT order;
@@ -148,7 +181,8 @@ int main(int argc, char** argv) {
       }
       if (kind == messages::OrderKind::Bid || kind == messages::OrderKind::Deal) one.holder_key.assign(32, 7);
       if (kind == messages::OrderKind::Deal) one.counterparty = order.owner;
-      const messages::PlaceOrderT placed = SignOrder(one, owner);
+      messages::PlaceOrderT placed = SignOrder(one, owner);
+      placed.wants_promise = kind != messages::OrderKind::Ask;
       input.push_back(static_cast<std::uint8_t>(placed.order.size() & 0xff));
       input.push_back(static_cast<std::uint8_t>(placed.order.size() >> 8));
       input.insert(input.end(), placed.order.begin(), placed.order.end());
@@ -183,6 +217,7 @@ int main(int argc, char** argv) {
   record("record_reputation", Family::kReputation, reputation);
   record("record_identity", Family::kIdentity, IdentityRecord{"a", MarketRole::kTenant, false, 2, {{"cpu/Device", 3}}});
   record("record_budget", Family::kBudget, BudgetRecord{4});
+  record("record_loss", Family::kLoss, LossRecord{5, {{"a", 3}, {"b", 4}}});
   SlotRecord slot_record;
   slot_record.slot.id = "s/0";
   slot_record.slot.share_milli = 1000;

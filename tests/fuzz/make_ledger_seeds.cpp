@@ -49,6 +49,26 @@ int main(int argc, char** argv) {
   write("epoch_part", 5, entries[record.seal + 1]);
   write("receipt", 5, entries.back());
   write("epoch", 6, EpochBytes(record).value());
+  StatedReputation stated{KeyOf(3).public_key(), {}};
+  stated.state.tracks.push_back({ReputationRole::kProvider, ReputationEvent::kUptime, {1000, 20}, {10, 21}});
+  stated.state.payers.emplace_back(KeyOf(4).public_key(), DecayingWeight{500, 20});
+  write("stated", 5, EntryBytes(stated).value());
+  Settlement settlement{
+      1, {{2, 5, 1000, {{0, 300, 1000, 7, 2, false}}, {{{}, 2, 0, 0}, {KeyOf(5).public_key(), -2, 0, 0}}}}};
+  write("settlement", 5, EntryBytes(settlement).value());
+  EpochWorld promising(std::make_unique<MemoryStore>(), 2);
+  promising.has_promises = true;
+  promising.PostAsks(1);
+  const std::uint64_t kept = promising.TakeBid(1);
+  const std::uint64_t dropped = promising.TakeBid(2);
+  promising.leaves_out = {{kept, LeftOut::kGoods}};
+  promising.drops = {dropped};
+  write("epoch_with_due", 6, EpochBytes(promising.RunEpoch(1)).value());
+  const Log& promised = promising.ledger().log();
+  write("promise", 8, text(PromiseText(promising.PromiseOf(kept))));
+  BrokenPromise broken{promising.PromiseOf(dropped), {}, promised.ProveExtension(promised.size()).value()};
+  for (std::uint64_t i = dropped; i < promised.size(); ++i) broken.entries.push_back(promised.Entry(i).value());
+  write("broken_promise", 8, text(BrokenPromiseText(broken)));
   Bytes proof(16 + 96, 1);
   proof[0] = 5;
   proof[8] = 11;

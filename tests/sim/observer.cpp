@@ -18,6 +18,7 @@ void Observer::Read() {
     leases_.clear();
     accounts_.clear();
     slots_.clear();
+    there_.clear();
     for (const registry::Entry& entry : snapshot->entries) Apply(entry, false);
     // Between two readings one may have ended and been forgotten: it is as it was seen last.
     for (const auto& [id, lease] : before) {
@@ -33,6 +34,7 @@ void Observer::Read() {
       if (std::ranges::none_of(change->events,
                                [](const auto& event) { return ParsePath(event.entry.key).has_value(); }))
         return;
+      std::set<std::string> losses;
       for (const registry::Event& event : change->events) {
         if (event.kind == registry::Event::Kind::kPut) {
           Apply(event.entry, true);
@@ -43,6 +45,17 @@ void Observer::Read() {
         if (key->family == Family::kLease) Forget(key->id, change->revision);
         if (key->family == Family::kAccount) Fault(change->revision, "an account was deleted");
         if (key->family == Family::kSlot) slots_.erase(key->id);
+        if (key->family == Family::kServer) there_.erase(key->id);
+        if (key->family == Family::kLoss) losses.insert(key->id);
+      }
+      // It has come back, or its bond is its owner's again.
+      for (const std::string& server : losses) {
+        if (there_.contains(server)) continue;
+        ++gone_;
+        const auto account = accounts_.find(server);
+        if (account != accounts_.end() && account->second.bond != 0) {
+          Fault(change->revision, "a server is gone for good and its bond is still there");
+        }
       }
       Check(change->revision);
     });
@@ -65,8 +78,9 @@ void Observer::Apply(const registry::Entry& entry, bool is_new) {
   if (const auto* lease = std::get_if<LeaseRecord>(&*record)) {
     // Leases of one transaction come in the order of their names; later ones are newer.
     const auto before = leases_.find(key->id);
-    const bool begins =
-        before != leases_.end() && before->second.state == LeaseState::kPending && lease->state == LeaseState::kActive;
+    // One that was bought begins with an epoch of its own, and may have ended in the same transaction.
+    const bool begins = before != leases_.end() && before->second.state == LeaseState::kPending &&
+                        (lease->state == LeaseState::kActive || lease->epoch != before->second.epoch);
     if (is_new && (entry.version == 1 || begins)) {
       if (lease->epoch <= epochs_[lease->slot] || !begun_[lease->slot].insert(lease->epoch).second) {
         Fault(entry.mod_revision, "lease " + key->id + " has epoch " + std::to_string(lease->epoch) + " of " +
@@ -89,6 +103,8 @@ void Observer::Apply(const registry::Entry& entry, bool is_new) {
     accounts_[key->id] = *account;
   } else if (const auto* slot = std::get_if<SlotRecord>(&*record)) {
     slots_[key->id] = *slot;
+  } else if (key->family == Family::kServer) {
+    there_.insert(key->id);
   }
 }
 

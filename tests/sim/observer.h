@@ -26,6 +26,8 @@ class Observer {
   const std::map<std::string, LeaseRecord>& forgotten() const { return forgotten_; }
   const std::map<std::string, AccountRecord>& accounts() const { return accounts_; }
   const std::map<std::string, SlotRecord>& slots() const { return slots_; }
+  // Servers that did not come back: whose claims were paid from a bond, or whose bond was given back.
+  std::uint64_t gone() const { return gone_; }
 
  private:
   void Read();
@@ -44,6 +46,8 @@ class Observer {
   std::map<std::string, std::uint64_t> epochs_;           // the highest that a lease of the slot ever had
   std::map<std::string, std::set<std::uint64_t>> begun_;  // epochs of the leases that this revision brings
   std::map<std::string, std::string> ended_;              // leases that have ended: they never begin again
+  std::set<std::string> there_;                           // servers
+  std::uint64_t gone_ = 0;
   std::vector<std::string> faults_;
   std::uint64_t revisions_ = 0;
 };

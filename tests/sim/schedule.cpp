@@ -76,6 +76,7 @@ class Market {
         result.refunds += lease.refunded > 0 ? 1 : 0;
       }
     }
+    result.gone = observer_.gone();
     result.revisions = observer_.revisions();
     result.history = world_.history();
     return result;

@@ -31,6 +31,7 @@ struct ScheduleResult {
   std::uint64_t trades = 0;    // leases that were bought, of those that were seen
   std::uint64_t receipts = 0;  // that both sides have signed, of leases that were seen
   std::uint64_t refunds = 0;
+  std::uint64_t gone = 0;  // servers that did not come back, and whose bonds were due
   std::uint64_t elections = 0;
   std::uint64_t resyncs = 0;
   std::uint64_t revisions = 0;

@@ -86,6 +86,8 @@ void Replica::Start() {
   options.welcome_credits = 5'000'000;
   options.price_step = std::chrono::seconds(3);
   options.node_ttl = std::chrono::seconds(4);
+  // Short enough for some servers to be away longer.
+  options.gone = std::chrono::seconds(4);
   // Where it is not so, transactions fail, and nothing else.
   options.keeps_order = world_.Chance(40);
   Desk::World surroundings;

@@ -222,9 +222,9 @@ void Keeper::Show(Kept& kept) {
   if (!Handed(kept)) kept.due_ms = std::min(kept.due_ms, world_.NowMs() + 1000);
 }
 
-void Keeper::NoteEnd(const Kept& kept, bool is_server_gone) {
+void Keeper::NoteEnd(const Kept& kept, bool is_server_gone, std::optional<DeviceUse> use) {
   ended_.push_back({kept.held.won.lease, kept.granted_ms, world_.NowMs(), is_server_gone ? kept.server_seen_ms : -1,
-                    kept.held.won.share_milli});
+                    kept.held.won.share_milli, use});
 }
 
 bool Keeper::Handed(const Kept& kept) {
@@ -320,8 +320,9 @@ void Keeper::LookAgainAt(Kept& kept) {
 void Keeper::End() {
   for (Kept& kept : kept_) {
     // The server first: it ends what is left of the sessions, and then nothing uses the slot.
-    const Status ended = servers_.End(kept.held.won, kept.held.holder, In(kCallMs));
-    NoteEnd(kept, ended.code() == Code::kUnavailable || ended.code() == Code::kDeadlineExceeded);
+    const Result<DeviceUse> ended = servers_.End(kept.held.won, kept.held.holder, In(kCallMs));
+    NoteEnd(kept, ended.code() == Code::kUnavailable || ended.code() == Code::kDeadlineExceeded,
+            ended.ok() ? std::optional(*ended) : std::nullopt);
     const Result<Receipt> receipt = market_.Release(kept.held.won.lease, DrawId(world_), In(kCallMs));
     if (!receipt.ok()) {
       Trouble("release", "lease " + kept.held.won.lease + " could not be given back: " + receipt.status().text() +
@@ -333,7 +334,7 @@ void Keeper::End() {
     Say("release",
         "lease " + kept.held.won.lease + " is given back: " + scheduler::CreditsText(receipt->paid_microcredits) +
             " credits paid, " + scheduler::CreditsText(receipt->returned_microcredits) + " came back" +
-            (ended.ok() ? "" : "; its gpu-server was not told: " + ended.text()),
+            (ended.ok() ? "" : "; its gpu-server was not told: " + ended.status().text()),
         {{"lease", kept.held.won.lease},
          {"paid", scheduler::CreditsText(receipt->paid_microcredits)},
          {"returned", scheduler::CreditsText(receipt->returned_microcredits)}});

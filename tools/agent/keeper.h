@@ -38,6 +38,7 @@ class Keeper {
     std::int64_t ended_ms = 0;
     std::int64_t server_seen_ms = -1;  // when its gpu-server answered last, if it does not now
     std::uint32_t share_milli = 0;     // at its end
+    std::optional<DeviceUse> use;      // as its gpu-server says
   };
   const std::vector<Ended>& ended() const { return ended_; }
   // Microcredits, of leases that have been given back.
@@ -77,7 +78,7 @@ class Keeper {
   void LookAgainAt(Kept& kept);
   void Take(Kept& kept, Won won, std::int64_t end_ms);
   void DrawNext(Kept& kept);
-  void NoteEnd(const Kept& kept, bool is_server_gone);
+  void NoteEnd(const Kept& kept, bool is_server_gone, std::optional<DeviceUse> use = std::nullopt);
   bool Handed(const Kept& kept);
   void Say(std::string stage, std::string text, std::vector<std::pair<std::string, std::string>> facts = {});
   void Trouble(std::string stage, std::string text, std::vector<std::pair<std::string, std::string>> facts = {});

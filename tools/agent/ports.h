@@ -106,6 +106,12 @@ struct OpenReceipt {
   std::optional<LeaseWords> provider;  // if it has signed
 };
 
+// Some entries of the market's ledger, in their order.
+struct LedgerPiece {
+  std::vector<Bytes> entries;
+  std::uint64_t readable = 0;  // so many of all can be read by now
+};
+
 struct Receipt {
   std::int64_t paid_microcredits = 0;
   std::int64_t returned_microcredits = 0;
@@ -137,6 +143,18 @@ class MarketPort {
   // text (market/ledger/checkpoint.h); and a witness's line below that of `size` entries. kUnsupported: it has none.
   virtual Result<std::string> Checkpoint(std::uint64_t old_size, Deadline deadline);
   virtual Status Cosign(std::uint64_t size, const std::string& line, Deadline deadline);
+  // What it has promised of orders since the last call, as texts (market/ledger/promise.h); and entries of its ledger
+  // from `first` on, of those that may be read.
+  virtual std::vector<std::string> TakePromises();
+  // Orders that were answered so far, of which it was to promise something.
+  virtual std::uint64_t orders_answered() const { return 0; }
+  virtual Result<LedgerPiece> ReadLedger(std::uint64_t first, Deadline deadline);
+};
+
+// What a gpu-server says of a lease that has been given back.
+struct DeviceUse {
+  std::uint64_t device_us = 0;              // of processor or GPU time
+  std::uint32_t delivered_ppm = 1'000'000;  // of its share, while it wanted it
 };
 
 class ServerPort {
@@ -146,7 +164,7 @@ class ServerPort {
   // memory, where no key says who they are.
   virtual Status Admit(const Won& lease, const security::CurvePair& holder, const security::SecretHash& group,
                        Deadline deadline) = 0;
-  virtual Status End(const Won& lease, const security::CurvePair& holder, Deadline deadline) = 0;
+  virtual Result<DeviceUse> End(const Won& lease, const security::CurvePair& holder, Deadline deadline) = 0;
 };
 
 class WorldPort {

@@ -1,5 +1,8 @@
 #include "tools/agent/receipts.h"
 
+#include <algorithm>
+
+#include "market/ledger/receipt.h"
 #include "scheduler/core/quantity.h"
 
 namespace accelmesh::agent {
@@ -30,13 +33,22 @@ LeaseWords Receipts::WordsFor(const OpenReceipt& open, const LeaseWords& own) {
   return is_more ? words : theirs;
 }
 
+// A part of the time that the receipt says, as its server counts it, too: so both say the same.
+LeaseWords Receipts::OwnWords(const OpenReceipt& open, const Known& known) {
+  LeaseWords words = known.words;
+  if (!known.use) return words;
+  words.used_ppm = market::ledger::UsedPpm(known.use->device_us, open.begin_ms, open.end_ms);
+  words.delivered_ppm = std::min(words.delivered_ppm, known.use->delivered_ppm);
+  return words;
+}
+
 void Receipts::Sign(std::int64_t patience_ms) {
   const Result<std::vector<OpenReceipt>> open = market_.OpenReceipts(In(patience_ms));
   // A market that does not answer, or has none, is no trouble of the program's.
   if (!open.ok()) return;
   for (const OpenReceipt& receipt : *open) {
     const auto known = words_.find(receipt.lease);
-    const LeaseWords words = WordsFor(receipt, known != words_.end() ? known->second : LeaseWords{});
+    const LeaseWords words = WordsFor(receipt, known != words_.end() ? OwnWords(receipt, known->second) : LeaseWords{});
     if (const auto before = signed_.find(receipt.lease); before != signed_.end() && before->second == words) continue;
     const Status status = market_.SignReceipt(receipt.lease, words, In(patience_ms));
     if (!status.ok()) {

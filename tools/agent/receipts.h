@@ -18,8 +18,11 @@ class Receipts {
  public:
   Receipts(MarketPort& market, Negotiator::Sink sink) : market_(market), sink_(std::move(sink)) {}
 
-  // What this run knows of a lease of its own; others are thought to have been as they should be.
-  void Note(const std::string& lease, const LeaseWords& words) { words_[lease] = words; }
+  // What this run knows of a lease of its own, and what its gpu-server said at its end; others are thought to have been
+  // as they should be.
+  void Note(const std::string& lease, const LeaseWords& words, std::optional<DeviceUse> use = std::nullopt) {
+    words_[lease] = {words, use};
+  }
   // Signs what is open and not yet signed as it is now. Does not wait longer than `patience_ms` for each answer.
   void Sign(std::int64_t patience_ms);
 
@@ -27,9 +30,15 @@ class Receipts {
   static LeaseWords WordsFor(const OpenReceipt& open, const LeaseWords& own);
 
  private:
+  struct Known {
+    LeaseWords words;
+    std::optional<DeviceUse> use;
+  };
+  static LeaseWords OwnWords(const OpenReceipt& open, const Known& known);
+
   MarketPort& market_;
   Negotiator::Sink sink_;
-  std::map<std::string, LeaseWords> words_;
+  std::map<std::string, Known> words_;
   std::map<std::string, LeaseWords> signed_;  // by this run
 };
 

@@ -92,6 +92,10 @@ std::string FindChecked(const std::string& program) {
     Say("cannot run %s: it is in no folder of PATH", program.c_str());
     return {};
   }
+  if (::access(path.c_str(), X_OK) != 0) {
+    Say("cannot run %s: %s", path.c_str(), std::strerror(errno));
+    return {};
+  }
   // What is no ELF file (a script) is not judged here; the shim looks again at every program that is started.
   if (const Result<ProgramFacts> facts = ReadProgramFile(path); facts.ok()) {
     if (const RuntimeFault fault = FindStartFault(*facts, path); !fault.text.empty()) {

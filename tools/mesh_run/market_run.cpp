@@ -19,6 +19,7 @@
 #include "scheduler/core/quantity.h"
 #include "tools/agent/keeper.h"
 #include "tools/agent/profile_store.h"
+#include "tools/agent/promises.h"
 #include "tools/agent/receipts.h"
 #include "tools/agent/reports.h"
 #include "tools/agent/watcher.h"
@@ -40,7 +41,7 @@ constexpr int kEndPatienceMs = 4000;
 constexpr std::int64_t kSignMs = 1500;
 constexpr std::int64_t kCallMs = 3000;
 constexpr std::int64_t kLastCallMs = 1000;
-// Of a shorter lease nobody here can say how much was used.
+// How much was used of a shorter lease is not known here, unless its gpu-server has said it.
 constexpr std::int64_t kLifeKnownMs = 10'000;
 
 Result<security::Identity> OpenIdentity(const Options& options) {
@@ -148,8 +149,12 @@ class Agent {
  private:
   void Work() {
     const auto hear = [this](const agent::Step& step) { narrator_.Hear(step); };
+    const std::string witness = options_.witness ? agent::Watcher::UsersFolder() : "";
+    if (!witness.empty()) market_.WantPromises();
+    agent::Promises promises(market_, world_, hear, witness, identity_.key, market_key_);
     agent::Negotiator negotiator(market_, servers_, world_, hear);
     outcome_ = negotiator.Negotiate(wish_);
+    promises.Collect();
     leases_ = outcome_.leases.size();
     Status handed;
     for (std::size_t i = 0; i < leases_ && handed.ok(); ++i) {
@@ -169,15 +174,14 @@ class Agent {
         market_, servers_, world_, hear, wish_, std::move(held),
         [this](std::size_t index, const agent::Held& lease) { return HandOver(files_, index, lease, options_); },
         [this] { return ProfileSoFar(); });
-    agent::Watcher watcher(market_, world_, hear, options_.witness ? agent::Watcher::UsersFolder() : "", identity_.key,
-                           market_key_);
+    agent::Watcher watcher(market_, world_, hear, witness, identity_.key, market_key_);
     agent::Receipts receipts(market_, hear);
     // What earlier runs have left; not while the program starts.
     std::int64_t sign_ms = world_.NowMs() + kSignMs;
     // The program may outlive its leases: then nothing is left to keep, and it hears of that by itself.
     while (true) {
       const std::int64_t keep_ms = keeper.Tick();
-      std::int64_t watch_ms = watcher.Tick();
+      std::int64_t watch_ms = std::min(watcher.Tick(), promises.Tick());
       if (sign_ms >= 0 && world_.NowMs() >= sign_ms) {
         receipts.Sign(kCallMs);
         sign_ms = -1;
@@ -187,13 +191,15 @@ class Agent {
       if (!world_.Pause(std::max<std::int64_t>(1, next_ms - world_.NowMs()))) break;
     }
     keeper.End();
-    for (const agent::Keeper::Ended& ended : keeper.ended()) receipts.Note(ended.lease, WordsOf(ended));
+    for (const agent::Keeper::Ended& ended : keeper.ended()) receipts.Note(ended.lease, WordsOf(ended), ended.use);
     receipts.Sign(kLastCallMs);
     watcher.End();
+    promises.End();
   }
 
-  // What the program got of a lease. How much of it was used is not known here: a program that waits for its device
-  // waits for its share of it, and at first for much else.
+  // What the program got of a lease. How much of it was used is not known here, unless its gpu-server has said it when
+  // the lease was given back: a program that waits for its device waits for its share of it, and at first for much
+  // else.
   agent::LeaseWords WordsOf(const agent::Keeper::Ended& ended) const {
     agent::LeaseWords words;
     const std::int64_t life_ms = std::max<std::int64_t>(1, ended.ended_ms - ended.granted_ms);
@@ -203,7 +209,7 @@ class Agent {
     if (ended.server_seen_ms >= 0) {
       words.uptime_ppm = static_cast<std::uint32_t>(part_of(ended.server_seen_ms - ended.granted_ms));
     }
-    if (!keeps_profile_ || life_ms < kLifeKnownMs) return words;
+    if (ended.use || !keeps_profile_ || life_ms < kLifeKnownMs) return words;
     const auto processes = agent::ReadReports(ReadAll(files_.profile()));
     if (processes.empty()) return words;
     const std::int64_t waited = part_of(agent::FoldProcesses(processes).waited_us / 1000);

@@ -273,9 +273,15 @@ Parsed ParseCommandLine(int argc, char** argv) {
     for (const CLI::Option* one : by_market) {
       if (one->count() != 0) given = one->get_name();
     }
-    if (server->count() == 0 && given.empty() && !has_market)
-      throw CLI::RequiredError("--server, or --market or what the program needs:");
-    if (server->count() != 0 && !given.empty()) throw CLI::ExcludesError("--server", given);
+    if (server->count() == 0 && given.empty() && !has_market) {
+      Say("where shall it run? --server URL names a gpu-server; without --server the market finds one: say what the "
+          "program needs (--tops, --memory, ...) or --market URL");
+      return {std::nullopt, kUsage};
+    }
+    if (server->count() != 0 && !given.empty()) {
+      Say("--server excludes %s: it names the gpu-server; without --server the market finds one", given.c_str());
+      return {std::nullopt, kUsage};
+    }
   } catch (const CLI::ParseError& error) {
     return {std::nullopt, app.exit(error) == 0 ? 0 : kUsage};
   }

@@ -19,6 +19,8 @@ namespace {
 using agent::Won;
 namespace messages = market::messages;
 
+// That have come and were not looked at.
+constexpr std::size_t kPromisesMax = 1024;
 constexpr std::int64_t kOrderValidMs = 60'000;
 constexpr std::int64_t kLeaseMsMost = 15 * 60 * 1000;
 
@@ -137,7 +139,9 @@ Result<agent::Answer> RealMarket::Bid(const agent::Order& order, const agent::Op
   bid.holder_key.assign(order.holder_key.bytes.begin(), order.holder_key.bytes.end());
   messages::PlaceOrderT placed = market::SignOrder(bid, identity_);
   placed.wait_us = order.wait_us;
+  placed.wants_promise = wants_promises_;
   ACCELMESH_ASSIGN_OR_RETURN(const auto reply, market::Ask<messages::GrantsT>(client_, std::move(placed), deadline));
+  ++orders_answered_;
   return Checked(AnswerOf(reply), order, deadline);
 }
 
@@ -150,7 +154,11 @@ Status RealMarket::Post(const agent::Offer& offer, const agent::OperationId& id,
   ask.notice_us = offer.notice_us;
   // As long as its lease may last without a renewal, after which it is posted anew.
   ask.valid_until_ms += kLeaseMsMost;
-  return market::Ask<messages::DoneT>(client_, market::SignOrder(ask, identity_), deadline).status();
+  messages::PlaceOrderT placed = market::SignOrder(ask, identity_);
+  placed.wants_promise = wants_promises_;
+  const Status status = market::Ask<messages::DoneT>(client_, std::move(placed), deadline).status();
+  if (status.ok()) ++orders_answered_;
+  return status;
 }
 
 Result<std::vector<agent::Traded>> RealMarket::Trades(const std::string& lease, Deadline deadline) {
@@ -215,6 +223,22 @@ Status RealMarket::Cosign(std::uint64_t size, const std::string& line, Deadline 
   cosign.size = size;
   cosign.line = line;
   return market::Ask<messages::DoneT>(client_, std::move(cosign), deadline).status();
+}
+
+void RealMarket::Hear(const messages::PushT& push) {
+  const auto* taken = push.body.AsOrderTaken();
+  if (taken != nullptr && promises_.size() < kPromisesMax) promises_.push_back(taken->promise);
+}
+
+Result<agent::LedgerPiece> RealMarket::ReadLedger(std::uint64_t first, Deadline deadline) {
+  messages::ReadEntriesT ask;
+  ask.first = first;
+  ACCELMESH_ASSIGN_OR_RETURN(const auto reply,
+                             market::Ask<messages::LedgerEntriesT>(client_, std::move(ask), deadline));
+  agent::LedgerPiece piece;
+  piece.readable = reply.readable;
+  for (const auto& entry : reply.entries) piece.entries.emplace_back(entry->bytes.begin(), entry->bytes.end());
+  return piece;
 }
 
 Result<agent::Answer> RealMarket::Ask(const agent::Order& order, const agent::OperationId& id, Deadline deadline) {
@@ -295,10 +319,15 @@ Status RealServers::Admit(const Won& lease, const security::CurvePair& holder, c
   });
 }
 
-Status RealServers::End(const Won& lease, const security::CurvePair& holder, Deadline deadline) {
-  return AtServer(lease, holder, [&](const Endpoint& endpoint, const security::CurveCredentials& credentials) {
-    return EndLease(endpoint, credentials, lease.lease, deadline);
-  });
+Result<agent::DeviceUse> RealServers::End(const Won& lease, const security::CurvePair& holder, Deadline deadline) {
+  agent::DeviceUse use;
+  ACCELMESH_RETURN_IF_ERROR(
+      AtServer(lease, holder, [&](const Endpoint& endpoint, const security::CurveCredentials& credentials) {
+        const Result<LeaseUse> ended = EndLease(endpoint, credentials, lease.lease, deadline);
+        if (ended.ok()) use = {ended->device_us, ended->delivered_ppm};
+        return ended.status();
+      }));
+  return use;
 }
 
 namespace {

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "market/client/market_client.h"
 #include "tools/agent/ports.h"
@@ -18,7 +19,11 @@ class RealMarket : public agent::MarketPort {
  public:
   // `identity` outlives it.
   RealMarket(market::MarketAddress address, const security::SigningKey& identity)
-      : market_key_(address.key), identity_(identity), client_(std::move(address), identity, "mesh-run") {}
+      : market_key_(address.key), identity_(identity), client_(std::move(address), identity, "mesh-run") {
+    client_.OnPush([this](const market::messages::PushT& push) { Hear(push); });
+  }
+  // Orders from now on ask for promises.
+  void WantPromises() { wants_promises_ = true; }
 
   Result<std::vector<scheduler::Slot>> Slots(Deadline deadline) override;
   Result<agent::Answer> Ask(const agent::Order& order, const agent::OperationId& id, Deadline deadline) override;
@@ -38,8 +43,12 @@ class RealMarket : public agent::MarketPort {
   Status SignReceipt(const std::string& lease, const agent::LeaseWords& words, Deadline deadline) override;
   Result<std::string> Checkpoint(std::uint64_t old_size, Deadline deadline) override;
   Status Cosign(std::uint64_t size, const std::string& line, Deadline deadline) override;
+  std::vector<std::string> TakePromises() override { return std::exchange(promises_, {}); }
+  std::uint64_t orders_answered() const override { return orders_answered_; }
+  Result<agent::LedgerPiece> ReadLedger(std::uint64_t first, Deadline deadline) override;
 
  private:
+  void Hear(const market::messages::PushT& push);
   Result<agent::Answer> Bid(const agent::Order& order, const agent::OperationId& id, Deadline deadline);
   Result<agent::Answer> Checked(Result<agent::Answer> answer, const agent::Order& order, Deadline deadline);
   Result<agent::Won> Checked(Result<agent::Won> won, std::int64_t price_max) const;
@@ -50,6 +59,9 @@ class RealMarket : public agent::MarketPort {
   std::map<std::string, security::CurveKey> holders_;           // of leases that were won
   std::map<std::string, std::string> classes_;                  // of slots, as they were listed last
   std::map<std::string, market::messages::ReceiptT> receipts_;  // of leases, as they were listed last
+  bool wants_promises_ = false;
+  std::vector<std::string> promises_;
+  std::uint64_t orders_answered_ = 0;
   market::MarketClient client_;
 };
 
@@ -57,7 +69,7 @@ class RealServers : public agent::ServerPort {
  public:
   Status Admit(const agent::Won& lease, const security::CurvePair& holder, const security::SecretHash& group,
                Deadline deadline) override;
-  Status End(const agent::Won& lease, const security::CurvePair& holder, Deadline deadline) override;
+  Result<agent::DeviceUse> End(const agent::Won& lease, const security::CurvePair& holder, Deadline deadline) override;
 };
 
 class RealWorld : public agent::WorldPort {

@@ -48,31 +48,6 @@ class Progress {
   bool is_shown_ = false;
 };
 
-Result<ledger::NamedKey> LogKeyOf(const LedgerOptions& options, const std::string& folder) {
-  std::string text = options.log_key;
-  if (text.empty()) {
-    std::error_code error;
-    if (!std::filesystem::is_directory(folder, error)) {
-      return Status(Code::kNotFound, "slotctl ledger",
-                    "there is no ledger in " + folder +
-                        "; slot-market's is beside its store (STORE-ledger), and without a folder what the market "
-                        "shows is verified");
-    }
-    const Result<Bytes> file = ledger::ReadFileBytes(folder + "/key", 1024);
-    if (!file.ok()) {
-      return Status(file.code(), "slotctl ledger",
-                    folder + " has no key of its own (" + file.status().text() + "); name it with --log-key");
-    }
-    text = AsText(*file);
-    while (!text.empty() && text.back() == '\n') text.pop_back();
-  }
-  ACCELMESH_ASSIGN_OR_RETURN(const ledger::TypedKey key, ledger::ParseVerifierKey(text));
-  if (key.type != ledger::SignatureType::kEd25519) {
-    return Status(Code::kInvalidArgument, "slotctl ledger", "--log-key is the key of a witness; name the log's");
-  }
-  return key.key;
-}
-
 std::string TimeOf(std::int64_t time_s) {
   const auto time = static_cast<std::time_t>(time_s);
   std::tm parts{};
@@ -137,6 +112,31 @@ void AddWatched(const std::vector<Watched>& watched, Report& report) {
 
 }  // namespace
 
+Result<ledger::NamedKey> LogKeyOf(const LedgerOptions& options, const std::string& folder) {
+  std::string text = options.log_key;
+  if (text.empty()) {
+    std::error_code error;
+    if (!std::filesystem::is_directory(folder, error)) {
+      return Status(Code::kNotFound, "slotctl ledger",
+                    "there is no ledger in " + folder +
+                        "; slot-market's is beside its store (STORE-ledger), and without a folder what the market "
+                        "shows is verified");
+    }
+    const Result<Bytes> file = ledger::ReadFileBytes(folder + "/key", 1024);
+    if (!file.ok()) {
+      return Status(file.code(), "slotctl ledger",
+                    folder + " has no key of its own (" + file.status().text() + "); name it with --log-key");
+    }
+    text = AsText(*file);
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+  }
+  ACCELMESH_ASSIGN_OR_RETURN(const ledger::TypedKey key, ledger::ParseVerifierKey(text));
+  if (key.type != ledger::SignatureType::kEd25519) {
+    return Status(Code::kInvalidArgument, "slotctl ledger", "--log-key is the key of a witness; name the log's");
+  }
+  return key.key;
+}
+
 Report ReportOf(const ledger::FolderReport& verified, const LedgerOptions& options, bool is_own_key) {
   const ledger::FolderFacts& facts = verified.facts;
   Report report;
@@ -155,12 +155,14 @@ Report ReportOf(const ledger::FolderReport& verified, const LedgerOptions& optio
                  {"cosigners", cosigners},
                  {"orders", facts.orders},
                  {"receipts", facts.receipts},
+                 {"stated", facts.stated},
                  {"seals", facts.seals},
                  {"epochs", facts.epochs},
                  {"unrecorded", facts.seals - std::min(facts.seals, facts.epochs)},
                  {"epoch_first", facts.epoch_first},
                  {"epoch_last", facts.epoch_last},
                  {"trades", facts.trades},
+                 {"trades_settled", facts.trades_settled},
                  {"credits_microcredits", facts.credits}};
   if (!holds) {
     report.json["place"] = verified.place;
@@ -184,6 +186,12 @@ Report ReportOf(const ledger::FolderReport& verified, const LedgerOptions& optio
                                       " to " + std::to_string(facts.epoch_last) +
                                       ", each cleared again: " + std::to_string(facts.trades) + " trades");
     report.text += Line("credits", scheduler::CreditsText(facts.credits) + ", none made or lost");
+    if (facts.trades_settled > 0) {
+      report.text +=
+          Line("settled", std::to_string(facts.trades_settled) +
+                              " trades, each paid as it was cleared; what was cleared and is not settled could "
+                              "not be carried out, or the market was stopped before it wrote that down");
+    }
   } else {
     report.text += Line("epochs", "none");
   }
@@ -195,6 +203,10 @@ Report ReportOf(const ledger::FolderReport& verified, const LedgerOptions& optio
   }
   report.text +=
       Line("signed", std::to_string(facts.orders) + " orders, " + std::to_string(facts.receipts) + " receipts");
+  if (facts.stated > 0) {
+    report.text += Line("begins with", "the reputations of " + std::to_string(facts.stated) +
+                                           ", from receipts of before this ledger: the market's word");
+  }
   if (is_own_key) {
     report.text += Line("note", "the key is the folder's own word; --log-key names one that you trust");
   }
@@ -215,6 +227,7 @@ Status ReadChecks(const LedgerOptions& options, ledger::FolderCheck& check) {
     ACCELMESH_ASSIGN_OR_RETURN(std::string note, ReadNote(path));
     check.held.push_back(std::move(note));
   }
+  check.held.insert(check.held.end(), options.held_notes.begin(), options.held_notes.end());
   return {};
 }
 

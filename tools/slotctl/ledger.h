@@ -17,9 +17,11 @@ struct LedgerOptions {
   std::string market;                  // as orders name it; empty: the log's key
   std::vector<std::string> witnesses;  // verifier keys
   std::size_t witnesses_min = 0;
-  std::vector<std::string> held;  // files with checkpoints that others hold
-  std::string evidence;           // where evidence of a fork goes
-  std::string out;                // where a checkpoint goes
+  std::vector<std::string> held;        // files with checkpoints that others hold
+  std::vector<std::string> held_notes;  // such checkpoints
+  std::string promise;                  // a file (promise.h)
+  std::string evidence;                 // where evidence of a fork goes
+  std::string out;                      // where a checkpoint goes
 };
 
 struct LedgerVerdict {
@@ -31,6 +33,8 @@ Result<LedgerVerdict> VerifyLedger(const LedgerOptions& options);
 // Whether a file of evidence convicts the log.
 Result<LedgerVerdict> VerifyEvidence(const LedgerOptions& options);
 
+// By the options, or else what the folder says itself.
+Result<market::ledger::NamedKey> LogKeyOf(const LedgerOptions& options, const std::string& folder);
 // Witnesses, held checkpoints and what orders must name, as the options say; precondition: check.log.
 Status ReadChecks(const LedgerOptions& options, market::ledger::FolderCheck& check);
 // The verdict, and the evidence in its file.

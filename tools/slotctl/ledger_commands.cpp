@@ -1,5 +1,6 @@
 // Commands about the market's ledger.
 #include "tools/slotctl/command_line.h"
+#include "tools/slotctl/promise.h"
 #include "tools/slotctl/remote_ledger.h"
 
 namespace accelmesh::slotctl {
@@ -23,7 +24,25 @@ Result<ledger::NamedKey> LogOf(const Options& options) {
   return ledger::NamedKey{ledger::kMarketLog, key};
 }
 
+// What convicts by itself needs no market, only its key.
+int VerifyPromiseIn(const Options& options) {
+  const Result<PromiseFile> file = ReadPromiseFile(options.ledger);
+  if (!file.ok()) return Fail(file.status());
+  if (!options.ledger.path.empty()) return Tell(options, [&] { return VerifyPromiseInFolder(*file, options.ledger); });
+  const Result<ledger::NamedKey> log =
+      options.ledger.log_key.empty() ? LogOf(options) : LogKeyOf(options.ledger, options.ledger.path);
+  if (!log.ok()) return Fail(log.status());
+  if (file->is_evidence) return Tell(options, [&] { return VerifyPromise(*file, *log); });
+  auto session = Session::Open(options.access);
+  if (!session.ok()) return Fail(session.status());
+  return Tell(options, [&] {
+    MarketLedger source(**session);
+    return VerifyPromiseOf(*file, source, *log);
+  });
+}
+
 int Verify(const Options& options) {
+  if (!options.ledger.promise.empty()) return VerifyPromiseIn(options);
   if (!options.ledger.path.empty()) return Tell(options, [&] { return VerifyLedger(options.ledger); });
   auto session = Session::Open(options.access);
   if (!session.ok()) return Fail(session.status());
@@ -58,6 +77,9 @@ void AddLedgerCommands(CommandLine& line) {
                [&] { return Verify(options); });
   command->add_option("FOLDER", options.ledger.path,
                       "of the ledger, or a copy of it (slot-market's is beside its store)");
+  command->add_option("--promise", options.ledger.promise,
+                      "a promise that the market gave of an order, or evidence of a broken one (mesh-run keeps both): "
+                      "whether it is kept");
   command->add_option("--log-key", options.ledger.log_key, "NAME+ID+BASE64 (default: what the folder says itself)");
   command->add_option("--market-id", options.ledger.market, "which market orders must be for (default: the log's key)");
   command->add_option("--witness", options.ledger.witnesses, "keys of witnesses whose cosignatures count");

@@ -39,6 +39,13 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    // Of a command that there is not, CLI11 says only that one is required.
+    if (const std::vector<std::string> rest = app.remaining(true);
+        error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError) && !rest.empty()) {
+      std::fprintf(stderr, "slotctl: \"%.80s\" is none of its commands; slotctl --help lists them\n",
+                   rest.front().c_str());
+      return kUsage;
+    }
     return app.exit(error) == 0 ? 0 : kUsage;
   }
   if (const auto role = security::ParseRole(options.role); !role.ok()) {

@@ -3,7 +3,7 @@
 // whose processor time is told apart. Numbers are reported and never fail; a lost grant does.
 //
 //   market-bench [--store sqlite|etcd] [--seconds N] [--tenants N] [--window N] [--rate N] [--members N]
-//                [--price-rate N] [--orders N]
+//                [--price-rate N] [--orders N [--promises 0]]
 //
 // With --orders: so many signed bids and asks a second, in epochs of 250 ms, all of it in the ledger and in the store.
 // Grants are measured twice: as many as there can be, each connection with `window` under way; and at `rate` a second,
@@ -37,7 +37,8 @@ struct Options {
   int rate = 10'000;
   int members = 3;
   int price_rate = 1000;
-  int orders = 0;  // a second: then nothing else is measured
+  int orders = 0;    // a second: then nothing else is measured
+  int promises = 1;  // of each of them
 };
 
 // The count that the preloaded counter keeps.
@@ -148,7 +149,7 @@ int Run(const Options& options) {
     const std::uint64_t synced = syncs.value();
     OrderLoad load(*market, tenants, "cpu/Device", 1'000'000);
     const Meter meter(market->pid());
-    load.Run(options.seconds, options.orders);
+    load.Run(options.seconds, options.orders, options.promises != 0);
     load.PrintJson();
     meter.Print(load.done());
     // The market shows its counts twice a second.
@@ -238,15 +239,18 @@ int Main(int argc, char** argv) {
                   : name == "--members"    ? &options.members
                   : name == "--price-rate" ? &options.price_rate
                   : name == "--orders"     ? &options.orders
+                  : name == "--promises"   ? &options.promises
                                            : nullptr;
     if (number != nullptr && std::atoi(argv[i + 1]) > 0) {
       *number = std::atoi(argv[i + 1]);
+    } else if (name == "--promises" && std::string_view(argv[i + 1]) == "0") {
+      options.promises = 0;
     } else if (name == "--store") {
       options.store = argv[i + 1];
     } else {
       std::fprintf(stderr,
                    "usage: market-bench [--store sqlite|etcd] [--seconds N] [--tenants N] [--window N] [--rate N] "
-                   "[--members N] [--price-rate N] [--orders N]\n");
+                   "[--members N] [--price-rate N] [--orders N [--promises 0]]\n");
       return 2;
     }
   }

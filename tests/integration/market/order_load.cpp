@@ -66,6 +66,7 @@ void OrderLoad::Send(std::size_t tenant, Kind kind, Instant begun) {
   }
   messages::PlaceOrderT placed = SignOrder(order, who.key);
   placed.wait_us = kind == Kind::kWins ? 10'000'000 : 600'000;
+  placed.wants_promise = wants_promises_;
   messages::RequestT request;
   request.number = sent_.size();
   request.body.Set(std::move(placed));
@@ -77,7 +78,9 @@ void OrderLoad::Send(std::size_t tenant, Kind kind, Instant begun) {
 
 void OrderLoad::Take(std::size_t tenant, ByteView bytes) {
   // Of our own market: read as it is.
-  const messages::Reply* reply = flatbuffers::GetRoot<messages::FromMarket>(bytes.data())->reply();
+  const auto* message = flatbuffers::GetRoot<messages::FromMarket>(bytes.data());
+  if (message->push() != nullptr && message->push()->body_as_OrderTaken() != nullptr) ++promises_;
+  const messages::Reply* reply = message->reply();
   if (reply == nullptr || reply->number() >= sent_.size() || sent_[reply->number()].begun == Instant{}) return;
   Sent& sent = sent_[reply->number()];
   const double took = std::chrono::duration<double, std::milli>(Clock::now() - sent.begun).count();
@@ -117,7 +120,8 @@ void OrderLoad::Receive(long wait_ms) {
   zmq_poll(items.data(), static_cast<int>(items.size()), wait_ms);
 }
 
-void OrderLoad::Run(double seconds, int rate) {
+void OrderLoad::Run(double seconds, int rate, bool wants_promises) {
+  wants_promises_ = wants_promises;
   const Instant begin = Clock::now();
   const auto count = static_cast<std::int64_t>(seconds * rate);
   for (std::int64_t i = 0; i < count; ++i) {
@@ -143,8 +147,10 @@ std::size_t OrderLoad::done() const {
 }
 
 void OrderLoad::PrintJson() {
-  std::printf("\"orders\":{\"per_second\":%.0f,\"sent\":%zu,\"refused\":%zu,\"unserved\":%zu,\"unanswered\":%zu",
-              static_cast<double>(sent_.size() - 1) / seconds_, sent_.size() - 1, failed_, unserved_, under_way_);
+  std::printf(
+      "\"orders\":{\"per_second\":%.0f,\"sent\":%zu,\"refused\":%zu,\"unserved\":%zu,\"unanswered\":%zu,"
+      "\"promises\":%zu",
+      static_cast<double>(sent_.size() - 1) / seconds_, sent_.size() - 1, failed_, unserved_, under_way_, promises_);
   for (const auto& [kind, name] :
        {std::pair{Kind::kWins, "bids_served"}, std::pair{Kind::kLow, "bids_too_low"}, std::pair{Kind::kAsk, "asks"}}) {
     std::vector<double>& times = times_[kind];

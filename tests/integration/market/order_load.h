@@ -21,7 +21,8 @@ class OrderLoad {
   OrderLoad& operator=(const OrderLoad&) = delete;
 
   // Of ten orders seven are bids that pay enough, one bids too little, and two are asks of leases that were bought.
-  void Run(double seconds, int rate);
+  // `wants_promises`: each asks for the market's promise, as mesh-run's do.
+  void Run(double seconds, int rate, bool wants_promises);
   void PrintJson();
   // The ids of all leases that were acknowledged, by tenant.
   const std::vector<std::vector<std::string>>& leases() const { return leases_; }
@@ -51,6 +52,8 @@ class OrderLoad {
   std::map<Kind, std::vector<double>> times_;
   std::size_t unserved_ = 0;  // of those that pay enough
   std::size_t failed_ = 0;
+  bool wants_promises_ = false;
+  std::size_t promises_ = 0;
   double seconds_ = 1;
 };
 

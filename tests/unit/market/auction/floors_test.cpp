@@ -28,22 +28,6 @@ TEST(FloorsTest, APartyMayCallItsShareLessWhatItHas) {
   EXPECT_FALSE(FloorsOwed(shares, 10, 0).ok());
 }
 
-TEST(FloorsTest, IdleUnitsAreTheirsWhoDoNotUseTheirFloors) {
-  const std::vector<FloorShare> shares = {{1, 500'000, 0}, {2, 250'000, 0}};
-  const auto owners = SplitIdle(shares, 12'000, 12'000, 1'000, 99);
-  ASSERT_TRUE(owners.ok());
-  ASSERT_EQ(owners->size(), 3U);
-  EXPECT_EQ((*owners)[0].units_milli, 6'000);
-  EXPECT_EQ((*owners)[1].units_milli, 3'000);
-  EXPECT_EQ((*owners)[2].party, 99U);
-  EXPECT_EQ((*owners)[2].units_milli, 3'000);
-  // Less than the floors: in proportion.
-  const auto few = SplitIdle(shares, 12'000, 3'500, 1'000, 99);
-  ASSERT_EQ(few->size(), 2U);
-  EXPECT_EQ((*few)[0].units_milli, 2'000);
-  EXPECT_EQ((*few)[1].units_milli, 1'000);
-}
-
 TEST(FloorsTest, SplitsAddUpWhateverTheWeights) {
   Random random(71);
   for (int round = 0; round < 3000; ++round) {

@@ -88,6 +88,17 @@ TEST(OrdersTest, WhatIsOutOfBoundsIsRefusedThoughItIsSigned) {
   }));  // a bid without a class
 }
 
+// Of a refusal only its text is sent to whoever signed the order.
+TEST(OrdersTest, TheFieldThatIsWrongIsNamed) {
+  const security::SigningKey owner = KeyOf(1);
+  messages::OrderT order = AskBy(owner);
+  order.share_milli = 1001;
+  EXPECT_EQ(ReadOrder(SignOrder(order, owner)).status().text(), "Order.share_milli is out of range");
+  order = AskBy(owner);
+  order.lease = "two words";
+  EXPECT_EQ(ReadOrder(SignOrder(order, owner)).status().text(), "Order.lease has a character that an id has not");
+}
+
 TEST(OrdersTest, AnyBytesAreRefusedOrRead) {
   std::mt19937_64 random(3);
   const security::SigningKey owner = KeyOf(1);

@@ -67,6 +67,17 @@ class TradeTest : public testing::Test {
     terms.price_seller = terms.price_buyer = price;
     return terms;
   }
+  static TradeTerms OfIdle(const std::string& operation, std::uint32_t share) {
+    TradeTerms terms;
+    terms.buyer = kBuyer;
+    terms.operation = operation;
+    terms.slot = "s/1";
+    terms.share_milli = share;
+    terms.memory_bytes = 100;
+    terms.price_seller = terms.price_buyer = kPrice;
+    terms.lease_ms = 50'000;
+    return terms;
+  }
   Result<TradeOutcome> Do(const TradeTerms& terms) {
     Edit edit(book);
     Result<TradeOutcome> outcome = Trade(book, edit, terms, now);
@@ -212,15 +223,8 @@ TEST_F(TradeTest, ASellerWhoGivesBackEarlyMakesRoomEarlier) {
 }
 
 TEST_F(TradeTest, WhatBuyersPayBeyondWhatSellersGetIsThePools) {
-  TradeTerms terms;
-  terms.buyer = kBuyer;
-  terms.operation = "idle";
-  terms.slot = "s/1";
-  terms.share_milli = 200;
-  terms.memory_bytes = 100;
-  terms.price_seller = kPrice;
+  TradeTerms terms = OfIdle("idle", 200);
   terms.price_buyer = 2 * kPrice;
-  terms.lease_ms = 50'000;
   const Result<TradeOutcome> outcome = Do(terms);
   ASSERT_TRUE(outcome.ok()) << outcome.status().ToString();
   EXPECT_EQ(outcome->paid, 20'000);
@@ -235,6 +239,15 @@ TEST_F(TradeTest, WhatBuyersPayBeyondWhatSellersGetIsThePools) {
   EXPECT_TRUE(Trade(book, edit, terms, now).ok());
   terms.index = 1;
   EXPECT_EQ(Trade(book, edit, terms, now).code(), Code::kNotFound);
+}
+
+TEST_F(TradeTest, WhatIsIdleIsSoldInTheStepsOfItsSlot) {
+  TradeTerms terms = OfIdle("odd", 150);
+  const Result<TradeOutcome> odd = Do(terms);
+  EXPECT_EQ(odd.code(), Code::kInvalidArgument);
+  EXPECT_THAT(odd.status().text(), testing::HasSubstr("in steps of 100 thousandths"));
+  terms.share_milli = 300;
+  EXPECT_TRUE(Do(terms).ok());
 }
 
 TEST_F(TradeTest, WhatCannotBeIsRefused) {

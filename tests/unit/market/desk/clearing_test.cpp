@@ -42,7 +42,7 @@ class ClearingTest : public TradingTest {
 TEST_F(ClearingTest, AGangOfAClassWithoutAName) {
   messages::OrderT gang = GangOrder(tenants_[0]);
   AddPart(AddBundle(gang), "");
-  EXPECT_THAT(Place(tenants_[0], gang).text, HasSubstr("is missing"));
+  EXPECT_THAT(Place(tenants_[0], gang).text, HasSubstr("Part.class_name is missing"));
   ExpectThatOthersTrade();
 }
 
@@ -123,6 +123,25 @@ TEST_F(ClearingTest, BidsForManyKindsOfGoodsTakeTheTurnsOfNobody) {
   const messages::ReplyT served = Place(tenants_[39], BidOrder(tenants_[39], 100, 3 * reserve_), 8 * 20'000);
   ASSERT_EQ(served.code, 0) << served.text;
   EXPECT_EQ(served.body.AsGrants()->granted.size(), 1U);
+}
+
+// Where odd sizes take turns with the steps of slots, an epoch that serves nobody is not the last one.
+TEST_F(ClearingTest, ABidOfAnOddSizeHasItsTurnAmongOthers) {
+  const std::string lease = Lease(tenants_[0], "0.9 TOPS fp32, memory=500B");
+  ASSERT_FALSE(Lease(tenants_[1], "0.9 TOPS fp32, memory=500B").empty());
+  messages::OrderT ask = AskOrder(tenants_[0], lease, reserve_);
+  ask.share_milli = 400;
+  ASSERT_EQ(Place(tenants_[0], ask).code, 0);
+  // Of whole steps, and too cheap for anybody.
+  Stand(tenants_[2], BidOrder(tenants_[2], 20, 0));
+  for (std::size_t round = 0; round < 6; ++round) {
+    const security::SigningKey& buyer = tenants_[10 + round];
+    const messages::ReplyT served = Place(buyer, BidOrder(buyer, 33, 3 * reserve_), 2'000'000);
+    ASSERT_EQ(served.code, 0) << served.text;
+    ASSERT_EQ(served.body.AsGrants()->granted.size(), 1U) << round;
+    EXPECT_EQ(served.body.AsGrants()->granted.front()->lease->share_milli, 33U);
+  }
+  Verify();
 }
 
 // A deal that both have signed counts once, however long its leases are forgotten.

@@ -159,7 +159,11 @@ class SilentRegistry final : public registry::Registry {
  public:
   explicit SilentRegistry(registry::Registry& real) : real_(real) {}
   void Submit(registry::Txn txn, Instant deadline, registry::Done<registry::TxnResult> done) override {
-    if (!Refuses(done)) real_.Submit(std::move(txn), deadline, std::move(done));
+    if (mood == Mood::kTakesItsTime) {
+      late.push_back([this, txn, deadline, done] { real_.Submit(txn, deadline, done); });
+    } else if (!Refuses(done)) {
+      real_.Submit(std::move(txn), deadline, std::move(done));
+    }
   }
   void Snapshot(std::string prefix, Instant deadline, registry::Done<registry::SnapshotResult> done) override {
     if (!Refuses(done)) real_.Snapshot(std::move(prefix), deadline, std::move(done));
@@ -177,8 +181,9 @@ class SilentRegistry final : public registry::Registry {
                                                registry::WatchSink sink) override {
     return real_.Watch(std::move(prefix), from, std::move(sink));
   }
-  enum class Mood { kAnswers, kRefuses, kIsSilent };
+  enum class Mood { kAnswers, kRefuses, kIsSilent, kTakesItsTime };
   Mood mood = Mood::kAnswers;
+  std::vector<std::function<void()>> late;  // transactions that have not reached it yet
 
  private:
   template <typename Done>
@@ -231,6 +236,52 @@ TEST_F(DeskDiskTest, ADiskThatFailsMakesNoPromises) {
   desk_->Flush();
   ASSERT_TRUE(Until([this] { return !desk_->trouble().empty(); }));
   EXPECT_THAT(desk_->trouble(), testing::HasSubstr("started anew"));
+}
+
+// The book is ahead of the registry: what was decided next may never get there.
+TEST_F(DeskDiskTest, NobodyHearsOfWhatWasDecidedLaterAndIsNotDurable) {
+  log::SetSink([](log::Level, std::string_view) {});
+  SilentRegistry registry(*store_);
+  Start(registry);
+  messages::GreetT greet;
+  greet.version_min = greet.version_max = kMarketVersion;
+  ASSERT_EQ(Ask(kTenant, greet).code, 0);
+  ASSERT_EQ(Ask(server_, ServerWith("s", 1, 1, 100)).code, 0);
+  registry.mood = SilentRegistry::Mood::kTakesItsTime;
+  sent_.clear();
+  messages::RequestT grant;
+  grant.number = 101;
+  messages::RequestLeaseT ask = AskFor("0.3 TOPS fp32");
+  grant.body.Set(ask);
+  desk_->OnMessage("x", kTenant, EncodeRequest(grant));
+  desk_->Flush();
+  messages::RequestT resize;
+  resize.number = 102;
+  messages::ResizeLeaseT smaller;
+  smaller.operation_id = MakeOperationId();
+  smaller.lease = LeaseIdOf(kTenant, security::HexOf(ask.operation_id), 0);
+  smaller.share_milli = 100;
+  resize.body.Set(smaller);
+  desk_->OnMessage("x", kTenant, EncodeRequest(resize));
+  desk_->Flush();
+  ASSERT_EQ(desk_->book().Lease(smaller.lease)->share_milli, 100U);
+  ASSERT_EQ(registry.late.size(), 1U);
+  std::exchange(registry.late, {}).front()();
+  ASSERT_TRUE(Until([&] { return sent_.size() >= 2; }));
+  ASSERT_EQ(sent_.size(), 2U) << "the tenant's answer, and what its server is told";
+  for (const Bytes& bytes : sent_) {
+    const Result<messages::FromMarketT> message = DecodeFromMarket(bytes);
+    ASSERT_TRUE(message.ok());
+    if (message->push != nullptr) {
+      EXPECT_EQ(message->push->body.AsLeaseGranted()->lease->share_milli, 300U);
+      continue;
+    }
+    ASSERT_EQ(message->reply->number, 101U);
+    EXPECT_EQ(message->reply->body.AsGrants()->granted.at(0)->lease->share_milli, 300U);
+  }
+  // The next leader knows nothing else either.
+  Start(*store_);
+  EXPECT_EQ(desk_->book().Lease(smaller.lease)->share_milli, 300U);
 }
 
 }  // namespace

@@ -227,6 +227,25 @@ TEST_F(ReceiptsDeskTest, AsksCountByReceiptsAndEveryLeaderKnowsTheSame) {
   for (const auto& [id, record] : records) {
     EXPECT_EQ(std::get<ReputationRecord>(record), *desk_->book().Reputation(id)) << id;
   }
+  // A ledger that is lost begins anew with what its receipts had come to: else nobody could count for more than a
+  // newcomer in it.
+  Stop();
+  std::filesystem::remove_all(folder_.Path("ledger"));
+  Start();
+  bid.operation_id = MakeOperationId();
+  const messages::ReplyT served = Place(tenants_[1], bid, 1'000'000);
+  ASSERT_EQ(served.code, 0) << served.text;
+  ASSERT_EQ(served.body.AsGrants()->granted.size(), 1U) << served.body.AsGrants()->gaps.front()->text;
+  ledger::FolderReport report = Verify();
+  EXPECT_EQ(report.facts.stated, 3U) << "two providers and their tenant";
+  EXPECT_GE(report.facts.epochs, 1U);
+  EXPECT_GE(report.facts.trades, 1U);
+  // It is said once.
+  Stop();
+  Start();
+  const std::uint64_t entries = report.facts.head.size;
+  report = Verify();
+  EXPECT_EQ(report.facts.head.size, entries);
 }
 
 TEST_F(ReceiptsDeskTest, ALeaseThatNobodyUsesIsForSale) {
@@ -329,8 +348,8 @@ TEST_F(ReceiptsDeskTest, ALedgerWhoseDiskWasFullGoesOnWhenThereIsRoom) {
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &old), 0);
   const rlimit full{static_cast<rlim_t>(file.st_size) + 10, old.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &full), 0);
-  const Result<SealedOrders> sealed = ledger_->Seal(last + 1, Now(), {});
-  const Result<SealedOrders> at_once = ledger_->Seal(last + 2, Now(), {});
+  const Result<SealedOrders> sealed = ledger_->Seal(last + 1, Now(), {}, {});
+  const Result<SealedOrders> at_once = ledger_->Seal(last + 2, Now(), {}, {});
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &old), 0);
   EXPECT_EQ(sealed.code(), Code::kSystem) << sealed.status().ToString();
   EXPECT_FALSE(at_once.ok()) << "it is not tried at each call";
@@ -339,6 +358,55 @@ TEST_F(ReceiptsDeskTest, ALedgerWhoseDiskWasFullGoesOnWhenThereIsRoom) {
   ASSERT_EQ(after.body.AsGrants()->granted.size(), 1U) << after.body.AsGrants()->gaps.front()->text;
   EXPECT_GT(ledger_->last_number(), last);
   EXPECT_GE(Verify().facts.trades, 2U);
+}
+
+// A server that is killed and never comes back: its lease of the registry runs out, its tenant's lease ends, and a
+// while later its bond is due.
+TEST_F(ReceiptsDeskTest, TheBondOfAServerThatIsGoneIsPaidOut) {
+  Stop();
+  change_options_ = [](DeskOptions& options) {
+    options.node_ttl = std::chrono::seconds(2);
+    options.gone = std::chrono::milliseconds(500);
+  };
+  Start();
+  const security::SigningKey other = KeyOf(4);
+  messages::GreetT greet;
+  greet.version_min = greet.version_max = kMarketVersion;
+  ASSERT_EQ(Ask(other, greet).code, 0);
+  messages::TrustT trust;
+  trust.identity = Hex(other);
+  trust.role = "provider";
+  trust.name = "other";
+  ASSERT_EQ(Ask(admin_, trust).code, 0);
+  const messages::ReplyT registered = Ask(other, ServerWith("o", 2, 1, 10));
+  ASSERT_EQ(registered.code, 0) << registered.text;
+  const std::int64_t all = Owned();
+  const std::int64_t owners = AccountOf(other).balance + AccountOf(other).bond;
+  EXPECT_EQ(AccountOf(other).bond, 2'000'000);
+  messages::RequestLeaseT ask = AskFor("0.5 TOPS fp32, memory=100B");
+  ask.slots = {"o/0"};
+  const messages::ReplyT reply = Ask(tenants_[0], ask);
+  ASSERT_EQ(reply.code, 0) << reply.text;
+  ASSERT_EQ(reply.body.AsGrants()->granted.size(), 1U);
+  const std::string id = reply.body.AsGrants()->granted.front()->lease->id;
+  // It is paid for as long as it was seen.
+  const std::int64_t seen_ms = Now() + 100;
+  EXPECT_TRUE(Until([&] { return Now() >= seen_ms; }));
+  EXPECT_EQ(Ask(other, messages::KeepServerT{}).code, 0);
+  EXPECT_TRUE(Until([&] { return desk_->book().Lease(id)->state == LeaseState::kServerLost; }));
+  EXPECT_EQ(AccountOf(tenants_[0]).held, 0);
+  const LeaseRecord lost = *desk_->book().Lease(id);
+  EXPECT_GT(lost.paid, 0);
+  EXPECT_TRUE(Until([&] { return desk_->book().SlotsOfServer(Hex(other)).empty(); }));
+  EXPECT_TRUE(Until([&] { return desk_->book().Find<LossRecord>(Family::kLoss, Hex(other)) == nullptr; }));
+  // What it was paid is its tenant's again, and a tenth of what was left; all else is its own.
+  const std::int64_t tenth = PenaltyOf(lost.returned);
+  EXPECT_GT(tenth, 0);
+  EXPECT_EQ(AccountOf(tenants_[0]).balance, 1'000'000'000 + tenth);
+  EXPECT_EQ(AccountOf(other).bond, 0);
+  EXPECT_EQ(AccountOf(other).balance, owners - tenth);
+  EXPECT_EQ(Owned(), all);
+  EXPECT_TRUE(desk_->book().CountSums().balanced());
 }
 
 }  // namespace

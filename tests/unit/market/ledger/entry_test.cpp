@@ -23,12 +23,27 @@ CounterSignedReceipt SomeReceipt() {
   return receipt;
 }
 
+StatedReputation SomeReputation() {
+  StatedReputation stated;
+  stated.key = KeyOf(3).public_key();
+  stated.state.tracks = {
+      {ReputationRole::kProvider, ReputationEvent::kDelivered, {UnsignedWide{5} << 64, 7}, {3, 8}},
+      {ReputationRole::kBuyer, ReputationEvent::kPaid, {1, 2}, {}},
+  };
+  stated.state.payers = {{KeyOf(1).public_key(), {9, 10}}, {KeyOf(2).public_key(), {11, 12}}};
+  if (stated.state.payers[1].first.bytes < stated.state.payers[0].first.bytes) {
+    std::swap(stated.state.payers[0], stated.state.payers[1]);
+  }
+  return stated;
+}
+
 std::vector<Entry> AllKinds() {
   SignedOrder order{BytesOf("order"), {}, std::nullopt};
   order.signature[3] = 7;
   SignedOrder deal = order;
   deal.counter_signature = order.signature;
-  return {order, deal, Seal{7, 99, 3, LeafHash({})}, EpochPart{7, 1, 2, BytesOf("bytes")}, SomeReceipt()};
+  return {order,           deal, Seal{7, 99, 3, LeafHash({})}, EpochPart{7, 1, 2, BytesOf("bytes")}, SomeReceipt(),
+          SomeReputation()};
 }
 
 TEST(EntryTest, EveryKindIsReadBackAndNoOtherBytesMeanTheSame) {
@@ -62,6 +77,20 @@ TEST(EntryTest, PartsOutOfTheirBoundsAreRefused) {
   receipt.receipt.end_ms = 5;
   EXPECT_FALSE(EntryBytes(receipt).ok());
   EXPECT_FALSE(ParseEntry(Bytes(kEntryBytesMax + 1)).ok());
+  const auto refused = [](auto change) {
+    StatedReputation stated = SomeReputation();
+    EXPECT_TRUE(EntryBytes(stated).ok());
+    change(stated.state);
+    return !EntryBytes(stated).ok();
+  };
+  EXPECT_TRUE(refused([](ReputationState& state) { state.tracks[0].good.hour = -1; }));
+  EXPECT_TRUE(refused([](ReputationState& state) { state.tracks[0].bad.hour = INT64_MAX; }));
+  EXPECT_TRUE(refused([](ReputationState& state) { state.tracks[1].good.value = UnsignedWide{1} << 120; }));
+  EXPECT_TRUE(refused([](ReputationState& state) { state.payers[1].second.value = UnsignedWide{1} << 120; }));
+  EXPECT_TRUE(refused([](ReputationState& state) { std::swap(state.tracks[0], state.tracks[1]); }));
+  EXPECT_TRUE(refused([](ReputationState& state) { state.payers[0] = state.payers[1]; }));
+  EXPECT_TRUE(refused([](ReputationState& state) { state.tracks[0].event = static_cast<ReputationEvent>(9); }));
+  EXPECT_TRUE(refused([](ReputationState& state) { state.payers.resize(kPayersKept + 1); }));
 }
 
 TEST(EntryTest, TheRootOfOrdersDoesNotTellTheirOrder) {

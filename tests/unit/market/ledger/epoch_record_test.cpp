@@ -77,6 +77,31 @@ TEST_F(EpochRecordTest, CutOffOrFlippedItIsRefusedOrAnother) {
     if (!read.ok()) continue;
     EXPECT_EQ(EpochBytes(*read).value(), other) << "one encoding: " << bit;
   }
+  // With what is due, and without scores.
+  record_.has_all_due = true;
+  record_.left_out = {{0, LeftOut::kGoods}, {2, LeftOut::kExpired}};
+  for (const bool has_scores : {true, false}) {
+    if (!has_scores) {
+      record_.deliverers.clear();
+      record_.scores.clear();
+      record_.ask_deliverers.clear();
+    }
+    const Bytes due = EpochBytes(record_).value();
+    const EpochRecord read = ParseEpoch(due).value();
+    EXPECT_TRUE(read.has_all_due);
+    EXPECT_EQ(read.left_out, record_.left_out);
+    EXPECT_EQ(read.deliverers, record_.deliverers);
+    for (std::size_t size = bytes.size() / 2; size < due.size(); ++size) {
+      EXPECT_EQ(ParseEpoch(ByteView(due).first(size)).code(), Code::kBadFrame) << size;
+    }
+    for (std::size_t at = due.size() - 40; at < due.size(); ++at) {
+      Bytes other = due;
+      other[at] ^= 0x81;
+      const Result<EpochRecord> changed = ParseEpoch(other);
+      if (!changed.ok()) continue;
+      EXPECT_EQ(EpochBytes(*changed).value(), other) << "one encoding: " << at;
+    }
+  }
   Bytes longer = bytes;
   longer.push_back(0);
   EXPECT_FALSE(ParseEpoch(longer).ok());
@@ -103,6 +128,12 @@ TEST_F(EpochRecordTest, OnlyTheOneOrderIsCanonical) {
   EXPECT_TRUE(is_refused([](EpochRecord& record) { record.input.asks.back().id = 99; }));
   EXPECT_TRUE(is_refused([](EpochRecord& record) { record.input.asks[0].lease = 99; }));
   EXPECT_TRUE(is_refused([](EpochRecord& record) { record.input.gangs[0].bundles[0].parts[0].slot_class = 9; }));
+  EXPECT_TRUE(is_refused([](EpochRecord& record) { record.left_out = {{0, LeftOut::kGoods}}; }));
+  record_.has_all_due = true;
+  EXPECT_TRUE(is_refused([](EpochRecord& record) { record.left_out = {{1, LeftOut::kOver}, {0, LeftOut::kOver}}; }));
+  EXPECT_TRUE(is_refused([](EpochRecord& record) { record.left_out = {{9999, LeftOut::kOver}}; }));
+  EXPECT_FALSE(is_refused([](EpochRecord& record) { record.left_out = {{0, LeftOut::kOver}, {1, LeftOut::kOver}}; }));
+  record_.has_all_due = false;
   EXPECT_FALSE(is_refused([](EpochRecord&) {}));
 }
 

@@ -22,8 +22,8 @@ SignedOrder SignedOf(messages::PlaceOrderT placed) {
 
 }  // namespace
 
-EpochWorld::EpochWorld(std::unique_ptr<Store> store, std::uint64_t seed) : random_(seed) {
-  Result<std::unique_ptr<Ledger>> ledger = Ledger::Open(std::move(store), kOrigin, KeyOf(1));
+EpochWorld::EpochWorld(std::unique_ptr<Store> store, std::uint64_t seed, const std::string& origin) : random_(seed) {
+  Result<std::unique_ptr<Ledger>> ledger = Ledger::Open(std::move(store), origin, KeyOf(1));
   if (!ledger.ok()) std::abort();
   ledger_ = std::move(*ledger);
   market_ = security::HexOf(KeyOf(1).public_key().bytes);
@@ -48,6 +48,18 @@ SignedOrder EpochWorld::MakeBid(std::size_t tenant) {
   order.notice_us = 60'000'000;
   order.holder_key.assign(32, 1);
   return SignedOf(SignOrder(order, tenants_[tenant]));
+}
+
+std::uint64_t EpochWorld::TakeBid(std::size_t tenant) {
+  const SignedOrder bid = MakeBid(tenant);
+  const Result<std::vector<PostedOrder>> posted = ledger_->Post({&bid, 1});
+  if (!posted.ok()) std::abort();
+  taken_.push_back({posted->front(), bid});
+  return posted->front().index;
+}
+
+Promise EpochWorld::PromiseOf(std::uint64_t index) const {
+  return {ledger_->log().Entry(index).value(), ledger_->log().ProveEntry(index).value()};
 }
 
 void EpochWorld::PostAsks(int count) {
@@ -107,7 +119,9 @@ EpochRecord EpochWorld::MakeEpoch(int bids, int gangs) {
     fresh.push_back(SignedOf(SignOrder(order, tenants_[tenant])));
   }
   std::vector<PostedOrder> standing;
+  std::erase_if(taken_, [&](const Standing& bid) { return drops.contains(bid.posted.index); });
   for (const Standing& ask : asks_) standing.push_back(ask.posted);
+  for (const Standing& bid : taken_) standing.push_back(bid.posted);
   const Result<SealedEpoch> sealed = ledger_->Seal(number_, Now(), fresh, standing);
   if (!sealed.ok()) std::abort();
 
@@ -143,8 +157,17 @@ EpochRecord EpochWorld::MakeEpoch(int bids, int gangs) {
     return static_cast<auction::ClassId>(std::find(record.class_names.begin(), record.class_names.end(), name) -
                                          record.class_names.begin());
   };
-  for (std::size_t i = 0; i < fresh.size() + asks_.size(); ++i) {
-    const SignedOrder& order = i < fresh.size() ? fresh[i] : asks_[i - fresh.size()].order;
+  std::vector<SignedOrder> all = fresh;
+  for (const Standing& ask : asks_) all.push_back(ask.order);
+  for (const Standing& bid : taken_) all.push_back(bid.order);
+  record.has_all_due = has_promises;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const SignedOrder& order = all[i];
+    const auto rank = static_cast<std::uint32_t>(sealed->ranks[i]);
+    if (const auto left = leaves_out.find(record.orders[rank]); left != leaves_out.end()) {
+      record.left_out.push_back({rank, left->second});
+      continue;
+    }
     const Result<OrderTerms> terms = reader.Read(order);
     if (!terms.ok()) std::abort();
     const auction::OrderId id = sealed->ranks[i];
@@ -206,6 +229,12 @@ EpochRecord EpochWorld::MakeEpoch(int bids, int gangs) {
     std::fprintf(stderr, "%s\n", outcome.status().ToString().c_str());
     std::abort();
   }
+  std::sort(record.left_out.begin(), record.left_out.end(),
+            [](const LeftOutOrder& one, const LeftOutOrder& other) { return one.rank < other.rank; });
+  std::erase_if(taken_, [&](const Standing& bid) {
+    const auto left = leaves_out.find(bid.posted.index);
+    return left == leaves_out.end() || IsFinal(left->second);
+  });
   record.outcome = DigestsOf(*outcome);
   record.credits = {credits_, 1000, credits_ + 1000};
   credits_ += 1000;
@@ -257,7 +286,7 @@ void EpochWorld::AppendReceipt() {
 
 FolderCheck EpochWorld::check() const {
   FolderCheck check;
-  check.log = {kOrigin, KeyOf(1).public_key()};
+  check.log = ledger_->log().key();
   check.market = market_;
   return check;
 }

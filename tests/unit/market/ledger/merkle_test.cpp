@@ -186,5 +186,22 @@ TEST_F(MerkleTest, ProofsOfTreesTooLargeAreRefused) {
   EXPECT_EQ(OlderRootShown(~std::uint64_t{0}, {5, {}}, {}).code(), Code::kInvalidArgument);
 }
 
+// The frontier before an entry, from its proof alone, against the tree of all.
+TEST_F(MerkleTest, AProofShowsWhatIsBeforeItsEntry) {
+  reference::Leaves entries;
+  for (int i = 0; i < 70; ++i) entries.push_back("entry " + std::to_string(i));
+  for (std::size_t size = 1; size <= entries.size(); ++size) {
+    const reference::Leaves tree = reference::Part(entries, 0, size);
+    for (std::size_t index = 0; index < size; ++index) {
+      Frontier frontier = Frontier::Before(index, size, reference::Path(index, tree));
+      EXPECT_EQ(frontier.size(), index);
+      for (std::size_t more = index; more < entries.size(); ++more) {
+        frontier.Append(LeafHash(AsBytes(std::string_view(entries[more]))));
+      }
+      ASSERT_EQ(frontier.Root(), reference::Mth(entries)) << index << " of " << size;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace accelmesh::market::ledger

@@ -172,6 +172,57 @@ TEST_F(CheatingMarketTest, AScoreThatNoReceiptsGiveIsFound) {
   EXPECT_THAT(Fault(), HasSubstr("counts for 999999 millionths, and its receipts give"));
 }
 
+// What a good many receipts of before come to, of the world's first tenant, as a provider.
+StatedReputation Stated(const security::PublicKey& provider, const security::PublicKey& buyer, std::int64_t end_ms) {
+  ReputationBook book;
+  Receipt receipt;
+  receipt.provider = provider;
+  receipt.buyer = buyer;
+  receipt.end_ms = end_ms;
+  receipt.begin_ms = end_ms - 3'600'000;
+  receipt.price_microcredits = receipt.paid_microcredits = receipt.bond_microcredits = 100'000'000;
+  receipt.delivered_ppm = receipt.uptime_ppm = kPpm;
+  receipt.market = "before";
+  receipt.lease = "l";
+  receipt.slot_class = "c";
+  EXPECT_TRUE(book.Add(receipt).ok());
+  return {provider, book.StateOf(provider)};
+}
+
+TEST_F(CheatingMarketTest, ALedgerMayBeginWithWhatReceiptsOfBeforeHadComeTo) {
+  const StatedReputation first = Stated(world_.tenant(0).public_key(), world_.tenant(1).public_key(), world_.Now());
+  const StatedReputation second = Stated(world_.tenant(1).public_key(), world_.tenant(2).public_key(), world_.Now());
+  // A crash in between: the rest follows, once.
+  AppendBytes(EntryBytes(first).value());
+  const std::vector<StatedReputation> both{first, second};
+  ASSERT_TRUE(world_.ledger().Begin(both).ok());
+  ASSERT_TRUE(world_.ledger().Begin(both).ok());
+  EXPECT_EQ(world_.ledger().log().size(), 2U);
+  world_.PostAsks(3);
+  EpochRecord record = world_.MakeEpoch(10, 0);
+  const bool is_first = record.parties[0] == world_.tenant(0).public_key();
+  const bool is_second = record.parties[1] == world_.tenant(0).public_key();
+  EpochWorld::GiveScores(record, is_first ? 900'000 : 50'000, is_second ? 900'000 : 50'000);
+  ASSERT_TRUE(world_.ledger().Record(record).ok());
+  EXPECT_EQ(Fault(), "");
+  const Result<FolderReport> report = VerifyStore(*store_, world_.check(), MarketOrders());
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->facts.stated, 2U);
+  // Later it is no market's to say what anybody's receipts come to.
+  const std::uint64_t size = world_.ledger().log().size();
+  ASSERT_TRUE(world_.ledger().Begin(std::vector<StatedReputation>(size + 5, first)).ok());
+  EXPECT_EQ(world_.ledger().log().size(), size);
+  AppendBytes(EntryBytes(first).value());
+  EXPECT_THAT(Fault(), HasSubstr("a stated reputation that does not come before everything else"));
+}
+
+TEST_F(CheatingMarketTest, AReputationIsStatedOnce) {
+  const StatedReputation stated = Stated(world_.tenant(0).public_key(), world_.tenant(1).public_key(), world_.Now());
+  AppendBytes(EntryBytes(stated).value());
+  AppendBytes(EntryBytes(stated).value());
+  EXPECT_THAT(Fault(), HasSubstr("entry 1: the reputation of "));
+}
+
 TEST_F(CheatingMarketTest, CreditsThatComeFromNowhereBetweenEpochsAreFound) {
   world_.PostAsks(3);
   world_.RunEpoch(10);

@@ -91,6 +91,13 @@ TEST(RecordCodecTest, WhatIsWrittenIsRead) {
   ExpectSame({Family::kIdentity, "x"}, IdentityRecord{"n", MarketRole::kWitness, true});
   ExpectSame({Family::kPrice, "x"}, PriceRecord{1, 0.5, -0.25, {1, 2}, 9, {{1, 2, 3, 4}}});
   ExpectSame({Family::kEpoch, "x"}, EpochRecord{77});
+  const LossRecord loss{5, {{"a", 3}, {"b", 4}}};
+  const Result<Record> read_loss = DecodeRecord({Family::kLoss, "x"}, EncodeRecord(loss));
+  ASSERT_TRUE(read_loss.ok());
+  EXPECT_EQ(std::get<LossRecord>(*read_loss).since_ms, 5);
+  EXPECT_EQ(std::get<LossRecord>(*read_loss).claims, loss.claims);
+  // What it says is paid.
+  EXPECT_FALSE(DecodeRecord({Family::kLoss, "x"}, EncodeRecord(LossRecord{5, {{"a", -1}}})).ok());
   EXPECT_EQ(DecodeLeader(EncodeLeader({{"tcp://a:1"}, "n", 4}))->urls, std::vector<std::string>{"tcp://a:1"});
 }
 

@@ -124,7 +124,7 @@ TEST_F(AdmissionTest, NoticesAreTakenFromTheHolder) {
   arrival_.client_key.emplace().bytes.fill(12);
   ExpectRefused(end, wire::Refusal::Permission, "this key holds no lease of that name");
   arrival_.client_key = holder;
-  EXPECT_EQ(Decide(end).kind, Admission::Kind::kAnswer);
+  EXPECT_EQ(Decide(end).kind, Admission::Kind::kEnd);
   EXPECT_EQ(security_.leases->Expire(kNow).size(), 1u);
 }
 

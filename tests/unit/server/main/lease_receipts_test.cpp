@@ -64,6 +64,28 @@ TEST_F(LeaseReceiptsTest, ItAgreesToALossThatItKnowsOfAndToNoOther) {
   EXPECT_EQ(Words({.changed_ms = 150'000}), slow);
 }
 
+// A share that was not delivered it says by itself, and so it agrees to as much.
+TEST_F(LeaseReceiptsTest, AShareThatALeaseDidNotGetIsSaid) {
+  use_.delivered_ppm = 700'000;
+  EXPECT_EQ(Words({}, 210'000)->delivered_ppm, 700'000U);
+  const ReceiptWords same{700'000, kPpm, false, 450'000};
+  BuyerSays(same);
+  EXPECT_EQ(Words(), same);
+  BuyerSays({500'000, kPpm, false, 400'000});
+  EXPECT_EQ(Words()->delivered_ppm, 700'000U) << "less than it has seen";
+  BuyerSays({kPpm, kPpm, false, 400'000});
+  EXPECT_EQ(Words()->delivered_ppm, kPpm) << "the buyer complains of nothing";
+}
+
+// Three tenths of a second are measured as exactly as minutes.
+TEST_F(LeaseReceiptsTest, AShortLeaseIsNoException) {
+  open_.end_ms = open_.begin_ms + 300;
+  use_.device_us = 150'000;
+  EXPECT_EQ(Words({}, 210'000)->used_ppm, 500'000U);
+  open_.end_ms = open_.begin_ms;
+  EXPECT_EQ(Words({}, 210'000)->used_ppm, 0U);
+}
+
 TEST_F(LeaseReceiptsTest, ANoticeThatItKeptItSaysSo) {
   open_.had_notice = true;
   BuyerSays({kPpm, kPpm, false, 400'000});

@@ -60,7 +60,7 @@ class SimulatedDevice {
       for (const auto& worker : workers_) {
         if (IsStopped(*worker) || worker->is == Worker::Is::kWaiting || worker->until_ns > now_ns_) continue;
         if (worker->is == Worker::Is::kRunning) {
-          turns_.Leave(worker->seat, worker->turn);
+          turns_.Leave(worker->seat, worker->turn, now_ns_);
           turns_.Charge(worker->seat, worker->used_ns * worker->width - charged_[worker.get()]);
           charged_[worker.get()] = worker->used_ns * worker->width;
           worker->is = Worker::Is::kAway;

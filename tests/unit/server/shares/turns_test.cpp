@@ -196,6 +196,57 @@ TEST(TurnsTest, AStoppedProcessHoldsNobodyUp) {
   }
 }
 
+TEST(TurnsTest, WhoGetsItsShareIsToldSo) {
+  SimulatedDevice device(2);
+  const std::vector<std::uint32_t> shares = {250, 400, 350};
+  for (const std::uint32_t share : shares) {
+    const std::uint32_t lease = device.turns().AddLease(share, 0);
+    for (int session = 0; session < 2; ++session) {
+      device.Add({device.turns().AddSeat(lease), 1, Always(3 * kMs)});
+    }
+  }
+  device.Run(20 * kSecond);
+  for (std::uint32_t lease = 0; lease < 3; ++lease) {
+    EXPECT_EQ(device.turns().DeliveredPpm(lease, device.now_ns()), 1'000'000U) << lease;
+  }
+}
+
+// What was let beyond the device cannot be delivered: each of two that have 800 of 1000 gets a half, 0.5 / 0.8.
+TEST(TurnsTest, WhoGetsLessThanItsShareIsToldHowMuch) {
+  SimulatedDevice device(1);
+  for (int lease = 0; lease < 2; ++lease) {
+    device.Add({device.turns().AddSeat(device.turns().AddLease(800, 0)), 1, Always(3 * kMs)});
+  }
+  device.Run(60 * kSecond);
+  for (std::uint32_t lease = 0; lease < 2; ++lease) {
+    EXPECT_NEAR(device.turns().DeliveredPpm(lease, device.now_ns()), 625'000, 10'000) << lease;
+  }
+}
+
+// Time in which it wants nothing is owed to nobody; nor is what it had too much before, but for a bucketful.
+TEST(TurnsTest, WhatWasHadBeforeIsNoCredit) {
+  SimulatedDevice device(1);
+  const std::uint32_t first = device.turns().AddSeat(device.turns().AddLease(800, 0));
+  device.Add({first, 1, Always(3 * kMs)});
+  device.Run(30 * kSecond);
+  EXPECT_EQ(device.turns().DeliveredPpm(0, device.now_ns()), 1'000'000U);
+  // Then another one comes that has 800, too: 30 s of 0.5 in place of 0.8, of 60 s of 0.8.
+  Worker& late = device.Add({device.turns().AddSeat(device.turns().AddLease(800, 0)), 1, Always(3 * kMs)});
+  late.until_ns = device.now_ns();
+  device.Run(60 * kSecond);
+  EXPECT_NEAR(device.turns().DeliveredPpm(0, device.now_ns()), 812'500, 10'000);
+}
+
+TEST(TurnsTest, AStoppedProcessWaitsForItself) {
+  SimulatedDevice device(1);
+  Worker& stopped = device.Add({device.turns().AddSeat(device.turns().AddLease(500, 0)), 1, Always(3 * kMs)});
+  device.Add({device.turns().AddSeat(device.turns().AddLease(500, 0)), 1, Always(3 * kMs)});
+  stopped.stopped_from_ns = 4 * kMs;  // while it waits
+  device.Run(10 * kSecond);
+  EXPECT_EQ(device.turns().DeliveredPpm(0, device.now_ns()), 1'000'000U);
+  EXPECT_EQ(device.turns().DeliveredPpm(1, device.now_ns()), 1'000'000U);
+}
+
 TEST(TurnsTest, ADeadSessionLeavesItsTurnsAndItsMemory) {
   SimulatedDevice device(1);
   Turns& turns = device.turns();
@@ -263,6 +314,8 @@ TEST(TurnsTest, RepairMakesAHalfWrittenStateWhole) {
   ASSERT_TRUE(turns.Enter(seat, 1, 0, false).has_value());
   state->busy = 77;
   state->leases[0].memory_used = 5;
+  state->leases[0].running = 7;
+  state->leases[0].wanting = 3;
   state->seats[9].is_used = 1;  // of a lease that nobody has
   state->seats[9].lease = 4'000'000;
   state->threads = 0;
@@ -270,6 +323,8 @@ TEST(TurnsTest, RepairMakesAHalfWrittenStateWhole) {
   EXPECT_EQ(state->busy, 1U);
   EXPECT_EQ(state->leases[0].memory_used, 60U);
   EXPECT_EQ(state->seats[9].is_used, 0U);
+  EXPECT_EQ(state->leases[0].running, 1U);
+  EXPECT_EQ(state->leases[0].wanting, 0U);
   EXPECT_EQ(state->threads, 1U);
 }
 

@@ -29,6 +29,7 @@ class FakeMarket : public MarketPort, public ServerPort, public WorldPort {
   std::vector<scheduler::Slot> slots;
   std::map<std::string, Lease> leases;
   std::map<OperationId, Answer> answers;
+  DeviceUse use;                       // that servers say at a lease's end
   std::set<std::string> dead_servers;  // slots whose servers take no lease
   std::int64_t now_ms = 1'000'000;
   std::int64_t skew_ms_max = 1LL << 60;    // tokens of a clock that is further away do not count
@@ -99,10 +100,10 @@ class FakeMarket : public MarketPort, public ServerPort, public WorldPort {
     leases.at(won.lease).admitted_until_ms = won.not_after_ms;
     return Status::Ok();
   }
-  Status End(const Won& won, const security::CurvePair&, Deadline) override {
-    if (dead_servers.contains(won.slot)) return {Code::kUnavailable, "fake", "nobody answers at tcp://nowhere"};
+  Result<DeviceUse> End(const Won& won, const security::CurvePair&, Deadline) override {
+    if (dead_servers.contains(won.slot)) return Status(Code::kUnavailable, "fake", "nobody answers at tcp://nowhere");
     leases.at(won.lease).admitted_until_ms = 0;
-    return Status::Ok();
+    return use;
   }
 
   std::int64_t NowMs() override { return now_ms; }

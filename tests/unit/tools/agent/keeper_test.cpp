@@ -63,6 +63,7 @@ TEST_F(KeeperTest, ALeaseIsRenewedShownAndHandedOverInTime) {
   EXPECT_EQ(handed_.at(0).not_after_ms, lease.not_after_ms);
   EXPECT_EQ(static_cast<std::size_t>(hands_), keeper_->renewals());
   EXPECT_FALSE(keeper_->has_lost());
+  market_.use = {4321, 900'000};
   keeper_->End();
   EXPECT_EQ(market_.Live(), 0U);
   EXPECT_EQ(lease.admitted_until_ms, 0);
@@ -72,6 +73,8 @@ TEST_F(KeeperTest, ALeaseIsRenewedShownAndHandedOverInTime) {
   EXPECT_EQ(keeper_->ended()[0].share_milli, 250U);
   EXPECT_EQ(keeper_->ended()[0].ended_ms - keeper_->ended()[0].granted_ms, 600'000);
   EXPECT_EQ(keeper_->ended()[0].server_seen_ms, -1) << "it is there";
+  ASSERT_TRUE(keeper_->ended()[0].use.has_value());
+  EXPECT_EQ(keeper_->ended()[0].use->device_us, 4321U);
 }
 
 TEST_F(KeeperTest, WhenAServerThatIsGoneWasSeenLastIsKnown) {
@@ -85,6 +88,7 @@ TEST_F(KeeperTest, WhenAServerThatIsGoneWasSeenLastIsKnown) {
   ASSERT_EQ(keeper_->ended().size(), 1U);
   EXPECT_GT(renewed_ms, began_ms);
   EXPECT_EQ(keeper_->ended()[0].server_seen_ms, renewed_ms);
+  EXPECT_FALSE(keeper_->ended()[0].use.has_value()) << "nobody has said it";
 }
 
 TEST_F(KeeperTest, AMarketThatIsAwayForAWhileCostsNothing) {

@@ -81,6 +81,23 @@ TEST(ReceiptsTest, EachIsSignedForOnceAndAgainWhenTheProviderSaysOtherwise) {
   EXPECT_EQ(market.signed_for[2].second.uptime_ppm, 400'000U);
 }
 
+// However short it was: of the receipt's own time, as its server counts it.
+TEST(ReceiptsTest, WhatTheServerSaidAtTheEndIsSignedFor) {
+  ReceiptMarket market;
+  Receipts receipts(market, [](const Step&) {});
+  receipts.Note("short", Words(1'000'000, 1'000'000, 0), DeviceUse{150'000, 1'000'000});
+  receipts.Note("starved", Words(1'000'000, 1'000'000, 0), DeviceUse{600'000, 700'000});
+  market.open = {Open("short"), Open("starved")};
+  market.open[0].begin_ms = 1000;
+  market.open[0].end_ms = 1600;
+  receipts.Sign(100);
+  ASSERT_THAT(market.signed_for, SizeIs(2));
+  EXPECT_EQ(market.signed_for[0].second.used_ppm, 250'000U);
+  EXPECT_EQ(market.signed_for[0].second.delivered_ppm, 1'000'000U);
+  EXPECT_EQ(market.signed_for[1].second.used_ppm, 10'000U);
+  EXPECT_EQ(market.signed_for[1].second.delivered_ppm, 700'000U) << "a loss that its server admits";
+}
+
 TEST(ReceiptsTest, AMarketThatIsSilentOrRefusesIsNoTrouble) {
   ReceiptMarket market;
   Explanation steps;

@@ -1,0 +1,102 @@
+// What the trades of an epoch do to accounts is in the ledger, and is what the epoch cleared.
+#include <gmock/gmock.h>
+
+#include "tests/unit/market/desk/trading_world.h"
+
+namespace accelmesh::market {
+namespace {
+
+class EpochsTest : public TradingTest {
+ protected:
+  // Why nothing was sold; empty: something was.
+  static std::string WhyNot(const messages::ReplyT& reply) {
+    if (reply.code != 0) return reply.text;
+    const messages::GrantsT& grants = *reply.body.AsGrants();
+    return !grants.granted.empty() ? "" : grants.gaps.empty() ? "no reason" : grants.gaps.front()->text;
+  }
+  // Until the last epoch's trades are written down.
+  ledger::FolderReport Settled() {
+    ledger::FolderReport report = Verify();
+    for (int i = 0; i < 100 && report.facts.trades_settled < report.facts.trades; ++i) {
+      Until([deadline = Deadline::After(std::chrono::milliseconds(20))] { return deadline.passed(); });
+      report = Verify();
+    }
+    return report;
+  }
+};
+
+TEST_F(EpochsTest, IdleSupplyAPartAndAWholeLeaseAreSettledAsTheyWereCleared) {
+  ASSERT_EQ(Place(tenants_[5], BidOrder(tenants_[5], 100, 3 * reserve_), 1'000'000).body.AsGrants()->granted.size(),
+            1U);
+  EXPECT_EQ(Settled().facts.trades_settled, 1U);
+  const std::string part = Lease(tenants_[0], "0.8 TOPS fp32, memory=400B");
+  const std::string whole = Lease(tenants_[1], "0.9 TOPS fp32, memory=400B");
+  ASSERT_FALSE(part.empty() || whole.empty());
+  messages::OrderT ask = AskOrder(tenants_[0], part, reserve_);
+  ask.share_milli = 300;
+  ASSERT_EQ(Place(tenants_[0], ask).code, 0);
+  // So much is free nowhere: a part of what the first one has.
+  ASSERT_EQ(Place(tenants_[2], BidOrder(tenants_[2], 250, 4 * reserve_), 1'000'000).body.AsGrants()->granted.size(),
+            1U);
+  EXPECT_EQ(Settled().facts.trades_settled, 2U);
+  ask = AskOrder(tenants_[1], whole, reserve_);
+  ask.notice_us = 300'000;
+  ASSERT_EQ(Place(tenants_[1], ask).code, 0);
+  messages::OrderT bid = BidOrder(tenants_[3], desk_->book().Lease(whole)->share_milli, 5 * reserve_);
+  bid.notice_us = 10'000'000;
+  ASSERT_EQ(WhyNot(Place(tenants_[3], bid, 2'000'000)), "");
+  const ledger::FolderReport report = Settled();
+  EXPECT_EQ(report.facts.trades, 3U);
+  EXPECT_EQ(report.facts.trades_settled, 3U);
+  EXPECT_EQ(report.facts.settlements, 3U);
+  EXPECT_TRUE(desk_->book().CountSums().balanced());
+}
+
+TEST_F(EpochsTest, ManyAtOnceByTheAuctionAreEachSettled) {
+  std::vector<std::uint64_t> numbers;
+  for (std::size_t i = 0; i < 30; ++i) {
+    messages::PlaceOrderT placed = SignOrder(BidOrder(tenants_[i], 20 + 10 * static_cast<std::uint32_t>(i % 3),
+                                                      static_cast<std::int64_t>(2 + i % 4) * reserve_),
+                                             tenants_[i]);
+    placed.wait_us = 2'000'000;
+    numbers.push_back(Send(tenants_[i], std::move(placed)));
+  }
+  for (const std::uint64_t number : numbers) EXPECT_EQ(WhyNot(Await(number)), "");
+  const ledger::FolderReport report = Settled();
+  EXPECT_GE(report.facts.trades, 20U);
+  EXPECT_EQ(report.facts.trades_settled, report.facts.trades);
+  EXPECT_EQ(report.facts.credits, Owned());
+}
+
+TEST_F(EpochsTest, AGangIsSettledWithWhatItPaysBeyondTheReserves) {
+  messages::OrderT gang = BidOrder(tenants_[0], 0, 0);
+  gang.class_name.clear();
+  gang.notice_us = 1'000'000;
+  gang.bundles.push_back(std::make_unique<messages::BundleT>());
+  gang.bundles.back()->value_microcredits_per_hour = 9 * reserve_;
+  for (int i = 0; i < 2; ++i) {
+    gang.bundles.back()->parts.push_back(std::make_unique<messages::PartT>());
+    gang.bundles.back()->parts.back()->class_name = class_name_;
+    gang.bundles.back()->parts.back()->share_milli = 1000;
+  }
+  // A rival makes it pay more than the reserves.
+  messages::OrderT rival = gang;
+  rival.owner = Hex(tenants_[1]);
+  rival.operation_id = MakeOperationId();
+  rival.bundles.front()->value_microcredits_per_hour = 7 * reserve_;
+  messages::PlaceOrderT placed = SignOrder(rival, tenants_[1]);
+  placed.wait_us = 500'000;
+  const std::uint64_t second = Send(tenants_[1], std::move(placed));
+  placed = SignOrder(gang, tenants_[0]);
+  placed.wait_us = 2'000'000;
+  const std::uint64_t first = Send(tenants_[0], std::move(placed));
+  EXPECT_EQ(Await(first).code, 0);
+  EXPECT_EQ(Await(second).code, 0);
+  const ledger::FolderReport report = Settled();
+  EXPECT_EQ(report.facts.trades, 2U);
+  EXPECT_EQ(report.facts.trades_settled, 2U);
+  EXPECT_TRUE(desk_->book().CountSums().balanced());
+}
+
+}  // namespace
+}  // namespace accelmesh::market
