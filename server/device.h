@@ -283,6 +283,15 @@ class DeviceGate {
   virtual void Stop() = 0;
 };
 
+// What a backend has made for one session and would have to make again for the next, as bytes that only it reads: it is
+// handed what it kept for the same client, and nobody else's. Any thread; waits for files.
+class PlanKeeper {
+ public:
+  virtual ~PlanKeeper() = default;
+  virtual std::optional<Bytes> Find(ByteView key) = 0;
+  virtual void Keep(ByteView key, ByteView plan) = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -293,6 +302,11 @@ class Backend {
   virtual Status Prepare() { return Status::Ok(); }
   // Before Open(): what computes asks it for turns. It outlives the backend. Whether the backend does.
   virtual bool UseGate(DeviceGate* /*gate*/) { return false; }
+  // Before Open(): where plans of libraries outlive the session. Without one they are made anew.
+  virtual void UsePlans(std::shared_ptr<PlanKeeper> /*keeper*/) {}
+  // Before Open(): the session's channel has a way to the device's memory past this process's processor. It is there
+  // until Close() has returned.
+  virtual void UseDirect(DirectLane* /*lane*/) {}
   // Reserves exactly the window and describes the devices. kFull: the window is taken here, offer another.
   virtual Result<std::vector<DeviceDescription>> Open(std::uint64_t window_base, std::uint64_t window_bytes,
                                                       CompletionSink* sink) = 0;
@@ -445,7 +459,7 @@ struct BackendOptions {
 };
 
 // The symbol of a backend's shared object. Both sides are built together; the number is raised with every change here.
-inline constexpr std::uint32_t kBackendAbi = 10;
+inline constexpr std::uint32_t kBackendAbi = 11;
 using CreateBackendFunction = Backend* (*)(std::uint32_t abi, const BackendOptions& options);
 inline constexpr const char* kCreateBackendSymbol = "accelmesh_create_backend";
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint32_t kMagic = 0x31424d41;  // "AMB1"
 // Opened while it is in the cache.
-constexpr std::size_t kSealedPieceBytes = 128 * limits::kKiB;
+constexpr std::size_t kSealedPieceBytes = 256 * limits::kKiB;
 
 Status Bad(const std::string& what) { return {Code::kBadFrame, "BulkReader", what}; }
 

@@ -29,6 +29,8 @@
 
 namespace accelmesh {
 
+class DirectLane;
+
 // What the server tells the client without being asked. One writer (the server, or the client's receiving code on
 // transports without shared memory), many readers. It may lie in memory that a hostile peer can write: readers treat
 // every value as a claim, never as an index or a size. All values only grow, except `error` which is set once.
@@ -95,6 +97,10 @@ class ClientChannel {
   // Hands `body` to the server under `token`, before the command that names it. Copies before returning; waits for
   // room until `deadline`. Tokens are never reused within a session. Any thread.
   virtual Status SendBulk(std::uint64_t token, ByteView body, Deadline deadline) = 0;
+  // The same of a body that only a copy to a device will name: it may go straight to the device's memory.
+  virtual Status SendBulkToDevice(std::uint64_t token, ByteView body, Deadline deadline) {
+    return SendBulk(token, body, deadline);
+  }
 
   // Announces where the body of `token` from the server goes; call it before the command that causes it is sent.
   // Pump() writes exactly destination.size() bytes there, in whatever pieces the server sends, each piece named by
@@ -135,6 +141,9 @@ class BulkBody {
  public:
   virtual ~BulkBody() = default;
   virtual ByteView bytes() const = 0;
+  virtual std::size_t size() const { return bytes().size(); }
+  // Where in a device's memory it lies, if it does: then bytes() is empty. See DirectLane::Join().
+  virtual std::uint64_t device_address() const { return 0; }
 };
 
 struct ReceivedFrame {
@@ -184,6 +193,9 @@ class ServerChannel {
   virtual void PublishAcknowledged(std::uint64_t sequence) = 0;
   // Sets the session's first error; later calls change nothing, except that a sticky one replaces one that is not.
   virtual void PublishError(std::uint32_t device_status, bool sticky, std::uint64_t sequence) = 0;
+
+  // The way past this process's processor; null where there is none. Lives as long as the channel.
+  virtual DirectLane* direct() { return nullptr; }
 
   // Memory that the client shared: kNotFound, or the mapping. Lives until ReleaseRegion() or the channel's end. Any
   // thread.

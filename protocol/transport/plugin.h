@@ -17,7 +17,7 @@
 namespace accelmesh {
 
 // Raised with every change of this file, of ProgressPage or of the meaning of a function.
-inline constexpr std::uint32_t kPluginAbi = 4;
+inline constexpr std::uint32_t kPluginAbi = 5;
 inline constexpr const char* kPluginSymbol = "accelmesh_transport_plugin";
 
 struct PluginStatus {
@@ -43,6 +43,8 @@ struct PluginChannel {
                PluginStatus* status);
   void (*send_bulk)(void* self, std::uint64_t token, const std::uint8_t* body, std::size_t bytes,
                     std::int64_t deadline_ns, PluginStatus* status);
+  void (*send_bulk_to_device)(void* self, std::uint64_t token, const std::uint8_t* body, std::size_t bytes,
+                              std::int64_t deadline_ns, PluginStatus* status);
   void (*expect_bulk)(void* self, std::uint64_t token, std::uint8_t* destination, std::size_t bytes,
                       PluginStatus* status);
   std::uint32_t (*bulk_landed)(void* self, std::uint64_t token);

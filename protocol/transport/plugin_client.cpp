@@ -43,6 +43,11 @@ class PluginClient final : public ClientChannel {
     channel_.send_bulk(channel_.self, token, body.data(), body.size(), Ns(deadline), &status);
     return Import(status);
   }
+  Status SendBulkToDevice(std::uint64_t token, ByteView body, Deadline deadline) override {
+    PluginStatus status;
+    channel_.send_bulk_to_device(channel_.self, token, body.data(), body.size(), Ns(deadline), &status);
+    return Import(status);
+  }
   Status ExpectBulk(std::uint64_t token, MutableByteView destination) override {
     PluginStatus status;
     channel_.expect_bulk(channel_.self, token, destination.data(), destination.size(), &status);

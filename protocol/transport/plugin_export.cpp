@@ -57,6 +57,10 @@ void ExportChannel(std::unique_ptr<ClientChannel> implementation, PluginChannel*
                           std::int64_t deadline_ns, PluginStatus* status) {
     Guarded(status, [&] { return Self(self).SendBulk(token, {body, bytes}, At(deadline_ns)); });
   };
+  channel->send_bulk_to_device = [](void* self, std::uint64_t token, const std::uint8_t* body, std::size_t bytes,
+                                    std::int64_t deadline_ns, PluginStatus* status) {
+    Guarded(status, [&] { return Self(self).SendBulkToDevice(token, {body, bytes}, At(deadline_ns)); });
+  };
   channel->expect_bulk = [](void* self, std::uint64_t token, std::uint8_t* destination, std::size_t bytes,
                             PluginStatus* status) {
     Guarded(status, [&] { return Self(self).ExpectBulk(token, {destination, bytes}); });

@@ -15,6 +15,7 @@
 #include "server/main/ticket.h"
 #include "server/session/lease.h"
 #include "server/session/library_memory.h"
+#include "server/session/plan_memory.h"
 #include "server/session/session.h"
 #include "server/shares/seat.h"
 
@@ -205,6 +206,7 @@ int WorkerMain(const ServerOptions& options, int control, int notice) {
     seat = std::make_unique<shares::Seat>(*std::move(page), ticket.share_seat);
     (void)(*backend)->UseGate(seat.get());
   }
+  (*backend)->UsePlans(std::make_shared<PlanMemory>(LibraryMemory::PathOf("plans"), ticket.client_key));
   const Result<std::unique_ptr<Lease>> lease = TakeSeat(ticket, control);
   if (!lease.ok()) {
     log::Error(who, lease.status().ToString());

@@ -1,10 +1,7 @@
 #include "server/session/library_memory_file.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -14,6 +11,7 @@
 #include <system_error>
 
 #include "protocol/base/log.h"
+#include "server/session/own_file.h"
 
 namespace accelmesh {
 namespace {
@@ -48,56 +46,12 @@ std::uint64_t ChecksumOf(const Head& head, ByteView key, ByteView results) {
   return sum ^ sum >> 32;
 }
 
-bool WriteAll(int fd, ByteView bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written <= 0) return false;
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
+bool Lock(const OwnFile& file) {
+  for (int i = 0; i < kLockTries; ++i) {
+    if (::flock(file.fd(), LOCK_EX | LOCK_NB) == 0) return true;
+    ::poll(nullptr, 0, kLockPauseMs);
   }
-  return true;
-}
-
-// An open file that nobody else may have written to; -1 if it is none.
-class OwnFile {
- public:
-  OwnFile(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, 0600)) {
-    const bool is_own = fd_ >= 0 && ::fstat(fd_, &facts_) == 0 && S_ISREG(facts_.st_mode) &&
-                        facts_.st_uid == ::geteuid() && (facts_.st_mode & (S_IWGRP | S_IWOTH)) == 0;
-    if (fd_ >= 0 && !is_own) {
-      ::close(fd_);
-      fd_ = -1;
-    }
-  }
-  ~OwnFile() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  OwnFile(const OwnFile&) = delete;
-  OwnFile& operator=(const OwnFile&) = delete;
-
-  int fd() const { return fd_; }
-  bool Lock() const {
-    for (int i = 0; i < kLockTries; ++i) {
-      if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return true;
-      ::poll(nullptr, 0, kLockPauseMs);
-    }
-    return false;
-  }
-  // Whether the name still means it: another process may have put one in its place.
-  bool IsAt(const std::string& path) const {
-    struct stat named{};
-    return ::lstat(path.c_str(), &named) == 0 && named.st_ino == facts_.st_ino && named.st_dev == facts_.st_dev;
-  }
-
- private:
-  int fd_;
-  struct stat facts_{};
-};
-
-Bytes Contents(int fd, std::size_t bytes) {
-  Bytes all(bytes);
-  const ssize_t got = ::pread(fd, all.data(), all.size(), 0);
-  all.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
-  return all;
+  return false;
 }
 
 }  // namespace
@@ -154,7 +108,7 @@ void LibraryMemoryFile::Locked(bool may_make, const std::function<void(int fd, s
   constexpr int kTries = 4;
   for (int i = 0; i < kTries; ++i) {
     const OwnFile file(path_, O_RDWR | O_APPEND | (may_make ? O_CREAT : 0));
-    if (file.fd() < 0 || !file.Lock()) return;
+    if (file.fd() < 0 || !Lock(file)) return;
     if (!file.IsAt(path_)) continue;
     struct stat facts{};
     if (::fstat(file.fd(), &facts) == 0) work(file.fd(), static_cast<std::size_t>(facts.st_size));

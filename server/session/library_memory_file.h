@@ -25,7 +25,7 @@ class LibraryMemoryFile {
  public:
   static constexpr std::size_t kFileBytesMax = 4 << 20;
   static constexpr std::size_t kKeyBytesMax = 64 << 10;
-  static constexpr std::size_t kResultBytesMax = 64 << 10;
+  static constexpr std::size_t kResultBytesMax = 256 << 10;
 
   struct Record {
     ByteView key;

@@ -298,6 +298,7 @@ Status Session::On(const wire::OpenSession& command, const RecordView& record) {
     reserved = host_.Reserve(command.host_window_base(), command.host_window_bytes());
     if (reserved.code() == Code::kBadFrame) return reserved;
   }
+  backend_.UseDirect(channel_.direct());
   if (lease_ != nullptr) backend_.UseFile(lease_->fd(), LeaseTable::kBytes);
   Result<std::vector<DeviceDescription>> devices =
       reserved.ok() ? backend_.Open(command.window_base(), command.window_bytes(), this) : reserved;

@@ -181,7 +181,7 @@ Status Session::On(const wire::CopyPitched& command, const RecordView& record) {
                    [this, stream, sequence, token, volume, job = std::move(job)]() mutable -> Status {
                      if (token != 0) {
                        job.body = TakeBody(token);
-                       if (job.body->bytes().size() != volume) {
+                       if (job.body->size() != volume) {
                          return {Code::kBadFrame, "Copy.src", "the body does not have the size of the copy"};
                        }
                      }

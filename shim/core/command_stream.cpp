@@ -190,13 +190,22 @@ Status CommandStream::AppendSide(std::uint16_t command, ByteView body) {
 }
 
 Status CommandStream::SendBulk(std::uint64_t token, ByteView body) {
-  const Status sent = SendReceiving([&](Deadline deadline) { return channel_->SendBulk(token, body, deadline); });
+  return NoteBulk(body.size(),
+                  SendReceiving([&](Deadline deadline) { return channel_->SendBulk(token, body, deadline); }));
+}
+
+Status CommandStream::SendBulkToDevice(std::uint64_t token, ByteView body) {
+  return NoteBulk(body.size(),
+                  SendReceiving([&](Deadline deadline) { return channel_->SendBulkToDevice(token, body, deadline); }));
+}
+
+Status CommandStream::NoteBulk(std::size_t bytes, Status sent) {
   if (!sent.ok()) {
     TakeLastWords(*this);
     End();
     return sent;
   }
-  statistics_.bulk_up_bytes.fetch_add(body.size(), std::memory_order_relaxed);
+  statistics_.bulk_up_bytes.fetch_add(bytes, std::memory_order_relaxed);
   return sent;
 }
 

@@ -119,6 +119,8 @@ class CommandStream final : private FrameSink {
   Status Flush();
   // Hands a body to the server; waits for room as long as the server lives.
   Status SendBulk(std::uint64_t token, ByteView body);
+  // Of a body that only a copy to a device will name.
+  Status SendBulkToDevice(std::uint64_t token, ByteView body);
   // Takes in what has already arrived, without waiting.
   void Poll();
 
@@ -186,6 +188,7 @@ class CommandStream final : private FrameSink {
     }
     return sent;
   }
+  Status NoteBulk(std::size_t bytes, Status sent);
   Status PumpOnce(Deadline deadline);
   Status WaitForPump(std::uint64_t round, Deadline deadline) ACCELMESH_EXCLUDES(pump_mu_);
   void OnFrame(ByteView frame) override;

@@ -85,7 +85,7 @@ DeviceResult ClientSession::SendPieces(Stream* stream, std::uint64_t dst, const 
   for (std::uint64_t done = 0; done < bytes;) {
     const std::uint64_t piece = std::min(piece_max, bytes - done);
     const std::uint64_t token = commands_->NextToken();
-    if (const Status sent = commands_->SendBulk(token, {from + done, piece}); !sent.ok()) return Lost(sent);
+    if (const Status sent = commands_->SendBulkToDevice(token, {from + done, piece}); !sent.ok()) return Lost(sent);
     const wire::Place place(token, 0, wire::PlaceKind::Bulk);
     if (const DeviceResult posted = PostOn(stream, wire::Copy(DevicePlace(dst + done), place, piece, stream->slot, 0));
         posted != 0) {
@@ -240,7 +240,7 @@ DeviceResult ClientSession::CopyPitched(Stream* stream, const PitchedSide& dst, 
           std::memcpy(packed.data() + r * width, reinterpret_cast<const void*>(from + r * src.pitch), width);
         }
         const std::uint64_t token = commands_->NextToken();
-        if (const Status sent = commands_->SendBulk(token, packed); !sent.ok()) return Lost(sent);
+        if (const Status sent = commands_->SendBulkToDevice(token, packed); !sent.ok()) return Lost(sent);
         result = PostNoted(stream,
                            wire::CopyPitched(DevicePlace(to), wire::Place(token, 0, wire::PlaceKind::Bulk), dst.pitch,
                                              0, 0, 0, width, rows, 1, stream->slot, 0),

@@ -62,6 +62,11 @@ bool Obey(std::string_view directive) {
     contract_require_hints(1);
     return true;
   }
+  if (name == "peer-memory" || name == "dma-buf") {
+    settings().peer_memory = true;
+    settings().dma_buf = name == "dma-buf";
+    return true;
+  }
   if (name == "error") {
     const std::string function(Part(&rest, ':'));
     const auto nth = Number(Part(&rest, ':'));

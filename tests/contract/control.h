@@ -68,7 +68,9 @@ void contract_require_hints(int on);
 
 // The same by text, as in the environment variable ACCELMESH_CONTRACT: directives with `;` between them.
 //   error=FUNCTION:NTH:CODE  fault=KERNEL:CODE  delay=FUNCTION:US  delay-launches=US  launch-depth=N
-//   move-reservations=N  require-hints  devices=N  memory-mib=N  capability=N
+//   move-reservations=N  require-hints  devices=N  memory-mib=N  capability=N  peer-memory  dma-buf
+// peer-memory: network cards may write to the devices' memory, which the driver is to be asked to wait for; dma-buf: it
+// exports that memory for them as well, as files.
 // devices, memory-mib and capability (10 * major + minor; from 90 on with clusters of blocks) are heard before cuInit
 // only. 0 if all was understood; else a line on stderr names what was
 // not.

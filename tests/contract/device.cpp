@@ -303,11 +303,29 @@ CONTRACT_API CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attrib
     if (attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR ||
         attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR || attribute == CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH)
       return CUDA_SUCCESS;
+    if (attribute == CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED) {
+      *value = settings().dma_buf ? 1 : 0;
+      return CUDA_SUCCESS;
+    }
+    if (attribute == CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_FLUSH_WRITES_OPTIONS) {
+      *value = settings().peer_memory ? CU_FLUSH_GPU_DIRECT_RDMA_WRITES_OPTION_HOST : 0;
+      return CUDA_SUCCESS;
+    }
     const auto found = Attributes().find(attribute);
     *value = found == Attributes().end() ? 0 : found->second;
     // Devices before 6.0 cannot fault: the processor has managed memory or the device does.
     if (attribute == CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS && capability < 60) *value = 0;
     return CUDA_SUCCESS;
+  });
+}
+// Writes of network cards: of this process's memory, so that they are there.
+CONTRACT_API CUresult cuFlushGPUDirectRDMAWrites(CUflushGPUDirectRDMAWritesTarget target,
+                                                 CUflushGPUDirectRDMAWritesScope scope) {
+  return Enter(Function::k_cuFlushGPUDirectRDMAWrites, [&](Call&) -> CUresult {
+    if (target != CU_FLUSH_GPU_DIRECT_RDMA_WRITES_TARGET_CURRENT_CTX ||
+        (scope != CU_FLUSH_GPU_DIRECT_RDMA_WRITES_TO_OWNER && scope != CU_FLUSH_GPU_DIRECT_RDMA_WRITES_TO_ALL_DEVICES))
+      return CUDA_ERROR_INVALID_VALUE;
+    return settings().peer_memory ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
   });
 }
 CONTRACT_API CUresult cuDeviceGetPCIBusId(char* id, int length, CUdevice device) {

@@ -367,6 +367,9 @@ struct Settings {
   std::atomic<unsigned> launch_delay_us{0};
   std::atomic<unsigned> moves{0};
   std::atomic<bool> require_hints{false};
+  // What the devices say of network cards: that their writes can be waited for, and that memory is exported for them.
+  std::atomic<bool> peer_memory{false};
+  std::atomic<bool> dma_buf{false};
 };
 Settings& settings();
 inline bool HasClusters() { return settings().capability >= 90; }

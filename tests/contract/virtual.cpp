@@ -340,6 +340,27 @@ CONTRACT_API CUresult cuMemExportToShareableHandle(void* shareable, CUmemGeneric
     return CUDA_SUCCESS;
   });
 }
+// For network cards: here the file itself as well, so that it begins with the mapping that the range begins with. Like
+// a dma-buf it keeps what it shows, whatever is mapped at the address afterwards.
+CONTRACT_API CUresult cuMemGetHandleForAddressRange(void* handle, CUdeviceptr address, std::size_t bytes,
+                                                    CUmemRangeHandleType type, unsigned long long flags) {
+  return Enter(Function::k_cuMemGetHandleForAddressRange, [&](Call& call) -> CUresult {
+    constexpr std::uint64_t kPage = 4096;
+    if (handle == nullptr || flags != 0 || type != CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD) return CUDA_ERROR_INVALID_VALUE;
+    if (bytes == 0 || bytes % kPage != 0 || address % kPage != 0)
+      return call.Break(CONTRACT_RULE_BAD_ARGUMENT, CUDA_ERROR_INVALID_VALUE, "a range that is not whole pages");
+    if (!settings().dma_buf) return CUDA_ERROR_NOT_SUPPORTED;
+    const std::lock_guard lock(state().mu);
+    const auto found = FindRegion(address);
+    if (found == state().regions.end()) return CUDA_ERROR_INVALID_VALUE;
+    if (found->second.kind != Region::Kind::kMapped || found->first != address || found->second.bytes < bytes)
+      return CUDA_ERROR_NOT_SUPPORTED;
+    const int fd = ::fcntl(state().allocations.Find(found->second.allocation)->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) return CUDA_ERROR_OPERATING_SYSTEM;
+    *static_cast<int*>(handle) = fd;
+    return CUDA_SUCCESS;
+  });
+}
 CONTRACT_API CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle* handle, void* shareable,
                                                      CUmemAllocationHandleType type) {
   return Enter(Function::k_cuMemImportFromShareableHandle, [&](Call& call) -> CUresult {

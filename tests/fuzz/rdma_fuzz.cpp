@@ -25,7 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   while (reader.left() >= 9) {
     const std::uint8_t step = *reader.Read<std::uint8_t>();
     const std::uint64_t value = *reader.Read<std::uint64_t>();
-    switch (step % 6) {
+    switch (step % 8) {
       case 0: {
         const std::size_t at = value % (kCapacity / 8) * 8;
         std::memcpy(ring.data() + at, &value, sizeof(value));
@@ -70,6 +70,22 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         units.Learn(value % kUnitWords, value);
         const auto first = units.Allocate(1 + step % 16);
         fuzz::Require(!first.has_value() || *first + 1 + step % 16 <= kUnits, "a run lies within the arena");
+        break;
+      }
+      case 6: {
+        const std::size_t bytes = value % kRecordMax;
+        if (!out.HasRoomForLone(bytes)) break;
+        const Stretch stretch = out.PlaceLone(Kind::kFrame, ByteView(to).first(bytes), {value, value});
+        fuzz::Require(stretch.at + stretch.bytes <= kCapacity, "a lone record lies within the ring");
+        std::memcpy(ring.data() + stretch.at, staging.data() + stretch.at, stretch.bytes);
+        break;
+      }
+      case 7: {
+        Told told;
+        const std::uint64_t before = in.tail();
+        const bool is_there = in.Look(told);
+        fuzz::Require(is_there == (in.tail() != before), "what is not there is not taken for there");
+        fuzz::Require(in.tail() - in.head() <= kCapacity, "no more is there than the ring holds");
         break;
       }
       default: break;

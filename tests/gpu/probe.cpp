@@ -4,6 +4,7 @@
 // A probe that cannot be made says why in its place; the others go on.
 #include <cuda.h>
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -256,6 +257,48 @@ std::string Registered() {
          "}";
 }
 
+// What the driver does for network cards: docs/rdma.md, "The device's memory". Nothing here needs a card.
+std::string NetworkCards(CUdevice device) {
+  const auto attribute = [&](CUdevice_attribute which) {
+    int value = 0;
+    return DRIVER(cuDeviceGetAttribute)(&value, which, device) == CUDA_SUCCESS ? std::to_string(value) : "null";
+  };
+  std::string json =
+      "{\"gpu_direct\": " + attribute(CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_SUPPORTED) +
+      ", \"with_virtual_memory\": " + attribute(CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED) +
+      ", \"ordering\": " + attribute(CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WRITES_ORDERING) +
+      ", \"flush_options\": " + attribute(CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_FLUSH_WRITES_OPTIONS) +
+      ", \"dma_buf\": " + attribute(CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED);
+  CUmemAllocationProp prop = DeviceMemory();
+  prop.allocFlags.gpuDirectRDMACapable = attribute(CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED) == "1";
+  constexpr std::size_t kBytes = std::size_t{4} << 20;
+  CUdeviceptr at = 0;
+  CUmemGenericAllocationHandle handle = 0;
+  CUmemAccessDesc access{};
+  access.location = prop.location;
+  access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+  MUST(cuMemAddressReserve, &at, kBytes, 0, 0, 0);
+  MUST(cuMemCreate, &handle, kBytes, &prop, 0);
+  MUST(cuMemMap, at, kBytes, 0, handle, 0);
+  MUST(cuMemSetAccess, at, kBytes, &access, 1);
+  int fd = -1;
+  CUresult exported = CUDA_SUCCESS;
+  const double time = MicrosecondsOf([&] {
+    exported = DRIVER(cuMemGetHandleForAddressRange)(&fd, at, kBytes, CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD, 0);
+  });
+  json += ", \"export\": " + (exported == CUDA_SUCCESS ? Number(time) : Quoted(ErrorName(exported)));
+  const double flush = MicrosecondsOf([&] {
+    exported = DRIVER(cuFlushGPUDirectRDMAWrites)(CU_FLUSH_GPU_DIRECT_RDMA_WRITES_TARGET_CURRENT_CTX,
+                                                  CU_FLUSH_GPU_DIRECT_RDMA_WRITES_TO_OWNER);
+  });
+  json += ", \"flush\": " + (exported == CUDA_SUCCESS ? Number(flush) : Quoted(ErrorName(exported)));
+  if (fd >= 0) ::close(fd);
+  MUST(cuMemUnmap, at, kBytes);
+  MUST(cuMemRelease, handle);
+  MUST(cuMemAddressFree, at, kBytes);
+  return json + "}";
+}
+
 }  // namespace
 
 int main() {
@@ -294,6 +337,7 @@ int main() {
   Probe("launch_queue_depth", [&] { return QueueDepth(context, module); });
   Probe("stream_memory_operations", StreamMemoryOperations);
   Probe("registered_host_memory", Registered);
+  Probe("network_cards", [&] { return NetworkCards(device); });
   std::printf("\n}\n");
   return 0;
 }

@@ -1,12 +1,14 @@
 #!/bin/sh
-# Whole sessions, the client core and the executor, over rdma: the conformance suite of sessions on the cpu backend. A test forks its
-# server, and open verbs are not for a child, so that each test is a process.
+# Whole sessions, the client core and the executor, over rdma: the conformance suite of sessions. A test forks its server, and open
+# verbs are not for a child, so that each test is a process.
 #
-#   sessions.sh TEST_PROGRAM...
+#   sessions.sh rdma|rdma_cuda TEST_PROGRAM...
+setting=$1
+shift
 failed=0
 for program in "$@"; do
   count=0
-  for test in $("$program" --gtest_list_tests --gtest_filter='*/rdma' | sed -n -e 's/^\([^ ].*\.\)$/\1/p' -e 's/^  \([^ ]*\).*/-\1/p'); do
+  for test in $("$program" --gtest_list_tests --gtest_filter="*/$setting" | sed -n -e 's/^\([^ ].*\.\)$/\1/p' -e 's/^  \([^ ]*\).*/-\1/p'); do
     case $test in
       -*) ;;
       *) suite=$test; continue ;;

@@ -7,7 +7,8 @@
 
 namespace accelmesh::bench {
 
-// The number in column `column` (from 0) of the last line of figures. kInternal if there is no such line.
+// The number in column `column` (from 0) of the last line of figures. kInternal if there is no such line, or no
+// finite number.
 Result<double> ReadPerftest(const std::string& output, std::size_t column);
 
 }  // namespace accelmesh::bench

@@ -17,6 +17,7 @@ constexpr double kCopyRatioMin = 0.6;
 constexpr const char* kPieceBytes = "524288";
 // A frame of a small call.
 constexpr const char* kFrameBytes = "64";
+constexpr const char* kLatencyRuns = "1000";
 constexpr int kTries = 3;
 constexpr std::chrono::seconds kPatience{30};
 constexpr std::chrono::milliseconds kStartPause{200};
@@ -26,6 +27,17 @@ constexpr int kStartTries = 10;
 constexpr std::size_t kTypicalColumn = 4;
 constexpr std::size_t kAverageColumn = 3;
 constexpr double kMiB = 1 << 20;
+
+// What stands beside a call: perftest's latencies, which are one way, and what a call costs without a network.
+struct Floor {
+  const char* name;
+  const char* program;  // null: the same call over shm
+  bool sleeps = false;  // for events, instead of polling
+};
+constexpr Floor kFloors[] = {{"ib_send_lat, one way", "ib_send_lat"},
+                             {"ib_write_lat, one way", "ib_write_lat"},
+                             {"ib_send_lat -e, one way", "ib_send_lat", true},
+                             {"the same over shm", nullptr}};
 
 // A device whose parent is another network device is made of software.
 std::string WireName() {
@@ -69,10 +81,11 @@ class RdmaGroup {
   // Both ends of a program of perftest on this device, connected as ours are; the number it prints. It waits for ever
   // for a completion that a device under load has lost, so it is given up and tried again.
   Result<double> Perftest(const std::string& program, const std::string& bytes, const std::string& iterations,
-                          std::size_t column) const {
+                          std::size_t column, bool sleeps = false) const {
     Result<double> number = Status(Code::kUnavailable, program, "it was not tried");
-    for (int attempt = 0; attempt < kTries && !number.ok(); ++attempt)
-      number = PerftestOnce({program, "-R", "-F", "-s", bytes, "-n", iterations}, column);
+    std::vector<std::string> argv{program, "-R", "-F", "-s", bytes, "-n", iterations};
+    if (sleeps) argv.emplace_back("-e");
+    for (int attempt = 0; attempt < kTries && !number.ok(); ++attempt) number = PerftestOnce(argv, column);
     return number;
   }
 
@@ -107,16 +120,18 @@ class RdmaGroup {
       Row row = NewRow(what, "null", "us");
       const Result<Server> server = Server::Start(options_.programs, options_.placement, url_, "null");
       if (!server.ok()) return Fail(row, server.status());
+      const Result<Server> nearby = Server::Start(options_.programs, options_.placement, "shm", "null");
+      if (!nearby.ok()) return Fail(row, nearby.status());
       Mode mode{mode_name, count, 1};
       mode.counted_count = 200;
       mode.counted_operations = 200;
-      std::map<std::string, std::vector<double>> floors;
+      std::vector<double> floors[std::size(kFloors)];
       std::vector<double> ours;
       for (int run = 0; run < Runs(); ++run) {
-        for (const char* program : {"ib_send_lat", "ib_write_lat"}) {
-          const Result<double> us = Perftest(program, kFrameBytes, "1000", kTypicalColumn);
+        for (std::size_t i = 0; i < std::size(kFloors); ++i) {
+          const Result<double> us = MeasureFloor(kFloors[i], *nearby, mode);
           if (!us.ok()) return Fail(row, us.status());
-          floors[program].push_back(*us);
+          floors[i].push_back(*us);
         }
         const Result<Measured> measured = run == 0 ? RunClient(options_.programs, options_.placement, *server, mode)
                                                    : RunUncounted(options_.programs, options_.placement, *server, mode);
@@ -125,15 +140,23 @@ class RdmaGroup {
         ours.push_back(measured->Median("ns") / 1e3);
       }
       row.measured = MedianOf(ours);
-      for (const auto& [program, values] : floors) {
-        row.floor = MedianOf(values);
-        row.floor_name = program + ", one way";
+      for (std::size_t i = 0; i < std::size(kFloors); ++i) {
+        row.floor = MedianOf(floors[i]);
+        row.floor_name = kFloors[i].name;
         row.target = {};
         // Both ways of a call beside one of perftest's.
-        if (program == "ib_send_lat" && mode.name == "call") row.target = {Target::Of::kRatio, true, kCallRatioMax};
+        if (i == 0 && mode.name == "call") row.target = {Target::Of::kRatio, true, kCallRatioMax};
         rows_.push_back(row);
       }
     }
+  }
+  // us
+  Result<double> MeasureFloor(const Floor& floor, const Server& nearby, const Mode& mode) const {
+    if (floor.program != nullptr)
+      return Perftest(floor.program, kFrameBytes, kLatencyRuns, kTypicalColumn, floor.sleeps);
+    ACCELMESH_ASSIGN_OR_RETURN(const Measured measured,
+                               RunUncounted(options_.programs, options_.placement, nearby, mode));
+    return measured.Median("ns") / 1e3;
   }
 
   void MeasureCopies() {

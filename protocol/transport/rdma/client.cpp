@@ -27,13 +27,10 @@ class RdmaClient final : public ClientChannel {
     return end_->Send(lane == UpLane::kSide ? kSideRing : kCommandRing, Kind::kFrame, frame, deadline);
   }
   Status SendBulk(std::uint64_t token, ByteView body, Deadline deadline) override {
-    if (body.size() > limits::kBulkBytesMax) {
-      return {Code::kLimitExceeded, "SendBulk.body",
-              "a body has at most 1 MiB, this one " + std::to_string(body.size())};
-    }
-    const std::shared_ptr<Memory> registered =
-        body.size() >= thresholds_.direct_bytes_min ? pinned_.Find(body) : nullptr;
-    return end_->SendBody(kBodyRing, token, 0, body, deadline, registered.get());
+    return SendBody(token, body, deadline, End::BodyTo::kArena);
+  }
+  Status SendBulkToDevice(std::uint64_t token, ByteView body, Deadline deadline) override {
+    return SendBody(token, body, deadline, End::BodyTo::kLanding);
   }
 
   Status ExpectBulk(std::uint64_t token, MutableByteView destination) override {
@@ -60,8 +57,18 @@ class RdmaClient final : public ClientChannel {
   Counts counts() const { return end_->counts(); }
 
  private:
+  Status SendBody(std::uint64_t token, ByteView body, Deadline deadline, End::BodyTo to) {
+    if (body.size() > limits::kBulkBytesMax) {
+      return {Code::kLimitExceeded, "SendBulk.body",
+              "a body has at most 1 MiB, this one " + std::to_string(body.size())};
+    }
+    const std::shared_ptr<Memory> registered =
+        body.size() >= thresholds_.direct_bytes_min ? pinned_.Find(body) : nullptr;
+    return end_->SendBody(kBodyRing, token, 0, body, deadline, registered.get(), to);
+  }
   Status TakeRecord(FrameSink& sink);
   Status LandBody(ByteView record);
+  Status LearnLanding(ByteView record);
   Status Bad(const char* what) {
     end_->Close({Code::kBadFrame, "rdma::Pump", what});
     return end_->ClosedStatus();
@@ -80,7 +87,7 @@ class RdmaClient final : public ClientChannel {
 };
 
 Status RdmaClient::Pump(FrameSink& sink, Deadline deadline) {
-  const auto acknowledged = [&] { return end_->peers().acknowledged.load(std::memory_order_acquire); };
+  const auto acknowledged = [&] { return end_->acknowledged(); };
   const auto ready = [&] {
     return interrupted_.load(std::memory_order_seq_cst) || end_->Arrived(kDownRing) ||
            acknowledged() > progress_.acknowledged.load(std::memory_order_relaxed);
@@ -109,11 +116,19 @@ Status RdmaClient::TakeRecord(FrameSink& sink) {
   switch (kind) {
     case Kind::kFrame: sink.OnFrame({to, size}); return {};
     case Kind::kBody: return LandBody({to, size});
+    case Kind::kLanding: return LearnLanding({to, size});
     case Kind::kProgress: break;
   }
   Status applied = ApplyProgress({to, size}, progress_);
   if (!applied.ok()) end_->Close(applied);
   return applied;
+}
+
+Status RdmaClient::LearnLanding(ByteView record) {
+  LandingPlace place;
+  if (record.size() != sizeof(place)) return Bad("the server told of a landing with something else");
+  std::memcpy(&place, record.data(), sizeof(place));
+  return end_->SetLanding(place) ? Status() : Bad("the server told of two landings");
 }
 
 Status RdmaClient::LandBody(ByteView record) {

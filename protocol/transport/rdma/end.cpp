@@ -10,6 +10,7 @@
 
 #include "protocol/base/tsan.h"
 #include "protocol/transport/copy.h"
+#include "protocol/transport/rdma/where.h"
 
 namespace accelmesh::rdma {
 namespace {
@@ -18,8 +19,6 @@ namespace {
 constexpr std::uint64_t kSignalEvery = 64;
 // Of the work under way, what is kept for what must go out in any case.
 constexpr std::size_t kWorkReserved = 8;
-// What was taken is told when it is so much; then a ring never looks full to a peer that could go on.
-constexpr std::uint64_t kPublishBytes = 1 * limits::kKiB;
 // How often the connection's end, and claims that cannot be, are looked for.
 constexpr Duration kSlowLook = std::chrono::milliseconds(20);
 // Sleeps of a sender without room.
@@ -58,6 +57,7 @@ End::End(Prepared prepared, const Greeting& peer)
       inbox_memory_(std::move(prepared.inbox)),
       staging_memory_(std::move(prepared.staging)) {
   heart_.Heard(Clock::now());
+  LearnWhere();
 }
 
 End::~End() {
@@ -81,8 +81,10 @@ void End::LearnLocked() {
   const Words& peers = block_->peers();
   for (std::size_t ring = 0; ring < RingsOut(*block_); ++ring)
     (void)out_[ring].Learn(peers.head[ring].load(std::memory_order_acquire));
+  (void)out_[0].Learn(told_head_.load(std::memory_order_acquire));
   for (std::size_t word = 0; word < kUnitWords; ++word)
     units_.Learn(word, peers.released[word].load(std::memory_order_acquire));
+  landing_units_.Learn(0, peers.landing_released.load(std::memory_order_acquire));
 }
 
 bool End::HasQueueRoomLocked(std::size_t work, NeedsRoom who) {
@@ -105,48 +107,24 @@ Status End::HandOverLocked(std::span<const Work> work) {
 }
 
 Status End::PostLocked(std::span<Work> work, Wake wake, bool must_signal) {
-  Words& mine = block_->mine();
   const Words& peers = block_->peers();
-  Work& words = work.back();
-  words.local = block_->outbox().data();
-  words.bytes = sizeof(Words);
-  words.local_key = outbox_memory_->local_key();
-  words.remote = peer_.inbox;
-  words.remote_key = peer_.inbox_key;
-  words.is_inline = true;
   // The tail was stored before (sequentially consistent); see AnnounceSleep() for the other half.
   const std::uint32_t sleeps = peers.sleeps.load(std::memory_order_seq_cst);
   const bool wants = wake == Wake::kAlways || (wake == Wake::kIfAsleep && sleeps != woken_sleep_);
   // A peer that has that many wakes to take is awake. More than it has ever posted is a mixture (ring.h), or a lie.
   const std::uint32_t credit = peers.receives.load(std::memory_order_acquire) - wakes_sent_;
   if (wants && credit != 0 && credit <= kReceives) {
-    words.op = Work::Op::kWriteWake;
+    work.back().op = Work::Op::kWriteWake;
     woken_sleep_ = sleeps;
     ++wakes_sent_;
     counts_.wakes.fetch_add(1, std::memory_order_relaxed);
   }
   const std::uint64_t last = posted_ + work.size();
   if (must_signal || last - signaled_ >= kSignalEvery) {
-    words.is_signaled = true;
-    words.id = signaled_ = last;
+    work.back().is_signaled = true;
+    work.back().id = signaled_ = last;
   }
-  for (std::size_t ring = 0; ring < kRings; ++ring)
-    head_published_[ring].store(mine.head[ring].load(std::memory_order_relaxed), std::memory_order_relaxed);
-  for (std::size_t word = 0; word < kUnitWords; ++word)
-    released_published_[word] = mine.released[word].load(std::memory_order_relaxed);
-  acknowledged_published_ = mine.acknowledged.load(std::memory_order_relaxed);
   return HandOverLocked(work);
-}
-
-bool End::HasUnpublishedLocked() const {
-  const Words& mine = block_->mine();
-  bool is_same = acknowledged_published_ == mine.acknowledged.load(std::memory_order_relaxed);
-  for (std::size_t ring = 0; ring < kRings; ++ring)
-    is_same = is_same &&
-              head_published_[ring].load(std::memory_order_relaxed) == mine.head[ring].load(std::memory_order_relaxed);
-  for (std::size_t word = 0; word < kUnitWords; ++word)
-    is_same = is_same && released_published_[word] == mine.released[word].load(std::memory_order_relaxed);
-  return !is_same;
 }
 
 Status End::TrySendLocked(std::size_t ring, Kind kind, ByteView bytes, const Work* body, bool must_signal) {
@@ -161,20 +139,22 @@ Status End::TrySendLocked(std::size_t ring, Kind kind, ByteView bytes, const Wor
   if (!HasQueueRoomLocked(4, NeedsRoom::kSender)) return {Code::kFull, "rdma", "the send queue is full"};
   std::size_t count = 0;
   if (body != nullptr && body->bytes != 0) work[count++] = *body;
-  Stretch stretches[2];
-  const std::size_t pieces = out.Place(kind, bytes, stretches);
-  for (std::size_t i = 0; i < pieces; ++i) {
-    Work& piece = work[count++];
-    piece.local = out.staging() + stretches[i].at;
-    piece.bytes = stretches[i].bytes;
-    piece.local_key = staging_memory_->local_key();
-    piece.remote = peer_.inbox + RingOffset(ring) + stretches[i].at;
-    piece.remote_key = peer_.inbox_key;
-    piece.is_inline = piece.bytes <= link_->limits().inline_bytes_max;
+  Words& mine = block_->mine();
+  const bool is_lone =
+      LoneRecordBytes(bytes.size()) <= link_->limits().inline_bytes_max && out.HasRoomForLone(bytes.size());
+  if (is_lone) {
+    const Told told{mine.head[0].load(std::memory_order_relaxed), mine.acknowledged.load(std::memory_order_relaxed)};
+    work[count++] = PieceOf(ring, out, out.PlaceLone(kind, bytes, told));
+    head_told_.store(told.head, std::memory_order_relaxed);
+  } else {
+    Stretch stretches[2];
+    const std::size_t pieces = out.Place(kind, bytes, stretches);
+    for (std::size_t i = 0; i < pieces; ++i) work[count++] = PieceOf(ring, out, stretches[i]);
   }
-  block_->mine().tail[ring].store(out.tail(), std::memory_order_seq_cst);
+  mine.tail[ring].store(out.tail(), std::memory_order_seq_cst);
+  if (!is_lone) FillWordsLocked(work[count++]);
   counts_.bytes_copied.fetch_add(bytes.size(), std::memory_order_relaxed);
-  return PostLocked(std::span(work, count + 1), Wake::kIfAsleep, must_signal);
+  return PostLocked(std::span(work, count), Wake::kIfAsleep, must_signal);
 }
 
 template <typename Ready>
@@ -215,10 +195,19 @@ Status End::Send(std::size_t ring, Kind kind, ByteView bytes, Deadline deadline)
 }
 
 Status End::SendBody(std::size_t ring, std::uint64_t token, std::uint64_t offset, ByteView body, Deadline deadline,
-                     const Memory* registered) {
+                     const Memory* registered, BodyTo to) {
+  ACCELMESH_ASSIGN_OR_RETURN(const std::uint64_t posted, PostBody(ring, token, offset, body, deadline, registered, to));
+  // It is under way and cannot be called back; a peer that has gone ends the wait.
+  return registered == nullptr ? Status() : Await(posted);
+}
+
+Result<std::uint64_t> End::PostBody(std::size_t ring, std::uint64_t token, std::uint64_t offset, ByteView body,
+                                    Deadline deadline, const Memory* registered, BodyTo to) {
   if (closed()) return ClosedStatus();
-  ACCELMESH_ASSIGN_OR_RETURN(const std::uint32_t unit, TakeUnits(body.size(), deadline));
-  const std::size_t at = ArenaOffset(block_->peer()) + unit * kUnitBytes;
+  ACCELMESH_ASSIGN_OR_RETURN(const std::uint32_t unit, TakeUnits(body.size(), to, deadline));
+  const bool is_landing = unit >= kUnits;
+  const std::size_t at = is_landing ? InboxBytes(Role::kServer) + (unit - kUnits) * kUnitBytes
+                                    : ArenaOffset(block_->peer()) + unit * kUnitBytes;
   TsanReleaseToPeer();
   Work work;
   work.local = body.data();
@@ -237,78 +226,53 @@ Status End::SendBody(std::size_t ring, std::uint64_t token, std::uint64_t offset
   std::uint64_t last = 0;
   const Status waited = WaitForRoom(deadline, [&] {
     const MutexLock lock(mutex_);
+    if (is_landing) {
+      work.remote = landing_->address + (unit - kUnits) * kUnitBytes;
+      work.remote_key = landing_->key;
+    }
     sent = TrySendLocked(ring, Kind::kBody, AsBytes(announcement), &work, registered != nullptr);
     last = posted_;
     return sent.code() != Code::kFull;
   });
   if (!waited.ok() || !sent.ok()) {
     const MutexLock lock(mutex_);
-    units_.Free(unit);
+    FreeUnitsLocked(unit);
   }
   ACCELMESH_RETURN_IF_ERROR(waited);
   if (!sent.ok()) return sent.code() == Code::kClosed ? ClosedStatus() : sent;
-  // It is under way and cannot be called back; a peer that has gone ends the wait.
-  return registered == nullptr ? Status() : WaitForWork(last);
+  return last;
 }
 
-Result<std::uint32_t> End::TakeUnits(std::size_t bytes, Deadline deadline) {
+Result<std::uint32_t> End::TakeUnits(std::size_t bytes, BodyTo to, Deadline deadline) {
   std::optional<std::uint32_t> unit;
   ACCELMESH_RETURN_IF_ERROR(WaitForRoom(deadline, [&] {
     const MutexLock lock(mutex_);
     LearnLocked();
-    unit = units_.Allocate(UnitsFor(bytes));
+    if (to == BodyTo::kLanding && landing_.has_value()) {
+      unit = landing_units_.Allocate(UnitsFor(bytes));
+      if (unit.has_value()) *unit += kUnits;
+    }
+    if (!unit.has_value()) unit = units_.Allocate(UnitsFor(bytes));
     return unit.has_value();
   }));
   return *unit;
 }
 
-Status End::WaitForWork(std::uint64_t last) {
+Status End::Await(std::uint64_t posted) {
   return WaitForRoom(Deadline::Never(), [&] {
     const MutexLock lock(mutex_);
     DrainLocked();
-    return completed_ >= last;
+    return completed_ >= posted;
   });
 }
 
-End::Positions End::PositionsOf(std::size_t ring) {
-  const MutexLock lock(mutex_);
-  LearnLocked();
-  return {out_[ring].tail(), out_[ring].tail() - out_[ring].unread()};
-}
-
 // Receiving -----------------------------------------------------------------------------------------------------------
-
-Status End::Take(std::size_t ring, MutableByteView to, Kind& kind, std::size_t& size) {
-  RingIn& in = in_[ring];
-  if (!in.Pop(to.data(), to.size(), kind, size)) {
-    Close({Code::kBadFrame, "rdma", "the peer wrote a record that is none into the ring"});
-    return ClosedStatus();
-  }
-  counts_.bytes_copied.fetch_add(size, std::memory_order_relaxed);
-  block_->mine().head[ring].store(in.head(), std::memory_order_release);
-  return {};
-}
-
-void End::Publish(bool now) {
-  bool is_due = now;
-  for (std::size_t ring = 0; ring < kRings; ++ring)
-    is_due = is_due || in_[ring].head() - head_published_[ring].load(std::memory_order_relaxed) >= kPublishBytes;
-  if (!is_due) return;
-  const MutexLock lock(mutex_);
-  if (closed() || !HasUnpublishedLocked() || !HasQueueRoomLocked(1, NeedsRoom::kAnybody)) return;
-  Work words[1];
-  (void)PostLocked(words, Wake::kNever, false);
-}
-
-void End::Release(std::uint32_t first_unit) {
-  block_->mine().released[first_unit / 64].fetch_xor(std::uint64_t{1} << (first_unit % 64), std::memory_order_release);
-}
 
 void End::LookLocked() {
   Work work[2];
   if (has_failed_ || !HasQueueRoomLocked(2, NeedsRoom::kAnybody)) return;
   // The words first: what is read behind them is what the peer had when it could see them.
-  if (!PostLocked(std::span(work, 1), Wake::kNever, false).ok()) return;
+  FillWordsLocked(work[0]);
   Work& read = work[1];
   read.op = Work::Op::kRead;
   read.local = block_->staging().data();
@@ -316,9 +280,8 @@ void End::LookLocked() {
   read.local_key = staging_memory_->local_key();
   read.remote = peer_.outbox;
   read.remote_key = peer_.outbox_key;
-  read.is_signaled = true;
-  read.id = look_ = signaled_ = posted_ + 1;
-  if (!HandOverLocked(std::span(work + 1, 1)).ok() || heart_.IsAsking()) return;
+  look_ = posted_ + std::size(work);
+  if (!PostLocked(work, Wake::kNever, /*must_signal=*/true).ok() || heart_.IsAsking()) return;
   asked_ = look_;
   heart_.Asked(Clock::now());
 }
@@ -372,7 +335,7 @@ bool End::AnnounceSleep() {
   if (completed_ < look_) return true;  // its answer wakes us
   const Words& looked = block_->looked();
   for (std::size_t ring = 0; ring < RingsOf(block_->role()); ++ring) {
-    (void)in_[ring].Learn(block_->peers().tail[ring].load(std::memory_order_acquire));
+    LearnArrivals(ring);
     if (looked.tail[ring].load(std::memory_order_relaxed) <= in_[ring].tail()) continue;
     is_announced_ = false;  // looked at anew, if it should be a mixture
     return false;
@@ -403,6 +366,7 @@ bool End::CheckPeer() {
   if (now >= next_look_at_end_) {
     next_look_at_end_ = now + kSlowLook;
     spinner_.Refresh();
+    LearnWhere();
     if (link_->HasEnded()) {
       has_failed_ = true;
       CloseLocked(Gone("the other process is gone or has closed it"));
@@ -418,6 +382,13 @@ bool End::CheckPeer() {
   }
   if (heart_.IsDue(now)) LookLocked();
   return closed();
+}
+
+void End::LearnWhere() {
+  const std::uint32_t here = HereIs(mine_side_.only_cpu.load(std::memory_order_relaxed));
+  block_->mine().where.store(here, std::memory_order_relaxed);
+  const std::uint32_t peers = CpuOfPeer(here, block_->peers().where.load(std::memory_order_relaxed));
+  peer_side_.only_cpu.store(peers, std::memory_order_relaxed);
 }
 
 void End::CheckClaims(Instant now) {
@@ -464,7 +435,10 @@ void End::CloseLocked(const Status& why) {
   block_->mine().closed.store(1, std::memory_order_seq_cst);
   Work words[1];
   // Behind everything that was sent before it.
-  if (!has_failed_ && HasQueueRoomLocked(1, NeedsRoom::kAnybody)) (void)PostLocked(words, Wake::kAlways, true);
+  if (!has_failed_ && HasQueueRoomLocked(1, NeedsRoom::kAnybody)) {
+    FillWordsLocked(words[0]);
+    (void)PostLocked(words, Wake::kAlways, true);
+  }
   WakeReceiver();
 }
 
@@ -472,12 +446,6 @@ Status End::ClosedStatus() const {
   const MutexLock lock(mutex_);
   if (!why_.ok()) return why_;
   return Gone("the other process has closed it, or this one");
-}
-
-Counts End::counts() const {
-  const auto get = [](const std::atomic<std::uint64_t>& count) { return count.load(std::memory_order_relaxed); };
-  return {get(counts_.work),  get(counts_.doorbells), get(counts_.completions),
-          get(counts_.wakes), get(counts_.sleeps),    get(counts_.bytes_copied)};
 }
 
 }  // namespace accelmesh::rdma

@@ -1,9 +1,9 @@
 // What both ends of an rdma session have in common: records and bodies written into the peer's memory, waiting for what
 // the peer writes into ours, and the peer's end.
 //
-// A record costs one doorbell: its bytes (inline if they are few), then this end's words, which make it visible. The
-// receiver sees it by looking at its own memory. Only a peer that has said that it sleeps is woken, by an immediate on
-// the words.
+// A record costs one doorbell. One of few bytes is one piece of work and shows by itself (a lone record, ring.h); any
+// other is its bytes and behind them this end's words, which make it visible. The receiver sees it by looking at its
+// own memory. Only a peer that has said that it sleeps is woken, by an immediate on the last piece.
 //
 // How an end goes to sleep without missing a wake: it counts up `sleeps` in its words, writes them to the peer, and
 // behind them reads the peer's words out of the peer's memory. The peer, when it sends, first notes the new tail in its
@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <optional>
 
 #include "protocol/base/clock.h"
 #include "protocol/base/mutex.h"
@@ -24,6 +25,7 @@
 #include "protocol/transport/doorbell.h"
 #include "protocol/transport/rdma/heart.h"
 #include "protocol/transport/rdma/layout.h"
+#include "protocol/transport/rdma/spins.h"
 #include "protocol/transport/rdma/verbs.h"
 
 namespace accelmesh::rdma {
@@ -60,14 +62,25 @@ class End {
   Status Send(std::size_t ring, Kind kind, ByteView bytes, Deadline deadline);
   // kFull instead of waiting.
   Status TrySend(std::size_t ring, Kind kind, ByteView bytes);
-  // Writes `body` into the peer's arena and announces it in `ring`. Without `registered` it is copied first. With it
-  // the device reads it where it lies; it has done so when this returns.
+  // Writes `body` into the peer's arena and announces it in `ring`; into its landing instead, if `to` allows that and
+  // there is one with room. Without `registered` it is copied first. With it the device reads it where it lies, which
+  // need not be where this process can; it has done so when this returns.
+  enum class BodyTo : std::uint8_t { kArena, kLanding };
   Status SendBody(std::size_t ring, std::uint64_t token, std::uint64_t offset, ByteView body, Deadline deadline,
-                  const Memory* registered = nullptr);
+                  const Memory* registered = nullptr, BodyTo to = BodyTo::kArena);
+  // The same, but it does not wait for the device: what Await() takes.
+  Result<std::uint64_t> PostBody(std::size_t ring, std::uint64_t token, std::uint64_t offset, ByteView body,
+                                 Deadline deadline, const Memory* registered, BodyTo to = BodyTo::kArena);
+  // Until the device is done with everything up to `posted`, or the peer is gone.
+  Status Await(std::uint64_t posted);
+  // The server has a landing. False if this end has heard of one already.
+  bool SetLanding(const LandingPlace& place);
   // How long the device takes to have written so many bytes, at most a unit of the arena, that nobody is told of.
   Result<Duration> MeasureWrite(std::size_t bytes, Deadline deadline);
   // Memory of this process that the peer does not reach.
   Result<std::unique_ptr<Memory>> RegisterOwn(MutableByteView memory) { return link_->Register(memory, Access::kNone); }
+  // For memory that is not this process's (direct.h).
+  Link& link() { return *link_; }
   // How far a ring of the peer's has been written, and taken.
   struct Positions {
     std::uint64_t tail = 0;
@@ -81,6 +94,7 @@ class End {
   bool Arrived(std::size_t ring) {
     RingIn& in = in_[ring];
     if (in.Available()) return true;
+    if (LookForLone(in)) return true;
     (void)in.Learn(block_->peers().tail[ring].load(std::memory_order_acquire));
     return in.Available();
   }
@@ -89,14 +103,20 @@ class End {
   // Tells the peer what was taken and released, if it is much or `now`.
   void Publish(bool now);
   const Words& peers() const { return block_->peers(); }
-  ByteView arena() const { return block_->inbox().subspan(ArenaOffset(block_->role())); }
+  MutableByteView arena() const { return block_->inbox().subspan(ArenaOffset(block_->role())); }
   // Waits for something to arrive; sleeps slice() at most at a time, for a caller that has something to try again.
   template <typename Slice, typename Ready>
   shm::Waited WaitForData(Deadline deadline, Slice slice, Ready ready);
 
-  // Gives a run of the own arena back to the peer, who hears of it with whatever is written next, or by Publish().
+  // Gives a run of the own arena or landing back to the peer, who hears of it with whatever is written next, or by
+  // Publish().
   void Release(std::uint32_t first_unit);
   void NoteCopied(std::size_t bytes) { counts_.bytes_copied.fetch_add(bytes, std::memory_order_relaxed); }
+  // What the peer has acknowledged.
+  std::uint64_t acknowledged() const {
+    return std::max(block_->peers().acknowledged.load(std::memory_order_acquire),
+                    told_acknowledged_.load(std::memory_order_relaxed));
+  }
   // Goes to the peer with whatever is written next, at the latest when the receiving thread goes to sleep.
   void Acknowledge(std::uint64_t sequence) { StoreMax(block_->mine().acknowledged, sequence); }
 
@@ -124,7 +144,9 @@ class End {
   void LearnLocked() ACCELMESH_REQUIRES(mutex_);
   Status TrySendLocked(std::size_t ring, Kind kind, ByteView bytes, const Work* body, bool must_signal)
       ACCELMESH_REQUIRES(mutex_);
-  // Posts `work`, whose last piece is made here: the words.
+  // Makes `words` the piece of work that writes this end's words.
+  void FillWordsLocked(Work& words) ACCELMESH_REQUIRES(mutex_);
+  // Posts `work`; its last piece wakes the peer, and says when it is done, if it must.
   Status PostLocked(std::span<Work> work, Wake wake, bool must_signal) ACCELMESH_REQUIRES(mutex_);
   Status HandOverLocked(std::span<const Work> work) ACCELMESH_REQUIRES(mutex_);
   // Takes completions. A failed one closes the connection.
@@ -133,7 +155,21 @@ class End {
   // Writes the words out and reads the peer's.
   void LookLocked() ACCELMESH_REQUIRES(mutex_);
   void CloseLocked(const Status& why) ACCELMESH_REQUIRES(mutex_);
+  Work PieceOf(std::size_t ring, const RingOut& out, const Stretch& stretch) const;
   bool HasUnpublishedLocked() const ACCELMESH_REQUIRES(mutex_);
+
+  bool LookForLone(RingIn& in) {
+    Told told;
+    if (!in.Look(told)) return false;
+    StoreMax(told_head_, told.head);
+    StoreMax(told_acknowledged_, told.acknowledged);
+    return true;
+  }
+  // All that is in the inbox of one ring.
+  void LearnArrivals(std::size_t ring) {
+    do (void)in_[ring].Learn(block_->peers().tail[ring].load(std::memory_order_acquire));
+    while (LookForLone(in_[ring]));
+  }
 
   // Before a sleep, on the receiving thread: true once the peer will wake us; false if something is on its way already.
   bool AnnounceSleep();
@@ -143,13 +179,14 @@ class End {
   bool CheckPeer();
   // On the receiving thread: ends the connection if the peer goes on claiming what cannot be.
   void CheckClaims(Instant now);
+  // Tells the spinner, and the peer with the next words, where this end and its peer run.
+  void LearnWhere();
   void WakeReceiver();
   // Waits until `ready` says that there is room.
   template <typename Ready>
   Status WaitForRoom(Deadline deadline, Ready ready);
-  Result<std::uint32_t> TakeUnits(std::size_t bytes, Deadline deadline);
-  // Until the device is done with everything up to `last`, or the peer is gone.
-  Status WaitForWork(std::uint64_t last);
+  Result<std::uint32_t> TakeUnits(std::size_t bytes, BodyTo to, Deadline deadline);
+  void FreeUnitsLocked(std::uint32_t first) ACCELMESH_REQUIRES(mutex_);
 
   const std::unique_ptr<Block> block_;
   const Greeting peer_;
@@ -169,20 +206,29 @@ class End {
   Heart heart_ ACCELMESH_GUARDED_BY(mutex_);
   RingOut out_[kRings] ACCELMESH_GUARDED_BY(mutex_);
   UnitAllocator units_ ACCELMESH_GUARDED_BY(mutex_);
-  std::uint64_t posted_ ACCELMESH_GUARDED_BY(mutex_) = 0;     // pieces of work
-  std::uint64_t completed_ ACCELMESH_GUARDED_BY(mutex_) = 0;  // of them
-  std::uint64_t signaled_ ACCELMESH_GUARDED_BY(mutex_) = 0;   // the last that will say so
-  std::uint64_t look_ ACCELMESH_GUARDED_BY(mutex_) = 0;       // the last read of the peer's words
-  std::uint64_t asked_ ACCELMESH_GUARDED_BY(mutex_) = 0;      // the first that the heart waits for
+  RunAllocator<kLandingUnits> landing_units_ ACCELMESH_GUARDED_BY(mutex_);
+  std::optional<LandingPlace> landing_ ACCELMESH_GUARDED_BY(mutex_);  // the peer's
+  std::uint64_t posted_ ACCELMESH_GUARDED_BY(mutex_) = 0;             // pieces of work
+  std::uint64_t completed_ ACCELMESH_GUARDED_BY(mutex_) = 0;          // of them
+  std::uint64_t signaled_ ACCELMESH_GUARDED_BY(mutex_) = 0;           // the last that will say so
+  std::uint64_t look_ ACCELMESH_GUARDED_BY(mutex_) = 0;               // the last read of the peer's words
+  std::uint64_t asked_ ACCELMESH_GUARDED_BY(mutex_) = 0;              // the first that the heart waits for
   std::uint32_t wakes_sent_ ACCELMESH_GUARDED_BY(mutex_) = 0;
   std::uint32_t woken_sleep_ ACCELMESH_GUARDED_BY(mutex_) = 0;  // the peer's, that it was woken from last
   bool is_announced_ ACCELMESH_GUARDED_BY(mutex_) = false;      // the own sleep, and no wake has come since
   Instant next_look_at_end_ ACCELMESH_GUARDED_BY(mutex_){};
   std::uint64_t released_published_[kUnitWords] ACCELMESH_GUARDED_BY(mutex_) = {};
+  std::uint64_t landing_released_published_ ACCELMESH_GUARDED_BY(mutex_) = 0;
   std::uint64_t acknowledged_published_ ACCELMESH_GUARDED_BY(mutex_) = 0;
   std::atomic<std::uint64_t> head_published_[kRings] = {};  // written under the mutex
 
+  // What came with lone records: of the peer's words, newer than those in the inbox, or older.
+  std::atomic<std::uint64_t> told_head_{0};
+  std::atomic<std::uint64_t> told_acknowledged_{0};
+  std::atomic<std::uint64_t> head_told_{0};  // the own, of ring 0, with a lone record; written under the mutex
+
   // The receiving thread's.
+  Spins spins_;
   RingIn in_[kRings];
   std::uint64_t suspect_[2 * kRings] = {};
   Instant next_claims_{};
@@ -197,11 +243,19 @@ class End {
 template <typename Slice, typename Ready>
 shm::Waited End::WaitForData(Deadline deadline, Slice slice, Ready ready) {
   if (ready()) return shm::Waited::kReady;
-  if (deadline.at() != Deadline::Poll().at() && spinner_.Spin(deadline.at(), ready)) return shm::Waited::kReady;
+  for (int round = 0; deadline.at() != Deadline::Poll().at() && round < spins_.rounds(); ++round) {
+    if (!spinner_.Spin(deadline.at(), ready)) continue;
+    spins_.CameIn(round);
+    return shm::Waited::kReady;
+  }
+  const Instant begin = Clock::now();
   for (;;) {
     // Asked before `ready`, so that what a peer wrote before it went is still found.
     const bool is_gone = CheckPeer();
-    if (ready()) return shm::Waited::kReady;
+    if (ready()) {
+      spins_.CameAfter(Clock::now() - begin);
+      return shm::Waited::kReady;
+    }
     if (is_gone) return shm::Waited::kGone;
     const Instant now = Clock::now();
     if (now >= deadline.at()) return shm::Waited::kDeadline;

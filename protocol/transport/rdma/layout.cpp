@@ -8,7 +8,7 @@
 namespace accelmesh::rdma {
 
 Result<std::unique_ptr<Block>> Block::Create(Role role) {
-  const std::size_t bytes = kWordsBytes + InboxBytes(Role::kClient) + InboxBytes(Role::kServer);
+  const std::size_t bytes = BytesOf(role);
   void* base = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (base == MAP_FAILED) return Status::System(errno, "rdma::Block::Create", "mmap");
   // A child that is forked must not make the device write into pages of its own.

@@ -34,6 +34,7 @@ Result<const Library*> OpenAll() {
   ACCELMESH_RDMACM(ACCELMESH_FIND_CM)
 #undef ACCELMESH_FIND_VERB
 #undef ACCELMESH_FIND_CM
+  (void)Find(verbs, "ibv_reg_dmabuf_mr", library.ibv_reg_dmabuf_mr);
   if (missing != nullptr) {
     return Status(Code::kUnsupported, "rdma",
                   std::string("libibverbs or librdmacm is too old: it has no ") + missing + "; install a newer one");

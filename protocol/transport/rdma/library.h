@@ -26,6 +26,7 @@ namespace accelmesh::rdma {
                   use(rdma_ack_cm_event)
 
 struct Library {
+  decltype(&::ibv_reg_dmabuf_mr) ibv_reg_dmabuf_mr = nullptr;  // null before 34
 #define ACCELMESH_FIELD(name) decltype(&::name) name = nullptr;
   ACCELMESH_VERBS(ACCELMESH_FIELD)
   ACCELMESH_RDMACM(ACCELMESH_FIELD)

@@ -18,6 +18,12 @@ void PinnedMemory::Forget(const std::uint8_t* first) {
   allocations_.erase(found);
 }
 
+void PinnedMemory::Clear() {
+  std::map<const std::uint8_t*, Allocation> last;
+  const MutexLock lock(mutex_);
+  last.swap(allocations_);
+}
+
 std::shared_ptr<Memory> PinnedMemory::Find(ByteView body) {
   const MutexLock lock(mutex_);
   auto after = allocations_.upper_bound(body.data());

@@ -1,7 +1,7 @@
-// Registrations of the program's pinned memory, so that its bodies leave without a copy. Kept by allocation, from the
-// note of its pinning to that of its end: an address alone says nothing, for the next allocation may get it again.
-// Registered when a body of it is sent for the first time; a registration outlives its allocation only while a body is
-// under way.
+// Registrations of pinned memory, the program's or a backend's, so that its bodies leave without a copy. Kept by
+// allocation, from the note of its pinning to that of its end: an address alone says nothing, for the next allocation
+// may get it again. Registered when a body of it is sent for the first time; a registration outlives its allocation
+// only while a body is under way.
 //
 // Threads: any.
 #pragma once
@@ -23,6 +23,7 @@ class PinnedMemory {
 
   void Note(MutableByteView memory);
   void Forget(const std::uint8_t* first);
+  void Clear();
   // The registration of the allocation that all of `body` lies in; null if there is none, or it could not be
   // registered: then the body is copied.
   std::shared_ptr<Memory> Find(ByteView body);

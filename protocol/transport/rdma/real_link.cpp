@@ -250,11 +250,35 @@ Status RealLink::SetRnrTimer() {
   return error == 0 ? Status() : Status::System(error, "rdma", "setting the queue pair's timer");
 }
 
-Result<std::unique_ptr<Memory>> RealLink::Register(MutableByteView memory, Access access) {
+namespace {
+
+int RightsOf(Access access) {
   int rights = IBV_ACCESS_LOCAL_WRITE;
   if (access == Access::kRemoteRead) rights |= IBV_ACCESS_REMOTE_READ;
   if (access == Access::kRemoteWrite) rights |= IBV_ACCESS_REMOTE_WRITE;
-  ::ibv_mr* const region = library_.ibv_reg_mr(domain_, memory.data(), memory.size(), rights);
+  return rights;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Memory>> RealLink::RegisterDmaBuf(int fd, std::uint64_t address, std::size_t bytes,
+                                                         Access access) {
+  constexpr const char* kWhere = "rdma";
+  if (library_.ibv_reg_dmabuf_mr == nullptr) {
+    return Status(Code::kUnsupported, kWhere, "libibverbs is too old for dma-buf; install rdma-core 34 or later");
+  }
+  ::ibv_mr* const region = library_.ibv_reg_dmabuf_mr(domain_, 0, bytes, address, fd, RightsOf(access));
+  if (region == nullptr) {
+    if (errno == ENOMEM || errno == EAGAIN) return LockedMemoryStatus(bytes);
+    if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EPROTONOSUPPORT)
+      return Status(Code::kUnsupported, kWhere, "the card's driver takes no dma-buf");
+    return Status::System(errno, kWhere, "registering a dma-buf");
+  }
+  return std::unique_ptr<Memory>(new RealMemory(library_, region));
+}
+
+Result<std::unique_ptr<Memory>> RealLink::Register(MutableByteView memory, Access access) {
+  ::ibv_mr* const region = library_.ibv_reg_mr(domain_, memory.data(), memory.size(), RightsOf(access));
   if (region == nullptr) {
     if (errno == ENOMEM || errno == EAGAIN) return LockedMemoryStatus(memory.size());
     return Status::System(errno, "rdma", "registering memory");

@@ -29,6 +29,8 @@ class RealLink final : public Link {
 
   const LinkLimits& limits() const override { return limits_; }
   Result<std::unique_ptr<Memory>> Register(MutableByteView memory, Access access) override;
+  Result<std::unique_ptr<Memory>> RegisterDmaBuf(int fd, std::uint64_t address, std::size_t bytes,
+                                                 Access access) override;
   Status Post(std::span<const Work> work) override;
   Status PostReceives(std::uint32_t count) override;
   std::size_t Poll(std::span<Completion> completions) override;

@@ -1,10 +1,21 @@
 #include "protocol/transport/rdma/ring.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "protocol/transport/copy.h"
 
 namespace accelmesh::rdma {
+namespace {
+
+// Of a record that was not written whole, or lies elsewhere, it is another one, but for one in 2^64. A peer may make it
+// what it likes: it may write what it likes.
+constexpr std::uint64_t Checked(std::uint64_t check, std::uint64_t word) {
+  const std::uint64_t mixed = (check ^ word) * 0x9e3779b97f4a7c15;
+  return mixed ^ (mixed >> 32);
+}
+
+}  // namespace
 
 std::size_t RingOut::Place(Kind kind, ByteView bytes, std::span<Stretch, 2> stretches) {
   const std::size_t at = tail_ & (capacity_ - 1);
@@ -23,6 +34,43 @@ std::size_t RingOut::Place(Kind kind, ByteView bytes, std::span<Stretch, 2> stre
   return 2;
 }
 
+Stretch RingOut::PlaceLone(Kind kind, ByteView bytes, const Told& told) {
+  const std::size_t at = tail_ & (capacity_ - 1);
+  const std::uint64_t need = LoneRecordBytes(bytes.size());
+  std::uint64_t words[kLoneBytesMax / 8] = {};
+  words[0] = bytes.size() | std::uint64_t{static_cast<std::uint32_t>(kind)} << 32 | RingIn::StampOf(tail_) << 40;
+  words[2] = told.head;
+  words[3] = told.acknowledged;
+  if (!bytes.empty()) std::memcpy(&words[kLoneHeaderBytes / 8], bytes.data(), bytes.size());
+  std::uint64_t check = Checked(tail_, words[0]);
+  for (std::size_t i = 2; i < need / 8; ++i) check = Checked(check, words[i]);
+  words[1] = check;
+  std::memcpy(staging_ + at, words, need);
+  tail_ += need;
+  return {at, static_cast<std::uint32_t>(need)};
+}
+
+std::uint64_t RingIn::Load(std::uint64_t position) const {
+  auto* const at = const_cast<std::uint8_t*>(data_ + (position & (capacity_ - 1)));
+  return std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(at)).load(std::memory_order_acquire);
+}
+
+bool RingIn::LookAtLone(std::uint64_t first, Told& told) {
+  const std::uint64_t need = LoneRecordBytes(static_cast<std::uint32_t>(first));
+  const std::uint64_t free = capacity_ - std::max<std::uint64_t>(tail_ - head_, tail_ & (capacity_ - 1));
+  if (need > std::min<std::uint64_t>(free, kLoneBytesMax)) return false;
+  std::uint64_t check = Checked(tail_, first);
+  for (std::uint64_t at = 16; at < need; at += 8) {
+    const std::uint64_t word = Load(tail_ + at);
+    check = Checked(check, word);
+    if (at == 16) told.head = word;
+    if (at == 24) told.acknowledged = word;
+  }
+  if (Load(tail_ + 8) != check) return false;
+  tail_ += need;
+  return true;
+}
+
 bool RingIn::Pop(std::uint8_t* to, std::size_t size_max, Kind& kind, std::size_t& size) {
   const std::uint64_t there = tail_ - head_;
   if (there < kRecordHeaderBytes) return false;
@@ -30,16 +78,21 @@ bool RingIn::Pop(std::uint8_t* to, std::size_t size_max, Kind& kind, std::size_t
   std::uint32_t header[2];
   std::memcpy(header, data_ + at, kRecordHeaderBytes);  // read once; the peer may change it meanwhile
   const std::size_t claimed = header[0];
-  if (claimed > size_max || RecordBytes(claimed) > there) return false;
-  if (header[1] < static_cast<std::uint32_t>(Kind::kFrame) || header[1] > static_cast<std::uint32_t>(Kind::kProgress))
+  const bool is_lone = header[1] >> 8 != 0;
+  const std::size_t header_bytes = is_lone ? kLoneHeaderBytes : kRecordHeaderBytes;
+  const std::uint64_t need = header_bytes + AlignUp(claimed, 8);
+  if (claimed > size_max || need > there) return false;
+  const std::uint32_t claimed_kind = header[1] & 0xff;
+  if (claimed_kind < static_cast<std::uint32_t>(Kind::kFrame) ||
+      claimed_kind > static_cast<std::uint32_t>(Kind::kLanding))
     return false;
-  const std::size_t from = (at + kRecordHeaderBytes) & (capacity_ - 1);
+  const std::size_t from = (at + header_bytes) & (capacity_ - 1);
   const std::size_t first = std::min(claimed, capacity_ - from);
   if (first != 0) std::memcpy(to, data_ + from, first);
   if (first < claimed) std::memcpy(to + first, data_, claimed - first);
-  kind = static_cast<Kind>(header[1]);
+  kind = static_cast<Kind>(claimed_kind);
   size = claimed;
-  head_ += RecordBytes(claimed);
+  head_ += need;
   return true;
 }
 

@@ -9,12 +9,22 @@
 // copy), from which the records are written to the same places of the consumer's; a place may be filled again once the
 // consumer has taken what was there, which also proves that it had arrived.
 //
+// One of few bytes announces itself, so that it needs no position written behind it (a lone record):
+//
+//     size:u32  kind:u8  stamp:u24  check:u64  head:u64  acknowledged:u64  bytes[size]  zeros up to a multiple of 8
+//
+// It lies in one piece. The stamp is of its position, and what lay there a round earlier has another; the check word is
+// over everything and the position. While it does not fit, the record is not there yet, in whatever order a device
+// writes its bytes. What else the sender has to say goes with it: how far it has taken the ring in the other direction,
+// and what it acknowledges.
+//
 // A position that the peer writes is read while the network writes it, byte by byte on some devices, so that a reader
 // may see a mixture of the old value and the new one. Positions only grow: a claim that goes back, or past what is
 // possible, is not believed and the next look decides. A claim that stays impossible is a peer that lies
 // (End::CheckClaims). Threads: each half belongs to one at a time.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -23,10 +33,20 @@
 
 namespace accelmesh::rdma {
 
-enum class Kind : std::uint32_t { kFrame = 1, kBody = 2, kProgress = 3 };
+enum class Kind : std::uint32_t { kFrame = 1, kBody = 2, kProgress = 3, kLanding = 4 };
 
 inline constexpr std::size_t kRecordHeaderBytes = 8;
 constexpr std::uint64_t RecordBytes(std::size_t size) { return kRecordHeaderBytes + AlignUp(size, 8); }
+
+inline constexpr std::size_t kLoneHeaderBytes = 32;
+inline constexpr std::size_t kLoneBytesMax = 256;
+constexpr std::uint64_t LoneRecordBytes(std::size_t size) { return kLoneHeaderBytes + AlignUp(size, 8); }
+
+// What goes with a lone record.
+struct Told {
+  std::uint64_t head = 0;  // of ring 0 of the sender's inbox
+  std::uint64_t acknowledged = 0;
+};
 
 // A piece of a ring: to be written to the same place of the peer's copy.
 struct Stretch {
@@ -49,6 +69,13 @@ class RingOut {
   // Copies a record into the staging copy and says what is to be written: one stretch, or two if it goes round the end.
   // Precondition: HasRoom().
   std::size_t Place(Kind kind, ByteView bytes, std::span<Stretch, 2> stretches);
+  // Whether there is room for a lone record: in one piece, without going round the end.
+  bool HasRoomForLone(std::size_t size) const {
+    const std::uint64_t need = LoneRecordBytes(size);
+    return need <= kLoneBytesMax && capacity_ - std::max<std::uint64_t>(tail_ - head_, tail_ & (capacity_ - 1)) >= need;
+  }
+  // Precondition: HasRoomForLone().
+  Stretch PlaceLone(Kind kind, ByteView bytes, const Told& told);
   std::uint64_t tail() const { return tail_; }
   std::uint64_t unread() const { return tail_ - head_; }
   const std::uint8_t* staging() const { return staging_; }
@@ -71,6 +98,11 @@ class RingIn {
     tail_ = tail;
     return true;
   }
+  // Whether a lone record lies behind what is known to be there; from then on it is known, and so is what came with it.
+  bool Look(Told& told) {
+    const std::uint64_t first = Load(tail_);
+    return (first >> 40) == StampOf(tail_) && LookAtLone(first, told);
+  }
   bool Available() const { return head_ != tail_; }
   // Copies the next record to `to`. False if it is none: longer than `size_max` or than what is there, or of no kind.
   // Precondition: Available().
@@ -79,6 +111,13 @@ class RingIn {
   std::uint64_t tail() const { return tail_; }
 
  private:
+  friend class RingOut;
+  // In the upper 24 bits of a lone record's first word; those of other records are zero.
+  static constexpr std::uint64_t StampOf(std::uint64_t position) { return 0x800000 | ((position / 8) & 0x7fffff); }
+  // The network writes meanwhile.
+  std::uint64_t Load(std::uint64_t position) const;
+  bool LookAtLone(std::uint64_t first, Told& told);
+
   const std::uint8_t* const data_;
   const std::size_t capacity_;
   std::uint64_t head_ = 0;

@@ -8,6 +8,7 @@
 #include "protocol/base/mutex.h"
 #include "protocol/schema/session_generated.h"
 #include "protocol/transport/first_error.h"
+#include "protocol/transport/rdma/lane.h"
 
 namespace accelmesh::rdma {
 namespace {
@@ -19,6 +20,8 @@ constexpr Duration kFirstConnectPatience = std::chrono::seconds(10);
 constexpr std::size_t kUnreadProgressMax = 16;
 // How soon progress that found no room is tried again.
 constexpr Duration kRetry = std::chrono::milliseconds(1);
+// From here on the device reads pinned memory where it lies: waiting for it costs less than a copy.
+constexpr std::size_t kPinnedBytesMin = kUnitBytes;
 
 // A body that is read where the client put it. The client may still write there: that is its own data, and whoever
 // parses a body copies it first.
@@ -34,6 +37,25 @@ class ArenaBody final : public BulkBody {
  private:
   const std::shared_ptr<End> end_;
   const Announcement where_;
+};
+
+// One that the network card has put into a device's memory.
+class LandedBody final : public BulkBody {
+ public:
+  LandedBody(std::shared_ptr<End> end, const Announcement& where, std::uint64_t landing)
+      : end_(std::move(end)), where_(where), landing_(landing) {}
+  ~LandedBody() override {
+    end_->Release(where_.first_unit);
+    end_->Publish(/*now=*/true);
+  }
+  ByteView bytes() const override { return {}; }
+  std::size_t size() const override { return where_.size; }
+  std::uint64_t device_address() const override { return landing_ + (where_.first_unit - kUnits) * kUnitBytes; }
+
+ private:
+  const std::shared_ptr<End> end_;
+  const Announcement where_;
+  const std::uint64_t landing_;
 };
 
 class RdmaServer final : public ServerChannel {
@@ -78,6 +100,12 @@ class RdmaServer final : public ServerChannel {
     return Status(Code::kNotFound, "SharedRegion", "rdma maps no memory of the client");
   }
   void ReleaseRegion(std::uint32_t) override {}
+  DirectLane* direct() override { return live_.load(std::memory_order_acquire) != nullptr ? lane_.get() : nullptr; }
+
+  Counts counts() const {
+    const End* const end = live_.load(std::memory_order_acquire);
+    return end != nullptr ? end->counts() : Counts();
+  }
 
   void Interrupt() override {
     interrupted_.store(true, std::memory_order_seq_cst);
@@ -112,7 +140,8 @@ class RdmaServer final : public ServerChannel {
   }
 
   const std::unique_ptr<Awaiting> awaiting_;
-  std::shared_ptr<End> end_;  // written once, before live_
+  std::shared_ptr<End> end_;          // written once, before live_
+  std::unique_ptr<ServerLane> lane_;  // so is this
   std::atomic<End*> live_{nullptr};
   std::atomic<bool> interrupted_{false};
   std::atomic<bool> is_dirty_{false};
@@ -141,6 +170,7 @@ void RdmaServer::AwaitClient() {
   Result<std::unique_ptr<End>> connected = awaiting_->Await(Deadline::After(kFirstConnectPatience));
   if (connected.ok()) {
     end_ = *std::move(connected);
+    lane_ = std::make_unique<ServerLane>(*end_);
     end_->Acknowledge(acknowledged_.load(std::memory_order_seq_cst));
     bool is_closed = false;
     {
@@ -254,10 +284,11 @@ Status RdmaServer::TakeAnnouncements(End& end) {
     Kind kind = Kind::kBody;
     std::size_t size = 0;
     ACCELMESH_RETURN_IF_ERROR(end.Take(kBodyRing, {reinterpret_cast<std::uint8_t*>(&body), sizeof(body)}, kind, size));
-    if (kind != Kind::kBody || size != sizeof(body) || !IsInArena(body))
+    const bool is_somewhere = IsInArena(body) || (lane_->landing() != 0 && IsInLanding(body));
+    if (kind != Kind::kBody || size != sizeof(body) || !is_somewhere)
       return Bad(end, "the client announced a body outside of the arena");
     // A client that keeps to the protocol has a run of its own for each body, so there are never more than units.
-    if (arrived_.size() >= kUnits || !arrived_.try_emplace(body.token, body).second)
+    if (arrived_.size() >= kUnits + kLandingUnits || !arrived_.try_emplace(body.token, body).second)
       return Bad(end, "the client announced a token twice, or more bodies than there is memory for");
     has_unreported_ = true;
   }
@@ -274,9 +305,10 @@ Result<std::unique_ptr<BulkBody>> RdmaServer::TakeBulk(std::uint64_t token) {
     found = arrived_.find(token);
     if (found == arrived_.end()) return missing;
   }
-  auto body = std::make_unique<ArenaBody>(end_, found->second);
+  const Announcement where = found->second;
   arrived_.erase(found);
-  return std::unique_ptr<BulkBody>(std::move(body));
+  if (where.first_unit >= kUnits) return std::unique_ptr<BulkBody>(new LandedBody(end_, where, lane_->landing()));
+  return std::unique_ptr<BulkBody>(new ArenaBody(end_, where));
 }
 
 // Sending -------------------------------------------------------------------------------------------------------------
@@ -294,7 +326,8 @@ Status RdmaServer::SendBulk(std::uint64_t token, std::uint64_t offset, ByteView 
     return {Code::kLimitExceeded, "SendBulk.body", "a body has at most 1 MiB, this one " + std::to_string(body.size())};
   }
   ACCELMESH_ASSIGN_OR_RETURN(End* const end, Connection(deadline));
-  return end->SendBody(kDownRing, token, offset, body, deadline);
+  const std::shared_ptr<Memory> registered = body.size() >= kPinnedBytesMin ? lane_->FindPinned(body) : nullptr;
+  return end->SendBody(kDownRing, token, offset, body, deadline, registered.get());
 }
 
 // Whatever was sent before a value was published lies in the ring before the record that tells of it.
@@ -344,5 +377,7 @@ Bytes RdmaServer::EncodeProgress() {
 std::unique_ptr<ServerChannel> MakeServer(std::unique_ptr<Awaiting> awaiting) {
   return std::make_unique<RdmaServer>(std::move(awaiting));
 }
+
+Counts CountsOf(const ServerChannel& channel) { return static_cast<const RdmaServer&>(channel).counts(); }
 
 }  // namespace accelmesh::rdma

@@ -23,4 +23,7 @@ class Awaiting {
 // Threads: those of ServerChannel.
 std::unique_ptr<ServerChannel> MakeServer(std::unique_ptr<Awaiting> awaiting);
 
+// How a session costs; `channel` is one of MakeServer() that has its client.
+Counts CountsOf(const ServerChannel& channel);
+
 }  // namespace accelmesh::rdma

@@ -14,7 +14,7 @@ std::int64_t NsOf(Duration duration) { return std::chrono::nanoseconds(duration)
 }  // namespace
 
 Result<Duration> End::MeasureWrite(std::size_t bytes, Deadline deadline) {
-  ACCELMESH_ASSIGN_OR_RETURN(const std::uint32_t unit, TakeUnits(bytes, deadline));
+  ACCELMESH_ASSIGN_OR_RETURN(const std::uint32_t unit, TakeUnits(bytes, BodyTo::kArena, deadline));
   const std::size_t at = ArenaOffset(block_->peer()) + unit * kUnitBytes;
   Work work[2];
   work[0].local = block_->staging().data() + at;
@@ -28,6 +28,7 @@ Result<Duration> End::MeasureWrite(std::size_t bytes, Deadline deadline) {
   {
     const MutexLock lock(mutex_);
     if (HasQueueRoomLocked(std::size(work), NeedsRoom::kSender)) {
+      FillWordsLocked(work[1]);
       posted = PostLocked(work, Wake::kNever, /*must_signal=*/true);
       last = posted_;
     } else {
@@ -35,7 +36,7 @@ Result<Duration> End::MeasureWrite(std::size_t bytes, Deadline deadline) {
     }
   }
   ACCELMESH_RETURN_IF_ERROR(posted);
-  ACCELMESH_RETURN_IF_ERROR(WaitForWork(last));
+  ACCELMESH_RETURN_IF_ERROR(Await(last));
   const Duration taken = Clock::now() - begin;
   const MutexLock lock(mutex_);
   units_.Free(unit);

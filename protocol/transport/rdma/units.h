@@ -17,17 +17,22 @@ namespace accelmesh::rdma {
 inline constexpr std::size_t kUnitBytes = 64 * limits::kKiB;
 inline constexpr std::uint32_t kUnits = 128;
 inline constexpr std::size_t kUnitWords = kUnits / 64;
+// Of the landing: a second arena of a server's, in a device's memory.
+inline constexpr std::uint32_t kLandingUnits = 64;
 
 constexpr std::uint32_t UnitsFor(std::size_t size) {
   return size == 0 ? 1 : static_cast<std::uint32_t>((size + kUnitBytes - 1) / kUnitBytes);
 }
 
-class UnitAllocator {
+template <std::uint32_t kCount>
+class RunAllocator {
+  static_assert(kCount % 64 == 0);
+
  public:
   // The first unit of a free run, or nothing. First fit: what was used last is still in the cache.
   std::optional<std::uint32_t> Allocate(std::uint32_t units) {
     std::uint32_t free = 0;
-    for (std::uint32_t at = 0; at < kUnits;) {
+    for (std::uint32_t at = 0; at < kCount;) {
       if (run_[at] != 0) {
         at += run_[at];
         free = 0;
@@ -54,8 +59,9 @@ class UnitAllocator {
   }
 
  private:
-  std::array<std::uint8_t, kUnits> run_{};  // length of the run that begins at a unit
-  std::array<std::uint64_t, kUnitWords> seen_{};
+  std::array<std::uint8_t, kCount> run_{};  // length of the run that begins at a unit
+  std::array<std::uint64_t, kCount / 64> seen_{};
 };
+using UnitAllocator = RunAllocator<kUnits>;
 
 }  // namespace accelmesh::rdma

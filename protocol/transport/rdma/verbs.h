@@ -75,6 +75,11 @@ class Link {
   // kOutOfMemory with the remedy if the process may not lock so much.
   virtual Result<std::unique_ptr<Memory>> Register(MutableByteView memory, Access access) = 0;  // any thread
 
+  // The same of a device's memory that its driver exports: `bytes` of it, from the dma-buf's start on, which work and
+  // the peer name by addresses from `address` on. kUnsupported if the library or the device takes none. Any thread.
+  virtual Result<std::unique_ptr<Memory>> RegisterDmaBuf(int fd, std::uint64_t address, std::size_t bytes,
+                                                         Access access) = 0;
+
   // Hands `work` over in order, with one doorbell. There is room for it: the caller counts.
   virtual Status Post(std::span<const Work> work) = 0;
   virtual Status PostReceives(std::uint32_t count) = 0;

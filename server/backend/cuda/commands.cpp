@@ -21,6 +21,9 @@ namespace {
 // So that a stream that is kept full gets room before it is empty.
 constexpr std::uint64_t kUnmarkedMax = limits::kStreamInFlightMax / 4;
 constexpr std::uint64_t kEagerBytesMax = 4 * limits::kMiB;
+// From here on a network card that reaches the device's memory reads a download where it lies, for which the stream
+// stops.
+constexpr std::uint64_t kDirectBytesMin = 256 * limits::kKiB;
 // An upload of this size gives its staging back as soon as it is through.
 constexpr std::uint64_t kMarkedUploadBytesMin = 256 * limits::kKiB;
 constexpr std::size_t kWordsBytes = cuda::Progress::kWords * sizeof(std::uint64_t);
@@ -192,6 +195,8 @@ void CudaBackend::MarkAll(const StreamPtr& stream, std::unique_ptr<cuda::Parcel>
   mark.count = stream->submitted;
   mark.staging = std::move(stream->unmarked_staging);
   stream->unmarked_staging.clear();
+  mark.bodies = std::move(stream->unmarked_bodies);
+  stream->unmarked_bodies.clear();
   mark.parcel = std::move(parcel);
   mark.tell = std::move(tell);
   stream->marked = stream->submitted;
@@ -215,6 +220,8 @@ Status CudaBackend::StopAt(std::uint32_t slot, std::unique_ptr<cuda::Stop> stop)
   mark.count = stream->submitted;
   mark.staging = std::move(stream->unmarked_staging);
   stream->unmarked_staging.clear();
+  mark.bodies = std::move(stream->unmarked_bodies);
+  stream->unmarked_bodies.clear();
   ++stream->submitted;
   stream->marked = stream->submitted;
   stream->last_sequence = stop->sequence;
@@ -328,27 +335,6 @@ Result<OccupancyAnswer> CudaBackend::Occupancy(const OccupancyJob& job) {
   return OccupancyAnswer{kDeviceOk, static_cast<std::uint32_t>(std::max(count, 0)), {}};
 }
 
-// The words of conditions ---------------------------------------------------------------------------------------------
-
-Status CudaBackend::FetchWord(std::uint32_t slot, std::uint64_t sequence, std::uint64_t address) {
-  Stream& stream = At(slot);
-  stream.has_word = false;
-  if (!Begin(stream)) return End(slot, sequence);
-  const CUresult result = parts_->driver.MemcpyAsync(reinterpret_cast<CUdeviceptr>(FetchedWord(slot)), address,
-                                                     sizeof(std::uint32_t), stream.handle);
-  Report(slot, sequence, result, "the condition of a graph was not read");
-  stream.has_word = result == CUDA_SUCCESS;
-  Count(slot, sequence);
-  // Somebody waits for it.
-  MarkAll(streams_[slot]);
-  return Status::Ok();
-}
-
-Result<std::uint32_t> CudaBackend::ReadWord(std::uint32_t slot, std::uint64_t /*address*/) {
-  if (!At(slot).has_word) return Status(Code::kInternal, "CudaBackend::ReadWord", "no word was fetched");
-  return *FetchedWord(slot);
-}
-
 Status CudaBackend::Fill(std::uint32_t slot, std::uint64_t sequence, const FillJob& job) {
   Stream& stream = At(slot);
   if (!Begin(stream)) return End(slot, sequence);
@@ -390,7 +376,27 @@ Status CudaBackend::Copy(std::uint32_t slot, std::uint64_t sequence, CopyJob job
     copy(SideOf(job.dst, dst_array), SideOf(job.src, src_array));
     return End(slot, sequence);
   }
-  if (box.bytes() > kEagerBytesMax) return stop_at_it();
+  const auto count_upload = [&](std::uint64_t bytes) {
+    Count(slot, sequence);
+    const bool is_large = bytes >= kMarkedUploadBytesMin;
+    if (is_large || stream.submitted - stream.marked >= kUnmarkedMax) MarkAll(streams_[slot]);
+    return Status::Ok();
+  };
+  if (cuda::Direct* const direct = parts_->direct.get(); direct != nullptr && to_device) {
+    const std::uint64_t bytes = job.body->size();
+    const bool has_landed = job.body->device_address() != 0;
+    if (cuda::Direct::Held held = direct->Hold(job.body, parts_->IsArenaPinned()); held.hold != nullptr) {
+      const CUresult settled = has_landed ? direct->Settle(*stream.device) : CUDA_SUCCESS;
+      Report(slot, sequence, settled, "what a network card has written");
+      if (settled == CUDA_SUCCESS) copy(SideOf(job.dst, dst_array), Packed(held.address, box));
+      stream.unmarked_bodies.push_back(std::move(held.hold));
+      return count_upload(bytes);
+    }
+    direct->lane().NoteCopied(bytes);
+  }
+  const bool is_row = box.height == 1 && box.depth == 1 && src_array == nullptr;
+  const bool reads_itself = from_device && is_row && parts_->direct != nullptr && parts_->direct->reaches_memory();
+  if (box.bytes() > kEagerBytesMax || (reads_itself && box.bytes() >= kDirectBytesMin)) return stop_at_it();
   const std::optional<std::uint64_t> offset = parts_->progress->TakeStaging(box.bytes());
   if (!offset.has_value()) return stop_at_it();
   const StagingRange range{*offset, box.bytes()};
@@ -399,10 +405,7 @@ Status CudaBackend::Copy(std::uint32_t slot, std::uint64_t sequence, CopyJob job
     CopyBody(staging, job.body->bytes().data(), range.bytes);
     copy(SideOf(job.dst, dst_array), Packed(staging, box));
     stream.unmarked_staging.push_back(range);
-    Count(slot, sequence);
-    const bool is_large = range.bytes >= kMarkedUploadBytesMin;
-    if (is_large || stream.submitted - stream.marked >= kUnmarkedMax) MarkAll(streams_[slot]);
-    return Status::Ok();
+    return count_upload(range.bytes);
   }
   const bool is_under_way = copy(Packed(staging, box), SideOf(job.src, src_array));
   auto parcel = std::make_unique<cuda::Parcel>(cuda::Parcel{range, job.dst.token});

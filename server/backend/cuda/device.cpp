@@ -254,7 +254,14 @@ Result<std::vector<DeviceDescription>> CudaBackend::Open(std::uint64_t window_ba
     descriptions.push_back(std::move(description));
   }
   if (!options_.window_is_reserved) ACCELMESH_RETURN_IF_ERROR(parts.output.Capture());
+  if (lane_ != nullptr) JoinLane();
   StartThreads();
+  if (lane_ != nullptr) {
+    parts.service.Post([&parts] {
+      (void)parts.regions.Pin(parts.direct->lane().bodies());
+      return true;
+    });
+  }
   // The driver may take its time to give them up.
   parts.service.Post([&parts, others = std::exchange(held_, {})] {
     for (const Held& held : others) (void)parts.driver.MemAddressFree(held.base, held.bytes);
@@ -289,6 +296,15 @@ Result<DeviceDescription> CudaBackend::Describe(const Device& device) const {
   return description;
 }
 
+void CudaBackend::JoinLane() {
+  Parts& parts = *parts_;
+  (void)cuda::Enter(parts.driver, *parts.devices.front());
+  parts.direct = std::make_unique<cuda::Direct>(parts.driver, *parts.devices.front(), *lane_);
+  parts.direct->Join({parts.pinned + kWordsBytes, kStagingBytes + 2 * kMoverBytes});
+  if (!parts.direct->reaches_memory()) return;
+  for (const std::unique_ptr<DeviceMemory>& memory : parts.memory) memory->UseLane(lane_);
+}
+
 void CudaBackend::StartThreads() {
   Parts& parts = *parts_;
   const std::uint8_t* staging = parts.pinned + kWordsBytes;
@@ -311,11 +327,18 @@ void CudaBackend::StartThreads() {
     mover.Begin(std::move(stream), std::move(stop));
   };
   hooks.moved = [&parts] { parts.service.Kick(); };
+  parts.down->UseDirect([&parts](std::uint64_t token, std::uint64_t address, std::uint64_t bytes) {
+    for (std::size_t i = 0; i < parts.devices.size(); ++i) {
+      const Device& device = *parts.devices[i];
+      if (address - device.window_base < device.window_bytes) return parts.memory[i]->SendByLane(token, address, bytes);
+    }
+    return Status(Code::kUnsupported, "cuda backend", "not memory of a device");
+  });
   parts.up->Start(parts.sink);
   parts.down->Start(parts.sink);
   std::vector<Device*> devices;
   for (const std::unique_ptr<Device>& device : parts.devices) devices.push_back(device.get());
-  parts.library->Start(parts.sink, std::move(devices));
+  parts.library->Start(parts.sink, std::move(devices), plan_keeper_);
   parts.service.Start([&parts] { (void)cuda::Enter(parts.driver, *parts.devices.front()); });
   parts.progress->Start(parts.sink, std::move(hooks), &parts.output);
 }
@@ -396,6 +419,7 @@ void CudaBackend::TearDown() {
   }
   DestroyTextures();
   parts.regions.UnpinAll();
+  if (parts.direct != nullptr) parts.direct->Clear();
   for (const std::uint64_t address : parts.mapped_host)
     (void)driver.MemHostUnregister(reinterpret_cast<void*>(address));
   parts.mapped_host.clear();

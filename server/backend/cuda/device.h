@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "server/backend/cuda/arrays.h"
+#include "server/backend/cuda/direct.h"
 #include "server/backend/cuda/memory.h"
 #include "server/backend/cuda/module.h"
 #include "server/backend/cuda/mover.h"
@@ -36,6 +37,8 @@ class CudaBackend final : public Backend {
 
   std::string name() const override { return "cuda"; }
   Status Prepare() override;
+  void UsePlans(std::shared_ptr<PlanKeeper> keeper) override { plan_keeper_ = std::move(keeper); }
+  void UseDirect(DirectLane* lane) override { lane_ = lane; }
   Result<std::vector<DeviceDescription>> Open(std::uint64_t window_base, std::uint64_t window_bytes,
                                               CompletionSink* sink) override;
   Status MemAlloc(std::uint32_t device, std::uint64_t address, std::uint64_t bytes) override;
@@ -101,7 +104,9 @@ class CudaBackend final : public Backend {
     std::unique_ptr<cuda::HostStops> host_stops;
     cuda::Service service;
     std::shared_ptr<cuda::Library> library;
+    std::unique_ptr<cuda::Direct> direct;  // if the channel has a lane
     std::vector<std::unique_ptr<cuda::DeviceMemory>> memory;
+    bool IsArenaPinned() { return regions.Find(direct->lane().bodies().data()) == cuda::SharedRegions::State::kPinned; }
     // Reasons why all streams wait: memory that is being found or registered.
     std::atomic<std::uint32_t> waits{0};
     CompletionSink* sink = nullptr;
@@ -143,6 +148,7 @@ class CudaBackend final : public Backend {
   Result<DeviceDescription> Describe(const cuda::Device& device) const;
   PeerDescription DescribePeer(const cuda::Device& device, const cuda::Device& peer) const;
   void StartThreads();
+  void JoinLane();
   void TearDown();
 
   cuda::Stream& At(std::uint32_t stream) const { return *streams_[stream]; }
@@ -174,6 +180,8 @@ class CudaBackend final : public Backend {
   void DestroyTextures();
 
   BackendOptions options_;
+  DirectLane* lane_ = nullptr;
+  std::shared_ptr<PlanKeeper> plan_keeper_;
   std::unique_ptr<Parts> parts_;
   Status prepared_ = Status(Code::kInternal, "CudaBackend::Prepare", "not done");
   bool is_prepared_ = false;

@@ -1,4 +1,4 @@
-// CudaBackend: memory and modules.
+// CudaBackend: memory, words of it that the backend looks at, and modules.
 #include "server/backend/cuda/device.h"
 
 namespace accelmesh {
@@ -93,6 +93,27 @@ void CudaBackend::RegionReleased(MutableByteView region) {
   Parts& parts = *parts_;
   if (parts.regions.Find(region.data()) == cuda::SharedRegions::State::kUnknown) return;
   parts.service.Run([&parts, region] { parts.regions.Unpin(region.data()); });
+}
+
+// The words of conditions ---------------------------------------------------------------------------------------------
+
+Status CudaBackend::FetchWord(std::uint32_t slot, std::uint64_t sequence, std::uint64_t address) {
+  cuda::Stream& stream = At(slot);
+  stream.has_word = false;
+  if (!Begin(stream)) return End(slot, sequence);
+  const CUresult result = parts_->driver.MemcpyAsync(reinterpret_cast<CUdeviceptr>(FetchedWord(slot)), address,
+                                                     sizeof(std::uint32_t), stream.handle);
+  Report(slot, sequence, result, "the condition of a graph was not read");
+  stream.has_word = result == CUDA_SUCCESS;
+  Count(slot, sequence);
+  // Somebody waits for it.
+  MarkAll(streams_[slot]);
+  return Status::Ok();
+}
+
+Result<std::uint32_t> CudaBackend::ReadWord(std::uint32_t slot, std::uint64_t /*address*/) {
+  if (!At(slot).has_word) return Status(Code::kInternal, "CudaBackend::ReadWord", "no word was fetched");
+  return *FetchedWord(slot);
 }
 
 // Modules ------------------------------------------------------------------------------------------------------------

@@ -54,6 +54,9 @@
   X(MemHostRegister, cuMemHostRegister_v2, true)                                                      \
   X(MemHostUnregister, cuMemHostUnregister, true)                                                     \
   X(PointerGetAttribute, cuPointerGetAttribute, true)                                                 \
+  /* For network cards; drivers before 11.7 and 11.3 have none. */                                    \
+  X(MemGetHandleForAddressRange, cuMemGetHandleForAddressRange, false)                                \
+  X(FlushGPUDirectRDMAWrites, cuFlushGPUDirectRDMAWrites, false)                                      \
   /* Modules. */                                                                                      \
   X(ModuleLoadDataEx, cuModuleLoadDataEx, true)                                                       \
   X(ModuleUnload, cuModuleUnload, true)                                                               \

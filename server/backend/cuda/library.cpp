@@ -78,8 +78,9 @@ std::shared_ptr<const Module> NamesOf(std::uint32_t library) {
 
 }  // namespace
 
-void Library::Start(CompletionSink* sink, std::vector<Device*> devices) {
+void Library::Start(CompletionSink* sink, std::vector<Device*> devices, std::shared_ptr<PlanKeeper> keeper) {
   sink_ = sink;
+  keeper_ = std::move(keeper);
   for (Device* device : devices) {
     OnDevice on;
     on.device = device;
@@ -228,6 +229,7 @@ Status Library::OpenDnn(OnDevice& on) {
   on.dnn_idle.push_back(std::move(handle));
   on.dnn_identity =
       IdentityOf(on, "cudnn " + std::to_string(dnn_->GetVersion()), reinterpret_cast<const void*>(dnn_->GetVersion));
+  on.dnn_plans->Remember(keeper_, on.dnn_identity);
   return Status::Ok();
 }
 

@@ -43,7 +43,8 @@ class Library {
   Library(const Driver& driver, Progress& progress, std::uint8_t* results)
       : driver_(driver), progress_(progress), results_(results) {}
 
-  void Start(CompletionSink* sink, std::vector<Device*> devices);
+  // `keeper`: null, or who keeps what the next session need not make again.
+  void Start(CompletionSink* sink, std::vector<Device*> devices, std::shared_ptr<PlanKeeper> keeper);
   // Nobody is answered any more when it returns, whatever the thread is in.
   void Stop();
   void Join() { service_.Join(); }
@@ -113,6 +114,7 @@ class Library {
   Progress& progress_;
   std::uint8_t* results_;
   CompletionSink* sink_ = nullptr;
+  std::shared_ptr<PlanKeeper> keeper_;
   Service service_;
   std::vector<OnDevice> devices_;
   // Made by the thread before the first answer says that there is one, then constant.

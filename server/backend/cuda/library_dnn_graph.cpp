@@ -52,10 +52,31 @@ std::shared_ptr<GraphPlan> GraphPlans::Find(const Settings& settings) {
   return made->second;
 }
 
+void GraphPlans::Remember(std::shared_ptr<PlanKeeper> keeper, const std::string& identity) {
+  keeper_ = std::move(keeper);
+  identity_ = identity;
+}
+
+std::shared_ptr<GraphPlan> GraphPlans::MakeByNote(const DnnLibrary& library, cudnnHandle_t handle, const Bytes& words,
+                                                  GraphRefusal* refusal) const {
+  Bytes key(identity_.begin(), identity_.end());
+  key.push_back(0);
+  key.insert(key.end(), words.begin(), words.end());
+  std::optional<Bytes> known;
+  if (keeper_ != nullptr) known = keeper_->Find(key);
+  GraphNote note;
+  if (known.has_value()) note = ReadGraphNote(*known).value_or(GraphNote());
+  std::shared_ptr<GraphPlan> made = GraphPlan::Make(library, handle, WordsOf(words), &note, refusal);
+  if (made == nullptr || keeper_ == nullptr) return made;
+  const Bytes written = WriteGraphNote(note);
+  if (known != written) keeper_->Keep(key, written);
+  return made;
+}
+
 std::shared_ptr<GraphPlan> GraphPlans::Make(const DnnLibrary& library, cudnnHandle_t handle, const Settings& settings,
                                             GraphRefusal* refusal) {
   if (std::shared_ptr<GraphPlan> known = Find(settings); known != nullptr) return known;
-  std::shared_ptr<GraphPlan> made = GraphPlan::Make(library, handle, WordsOf(*settings), refusal);
+  std::shared_ptr<GraphPlan> made = MakeByNote(library, handle, *settings, refusal);
   const MutexLock lock(mu_);
   // Past that, plans live as long as their call: their descriptors are destroyed here, by this thread.
   if (made != nullptr && by_words_.size() < kPlansMax) by_words_[*settings] = made;

@@ -1,10 +1,14 @@
 // Operation graphs of cuDNN by libcudnn: plans of the wire (protocol/library/dnn_graph.h) as plans of the library.
 //
-// A plan is made anew from its words, attribute by attribute, and is the first one of what the library's heuristics
-// name that can be finalised, which may compile for seconds: only the thread of library.h makes some. It is kept as
-// long as the session, for all handles of its device and for every graph of the same words. A plan of some engines
-// keeps what one execution of it has going, so one thread executes it at a time: the executor leaves a plan that is
-// being executed to the other thread.
+// A plan is made from its words, attribute by attribute, and is the first one of what the library's heuristics name
+// that can be finalised, which may compile for seconds: only the thread of library.h makes some. It is kept as long as
+// the session, for all handles of its device and for every graph of the same words. A session is a process, so what the
+// next one takes over is not the plan but a note of it (library_dnn_graph_note.h), of the same client, words, library
+// and kind of device: heuristics and engines that do not run the graph are not tried again, and what was compiled is
+// loaded. If a note no longer makes a plan, the plan is made from its words, and noted anew; one that failed never is.
+//
+// A plan of some engines keeps what one execution of it has going, so one thread executes it at a time: the executor
+// leaves a plan that is being executed to the other thread.
 //
 // What a client says is words: numbers and descriptors. Handles and addresses that would be read on this side are not
 // among them, a value is a copy of its bytes, and addresses of operands are only the device's to look at.
@@ -25,6 +29,8 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/mutex.h"
 #include "protocol/library/dnn_graph.h"
+#include "server/backend/cuda/library_dnn_graph_note.h"
+#include "server/device.h"
 
 namespace accelmesh::cuda {
 
@@ -67,9 +73,9 @@ struct GraphRefusal {
 
 class GraphPlan {
  public:
-  // Null, and why. The thread's of library.h.
+  // Null, and why. By `note` if it can be, which says what to note of it then. The thread's of library.h.
   static std::shared_ptr<GraphPlan> Make(const DnnLibrary& library, cudnnHandle_t handle,
-                                         std::span<const std::int64_t> words, GraphRefusal* refusal);
+                                         std::span<const std::int64_t> words, GraphNote* note, GraphRefusal* refusal);
 
   // Tells it from others of its process.
   std::uint64_t number() const { return number_; }
@@ -119,6 +125,8 @@ class GraphPlans {
   GraphPlans(const GraphPlans&) = delete;
   GraphPlans& operator=(const GraphPlans&) = delete;
 
+  // Before the first is made: who keeps notes of them, for whatever has the device's identity.
+  void Remember(std::shared_ptr<PlanKeeper> keeper, const std::string& identity);
   // Null if it has not been made. Any thread's.
   std::shared_ptr<GraphPlan> Find(const Settings& settings);
   // Null, and why. The thread's of library.h.
@@ -128,6 +136,11 @@ class GraphPlans {
   void Clear();
 
  private:
+  std::shared_ptr<GraphPlan> MakeByNote(const DnnLibrary& library, cudnnHandle_t handle, const Bytes& words,
+                                        GraphRefusal* refusal) const;
+
+  std::shared_ptr<PlanKeeper> keeper_;
+  std::string identity_;
   Mutex mu_;
   std::map<Bytes, std::shared_ptr<GraphPlan>> by_words_ ACCELMESH_GUARDED_BY(mu_);
   // Settings are a session's as long as it lives, and so what is found by where they lie.

@@ -1,5 +1,6 @@
-// Plans made of words.
+// Plans made of words, or as they were remembered.
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <iterator>
@@ -194,20 +195,63 @@ class Maker {
     return true;
   }
 
+  // The plan of a note's text, which needs none of the graph's descriptors.
+  bool Read(const GraphNote& note) {
+    if (note.text.empty()) return false;
+    BackendDescriptor plan(library_, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+    plan.SetOne(kPlanHandle, CUDNN_TYPE_HANDLE, handle_);
+    plan.Set(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, note.text.size(), note.text.data());
+    plan.Finalize();
+    if (plan.status() != CUDNN_STATUS_SUCCESS || WorkspaceOf(plan) > note.answer.workspace_bytes) return false;
+    made_.push_back(std::move(plan));
+    return true;
+  }
+
+  // The plan of the engine that a note names, behind the graph. The note has its text then.
+  bool Choose(GraphNote* note) {
+    if (note->engine < 0) return false;
+    BackendDescriptor engine(library_, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+    engine.SetOne(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, made_.back().get());
+    engine.SetOne(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, note->engine);
+    engine.Finalize();
+    if (engine.status() != CUDNN_STATUS_SUCCESS) return false;
+    BackendDescriptor configuration(library_, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+    configuration.SetOne(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, engine.get());
+    std::vector<BackendDescriptor> knobs;
+    std::vector<cudnnBackendDescriptor_t> places;
+    for (const GraphNote::Knob& knob : note->knobs) {
+      BackendDescriptor& choice = knobs.emplace_back(library_, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR);
+      choice.SetOne(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, knob.type);
+      choice.SetOne(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, knob.value);
+      choice.Finalize();
+      if (choice.status() != CUDNN_STATUS_SUCCESS) return false;
+      places.push_back(choice.get());
+    }
+    if (!places.empty())
+      configuration.Set(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, places.size(), places.data());
+    configuration.Finalize();
+    if (configuration.status() != CUDNN_STATUS_SUCCESS) return false;
+    BackendDescriptor plan = PlanOf(configuration);
+    if (plan.status() != CUDNN_STATUS_SUCCESS || WorkspaceOf(plan) > note->answer.workspace_bytes) return false;
+    note->text = TextOf(plan);
+    made_.push_back(std::move(engine));
+    std::move(knobs.begin(), knobs.end(), std::back_inserter(made_));
+    made_.push_back(std::move(configuration));
+    made_.push_back(std::move(plan));
+    return true;
+  }
+
   // The first configuration that becomes a plan, behind the graph.
-  bool Plan(DnnGraphAnswer* answer) {
+  bool Plan(GraphNote* note) {
     bool is_refused = false;
     for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
       cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
       std::vector<BackendDescriptor> configurations = Configurations(library_, made_.back(), mode, &status);
       for (BackendDescriptor& configuration : configurations) {
-        BackendDescriptor plan(library_, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-        plan.SetOne(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, configuration.get());
-        plan.SetOne(kPlanHandle, CUDNN_TYPE_HANDLE, handle_);
-        plan.Finalize();
+        BackendDescriptor plan = PlanOf(configuration);
         status = plan.status();
         if (status != CUDNN_STATUS_SUCCESS) continue;
-        Say(configuration, plan, answer);
+        *note = Say(configuration, plan);
         made_.push_back(std::move(configuration));
         made_.push_back(std::move(plan));
         return true;
@@ -226,19 +270,66 @@ class Maker {
     *refusal_ = {status, std::move(why) + ": " + library_.StatusName(status)};
     return false;
   }
-  void Say(const BackendDescriptor& configuration, const BackendDescriptor& plan, DnnGraphAnswer* answer) const {
-    answer->engines = 1;
+  BackendDescriptor PlanOf(const BackendDescriptor& configuration) const {
+    BackendDescriptor plan(library_, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+    plan.SetOne(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, configuration.get());
+    plan.SetOne(kPlanHandle, CUDNN_TYPE_HANDLE, handle_);
+    plan.Finalize();
+    return plan;
+  }
+  static std::uint64_t WorkspaceOf(const BackendDescriptor& plan) {
     std::int64_t bytes = 0;
     (void)plan.Get(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &bytes);
-    answer->workspace_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 0));
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 0));
+  }
+  // Empty for an engine whose plans the library does not tell, and where there is too much of it.
+  std::string TextOf(const BackendDescriptor& plan) const {
+    std::int64_t count = 0;
+    const cudnnStatus_t asked = library_.BackendGetAttribute(plan.get(), CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
+                                                             CUDNN_TYPE_CHAR, 0, &count, nullptr);
+    if (asked != CUDNN_STATUS_SUCCESS || count <= 0 || count > std::int64_t{GraphNote::kTextBytesMax}) return {};
+    std::string text(static_cast<std::size_t>(count), '\0');
+    const bool is_whole = plan.Get(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, text.size(),
+                                   text.data()) == text.size();
+    return is_whole ? text : std::string();
+  }
+  // What a program hears of the plan, and what makes it again.
+  GraphNote Say(const BackendDescriptor& configuration, const BackendDescriptor& plan) const {
+    GraphNote note;
+    note.answer.engines = 1;
+    note.answer.workspace_bytes = WorkspaceOf(plan);
+    note.text = TextOf(plan);
     const BackendDescriptor engine(library_, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
     cudnnBackendDescriptor_t place = engine.get();
-    if (configuration.Get(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &place) == 0) return;
-    answer->numerical_notes = NotesOf(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE);
+    if (configuration.Get(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &place) == 0) return note;
+    note.answer.numerical_notes = NotesOf(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE);
     // Graphs of the library's kernels are not a client's to have (shim/dnn/graph_execute.cpp).
     constexpr std::uint64_t kNativeGraphs = 1 << CUDNN_BEHAVIOR_NOTE_SUPPORTS_CUDA_GRAPH_NATIVE_API;
-    answer->behavior_notes =
+    note.answer.behavior_notes =
         NotesOf(engine, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE) & ~kNativeGraphs;
+    std::int64_t index = -1;
+    (void)engine.Get(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &index);
+    if (ReadKnobs(configuration, &note.knobs)) note.engine = index;
+    return note;
+  }
+  // False if a choice cannot be told.
+  bool ReadKnobs(const BackendDescriptor& configuration, std::vector<GraphNote::Knob>* knobs) const {
+    std::vector<BackendDescriptor> choices;
+    std::array<cudnnBackendDescriptor_t, GraphNote::kKnobsMax> places{};
+    for (cudnnBackendDescriptor_t& place : places) {
+      place = choices.emplace_back(library_, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR).get();
+      if (place == nullptr) return false;
+    }
+    const std::size_t count = configuration.Get(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                                                places.size(), places.data());
+    for (std::size_t i = 0; i < count; ++i) {
+      GraphNote::Knob knob;
+      if (choices[i].Get(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &knob.type) != 1 ||
+          choices[i].Get(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &knob.value) != 1)
+        return false;
+      knobs->push_back(knob);
+    }
+    return true;
   }
 
   const DnnLibrary& library_;
@@ -250,7 +341,8 @@ class Maker {
 }  // namespace
 
 std::shared_ptr<GraphPlan> GraphPlan::Make(const DnnLibrary& library, cudnnHandle_t handle,
-                                           std::span<const std::int64_t> words, GraphRefusal* refusal) {
+                                           std::span<const std::int64_t> words, GraphNote* note,
+                                           GraphRefusal* refusal) {
   static std::atomic<std::uint64_t> numbers{0};
   const Result<DnnPlan> plan = ReadDnnPlan(words);
   if (!plan.ok() || plan->engine != 0) {
@@ -259,7 +351,11 @@ std::shared_ptr<GraphPlan> GraphPlan::Make(const DnnLibrary& library, cudnnHandl
   }
   std::shared_ptr<GraphPlan> made(new GraphPlan(library, ++numbers));
   Maker maker(library, handle, refusal);
-  if (!maker.Describe(*plan) || !maker.Plan(&made->answer_)) return nullptr;
+  if (!maker.Read(*note)) {
+    if (!maker.Describe(*plan)) return nullptr;
+    if (!maker.Choose(note) && !maker.Plan(note)) return nullptr;
+  }
+  made->answer_ = note->answer;
   made->descriptors_ = std::move(maker.made());
   for (const DnnPlanDescriptor& tensor : plan->descriptors) {
     const auto has = [&tensor](int name) {

@@ -12,6 +12,11 @@ namespace {
 // How long an allocation waits for work that may still touch freed memory, before it fails.
 constexpr std::chrono::seconds kPatience{5};
 
+// As a lane knows it: the place is the allocation, and what backs it the epoch.
+DirectBlock BlockOf(const ChunkTable::Chunk& chunk) {
+  return {chunk.address / ChunkTable::kCellBytes, chunk.id, chunk.address, chunk.bytes};
+}
+
 }  // namespace
 
 DeviceMemory::DeviceMemory(const Driver& driver, const Device& device, std::uint64_t budget_bytes, Fail fail)
@@ -62,6 +67,7 @@ CUresult DeviceMemory::Map(const ChunkTable::Run& run, CUmemGenericAllocationHan
 }
 
 void DeviceMemory::Unback(const ChunkTable::Chunk& chunk) {
+  if (lane_ != nullptr) lane_->Forget(BlockOf(chunk));
   CUresult result = driver_.MemUnmap(chunk.address, chunk.bytes);
   if (result == CUDA_SUCCESS) result = driver_.MemRelease(chunk.handle);
   if (result != CUDA_SUCCESS) log::Warning("cuda backend", "a chunk could not be given back: " + driver_.Text(result));
@@ -128,6 +134,36 @@ bool DeviceMemory::Relieve() {
     patience_ends_.reset();
   }
   return true;
+}
+
+// With a network card
+// --------------------------------------------------------------------------------------------------
+
+Status DeviceMemory::SendByLane(std::uint64_t token, std::uint64_t address, std::uint64_t bytes) {
+  const Status unsupported(Code::kUnsupported, "DeviceMemory::SendByLane", "not all of it is this session's memory");
+  if (lane_ == nullptr) return unsupported;
+  std::vector<ChunkTable::Chunk> chunks;
+  {
+    const MutexLock lock(mu_);
+    chunks = table_.Under(address, bytes);
+  }
+  std::uint64_t end = address;
+  for (const ChunkTable::Chunk& chunk : chunks) {
+    if (!chunk.is_backed || chunk.address > end) return unsupported;
+    end = chunk.address + chunk.bytes;
+  }
+  if (end < address + bytes || chunks.empty()) return unsupported;
+  for (std::uint64_t at = address; const ChunkTable::Chunk& chunk : chunks) {
+    const std::uint64_t piece = std::min(address + bytes, chunk.address + chunk.bytes) - at;
+    const Status sent = lane_->SendDevice(token, at - address, BlockOf(chunk), at, piece, Deadline::Never());
+    if (!sent.ok()) {
+      // A part of it has gone already; that the rest cannot is then an error.
+      const bool is_first = at == address;
+      return is_first || sent.code() != Code::kUnsupported ? sent : Status(Code::kInternal, "SendByLane", sent.text());
+    }
+    at += piece;
+  }
+  return Status::Ok();
 }
 
 // With other sessions

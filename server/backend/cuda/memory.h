@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "protocol/base/mutex.h"
+#include "protocol/transport/direct.h"
 #include "server/backend/cuda/cells.h"
 #include "server/backend/cuda/stream.h"
 
@@ -43,6 +44,12 @@ class DeviceMemory {
   // Unmaps everything; the device is idle.
   void Clear();
 
+  // Before there is memory.
+  void UseLane(DirectLane* lane) { lane_ = lane; }
+  // Sends a range that its network card reads by itself. kUnsupported, and nothing was sent: it cannot, of all of it.
+  // Any thread; the range stays allocated.
+  Status SendByLane(std::uint64_t token, std::uint64_t address, std::uint64_t bytes);
+
  private:
   CUresult Back(const ChunkTable::Run& run, std::uint64_t* handle);
   // At a place that holds nothing, for all devices that reach it.
@@ -55,6 +62,7 @@ class DeviceMemory {
   const Driver& driver_;
   const Device& device_;
   Fail fail_;
+  DirectLane* lane_ = nullptr;
   CUmemAllocationProp properties_{};
   Mutex mu_;
   ChunkTable table_ ACCELMESH_GUARDED_BY(mu_);

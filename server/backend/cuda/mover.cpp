@@ -180,7 +180,17 @@ bool Mover::Up(const std::shared_ptr<Stream>& stream, const cuda::Stop& stop) {
   return true;
 }
 
+Status Mover::DownDirect(const cuda::Stop& stop) {
+  const CopyJob& job = *stop.copy;
+  const bool is_row = job.height == 1 && job.depth == 1;
+  if (!send_direct_ || job.dst.kind != CopySide::Kind::kToken || !is_row || stop.src_array != nullptr)
+    return {Code::kUnsupported, "Mover::DownDirect", "not a row of memory"};
+  return send_direct_(job.dst.token, job.src.address, job.width);
+}
+
 bool Mover::Down(const std::shared_ptr<Stream>& stream, const cuda::Stop& stop) {
+  if (const Status sent = DownDirect(stop); sent.code() != Code::kUnsupported)
+    return NoteSent(*stream, stop.sequence, sent);
   const CopyJob& job = *stop.copy;
   const Box whole{job.width, job.height, job.depth};
   const Side from = SideOf(job.src, stop.src_array);
@@ -235,12 +245,16 @@ bool Mover::SendBytes(const Stream& stream, std::uint64_t sequence, std::uint64_
   for (std::size_t at = 0; at < bytes.size(); at += limits::kBulkBytesMax) {
     const Status sent =
         sink_->SendToClient(token, offset + at, bytes.subspan(at, std::min(limits::kBulkBytesMax, bytes.size() - at)));
-    if (sent.ok()) continue;
-    sink_->Failed(stream.slot, sequence, kDeviceUnknown, true,
-                  "a copy to the client did not get through: " + sent.ToString());
-    return false;
+    if (!NoteSent(stream, sequence, sent)) return false;
   }
   return true;
+}
+
+bool Mover::NoteSent(const Stream& stream, std::uint64_t sequence, const Status& sent) {
+  if (sent.ok()) return true;
+  sink_->Failed(stream.slot, sequence, kDeviceUnknown, true,
+                "a copy to the client did not get through: " + sent.ToString());
+  return false;
 }
 
 void Mover::Fail(const Stream& stream, std::uint64_t sequence, CUresult result) {

@@ -57,6 +57,10 @@ class Mover {
         buffers_(buffers),
         staging_(staging) {}
 
+  // Down: sends a range of a device's memory past this process; kUnsupported if that cannot be. Before Start().
+  using SendDirect = std::function<Status(std::uint64_t token, std::uint64_t address, std::uint64_t bytes)>;
+  void UseDirect(SendDirect send) { send_direct_ = std::move(send); }
+
   void Start(CompletionSink* sink);
   void Stop();
   void Join() { thread_.join(); }
@@ -79,10 +83,14 @@ class Mover {
   // Whether all pieces went; what failed has been told.
   bool Up(const std::shared_ptr<Stream>& stream, const cuda::Stop& stop);
   bool Down(const std::shared_ptr<Stream>& stream, const cuda::Stop& stop);
+  // kUnsupported: not this way.
+  Status DownDirect(const cuda::Stop& stop);
   CUresult CopyPinned(Stream& stream, const cuda::Stop& stop);
   bool Deliver(const Stream& stream, const cuda::Stop& stop, const Piece& piece, const std::uint8_t* buffer);
   bool SendBytes(const Stream& stream, std::uint64_t sequence, std::uint64_t token, std::uint64_t offset,
                  ByteView bytes);
+  // Whether it was; what was not has been told.
+  bool NoteSent(const Stream& stream, std::uint64_t sequence, const Status& sent);
   void Fail(const Stream& stream, std::uint64_t sequence, CUresult result);
 
   Direction direction_;
@@ -92,6 +100,7 @@ class Mover {
   std::uint8_t* buffers_;
   const std::uint8_t* staging_;
   CompletionSink* sink_ = nullptr;
+  SendDirect send_direct_;
 
   Mutex mu_;
   CondVar work_;

@@ -53,6 +53,9 @@ struct StagingRange {
   std::uint64_t bytes = 0;
 };
 
+// A body that the device reads where it lies.
+using BodyHold = std::shared_ptr<const BulkBody>;
+
 // Bytes that have come from the device into staging and go to the client.
 struct Parcel {
   StagingRange staging;
@@ -90,6 +93,7 @@ struct Mark {
   CUevent event = nullptr;     // where the device cannot write words
   std::vector<Dependency> after;
   std::vector<StagingRange> staging;
+  std::vector<BodyHold> bodies;
   std::unique_ptr<Parcel> parcel;  // sent before the mark counts as completed
   std::unique_ptr<Stop> stop;      // begins when the mark is reached
   std::function<void()> tell;      // called when it is reached, before that is told to the client
@@ -124,6 +128,7 @@ struct Stream {
   std::uint64_t marked = 0;                    // of them, in front of a mark
   std::uint64_t last_sequence = 0;             // of the last one
   std::vector<StagingRange> unmarked_staging;  // goes back with the next mark
+  std::vector<BodyHold> unmarked_bodies;       // so do these
   std::vector<Dependency> unmarked_after;      // of what has no mark yet
   std::atomic<std::uint64_t> last_mark{0};     // written by whoever marks; the executor looks at other streams'
   std::uint64_t marks_seen = 0;                // a legacy stream's: of the device's blocking streams

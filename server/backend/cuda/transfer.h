@@ -22,9 +22,10 @@ struct Side {
   }
 };
 // Memory where a box lies without gaps.
-inline Side Packed(const void* memory, const Box& box) {
-  return {reinterpret_cast<std::uint64_t>(memory), box.width, box.width * box.height, nullptr};
+inline Side Packed(std::uint64_t address, const Box& box) {
+  return {address, box.width, box.width * box.height, nullptr};
 }
+inline Side Packed(const void* memory, const Box& box) { return Packed(reinterpret_cast<std::uint64_t>(memory), box); }
 
 // `max_pitch` is the device's: rows further apart than that are copied one by one.
 CUresult CopyBox(const Driver& driver, CUstream stream, const Side& dst, const Side& src, const Box& box,

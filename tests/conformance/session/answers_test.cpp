@@ -8,6 +8,7 @@
 #include "protocol/library/dnn_calls.h"
 #include "protocol/library/lt_problem.h"
 #include "tests/conformance/session/world.h"
+#include "tests/unit/protocol/library/plan_words.h"
 
 namespace accelmesh::conformance {
 namespace {
@@ -209,6 +210,74 @@ TEST_P(AnswersTest, AnotherServerIsAskedAnew) {
   EXPECT_EQ(Run(answers_).round_trips, 0u);
 }
 
+// Plans are the server's: where a backend makes some, the next session has them made by what was noted of them.
+class PlansTest : public AnswersTest {
+ protected:
+  void SetUp() override {
+    if (ACCELMESH_HAS_DNN == 0) GTEST_SKIP() << "built without oneDNN, and so without a cuDNN to call";
+    AnswersTest::SetUp();
+    std::filesystem::remove_all(Plans());
+  }
+  std::string Plans() const { return answers_ + ".plans"; }
+  std::vector<std::string> Files() const {
+    std::vector<std::string> files;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(Plans(), error)) files.push_back(entry.path());
+    return files;
+  }
+  // What a session gets of relu(x + x), of two floats.
+  std::vector<float> Execute(float x) {
+    PlanWords plan;
+    const std::int64_t from = plan.Row(1, 2), sum = plan.Virtual(2, 2), to = plan.Row(3, 2);
+    const std::int64_t add = plan.Pointwise(CUDNN_POINTWISE_ADD, from, from, sum);
+    const Bytes words = plan.Graph({plan.Pointwise(CUDNN_POINTWISE_RELU_FWD, sum, -1, to), add});
+    World world;
+    BackendOptions options;
+    options.cpu_threads = 2;
+    options.memory_bytes = 64 * limits::kMiB;
+    world.Start(GetParam(), options, answers_);
+    if (world.session == nullptr) return {};
+    ClientSession& session = *world.session;
+    std::shared_ptr<const Bytes> functions;
+    EXPECT_EQ(session.OpenLibrary(kLibraryDnn, 0, &functions), 0u);
+    std::uint32_t settings = 0;
+    EXPECT_EQ(session.LibrarySettings(kLibraryDnn, words, &settings), 0u);
+    std::uint64_t memory = 0;
+    EXPECT_EQ(session.Malloc(0, 8192, &memory), 0u);
+    const std::vector<float> numbers = {x, -x};
+    std::vector<float> results(2);
+    Stream* const stream = session.Legacy(0);
+    EXPECT_EQ(session.CopyToDevice(stream, memory, numbers.data(), 8, true), 0u);
+    const PlanWords::Words pairs{1, static_cast<std::int64_t>(memory), 3, static_cast<std::int64_t>(memory + 512)};
+    EXPECT_EQ(session.PostLibrary(stream, kLibraryDnn, kDnnFunction<DnnGraphExecute>, settings,
+                                  PlanWords::Execution(pairs, memory + 4096)),
+              0u);
+    EXPECT_EQ(session.CopyToHost(stream, results.data(), memory + 512, 8, true), 0u);
+    EXPECT_EQ(session.SynchronizeDevice(0), 0u);
+    EXPECT_EQ(session.TakeAsyncError(), 0u);
+    world.Stop();
+    EXPECT_EQ(world.server_code(), Code::kOk);
+    EXPECT_FALSE(world.broke_contract());
+    return results;
+  }
+};
+
+TEST_P(PlansTest, TheNextSessionRunsAGraphByWhatIsNotedOfItsPlan) {
+  const std::size_t noted = GetParam().backend == "cuda" ? 1 : 0;
+  for (const float x : {1.0f, 2.0f, 3.0f}) {
+    EXPECT_EQ(Execute(x), (std::vector<float>{2 * x, 0}));
+    EXPECT_EQ(Files().size(), noted);
+  }
+  if (noted == 0) return;
+  const std::string file = Files().front();
+  const auto bytes = std::filesystem::file_size(file);
+  std::filesystem::resize_file(file, bytes / 2);
+  EXPECT_EQ(Execute(4), (std::vector<float>{8, 0})) << "a note that was cut is none";
+  EXPECT_EQ(std::filesystem::file_size(file), bytes);
+  EXPECT_EQ(Files().size(), 1u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Transports, PlansTest, ::testing::ValuesIn(AllSettings()), NameOfSetting);
 INSTANTIATE_TEST_SUITE_P(Transports, AnswersTest, ::testing::ValuesIn(AllSettings()), NameOfSetting);
 
 }  // namespace

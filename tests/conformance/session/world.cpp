@@ -9,6 +9,7 @@
 
 #include <cstring>
 
+#include "server/session/plan_memory.h"
 #include "server/session/session.h"
 #include "tests/contract/control.h"
 
@@ -66,6 +67,7 @@ Status Serve(ServerChannel& channel, const std::string& name, const BackendOptio
   // As a warm worker does. What it cannot do, Open() says.
   (void)backend->Prepare();
   LibraryMemory memory(answers);
+  backend->UsePlans(std::make_shared<PlanMemory>(answers.empty() ? "" : answers + ".plans"));
   Session session(channel, *backend, options.window_is_reserved, nullptr, &memory);
   const ExecutorMark mark;
   return session.Run();
@@ -156,8 +158,8 @@ void World::Start(const Setting& setting, const BackendOptions& options, const s
 #ifdef ACCELMESH_CONTRACT_LIBCUDNN
     setenv("ACCELMESH_LIBCUDNN", ACCELMESH_CONTRACT_LIBCUDNN, 1);
 #endif
-    // As many devices as the software GPU is: one.
-    setenv("ACCELMESH_CONTRACT", "devices=1", 1);
+    // As many devices as the software GPU is: one. Over rdma its memory is reached by the network card.
+    setenv("ACCELMESH_CONTRACT", "devices=1;dma-buf", 1);
   }
   if (setting.listen) {
     StartForked(setting, options, answers);

@@ -9,7 +9,11 @@ struct contract_dnn_state {
   int handles;          // that there are
   long long calls;      // so far
   long long questions;  // for algorithms, so far
-  long long plans;      // of operation graphs, made so far
+  // Of operation graphs, so far:
+  long long plans;       // made
+  long long tries;       // to make one
+  long long from_text;   // plans made of the text of another
+  long long heuristics;  // asked
   // Of the handle and the call that were the last:
   void* stream;
   unsigned long long workspace;  // of a convolution, a reduction or a plan
@@ -18,8 +22,13 @@ struct contract_dnn_state {
 void contract_dnn_last(struct contract_dnn_state* state);
 
 // What the second algorithm of each convolution needs, each reduction, and each plan. Heuristics name two engines for a
-// graph, and the first never becomes a plan.
-enum { CONTRACT_DNN_WORKSPACE_BYTES = 4096, CONTRACT_DNN_REDUCTION_BYTES = 512, CONTRACT_DNN_PLAN_BYTES = 1024 };
+// graph, each with a choice of its only knob; the first never becomes a plan, and the second does with that choice.
+enum {
+  CONTRACT_DNN_WORKSPACE_BYTES = 4096,
+  CONTRACT_DNN_REDUCTION_BYTES = 512,
+  CONTRACT_DNN_PLAN_BYTES = 1024,
+  CONTRACT_DNN_KNOB_VALUE = 7
+};
 
 #ifdef __cplusplus
 }

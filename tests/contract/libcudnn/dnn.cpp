@@ -40,6 +40,12 @@ void NoteWorkspace(std::uint64_t address, std::uint64_t bytes) {
   handles.state.workspace_bytes = bytes;
 }
 
+void Count(long long contract_dnn_state::* what) {
+  Handles& handles = AllHandles();
+  const std::lock_guard lock(handles.mu);
+  ++(handles.state.*what);
+}
+
 // While it lives, the thread uses the handle.
 class User {
  public:
@@ -184,6 +190,42 @@ extern "C" decltype(::cudnnReduceTensor) contract_shim_reduce_tensor;
 extern "C" decltype(::cudnnBackendFinalize) contract_shim_backend_finalize;
 extern "C" decltype(::cudnnBackendExecute) contract_shim_backend_execute;
 
+namespace accelmesh::dnn {
+namespace {
+
+// The shim's engines have no knobs, and take none.
+cudnnStatus_t FinalizeConfiguration(cudnnBackendDescriptor_t descriptor) {
+  GraphState& state = *StateOf(descriptor);
+  std::vector<GraphState::Value> knobs;
+  for (const GraphState::Value& value : state.values) {
+    if (value.name == CUDNN_ATTR_ENGINECFG_KNOB_CHOICES) knobs.push_back(value);
+  }
+  std::erase_if(state.values, [](const auto& value) { return value.name == CUDNN_ATTR_ENGINECFG_KNOB_CHOICES; });
+  const cudnnStatus_t status = ::contract_shim_backend_finalize(descriptor);
+  state.values.insert(state.values.end(), knobs.begin(), knobs.end());
+  return status;
+}
+void ChooseKnobs(GraphState& heuristics) {
+  for (const GraphState::Reference& configuration : heuristics.Find(CUDNN_ATTR_ENGINEHEUR_RESULTS)->references) {
+    auto choice = std::make_shared<GraphState>(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR);
+    choice->values = {{CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, {CUDNN_KNOB_TYPE_TILE_SIZE}, {}},
+                      {CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, {CONTRACT_DNN_KNOB_VALUE}, {}}};
+    choice->is_final = true;
+    configuration->values.push_back(
+        {CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, {0}, {std::move(choice)}});
+  }
+}
+bool HasKnobs(const GraphState& plan) {
+  const GraphState::Reference configuration = plan.Refers(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
+  if (configuration == nullptr) return true;  // it is one of text
+  const GraphState::Reference choice = configuration->Refers(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES);
+  return choice != nullptr && choice->Number(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE) == CUDNN_KNOB_TYPE_TILE_SIZE &&
+         choice->Number(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE) == CONTRACT_DNN_KNOB_VALUE;
+}
+
+}  // namespace
+}  // namespace accelmesh::dnn
+
 namespace accelmesh::face {
 
 using namespace accelmesh::dnn;
@@ -243,9 +285,18 @@ cudnnStatus_t cudnnReduceTensor(cudnnHandle_t handle, const cudnnReduceTensorDes
 }
 
 cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
-  if (descriptor == nullptr || StateOf(descriptor)->type != CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR)
-    return ::contract_shim_backend_finalize(descriptor);
+  const int type = descriptor == nullptr ? -1 : StateOf(descriptor)->type;
+  if (type == CUDNN_BACKEND_ENGINECFG_DESCRIPTOR) return FinalizeConfiguration(descriptor);
+  if (type == CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR) {
+    Count(&contract_dnn_state::heuristics);
+    const cudnnStatus_t status = ::contract_shim_backend_finalize(descriptor);
+    if (status == CUDNN_STATUS_SUCCESS) ChooseKnobs(*StateOf(descriptor));
+    return status;
+  }
+  if (type != CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) return ::contract_shim_backend_finalize(descriptor);
   if (!contract::MayWait("cudnnBackendFinalize", "it may compile")) return CUDNN_STATUS_EXECUTION_FAILED;
+  Count(&contract_dnn_state::tries);
+  if (!HasKnobs(*StateOf(descriptor))) return CUDNN_STATUS_NOT_SUPPORTED;
   if (contract::CurrentContext() == nullptr) return CUDNN_STATUS_NOT_INITIALIZED;
   const cudnnStatus_t status = ::contract_shim_backend_finalize(descriptor);
   if (status != CUDNN_STATUS_SUCCESS) return status;
@@ -253,8 +304,9 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
     StateOf(descriptor)->is_final = false;
     return CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN;
   }
-  const std::lock_guard lock(AllHandles().mu);
-  ++AllHandles().state.plans;
+  Count(&contract_dnn_state::plans);
+  if (StateOf(descriptor)->Find(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG) == nullptr)
+    Count(&contract_dnn_state::from_text);
   return CUDNN_STATUS_SUCCESS;
 }
 // What it says of threads: one at a time executes a plan.

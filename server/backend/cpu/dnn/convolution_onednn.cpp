@@ -86,12 +86,30 @@ memory::desc AnyLayout(const memory::desc& desc) {
   return memory::desc(desc.dims(), memory::data_type::f32, memory::format_tag::any);
 }
 
+// Whether it lies dimension by dimension, without gaps.
+bool IsInOrder(const Shape& shape) {
+  i64 stride = 1;
+  for (int d = shape.rank - 1; d >= 0; --d) {
+    if (shape.dims[d] != 1 && shape.strides[d] != stride) return false;
+    stride *= shape.dims[d];
+  }
+  return true;
+}
+
+// A filter of megabytes that is looked at in few places: to reorder it takes a fifth of the product or more.
+bool IsMostlyFilter(const Geometry& g, const Shape& x, const Shape& w, const Shape& y) {
+  constexpr i64 kLargeFilter = 1 << 20, kFewPlaces = 256;
+  return g.rank == 2 && g.groups == 1 && Elements(w) >= kLargeFilter && Elements(y) / y.dims[1] <= kFewPlaces &&
+         IsInOrder(x) && IsInOrder(w) && IsInOrder(y);
+}
+
 // Whether the program's layout is the faster one, measured by dnn_bench (docs/cudnn.md): oneDNN's own are made of
 // blocks of channels, which a gradient of a few channels does not fill, and their reorders cost more than a product
 // that looks at some of the places only, once each. By shape and never by time, so that every run computes the same
 // bits.
-bool StaysAsItIs(Direction direction, const Geometry& g, const Shape& x, const Shape& w) {
+bool StaysAsItIs(Direction direction, const Geometry& g, const Shape& x, const Shape& w, const Shape& y) {
   constexpr i64 kFewChannels = 4;
+  if (direction != Direction::kData && IsMostlyFilter(g, x, w, y)) return true;
   if (direction == Direction::kFilter || StrideOf(x, x.rank - 1) != 1) return false;
   if (direction == Direction::kData && x.dims[1] / g.groups <= kFewChannels) return true;
   bool is_point = true, skips = false;
@@ -128,7 +146,7 @@ std::shared_ptr<const Plan> MakePlan(Direction direction, const Geometry& g, con
     const i64 needed = (y_shape.dims[d + 2] - 1) * g.strides[d] + (w_shape.dims[d + 2] - 1) * g.dilations[d] + 1;
     after.push_back(std::max<i64>(needed - x_shape.dims[d + 2] - g.pads[d], -x_shape.dims[d + 2]));
   }
-  const bool stays = StaysAsItIs(direction, g, x_shape, w_shape);
+  const bool stays = StaysAsItIs(direction, g, x_shape, w_shape, y_shape);
   const auto layout = [stays](const memory::desc& desc) { return stays ? desc : AnyLayout(desc); };
   const auto kind =
       direction == Direction::kForward ? dnnl::prop_kind::forward_inference : dnnl::prop_kind::forward_training;

@@ -32,5 +32,15 @@ TEST(Perftest, WithoutFiguresThereIsNoNumber) {
   EXPECT_EQ(ReadPerftest("Couldn't connect to 10.77.0.1:18515\n", 0).code(), Code::kInternal);
 }
 
+// As it printed it on a machine with too much to do.
+TEST(Perftest, TimesThatItCouldNotMeasureAreNone) {
+  constexpr const char* kBusy =
+      " 64      1000          inf            inf              inf     	       inf            -nan   		inf    "
+      "  		inf     \n";
+  EXPECT_DOUBLE_EQ(ReadPerftest(kBusy, 1).value(), 1000);
+  for (std::size_t column = 2; column < 9; ++column)
+    EXPECT_EQ(ReadPerftest(kBusy, column).code(), Code::kInternal) << column;
+}
+
 }  // namespace
 }  // namespace accelmesh::bench

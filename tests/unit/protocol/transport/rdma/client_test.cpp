@@ -76,11 +76,11 @@ TEST_F(RdmaSession, ASynchronousCallIsOneDoorbellAndNoSleepWhileThePeerIsQuick) 
     ASSERT_TRUE(Pump([&] { return sink_.frames.size() == i; }));
   }
   const Counts counts = CountsOf(*channels_.client);
-  // The request; every sleep announces itself (two pieces of work, two doorbells, one completion), and so does a beat.
-  EXPECT_LE(counts.doorbells, kCalls + 3 * (counts.sleeps + 20));
+  // The request; every sleep announces itself (two pieces of work, one doorbell, one completion), and so does a beat.
+  EXPECT_LE(counts.doorbells, kCalls + 2 * (counts.sleeps + 20));
   EXPECT_GE(counts.doorbells, kCalls);
-  EXPECT_LE(counts.work, 2 * kCalls + 3 * (counts.sleeps + 20));
-  EXPECT_LE(counts.completions, 2 * kCalls / 64 + counts.sleeps + 20);
+  EXPECT_LE(counts.work, kCalls + 4 * (counts.sleeps + 20));
+  EXPECT_LE(counts.completions, kCalls / 64 + 2 * (counts.sleeps + 20));
   EXPECT_EQ(counts.bytes_copied, kCalls * (3 + 6)) << "the request once and the answer once";
 }
 
@@ -88,9 +88,10 @@ TEST_F(RdmaSession, AThousandLaunchesWaitForNoRoundTrip) {
   const Bytes launch(100, 1);
   for (int i = 0; i < 1000; ++i) ASSERT_TRUE(channels_.client->Send(UpLane::kCommand, launch, In(20000)).ok());
   const Counts counts = CountsOf(*channels_.client);
-  EXPECT_EQ(counts.work, 2000u);
+  EXPECT_EQ(counts.work, 1000u);
   EXPECT_EQ(counts.doorbells, 1000u);
-  EXPECT_LE(counts.completions, 1000u / 64 * 2 + 1) << "one for 64 pieces of work";
+  EXPECT_LE(counts.completions, 1000u / 64) << "one for 64 pieces of work";
+  EXPECT_EQ(counts.bytes_copied, 1000 * launch.size());
   EXPECT_EQ(counts.sleeps, 0u);
   ASSERT_TRUE(channels_.client->Send(UpLane::kCommand, AsBytes("sync"), In(1000)).ok());
   ASSERT_TRUE(Pump([&] { return channels_.client->progress().completed[1].load() == 1001; }));
@@ -107,8 +108,10 @@ TEST_F(RdmaSession, SixtyFourMegabytesOfPageableMemoryAreCopiedOnceOnTheClient) 
   EXPECT_EQ(taken_, pieces);
   const Counts counts = CountsOf(*channels_.client);
   EXPECT_EQ(counts.bytes_copied, 64 * limits::kMiB + pieces * sizeof(Announcement));
-  // A body is its bytes, its announcement and the words; heartbeats of waits for room besides.
-  EXPECT_LE(counts.work, 3 * pieces + 2 + 3 * 20);
+  // A body is its bytes and its announcement, with one doorbell; heartbeats of waits for room besides.
+  EXPECT_LE(counts.work, 2 * pieces + 2 * 20);
+  EXPECT_LE(counts.doorbells, pieces + 20);
+  EXPECT_LE(counts.completions, 2 * pieces / 64 + 20);
 }
 
 TEST_F(RdmaSession, SixtyFourMegabytesOfPinnedMemoryAreNotCopiedOnTheClient) {
@@ -128,6 +131,8 @@ TEST_F(RdmaSession, SixtyFourMegabytesOfPinnedMemoryAreNotCopiedOnTheClient) {
   const Counts counts = CountsOf(*channels_.client);
   EXPECT_EQ(counts.bytes_copied, pieces * sizeof(Announcement));
   EXPECT_LE(counts.completions, pieces + 20) << "one a body";
+  EXPECT_LE(counts.work, 2 * pieces + 2 * 20);
+  EXPECT_LE(counts.doorbells, pieces + 20);
   EXPECT_EQ(fabric_->registered(kClientSide), 4u) << "the session's three and the allocation, once";
   channels_.client->NoteUnpinned(memory.data());
   EXPECT_EQ(fabric_->registered(kClientSide), 3u);

@@ -2,9 +2,11 @@
 
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstring>
 
 namespace accelmesh::rdma {
@@ -60,6 +62,19 @@ void CopyIn(std::uint8_t* to, const std::uint8_t* from, std::size_t bytes, bool 
   }
 }
 
+// What a reader may look at while it comes, however much it is; the last word last.
+void CopyWords(std::uint8_t* to, const std::uint8_t* from, std::size_t bytes) {
+  if (bytes % 8 != 0 || reinterpret_cast<std::uintptr_t>(to) % 8 != 0) {
+    std::memcpy(to, from, bytes);
+    return;
+  }
+  for (std::size_t at = 0; at < bytes; at += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, from + at, 8);
+    std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(to + at)).store(word, std::memory_order_release);
+  }
+}
+
 }  // namespace
 
 class FakeMemory final : public Memory {
@@ -85,14 +100,22 @@ class FakeLink final : public Link {
     FakeFabric::Side& side = fabric_->sides_[side_];
     if (side.locked_bytes + memory.size() > fabric_->lockable_bytes)
       return Status(Code::kOutOfMemory, "FakeLink::Register", "the process may not lock so much memory");
+    if (fabric_->refuses && fabric_->refuses(memory))
+      return Status(Code::kSystem, "FakeLink::Register", "no such pages");
     side.locked_bytes += memory.size();
-    const std::uint32_t key = fabric_->next_key_++;
-    side.areas[key] = {memory, access};
-    const auto end = [fabric = fabric_, which = side_, key] {
-      const MutexLock relock(fabric->mutex_);
-      fabric->sides_[which].areas.erase(key);
-    };
-    return std::unique_ptr<Memory>(new FakeMemory(end, key));
+    return AddLocked({memory, access, memory.data()}, [] {});
+  }
+  Result<std::unique_ptr<Memory>> RegisterDmaBuf(int fd, std::uint64_t address, std::size_t bytes,
+                                                 Access access) override {
+    constexpr const char* kWhere = "FakeLink::RegisterDmaBuf";
+    const MutexLock lock(fabric_->mutex_);
+    if (!fabric_->takes_dma_buf) return Status(Code::kUnsupported, kWhere, "the device takes no dma-buf");
+    // Its own mapping: what it writes reaches the file, whatever lies at the address meanwhile.
+    void* const mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (mapped == MAP_FAILED) return Status::System(errno, kWhere, "mmap");
+    auto* const named = reinterpret_cast<std::uint8_t*>(static_cast<std::uintptr_t>(address));
+    return AddLocked({{named, bytes}, access, static_cast<std::uint8_t*>(mapped)},
+                     [mapped, bytes] { ::munmap(mapped, bytes); });
   }
   Status Post(std::span<const Work> work) override {
     const MutexLock lock(fabric_->mutex_);
@@ -158,6 +181,18 @@ class FakeLink final : public Link {
   }
 
  private:
+  std::unique_ptr<Memory> AddLocked(const FakeFabric::Area& area, std::function<void()> drop)
+      ACCELMESH_REQUIRES(fabric_->mutex_) {
+    const std::uint32_t key = fabric_->next_key_++;
+    fabric_->sides_[side_].areas.emplace(key, area);
+    const auto end = [fabric = fabric_, which = side_, key, drop = std::move(drop)] {
+      const MutexLock lock(fabric->mutex_);
+      fabric->sides_[which].areas.erase(key);
+      drop();
+    };
+    return std::make_unique<FakeMemory>(end, key);
+  }
+
   const std::shared_ptr<FakeFabric> fabric_;
   const int side_;
 };
@@ -260,17 +295,24 @@ Outcome FakeFabric::Try(int index, const Work& work, const std::uint8_t* from) {
       return nullptr;
     return &found->second;
   };
-  auto* const remote = reinterpret_cast<std::uint8_t*>(static_cast<std::uintptr_t>(work.remote));
-  if (!work.is_inline && holds(side, work.local_key, work.local, work.bytes) == nullptr) return Outcome::kOther;
+  auto* remote = reinterpret_cast<std::uint8_t*>(static_cast<std::uintptr_t>(work.remote));
+  std::uint8_t* local = const_cast<std::uint8_t*>(work.local);
+  if (!work.is_inline) {
+    const Area* const own = holds(side, work.local_key, work.local, work.bytes);
+    if (own == nullptr) return Outcome::kOther;
+    local = own->At(work.local);
+    from = local;
+  }
   if (work.is_inline && work.bytes > limits.inline_bytes_max) return Outcome::kOther;
   const Area* const area = holds(peer, work.remote_key, remote, work.bytes);
   const Access needed = work.op == Work::Op::kRead ? Access::kRemoteRead : Access::kRemoteWrite;
   if (area == nullptr || area->access != needed) return Outcome::kRemoteAccess;
+  remote = area->At(remote);
   if (work.op == Work::Op::kRead) {
     std::array<std::uint8_t, kWordsBytesMax> words;
     if (work.bytes > words.size()) return Outcome::kOther;
     CopyOut(words.data(), remote, work.bytes);
-    CopyIn(const_cast<std::uint8_t*>(work.local), words.data(), work.bytes, tears_words_);
+    CopyIn(local, words.data(), work.bytes, tears_words_);
     return Outcome::kOk;
   }
   if (work.bytes <= kWordsBytesMax) {
@@ -278,7 +320,7 @@ Outcome FakeFabric::Try(int index, const Work& work, const std::uint8_t* from) {
     CopyOut(words.data(), from, work.bytes);
     CopyIn(remote, words.data(), work.bytes, tears_words_);
   } else {
-    std::memcpy(remote, from, work.bytes);
+    CopyWords(remote, from, work.bytes);
   }
   if (work.op != Work::Op::kWriteWake) return Outcome::kOk;
   if (peer.receives == 0) return Outcome::kRnrExceeded;

@@ -29,6 +29,9 @@ class FakeFabric : public std::enable_shared_from_this<FakeFabric> {
   // Before Take().
   LinkLimits limits{256, 64, 220};
   std::size_t lockable_bytes = SIZE_MAX;  // per side
+  bool takes_dma_buf = true;
+  // Memory that the device cannot register, as it could not a driver's without a kernel module; null: none.
+  std::function<bool(MutableByteView)> refuses;
 
   // Work that `side` posts from now on waits; so many pieces of it are done by Let().
   void Hold(int side);
@@ -49,8 +52,10 @@ class FakeFabric : public std::enable_shared_from_this<FakeFabric> {
  private:
   friend class FakeLink;
   struct Area {
-    MutableByteView memory;
+    MutableByteView memory;  // by the addresses that work names
     Access access;
+    std::uint8_t* bytes;  // where they are: of a dma-buf a mapping of the device's own
+    std::uint8_t* At(const std::uint8_t* address) const { return bytes + (address - memory.data()); }
   };
   struct Held {
     Work work;

@@ -26,9 +26,13 @@ Result<Ends> Join(FakeFabric& fabric) {
   return ends;
 }
 
+std::unique_ptr<ServerChannel> Serve(std::unique_ptr<End> end) {
+  return MakeServer(std::make_unique<Ready>(std::move(end)));
+}
+
 Channels OpenSession(FakeFabric& fabric) {
   Ends ends = Join(fabric).value();
-  return {MakeClient(std::move(ends.client)), MakeServer(std::make_unique<Ready>(std::move(ends.server)))};
+  return {MakeClient(std::move(ends.client)), Serve(std::move(ends.server))};
 }
 
 }  // namespace accelmesh::rdma

@@ -26,5 +26,7 @@ struct Channels {
   std::unique_ptr<ServerChannel> server;
 };
 Channels OpenSession(FakeFabric& fabric);
+// The channel of an end whose client is there already.
+std::unique_ptr<ServerChannel> Serve(std::unique_ptr<End> end);
 
 }  // namespace accelmesh::rdma

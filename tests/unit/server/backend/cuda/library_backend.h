@@ -94,6 +94,7 @@ class LibraryBackendTest : public ::testing::Test {
     options.memory_bytes = 64 * limits::kMiB;
     options.window_is_reserved = true;  // leaves the stdout of this process alone
     backend_.reset(create(kBackendAbi, options));
+    backend_->UsePlans(keeper_);
     const auto devices = backend_->Open(kWindow, kWindowBytes, &sink_);
     ASSERT_TRUE(devices.ok()) << devices.status().ToString();
     other_window_ = (*devices)[1].window_base;
@@ -164,6 +165,7 @@ class LibraryBackendTest : public ::testing::Test {
   std::uint64_t other_window_ = 0;
   std::uint64_t sequence_ = 0;
   Recorder sink_;
+  std::shared_ptr<PlanKeeper> keeper_;  // none, if a test has none
   std::unique_ptr<Backend> backend_;
 };
 

@@ -16,7 +16,9 @@ class GraphPlanTest : public DnnCallTest {
     std::vector<std::int64_t> words(plan.size() / sizeof(std::int64_t));
     std::memcpy(words.data(), plan.data(), plan.size());
     GraphRefusal refusal;
-    EXPECT_EQ(GraphPlan::Make(library_, nullptr, words, &refusal), nullptr);
+    GraphNote note;
+    EXPECT_EQ(GraphPlan::Make(library_, nullptr, words, &note, &refusal), nullptr);
+    EXPECT_TRUE(note.engine == -1 && note.text.empty()) << "nothing of it is remembered";
     EXPECT_NE(refusal.status, CUDNN_STATUS_SUCCESS);
     return refusal.why;
   }

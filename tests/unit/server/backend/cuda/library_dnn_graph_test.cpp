@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 
 #include <array>
+#include <functional>
 
+#include "server/backend/cuda/library_dnn_graph_note.h"
 #include "tests/contract/libcudnn/control.h"
 #include "tests/unit/protocol/library/plan_words.h"
 #include "tests/unit/server/backend/cuda/library_backend.h"
@@ -203,6 +205,161 @@ TEST_F(CudaDnnGraphTest, NoPointersOfThisSideAreAClientsToSay) {
               CUDNN_STATUS_BAD_PARAM);
   }
   EXPECT_EQ(Plans(), 0);
+}
+
+// Sessions ----------------------------------------------------------------------------------------------------------
+
+// What the server keeps for a client.
+class Notes final : public PlanKeeper {
+ public:
+  std::optional<Bytes> Find(ByteView key) override {
+    const std::lock_guard lock(mu_);
+    const auto found = notes_.find(Bytes(key.begin(), key.end()));
+    return found == notes_.end() ? std::nullopt : std::optional(found->second);
+  }
+  void Keep(ByteView key, ByteView plan) override {
+    const std::lock_guard lock(mu_);
+    ++kept_;
+    notes_[Bytes(key.begin(), key.end())] = Bytes(plan.begin(), plan.end());
+  }
+  // While no session runs.
+  std::map<Bytes, Bytes>& all() { return notes_; }
+  int kept() const { return kept_; }
+
+ private:
+  std::mutex mu_;
+  std::map<Bytes, Bytes> notes_;
+  int kept_ = 0;
+};
+
+class CudaDnnPlansTest : public CudaDnnGraphTest {
+ protected:
+  using GraphNote = cuda::GraphNote;
+  // What a session made the library do.
+  struct Work {
+    long long heuristics, tries, plans, from_text;
+    bool operator==(const Work&) const = default;
+    friend void PrintTo(const Work& work, std::ostream* out) {
+      *out << work.heuristics << " heuristics, " << work.tries << " tries, " << work.plans << " plans, "
+           << work.from_text << " of text";
+    }
+  };
+  static constexpr Work kAnew{1, 2, 1, 0}, kOfText{0, 1, 1, 1}, kOfEngine{0, 1, 1, 0};
+
+  void SetUp() override {
+    keeper_ = notes_;
+    CudaDnnGraphTest::SetUp();
+    Stop();
+  }
+  // A session that runs the graph and asks about it.
+  Work Session(std::uint32_t device = 0) {
+    Start();
+    EXPECT_TRUE(Open(kLibraryDnn, device).ok());
+    const contract_dnn_state before = Last();
+    LibraryJob question = Question(Plan()), execution = Execution(Settings(Plan()));
+    question.device = execution.device = device;
+    if (device == 0) {  // where there is memory
+      Call(a_, execution);
+      EXPECT_TRUE(Finishes(a_));
+    }
+    const LibraryAnswer said = Ask(question);
+    EXPECT_EQ(said.status, 0u) << AsText(said.results);
+    EXPECT_TRUE(answer_.empty() || answer_ == said.results) << "what a plan needs is what was said of it before";
+    answer_ = said.results;
+    EXPECT_TRUE(sink_.failures().empty()) << Told();
+    const contract_dnn_state after = Last();
+    Stop();
+    return {after.heuristics - before.heuristics, after.tries - before.tries, after.plans - before.plans,
+            after.from_text - before.from_text};
+  }
+  // The only one.
+  GraphNote Note() {
+    EXPECT_EQ(notes_->all().size(), 1u);
+    return cuda::ReadGraphNote(notes_->all().begin()->second).value_or(GraphNote());
+  }
+  void Change(const GraphNote& note) { notes_->all().begin()->second = cuda::WriteGraphNote(note); }
+
+  std::shared_ptr<Notes> notes_ = std::make_shared<Notes>();
+  Bytes answer_;
+};
+
+TEST_F(CudaDnnPlansTest, TheNextSessionAsksNoHeuristicsAndTriesNothingThatFailed) {
+  EXPECT_EQ(Session(), kAnew);
+  EXPECT_EQ(Session(), kOfText);
+  EXPECT_EQ(Session(), kOfText);
+  EXPECT_EQ(notes_->kept(), 1) << "what has not changed is not written again";
+  EXPECT_EQ(notes_->all().size(), 1u);
+}
+
+TEST_F(CudaDnnPlansTest, AnEngineThatTellsNoTextIsChosenAgainWithItsKnobs) {
+  EXPECT_EQ(Session(), kAnew);
+  const GraphNote first = Note();
+  EXPECT_EQ(first.engine, 1);
+  ASSERT_EQ(first.knobs.size(), 1u);
+  EXPECT_EQ(first.knobs[0].type, static_cast<std::int32_t>(CUDNN_KNOB_TYPE_TILE_SIZE));
+  EXPECT_EQ(first.knobs[0].value, CONTRACT_DNN_KNOB_VALUE);
+  GraphNote note = first;
+  note.text.clear();
+  Change(note);
+  EXPECT_EQ(Session(), kOfEngine);
+  EXPECT_EQ(Note().text, first.text) << "it has told one now";
+  note.text = "no plan";
+  Change(note);
+  EXPECT_EQ(Session(), (Work{0, 2, 1, 0})) << "the text is tried first";
+  EXPECT_EQ(Note().text, first.text);
+}
+
+TEST_F(CudaDnnPlansTest, WhatANoteDoesNotMakeIsMadeAnew) {
+  EXPECT_EQ(Session(), kAnew);
+  const GraphNote first = Note();
+  for (const auto& change : std::vector<std::function<void(GraphNote&)>>{
+           [](GraphNote& note) { note.engine = 0; }, [](GraphNote& note) { note.engine = 99; },
+           [](GraphNote& note) { note.engine = -1; }, [](GraphNote& note) { note.knobs.clear(); },
+           [](GraphNote& note) { note.knobs[0].value = 8; }, [](GraphNote& note) { note.answer.workspace_bytes = 1; },
+           [&first](GraphNote& note) { note.answer.workspace_bytes = 1, note.text = first.text; }}) {
+    GraphNote note = first;
+    note.text.clear();
+    change(note);
+    Change(note);
+    EXPECT_EQ(Session().heuristics, 1);
+    EXPECT_EQ(Note().engine, first.engine);
+    EXPECT_EQ(Note().text, first.text) << "it is noted anew";
+  }
+  for (const Bytes& damaged : {Bytes(), Bytes(8), Bytes(64, 0xff)}) {
+    notes_->all().begin()->second = damaged;
+    EXPECT_EQ(Session(), kAnew);
+    EXPECT_EQ(Note().text, first.text);
+  }
+}
+
+TEST_F(CudaDnnPlansTest, AnotherLibraryOrKindOfDeviceMakesItsOwn) {
+  EXPECT_EQ(Session(), kAnew);
+  EXPECT_EQ(Session(1), kOfText) << "two that are alike share";
+  ::setenv("CUDNN_FRONTEND_ATTN_DP_WORKSPACE_LIMIT", "1", 1);
+  EXPECT_EQ(Session(), kAnew);
+  EXPECT_EQ(Session(), kOfText);
+  ::unsetenv("CUDNN_FRONTEND_ATTN_DP_WORKSPACE_LIMIT");
+  ASSERT_EQ(CONTRACT(contract_configure)("capability=86"), 0);
+  EXPECT_EQ(Session(), kAnew);
+  ASSERT_EQ(CONTRACT(contract_configure)("capability=80"), 0);
+  EXPECT_EQ(Session(), kOfText);
+  EXPECT_EQ(notes_->all().size(), 3u);
+}
+
+TEST_F(CudaDnnPlansTest, APlanThatFailedIsNotRemembered) {
+  PlanWords none;
+  const std::int64_t x = none.Row(1, 4);
+  const Bytes of_no_mode = none.Graph({none.Pointwise(9999, x, -1, none.Row(2, 4))});
+  for (int session = 0; session < 2; ++session) {
+    Start();
+    ASSERT_TRUE(Open(kLibraryDnn).ok());
+    const long long before = Last().heuristics;
+    EXPECT_NE(Ask(Question(of_no_mode)).status, 0u);
+    EXPECT_GT(Last().heuristics, before);
+    EXPECT_EQ(Last().plans, before_.plans);
+    Stop();
+  }
+  EXPECT_EQ(notes_->kept(), 0);
 }
 
 TEST_F(CudaDnnGraphTest, AnExecutionThatLacksSomethingFailsAlone) {

@@ -9,6 +9,7 @@ constexpr int kTurned = 0;  // CUDNN_CONVOLUTION: the filter is gone through fro
 constexpr int kIdentity = 5, kRelu = 1;
 
 struct Problem {
+  Problem() = default;
   explicit Problem(Random& random, int number) {
     type = kTypes[static_cast<std::size_t>(number) % kTypes.size()];
     const int rank = Pick(random, 0, 4) == 0 ? Pick(random, 0, 1) * 2 + 1 : 2;
@@ -149,6 +150,58 @@ TEST(CpuDnnConvolution, AllDirections) {
     const Reals by_w = Slopes(ws, slopes, [&](const Reals& at) { return Convolved(p, xs, at); });
     dx.Expect(Blended(by_x, dx_before, p.blend), tolerance + 1e-9, "gradient by the data, by differences");
     dw.Expect(Blended(by_w, dw_before, p.blend), tolerance + 1e-9, "gradient by the filter, by differences");
+    if (HasFatalFailure()) return;
+  }
+}
+
+// Filters of megabytes over few places, which stay as they lie, and next to them those that do not.
+TEST(CpuDnnConvolution, LargeFiltersOfFewPlaces) {
+  Random random(4);
+  const auto problem = [](int kernels, int channels, int taps, int size, int stride) {
+    Problem p;
+    p.convolution.rank = 2;
+    p.convolution.mode = 1;
+    p.convolution.groups = 1;
+    const int pad = taps / 2, places = (size + 2 * pad - taps) / stride + 1;
+    for (std::size_t d = 0; d < 2; ++d) {
+      p.convolution.strides[d] = stride;
+      p.convolution.dilations[d] = 1;
+      p.convolution.pads[d] = pad;
+    }
+    p.x = {2, channels, size, size};
+    p.w = {kernels, channels, taps, taps};
+    p.y = {2, kernels, places, places};
+    return p;
+  };
+  struct Case {
+    Problem problem;
+    int x, w, y;  // layouts
+  };
+  const Problem wide = problem(512, 256, 3, 2, 1);
+  for (const Case& one : {Case{wide, 0, 0, 0}, Case{wide, 1, 0, 0}, Case{wide, 0, 1, 0}, Case{wide, 0, 0, 1},
+                          Case{problem(1024, 1024, 1, 3, 2), 0, 0, 0}, Case{problem(1025, 1024, 1, 1, 1), 0, 0, 0}}) {
+    const Problem& p = one.problem;
+    SCOPED_TRACE(std::to_string(p.w[0]) + " of " + std::to_string(p.w[2]) + "^2, layouts " + std::to_string(one.x) +
+                 std::to_string(one.w) + std::to_string(one.y));
+    Arena arena(16 << 20);
+    const Tensor x(arena, kFloat, p.x, one.x, random), w(arena, kFloat, p.w, one.w, random),
+        y(arena, kFloat, p.y, one.y, random), dw(arena, kFloat, p.w, one.w, random);
+    const Reals xs = x.Get(), ws = w.Get(), slopes = y.Get();
+    Reals to_w(ws.size());
+    ForEachProduct(
+        p, [&](std::size_t in_x, std::size_t in_w, std::size_t in_y) { to_w[in_w] += slopes[in_y] * xs[in_x]; });
+    const auto run = [&](auto words, int direction, const Tensor& w_of) {
+      words.x = x.operand();
+      words.w = w_of.operand();
+      words.y = y.operand();
+      words.convolution = p.convolution;
+      TakeAlgorithm(arena, direction, &words);
+      MustRun(arena, words);
+    };
+    run(DnnConvolutionBackwardFilter{}, 2, dw);
+    dw.Expect(to_w, Tolerance(kFloat), "gradient by the filter");
+    run(DnnConvolutionForward{}, 0, w);
+    y.Expect(Convolved(p, xs, ws), 10 * Tolerance(kFloat), "convolution");  // sums of a thousand products
     if (HasFatalFailure()) return;
   }
 }

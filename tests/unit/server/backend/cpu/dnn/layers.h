@@ -42,11 +42,11 @@ class Arena {
   static constexpr std::size_t kAround = 1 << 14;
   static constexpr std::uint8_t kUntouched = 0xa5;
 
-  Arena() : bytes_(kBytes + 2 * kAround, kUntouched) {}
+  explicit Arena(std::size_t bytes = kBytes) : room_(bytes), bytes_(bytes + 2 * kAround, kUntouched) {}
   std::uint64_t Take(std::size_t bytes) {
     const std::uint64_t at = first() + used_;
     used_ += (bytes + 63) / 64 * 64;
-    EXPECT_LE(used_, kBytes);
+    EXPECT_LE(used_, room_);
     return at;
   }
   std::uint64_t first() const { return reinterpret_cast<std::uint64_t>(bytes_.data() + kAround); }
@@ -56,11 +56,13 @@ class Arena {
            std::all_of(bytes_.end() - kAround, bytes_.end(), is_untouched);
   }
   static bool Allowed(const void* memory, std::uint64_t address, std::uint64_t bytes) {
-    const std::uint64_t first = static_cast<const Arena*>(memory)->first();
-    return address >= first && bytes <= kBytes && address - first <= kBytes - bytes;
+    const auto& arena = *static_cast<const Arena*>(memory);
+    const std::uint64_t first = arena.first();
+    return address >= first && bytes <= arena.room_ && address - first <= arena.room_ - bytes;
   }
 
  private:
+  std::size_t room_;
   std::vector<std::uint8_t> bytes_;
   std::size_t used_ = 0;
 };
