@@ -135,6 +135,7 @@ TEST_F(EpochFileTest, KilledInTheMiddleNothingAcceptedIsForgotten) {
     if (accepted > 1) {
       EXPECT_EQ(file->Accept("gpu0", accepted - 1).code(), Code::kPermissionDenied);
     }
+    accepted = file->Highest("gpu0");  // the next one may be killed before it says anything
   }
   EXPECT_GT(accepted, 20u);
 }
