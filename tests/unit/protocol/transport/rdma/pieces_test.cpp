@@ -84,5 +84,14 @@ TEST_F(RdmaPieces, OneCompletionForManyPiecesOfWork) {
   EXPECT_EQ(counts.sleeps, 0u);
 }
 
+// A server that takes no commands for a while leaves them where they are and sleeps.
+TEST_F(RdmaPieces, WhatIsNotTakenKeepsNobodyAwake) {
+  ASSERT_TRUE(Send("later").ok());
+  EXPECT_EQ(server_->WaitForData(In(100), Beat, [] { return false; }), shm::Waited::kDeadline);
+  EXPECT_GE(server_->counts().sleeps, 1u);
+  EXPECT_LE(server_->counts().doorbells, 3u);
+  EXPECT_EQ(Receive(), "later");
+}
+
 }  // namespace
 }  // namespace accelmesh::rdma
