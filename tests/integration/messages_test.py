@@ -5,6 +5,7 @@
 
 A worker tells of what passes every millisecond at most (kPassingDelay), and acknowledges what it is sent. So the
 bound is of time and of messages up, whatever the machine does meanwhile; without it each of these commands would bring one.
+Twice the time, because what somebody waits for comes at once: a busy machine was seen to bring a twentieth more than once a millisecond.
 """
 import json
 import os
@@ -45,7 +46,7 @@ class Messages(harness.FaultCase):
             report = self.explained(server, program, mode)
             sent = report["sent"]
             self.assertGreater(sent["commands"], POSTS * ROUNDS, mode)
-            most = report["ns"] // PASSING_DELAY_NS + sent["messages"] + sent["round_trips"] + OTHERS
+            most = 2 * report["ns"] // PASSING_DELAY_NS + sent["messages"] + sent["round_trips"] + OTHERS
             thousands = sent["commands"] / 1000
             print(f"{mode}: {sent['messages_back'] / thousands:.0f} messages back for 1,000 commands ({most / thousands:.0f} allowed: "
                   f"it took {report['ns'] / 1e6:.0f} ms)")
