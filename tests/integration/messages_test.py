@@ -3,9 +3,10 @@
 
     messages_test.py --build FOLDER
 
-A worker tells of what passes every millisecond at most (kPassingDelay), and acknowledges what it is sent. So the
-bound is of time and of messages up, whatever the machine does meanwhile; without it each of these commands would bring one.
-Twice the time, because what somebody waits for comes at once: a busy machine was seen to bring a twentieth more than once a millisecond.
+A worker tells of what passes every millisecond at most, and acknowledges what it is sent. What has fewer than 16 commands of its stream
+behind it ends aloud, each by itself (kBehindPassing): so a queue that runs out brings 16 messages more, at each wait of the program, and
+where the program had no processor for as long as its queue lasted. So the bound is of time, of messages up and of such ends; without it
+each of these commands would bring one.
 """
 import json
 import os
@@ -19,8 +20,9 @@ from harness import app, binary, need  # noqa: E402
 
 PASSING_DELAY_NS = 1_000_000
 POSTS, ROUNDS = 2000, 6
-# What waits, loaded kernels and the session's beginning and end bring.
-OTHERS = 100
+BEHIND = 16
+# Queues that ran out without a wait: up to 6 were seen on two cores that two of these tests shared.
+RUN_OUT = 8
 # A program and its mode.
 POSTED = (("bench_dnn", "convolution_posts"), ("bench_dnn", "gradient_posts"), ("bench_client", "launches"))
 
@@ -46,7 +48,8 @@ class Messages(harness.FaultCase):
             report = self.explained(server, program, mode)
             sent = report["sent"]
             self.assertGreater(sent["commands"], POSTS * ROUNDS, mode)
-            most = 2 * report["ns"] // PASSING_DELAY_NS + sent["messages"] + sent["round_trips"] + OTHERS
+            most = (report["ns"] // PASSING_DELAY_NS + sent["messages"] + sent["round_trips"]
+                    + BEHIND * (sent["waits"] + RUN_OUT))
             thousands = sent["commands"] / 1000
             print(f"{mode}: {sent['messages_back'] / thousands:.0f} messages back for 1,000 commands ({most / thousands:.0f} allowed: "
                   f"it took {report['ns'] / 1e6:.0f} ms)")
