@@ -11,24 +11,39 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <stdexcept>
+#include <thread>
 
 namespace accelmesh::registry {
 namespace {
 
-// A port that was free a moment ago.
-int FreePort() {
+// Below those that the kernel gives to whoever connects: a member that comes up finds its own one taken otherwise, now
+// and then, by a connection of its neighbours' or of another test's.
+constexpr int kPortFirst = 20000;
+constexpr int kPorts = 12000;
+
+bool Address(int port, bool connects) {
   const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  if (socket < 0 || bind(socket, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    throw std::runtime_error("no port for etcd");
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  const auto* const to = reinterpret_cast<const sockaddr*>(&address);
+  const bool done =
+      socket >= 0 && (connects ? connect(socket, to, sizeof(address)) : bind(socket, to, sizeof(address))) == 0;
+  if (socket >= 0) close(socket);
+  return done;
+}
+
+// One that was free a moment ago; none twice of this process.
+int FreePort() {
+  static int next = static_cast<int>(std::random_device()() % kPorts);
+  for (int i = 0; i < kPorts; ++i) {
+    next = (next + 1) % kPorts;
+    if (Address(kPortFirst + next, /*connects=*/false)) return kPortFirst + next;
   }
-  close(socket);
-  return ntohs(address.sin_port);
+  throw std::runtime_error("no port for etcd");
 }
 
 // Programs of tests, with arguments of their own making only.
@@ -48,7 +63,22 @@ EtcdCluster::EtcdCluster(std::size_t members, std::string folder, bool has_roles
   }
   if (has_network) MakeNetwork();
   for (std::size_t i = 0; i < members; ++i) Start(i);
+  for (std::size_t i = 0; i < members; ++i) AwaitStart(i);
   if (has_roles_) MakeRoles();
+}
+
+// A cluster of which a member has ended works until the test takes another away.
+void EtcdCluster::AwaitStart(std::size_t member) {
+  Member& started = members_[member];
+  for (const Deadline deadline = Deadline::After(std::chrono::seconds(30)); !Address(started.client_port, true);) {
+    const bool has_ended = waitpid(started.pid, nullptr, WNOHANG) != 0;
+    if (has_ended) started.pid = -1;
+    if (has_ended || deadline.passed()) {
+      throw std::runtime_error("member " + std::to_string(member) + " of etcd does not start; its log: " + folder_ +
+                               "/m" + std::to_string(member) + ".log");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
 }
 
 // Unix sockets in the members' folder, which is where they run: etcd wants a "host" and a "port" in a URL, and what it

@@ -52,6 +52,8 @@ class EtcdCluster {
     std::unique_ptr<CutProxy> way;  // by which others reach it
   };
   EtcdCluster(std::size_t members, std::string folder, bool has_roles, bool has_network = false);
+  // Until it serves; what cannot be is thrown.
+  void AwaitStart(std::size_t member);
   void MakeNetwork();
   // Where a member listens for the others, and where they look for it.
   std::string PeerUrl(std::size_t member) const;
