@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <random>
 #include <thread>
 
 #include "protocol/security/curve.h"
 #include "protocol/transport/curve_socket.h"
+#include "protocol/transport/zmq_socket.h"
 
 namespace accelmesh::market {
 namespace {
@@ -27,11 +27,6 @@ Status ZmqError(const std::string& doing) { return {Code::kSystem, kWhere, doing
 
 void SetInt(void* socket, int option, int value) { zmq_setsockopt(socket, option, &value, sizeof(value)); }
 
-struct CloseSocket {
-  void operator()(void* socket) const { zmq_close(socket); }
-};
-using Socket = std::unique_ptr<void, CloseSocket>;
-
 // How long the market may take to answer, beyond what it is asked to wait.
 Duration PatienceFor(const messages::RequestBodyUnion& body) {
   const auto* lease = body.AsRequestLease();
@@ -43,15 +38,11 @@ Duration PatienceFor(const messages::RequestBodyUnion& body) {
 class MarketClient::Impl {
  public:
   Impl(MarketAddress address, const security::SigningKey& identity, std::string program)
-      : address_(std::move(address)), identity_(identity), program_(std::move(program)), context_(zmq_ctx_new()) {
+      : address_(std::move(address)), identity_(identity), program_(std::move(program)) {
     random_.seed(std::random_device{}());
     // Replicas share the load of those that look for the leader.
     if (!address_.urls.empty()) next_ = random_() % address_.urls.size();
     Aim();
-  }
-  ~Impl() {
-    Disconnect();
-    if (context_ != nullptr) zmq_ctx_term(context_);
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
@@ -97,7 +88,7 @@ class MarketClient::Impl {
   }
 
   Status Poll(Deadline deadline) {
-    if (socket_ == nullptr) {
+    if (socket_.get() == nullptr) {
       return {Code::kUnavailable, kWhere, "there is no connection to the market; the next call makes one"};
     }
     // Past the deadline what has come already is still taken, but not for ever.
@@ -117,7 +108,7 @@ class MarketClient::Impl {
   int descriptor() const {
     int file = -1;
     std::size_t size = sizeof(file);
-    if (socket_ == nullptr || zmq_getsockopt(socket_.get(), ZMQ_FD, &file, &size) != 0) return -1;
+    if (socket_.get() == nullptr || zmq_getsockopt(socket_.get(), ZMQ_FD, &file, &size) != 0) return -1;
     return file;
   }
 
@@ -148,35 +139,25 @@ class MarketClient::Impl {
   }
 
   void Disconnect() {
-    monitor_.reset();
-    socket_.reset();
+    socket_ = {};  // before its monitor
+    monitor_ = {};
   }
 
   Status Connect(Deadline deadline) {
-    if (socket_ != nullptr) return {};
-    if (context_ == nullptr) return ZmqError("making a context");
+    if (socket_.get() != nullptr) return {};
+    if (context_.get() == nullptr) return ZmqError("making a context");
     ACCELMESH_ASSIGN_OR_RETURN(const security::CurveKey server, security::CurveKeyOf(address_.key));
     ACCELMESH_ASSIGN_OR_RETURN(const security::CurvePair own, security::CurvePairOf(identity_));
-    Socket socket(zmq_socket(context_, ZMQ_DEALER));
-    if (socket == nullptr) return ZmqError("making a socket");
-    for (const auto& [option, value] :
-         {std::pair{ZMQ_LINGER, 0}, std::pair{ZMQ_SNDHWM, kMessagesMax}, std::pair{ZMQ_RCVHWM, kMessagesMax},
-          std::pair{ZMQ_HANDSHAKE_IVL, 5000}, std::pair{ZMQ_RECONNECT_IVL, -1}, std::pair{ZMQ_IMMEDIATE, 1}}) {
-      SetInt(socket.get(), option, value);
-    }
+    zmq::Monitor monitor;
+    ACCELMESH_ASSIGN_OR_RETURN(zmq::Socket socket, zmq::Socket::Open(context_, ZMQ_DEALER, kMessagesMax));
+    socket.SetLinger(0);
+    SetInt(socket.get(), ZMQ_HANDSHAKE_IVL, 5000);
+    SetInt(socket.get(), ZMQ_IMMEDIATE, 1);
     zmq::NoticeGoneHosts(socket.get());
     const auto most = static_cast<std::int64_t>(kReplyBytesMax);
     zmq_setsockopt(socket.get(), ZMQ_MAXMSGSIZE, &most, sizeof(most));
     ACCELMESH_RETURN_IF_ERROR(zmq::SecureClient(socket.get(), {server, own}));
-    const std::string name = "inproc://monitor" + std::to_string(++monitors_);
-    const int events = ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-                       ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
-                       ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECTED;
-    if (zmq_socket_monitor(socket.get(), name.c_str(), events) != 0) return ZmqError("watching a socket");
-    Socket monitor(zmq_socket(context_, ZMQ_PAIR));
-    if (monitor == nullptr) return ZmqError("watching a socket");
-    SetInt(monitor.get(), ZMQ_LINGER, 0);
-    if (zmq_connect(monitor.get(), name.c_str()) != 0) return ZmqError("watching a socket");
+    ACCELMESH_RETURN_IF_ERROR(monitor.Watch(context_, socket, ("monitor" + std::to_string(++monitors_)).c_str()));
     if (zmq_connect(socket.get(), url_.c_str()) != 0) {
       return {Code::kInvalidArgument, kWhere, url_ + " cannot be connected to: " + zmq_strerror(zmq_errno())};
     }
@@ -228,19 +209,13 @@ class MarketClient::Impl {
   // The next message; nothing if the deadline passed.
   Result<std::optional<messages::FromMarketT>> Receive(Deadline deadline) {
     while (true) {
-      zmq_msg_t message;
-      zmq_msg_init(&message);
-      const int size = zmq_msg_recv(&message, socket_.get(), ZMQ_DONTWAIT);
-      if (size >= 0) {
-        const ByteView bytes(static_cast<const std::uint8_t*>(zmq_msg_data(&message)), zmq_msg_size(&message));
-        Result<messages::FromMarketT> decoded = DecodeFromMarket(bytes);
-        zmq_msg_close(&message);
-        if (!decoded.ok()) return decoded.status();
-        return std::optional(std::move(*decoded));
+      zmq::Message message;
+      const zmq::Io io = socket_.TryReceive(message);
+      if (io == zmq::Io::kDone) {
+        ACCELMESH_ASSIGN_OR_RETURN(messages::FromMarketT decoded, DecodeFromMarket(message.bytes()));
+        return std::optional(std::move(decoded));
       }
-      const int error = zmq_errno();
-      zmq_msg_close(&message);
-      if (error != EAGAIN && error != EINTR) return ZmqError("receiving from the market");
+      if (io != zmq::Io::kWouldBlock) return ZmqError("receiving from the market");
       if (deadline.passed()) return std::optional<messages::FromMarketT>();
       ACCELMESH_RETURN_IF_ERROR(Wait(deadline, ZMQ_POLLIN));
     }
@@ -252,23 +227,19 @@ class MarketClient::Impl {
     if (zmq_poll(items, 2, deadline.left_ms()) < 0 && zmq_errno() != EINTR) return ZmqError("waiting for the market");
     // What has come before the connection went is still to be taken.
     if ((items[0].revents & events) != 0 || (items[1].revents & ZMQ_POLLIN) == 0) return {};
-    std::uint8_t frame[6] = {};
-    if (zmq_recv(monitor_.get(), frame, sizeof(frame), ZMQ_DONTWAIT) < 0) return {};
-    std::uint8_t rest[256];
-    zmq_recv(monitor_.get(), rest, sizeof(rest), ZMQ_DONTWAIT);
-    std::uint16_t event = 0;
-    std::memcpy(&event, frame, sizeof(event));
-    if (event == ZMQ_EVENT_CONNECTED) {
+    zmq::Monitor::Event event;
+    if (!monitor_.Next(event)) return {};
+    if (event.kind == ZMQ_EVENT_CONNECTED) {
       is_there_ = true;
       return {};
     }
-    if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+    if (event.kind == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
       const std::string own = security::HexOf(identity_.public_key().bytes);
       return {Code::kPermissionDenied, kWhere,
               "the market at " + url_ + " does not know identity " + own +
                   "; an admin lets it in with: slotctl keys trust " + own + " --role tenant --name NAME"};
     }
-    if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) {
+    if (event.kind == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) {
       return {Code::kPermissionDenied, kWhere,
               "the market at " + url_ + " has another key than the one given, or is none; check --market-key"};
     }
@@ -285,7 +256,7 @@ class MarketClient::Impl {
   const MarketAddress address_;
   const security::SigningKey& identity_;
   const std::string program_;
-  void* const context_;
+  zmq::Context context_;
   std::mt19937_64 random_;
   std::size_t next_ = 0;
   int redirects_ = 0;
@@ -293,8 +264,8 @@ class MarketClient::Impl {
   std::uint64_t monitors_ = 0;
   bool is_there_ = false;      // something took the connection
   bool has_answered_ = false;  // and was the market
-  Socket socket_;
-  Socket monitor_;
+  zmq::Monitor monitor_;
+  zmq::Socket socket_;
 };
 
 MarketClient::MarketClient(MarketAddress address, const security::SigningKey& identity, std::string program)

@@ -195,6 +195,17 @@ TEST_F(SlotMarketTest, RefusesStrangersWrongRolesAndNonsense) {
   EXPECT_EQ(Ask<messages::SlotsT>(unknown, messages::ListSlotsT{}, In(5)).code(), Code::kPermissionDenied);
 }
 
+// One client, refused over and over: what is left of a connection that was refused never stands in the way of the next.
+TEST_F(SlotMarketTest, AStrangerIsToldEachTimeThatItAsks) {
+  MarketProcess market(folder_);
+  const auto stranger = security::SigningKey::Generate();
+  MarketClient unknown(market.address(), *stranger, "stranger");
+  for (int i = 0; i < 500; ++i) {
+    const auto refused = Ask<messages::SlotsT>(unknown, messages::ListSlotsT{}, In(5));
+    ASSERT_EQ(refused.code(), Code::kPermissionDenied) << "time " << i << ": " << refused.status().ToString();
+  }
+}
+
 // A client of the worst kind: let in, and sending whatever it likes.
 class Rude {
  public:
