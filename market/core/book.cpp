@@ -218,6 +218,11 @@ Result<std::uint64_t> Edit::NextEpoch(const std::string& slot) {
   return ++record.epoch;
 }
 
+std::size_t Edit::keys() const {
+  const auto is_read_only = [this](const RecordKey& key) { return !writes_.contains(key); };
+  return writes_.size() + static_cast<std::size_t>(std::count_if(reads_.begin(), reads_.end(), is_read_only));
+}
+
 Decision Edit::Finish() {
   Decision decision;
   for (auto& [key, record] : writes_) decision.writes.push_back({key, std::move(record)});

@@ -158,6 +158,8 @@ class Edit {
   Result<std::uint64_t> NextEpoch(const std::string& slot);
   // So far.
   const std::map<RecordKey, Record>& writes() const { return writes_; }
+  // Records that it writes or requires so far. A transaction compares each of them, and takes only so many.
+  std::size_t keys() const;
   Decision Finish();
 
  private:

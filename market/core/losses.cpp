@@ -57,24 +57,24 @@ Decision DecideLosses(const Book& book, std::int64_t gone_ms, const Moment& mome
   for (const auto& [id, entry] : book.All(Family::kSlot)) {
     const std::string& server = std::get<SlotRecord>(entry).slot.server;
     if (book.Server(server) != nullptr || book.Find<LossRecord>(Family::kLoss, server) != nullptr) continue;
+    if (edit.keys() + 2 > most) return edit.Finish();
     Open(edit, server, moment);
     edit.Require(Family::kServer, server);
-    if (edit.writes().size() >= most) return edit.Finish();
   }
   if (gone_ms <= 0) return edit.Finish();
   for (const auto& [server, entry] : book.All(Family::kLoss)) {
     const auto& known = std::get<LossRecord>(entry);
     if (book.Server(server) != nullptr || known.since_ms + gone_ms > moment.sweep_ms) continue;
-    const std::size_t written = edit.writes().size();
-    if (written + 4 > most) break;
+    if (edit.keys() + 4 > most) break;
     edit.Require(Family::kServer, server);
     if (!known.claims.empty()) {
-      PayClaims(edit, edit.Account(server), edit.Open<LossRecord>(Family::kLoss, server), most - written - 2);
+      const std::size_t payees = most - edit.keys() - 2;
+      PayClaims(edit, edit.Account(server), edit.Open<LossRecord>(Family::kLoss, server), payees);
       continue;
     }
     std::size_t left = 0;
     for (const std::string& slot : book.SlotsOfServer(server)) {
-      const bool goes = book.LeasesOfSlot(slot).empty() && edit.writes().size() + 2 < most;
+      const bool goes = book.LeasesOfSlot(slot).empty() && edit.keys() + 2 < most;
       if (goes) edit.Delete(Family::kSlot, slot);
       left += goes ? 0 : 1;
     }

@@ -25,7 +25,8 @@ void ClaimBond(Edit& edit, const LeaseRecord& lease, const Moment& moment);
 void ForgetLoss(const Book& book, Edit& edit, const std::string& server);
 
 // What is due: the record of a server that has none yet; of one that has been away for `gone_ms`, a part of the claims,
-// of the slots, or the rest of the bond, in this order. At most `most` records at a time; nothing when nothing is due.
+// of the slots, or the rest of the bond, in this order. At most `most` records at a
+// time, those included that it only requires, and four at least; nothing when nothing is due.
 // `gone_ms` 0: no server is gone for good.
 Decision DecideLosses(const Book& book, std::int64_t gone_ms, const Moment& moment, std::size_t most);
 

@@ -174,28 +174,29 @@ Decision DecidePrices(const Book& book, const PriceRules& rules, std::int64_t st
 
 Decision DecideForgetting(const Book& book, const Moment& moment, std::size_t most) {
   Edit edit(book);
-  std::size_t count = 0;
+  // A slot may come with its owner's account and loss.
+  const auto is_full = [&] { return edit.keys() + 3 > most; };
   std::size_t left = book.Ended().size();
   for (const auto& [ended_ms, id] : book.Ended()) {
-    if (count >= most || (ended_ms + kEndedKeptMs > moment.now_ms && left <= kEndedKeptMax)) break;
+    if (is_full() || (ended_ms + kEndedKeptMs > moment.now_ms && left <= kEndedKeptMax)) break;
     edit.Delete(Family::kLease, id);
-    ++count;
     --left;
   }
   std::map<std::string, std::size_t> deleted;
   for (const auto& [id, entry] : book.All(Family::kSlot)) {
-    if (count >= most) break;
+    if (is_full()) break;
     const auto& slot = std::get<SlotRecord>(entry);
     if (!slot.is_withdrawn || !book.LeasesOfSlot(id).empty()) continue;
-    // The bond may be owed, and the slots go with it.
-    if (book.Find<LossRecord>(Family::kLoss, slot.slot.server) != nullptr) continue;
+    // The bond may be owed to somebody, and the slots go with it.
+    const auto* loss = book.Find<LossRecord>(Family::kLoss, slot.slot.server);
+    if (loss != nullptr && !loss->claims.empty()) continue;
     edit.Delete(Family::kSlot, id);
     const AccountRecord* account = book.Account(slot.slot.server);
     const bool is_last = ++deleted[slot.slot.server] == book.SlotsOfServer(slot.slot.server).size();
     if (account != nullptr && account->bond > 0 && is_last) {
       SetBond(edit.Account(slot.slot.server), 0);
     }
-    ++count;
+    if (is_last) ForgetLoss(book, edit, slot.slot.server);
   }
   // Prices of classes that no slot is of, once there are many: their names are what providers make up.
   if (const auto& prices = book.All(Family::kPrice); prices.size() > kClassesKept) {
@@ -203,10 +204,9 @@ Decision DecideForgetting(const Book& book, const Moment& moment, std::size_t mo
     for (const auto& [id, entry] : book.All(Family::kSlot)) classes.insert(std::get<SlotRecord>(entry).class_name());
     std::size_t over = prices.size() - kClassesKept;
     for (const auto& [name, entry] : prices) {
-      if (count >= most || over == 0) break;
+      if (is_full() || over == 0) break;
       if (classes.contains(name)) continue;
       edit.Delete(Family::kPrice, name);
-      ++count;
       --over;
     }
   }

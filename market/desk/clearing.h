@@ -52,7 +52,6 @@ struct EpochPlan {
   std::map<auction::OrderId, std::size_t> bids;  // places among the bids
   std::vector<std::string> leases;               // by LeaseId - 1
   std::size_t signed_orders = 0;                 // that were sealed: unsigned supply has the ids behind theirs, by name
-  bool takes_turns = false;                      // the next number may deal in other lots, with the same orders
   // Who delivers what is asked for: server's owners, sorted, with what their asks count by; and of each ask, its
   // owner's place.
   std::vector<std::string> deliverers;
@@ -76,6 +75,9 @@ class EpochPlanner {
   const std::vector<SignedOrderBytes>& orders() const;
   // Of each bid that does not take part: why.
   const std::vector<std::optional<ledger::LeftOut>>& left_out() const;
+  // What deals in this epoch: bids and offers that take part, and in which goods and lots. While the book is as it is,
+  // an epoch with another number and the same turn comes to the same.
+  ledger::Hash turn() const;
   // `ranks`: each order's number among the `sealed` ones, which may be more.
   EpochPlan Finish(const std::vector<std::size_t>& ranks, std::size_t sealed, std::uint64_t seed);
 

@@ -315,7 +315,7 @@ void Desk::Prices() {
 void Desk::Forget() {
   Decision decision = DecideForgetting(book_, moment_, kForgottenAtOnce);
   // While there is much to forget, all the time; one lot a round.
-  next_forget_ = now_ + (decision.writes.size() < kForgottenAtOnce ? Duration(kForget) : Duration(kSweep));
+  next_forget_ = now_ + (decision.writes.size() + 3 <= kForgottenAtOnce ? Duration(kForget) : Duration(kSweep));
   if (!decision.writes.empty()) Inside([&](Job job) { Decided(std::move(job), std::move(decision), nullptr); });
 }
 
@@ -323,13 +323,21 @@ void Desk::Losses() {
   const std::int64_t gone_ms = std::chrono::duration_cast<std::chrono::milliseconds>(options_.gone).count();
   Decision decision = DecideLosses(book_, gone_ms, moment_, kForgottenAtOnce);
   next_losses_ = now_ + (decision.writes.empty() ? Duration(kForget) : Duration(kSweep));
+  if (decision.writes.empty()) return;
+  std::vector<std::string> gone;
   for (const Write& write : decision.writes) {
-    if (write.key.family != Family::kLoss || !std::holds_alternative<std::monostate>(write.record)) continue;
-    log::Warning(kWhere, "server " + write.key.id.substr(0, 16) + " has not come back for " +
-                             std::to_string(gone_ms / 1000) +
-                             " s: its slots are gone, and its bond went to whose leases it took along, the rest back");
+    const bool is_over = write.key.family == Family::kLoss && std::holds_alternative<std::monostate>(write.record);
+    if (is_over) gone.push_back(write.key.id.substr(0, 16));
   }
-  if (!decision.writes.empty()) Inside([&](Job job) { Decided(std::move(job), std::move(decision), nullptr); });
+  // Said once it is written.
+  const auto tell = [gone, gone_ms] {
+    for (const std::string& server : gone) {
+      log::Warning(kWhere,
+                   "server " + server + " has not come back for " + std::to_string(gone_ms / 1000) +
+                       " s: its slots are gone, and its bond went to whose leases it took along, the rest back");
+    }
+  };
+  Inside([&](Job job) { Decided(std::move(job), std::move(decision), tell); });
 }
 
 void Desk::Audit() {

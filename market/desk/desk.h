@@ -91,6 +91,7 @@ struct DeskCounts {
 };
 
 struct EpochPlan;
+class EpochPlanner;
 class Reputations;
 
 class Desk {
@@ -365,6 +366,7 @@ class Desk {
   void NoteLedger(const std::string& what, const Status& status);
   using Bids = std::list<StandingBid>;
   std::uint64_t SeedOf(std::uint64_t number);
+  bool IsFruitless(const EpochPlanner& planner);
   void RunEpoch();
   static void NoteUnserved(const EpochPlan& plan, const auction::EpochOutcome& outcome,
                            const std::vector<Bids::iterator>& places);
@@ -445,10 +447,10 @@ class Desk {
   std::list<std::pair<Job, std::vector<std::string>>> begins_;  // buyers of leases that are pending
   std::list<std::shared_ptr<EpochRun>> runs_;
   std::string epoch_trouble_;
-  std::uint64_t bids_taken_ = 0;
   std::uint64_t epoch_number_ = 0;  // the last one's
-  // Changes of the book and bids so far when an epoch served nobody: until there are more it would be the same again.
-  std::pair<std::uint64_t, std::uint64_t> served_nobody_{};
+  // Turns of epochs that served nobody (clearing.h), since the book changed last: they would do so again.
+  std::set<ledger::Hash> fruitless_;
+  std::uint64_t fruitless_changes_ = 0;
   std::pair<std::uint64_t, std::uint64_t> seed_{};  // of an epoch's number, so as not to sign it twice
   Instant next_epoch_;
   auction::Clearing clearing_;

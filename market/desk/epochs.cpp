@@ -62,6 +62,14 @@ void Desk::NoteLedger(const std::string& what, const Status& status) {
   if (std::exchange(epoch_trouble_, trouble) != trouble) log::Error(kWhere, trouble);
 }
 
+// Whether an epoch of the book as it is has served nobody of those whose turn it is.
+bool Desk::IsFruitless(const EpochPlanner& planner) {
+  constexpr std::size_t kTurnsKept = 4096;
+  if (fruitless_changes_ != changes_ || fruitless_.size() > kTurnsKept) fruitless_.clear();
+  fruitless_changes_ = changes_;
+  return !fruitless_.empty() && fruitless_.contains(planner.turn());
+}
+
 void Desk::RunEpoch() {
   if (!bids_.empty() && next_epoch_ != Instant{} && now_ > next_epoch_ + options_.epoch / 5) ++counts_.epochs_late;
   const std::int64_t epoch_ms = std::chrono::duration_cast<std::chrono::milliseconds>(options_.epoch).count();
@@ -72,9 +80,7 @@ void Desk::RunEpoch() {
   for (auto bid = bids_.begin(); bid != bids_.end();) {
     bid = bid->until <= now_ && bid->epochs > 0 ? EndBid(bid) : std::next(bid);
   }
-  if (bids_.empty() || is_full_ || served_nobody_ == std::pair(changes_, bids_taken_) ||
-      decided_.size() >= options_.jobs_max)
-    return;
+  if (bids_.empty() || is_full_ || decided_.size() >= options_.jobs_max) return;
   std::vector<SealedBid> sealed;
   std::vector<Bids::iterator> places;
   for (auto bid = bids_.begin(); bid != bids_.end(); ++bid) {
@@ -89,15 +95,19 @@ void Desk::RunEpoch() {
   std::vector<LeftOutBid> left_out;
   for (std::size_t i = 0; i < places.size(); ++i) {
     const std::optional<ledger::LeftOut> why = planner.left_out()[i];
-    places[i]->why = why ? ledger::Name(*why) : "";
-    if (why) left_out.push_back({{Raw(sealed[i].placed->order), Raw(sealed[i].placed->signature)}, *why});
+    if (!why) continue;
+    places[i]->why = ledger::Name(*why);
+    left_out.push_back({{Raw(sealed[i].placed->order), Raw(sealed[i].placed->signature)}, *why});
   }
   // Those that were taken since the last epoch are told in the ledger why they are left out; once.
   const bool has_news = options_.epoch_log != nullptr && options_.epoch_log->due_anew() > 0;
-  if (left_out.size() == places.size() && !has_news) {
-    // Their turn may come with the next number.
+  if (!has_news && (left_out.size() == places.size() || IsFruitless(planner))) {
+    // Others' turn may come with the next number.
     ++epoch_number_;
     return;
+  }
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    if (!planner.left_out()[i]) places[i]->why.clear();
   }
   const auto fail = [&](const char* what, const Status& status) {
     NoteLedger(std::string("an epoch could not be ") + what, status);
@@ -123,8 +133,7 @@ void Desk::RunEpoch() {
     if (!recorded.ok()) return fail("recorded", recorded);
   }
   if (!std::exchange(epoch_trouble_, "").empty()) log::Warning(kWhere, "the ledger can be written again");
-  // Turns are another matter: they come with the number.
-  if (outcome->trades.empty() && left_out.empty() && !plan.takes_turns) served_nobody_ = {changes_, bids_taken_};
+  if (outcome->trades.empty()) fruitless_.insert(planner.turn());
   NoteUnserved(plan, *outcome, places);
   ApplyOutcome(plan, *outcome, places);
 }

@@ -8,7 +8,7 @@
 
 namespace accelmesh::market {
 
-Lot LotOf(const Sizes& sizes, std::uint64_t number) {
+std::uint32_t LotOf(const Sizes& sizes, std::uint64_t number) {
   // Steps that have no common multiple within a device take turns, too.
   std::vector<std::uint32_t> steps(sizes.steps.begin(), sizes.steps.end());
   std::uint32_t common = 1;
@@ -28,7 +28,7 @@ Lot LotOf(const Sizes& sizes, std::uint64_t number) {
       std::all_of(sizes.asks.begin(), sizes.asks.end(), [&](std::uint32_t share) { return fits(share, common); });
   const bool all_steps_fit =
       std::all_of(steps.begin(), steps.end(), [&](std::uint32_t step) { return fits(common, step); });
-  if (all_steps_fit && all_bids_fit(common) && (all_asks_fit || !has_parts)) return {common, false};
+  if (all_steps_fit && all_bids_fit(common) && (all_asks_fit || !has_parts)) return common;
   std::set<std::uint32_t> lots(sizes.steps);
   lots.insert({1, common});
   // Those by which somebody may be served.
@@ -37,10 +37,10 @@ Lot LotOf(const Sizes& sizes, std::uint64_t number) {
       return fits(bid.share_milli, lot) || (bid.is_divisible && bid.share_milli >= lot);
     });
   });
-  if (lots.empty()) return {};
+  if (lots.empty()) return 1;
   // Not in the order of the numbers, by which other turns go.
   const std::uint64_t turn = auction::Draw(number, auction::Purpose::kPairing, lots.size()) % lots.size();
-  return {*std::next(lots.begin(), static_cast<std::ptrdiff_t>(turn)), lots.size() > 1 || !all_steps_fit};
+  return *std::next(lots.begin(), static_cast<std::ptrdiff_t>(turn));
 }
 
 }  // namespace accelmesh::market

@@ -43,7 +43,7 @@ void Desk::FlushPromises() {
     for (std::size_t i = 0; i < count; ++i) {
       const Taken one = std::move(taken_.front());
       taken_.pop_front();
-      if (promises.ok() && !one.peer.empty()) {
+      if (promises.ok() && !(*promises)[i].empty() && !one.peer.empty()) {
         messages::OrderTakenT taken;
         taken.promise = (*promises)[i];
         messages::PushT push;
@@ -85,7 +85,6 @@ void Desk::RestoreBids() {
     bid.until_ms = moment_.now_ms;
     bid.order = std::make_shared<const messages::OrderT>(std::move(*order));
     bids_.push_back(std::move(bid));
-    ++bids_taken_;
   }
 }
 

@@ -88,9 +88,11 @@ void Desk::NoteUse(const std::string& server, const messages::KeepServerT& keep)
       use.heard_ms = moment_.now_ms;
       if (is_used || keep.uses.size() >= kUsesTold) use.used_ms = moment_.now_ms;
       const bool is_unused = moment_.now_ms - use.used_ms >= unused_ms;
-      // Bids may be waiting for it.
-      if (is_unused && unused_.insert(id).second) ++bids_taken_;
-      if (!is_unused) unused_.erase(id);
+      if (is_unused) {
+        unused_.insert(id);
+      } else {
+        unused_.erase(id);
+      }
     }
   }
   const auto is_over = [this](const std::string& id) {

@@ -310,7 +310,6 @@ void Desk::OnBid(Job job, const std::shared_ptr<const messages::OrderT>& order) 
   job.until = bid.until + std::chrono::seconds(20);
   bid.job = std::move(job);
   bids_.push_back(std::move(bid));
-  ++bids_taken_;
 }
 
 // What the market tells ---------------------------------------------------------------------------------------------

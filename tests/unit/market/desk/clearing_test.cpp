@@ -144,6 +144,53 @@ TEST_F(ClearingTest, ABidOfAnOddSizeHasItsTurnAmongOthers) {
   Verify();
 }
 
+// Two kinds of goods take turns. That nobody sells at once says nothing of who can wait.
+TEST_F(ClearingTest, ATurnThatServesNobodyKeepsNobodyElseFromHis) {
+  std::string leases[6];
+  for (std::size_t i = 0; i < std::size(leases); ++i) {
+    leases[i] = Lease(tenants_[i], "0.33 TOPS fp32, memory=300B");
+    ASSERT_FALSE(leases[i].empty()) << i;
+  }
+  const std::uint32_t share = desk_->book().Lease(leases[0])->share_milli;
+  Stand(tenants_[9], BidOrder(tenants_[9], share, 3 * reserve_));
+  // Some of these come when it is the other's turn.
+  for (std::size_t i = 0; i < std::size(leases); ++i) {
+    messages::OrderT ask = AskOrder(tenants_[i], leases[i], reserve_);
+    ask.notice_us = 100'000;
+    ASSERT_EQ(Place(tenants_[i], ask).code, 0);
+    messages::OrderT patient = BidOrder(tenants_[10 + i], share, 3 * reserve_);
+    patient.notice_us = 10'000'000;
+    const messages::ReplyT served = Place(tenants_[10 + i], patient, 2'000'000);
+    ASSERT_EQ(served.code, 0) << served.text;
+    ASSERT_EQ(served.body.AsGrants()->granted.size(), 1U) << i;
+  }
+  Verify();
+}
+
+// Each turn is tried once while nothing changes: bids that nobody can serve do not fill the ledger.
+TEST_F(ClearingTest, BidsThatNobodyServesAreNotSealedAgainAndAgain) {
+  const std::string lease = Lease(tenants_[0], "0.9 TOPS fp32, memory=500B");
+  messages::OrderT ask = AskOrder(tenants_[0], lease, reserve_);
+  ask.share_milli = 400;
+  ASSERT_EQ(Place(tenants_[0], ask).code, 0);
+  Stand(tenants_[2], BidOrder(tenants_[2], 20, 0));
+  Stand(tenants_[3], BidOrder(tenants_[3], 33, 0));
+  std::uint64_t epochs = 0;
+  Instant since = Clock::now();
+  EXPECT_TRUE(Until([&] {
+    if (desk_->counts().epochs != epochs) {
+      epochs = desk_->counts().epochs;
+      since = Clock::now();
+    }
+    return Clock::now() - since > std::chrono::milliseconds(500);
+  }));
+  EXPECT_GE(epochs, 2U);
+  // What is news is tried.
+  const messages::ReplyT served = Place(tenants_[4], BidOrder(tenants_[4], 100, 3 * reserve_), 2'000'000);
+  ASSERT_EQ(served.code, 0) << served.text;
+  EXPECT_EQ(served.body.AsGrants()->granted.size(), 1U);
+}
+
 // A deal that both have signed counts once, however long its leases are forgotten.
 TEST_F(ClearingTest, ADealThatIsValidForLongerThanItsLeaseIsRemembered) {
   const std::string lease = Lease(tenants_[0], "0.5 TOPS fp32, memory=500B");
