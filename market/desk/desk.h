@@ -139,6 +139,15 @@ class Desk {
   static constexpr std::size_t kDecidedMax = 4096;
   static constexpr Duration kMuteFor = std::chrono::seconds(1);
   enum class Stage : std::uint8_t { kStarting, kFollowing, kElecting, kLoading, kLeading };
+  // A server's, since it registered with this replica.
+  struct Session {
+    Peer peer;
+    registry::LeaseId lease = registry::kNoLease;
+    Instant seen;
+    std::int64_t heard_ms = 0;                      // that it told of its leases last
+    std::int64_t busy_ms = 0;                       // that it told of so many that all count as used
+    std::pair<std::string, std::string> looked_at;  // its slot and lease that were looked at last (NoteUse)
+  };
   // One request, or one thing that time brings, from its decision to its answer.
   struct Job {
     Peer peer;
@@ -360,7 +369,8 @@ class Desk {
   // shares.cpp
   void OnSetShares(Job job);
   void Budgets();
-  void NoteUse(const std::string& server, const messages::KeepServerT& keep);
+  void NoteUse(const std::string& server, Session& session, const messages::KeepServerT& keep);
+  void LookForUnused(const std::string& server, Session& session, std::int64_t unused_ms);
 
   // epochs.cpp
   void NoteLedger(const std::string& what, const Status& status);
@@ -461,18 +471,8 @@ class Desk {
   const std::unique_ptr<Reputations> reputations_;
   Instant next_reputations_;
   Instant next_budget_;
-  struct Use {
-    std::int64_t used_ms = 0;   // when it last did something
-    std::int64_t heard_ms = 0;  // of it
-  };
-  std::unordered_map<std::string, Use> uses_;  // of leases, since this replica leads
-  std::set<std::string> unused_;               // leases for sale because of that
-
-  struct Session {
-    Peer peer;
-    registry::LeaseId lease = registry::kNoLease;
-    Instant seen;
-  };
+  std::unordered_map<std::string, std::int64_t> used_ms_;  // when leases last did something, since this replica leads
+  std::set<std::string> unused_;                           // leases for sale because of that
   std::map<std::string, Session> servers_;
   Instant next_sweep_;
   Instant next_price_;

@@ -301,7 +301,7 @@ void Desk::StepDown(const std::string& why, Duration pause) {
   bids_.clear();
   receipts_.clear();
   taken_.clear();
-  uses_.clear();
+  used_ms_.clear();
   unused_.clear();
   begins_.clear();
   runs_.clear();

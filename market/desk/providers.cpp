@@ -139,7 +139,7 @@ void Desk::OnKeep(const Job& job) {
     return Fail(job, Status(Code::kNotFound, kWhere, "the market does not know this server any more; register again"));
   }
   found->second.seen = now_;
-  NoteUse(job.identity, *job.request->body.AsKeepServer());
+  NoteUse(job.identity, found->second, *job.request->body.AsKeepServer());
   registry_.KeepLease(
       found->second.lease, Soon(), Here<registry::LeaseResult>([this, job](Result<registry::LeaseResult> kept) {
         if (!kept.ok()) {

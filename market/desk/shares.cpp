@@ -16,6 +16,7 @@ constexpr std::uint32_t kPeriodsSaved = 4;
 constexpr auto kBudgetEach = std::chrono::seconds(1);
 // A server that tells of so many leases may have more to tell of.
 constexpr std::size_t kUsesTold = 256;
+constexpr std::size_t kLeasesLookedAt = 1000;
 // Less than that of the time between two reports is no use of a device.
 constexpr std::int64_t kUsedPpm = 10'000;
 
@@ -71,38 +72,58 @@ void Desk::Budgets() {
   Inside([&](Job job) { Decided(std::move(job), edit.Finish(), nullptr); });
 }
 
-// By what a server tells, not by what time it is: a lease of which nothing is heard is not called unused.
-void Desk::NoteUse(const std::string& server, const messages::KeepServerT& keep) {
+// By what a server tells, not by what time it is: a lease of which nothing is heard is not called unused. What it tells
+// of is little; of all the other leases that it has, as many are looked at each time as take no time to speak of.
+void Desk::NoteUse(const std::string& server, Session& session, const messages::KeepServerT& keep) {
   const std::int64_t unused_ms = std::chrono::duration_cast<std::chrono::milliseconds>(options_.unused).count();
   if (unused_ms <= 0) return;
+  const std::int64_t now_ms = moment_.now_ms;
+  const std::int64_t since_ms = session.heard_ms == 0 ? 1 : std::max<std::int64_t>(now_ms - session.heard_ms, 1);
+  session.heard_ms = now_ms;
+  if (keep.uses.size() >= kUsesTold) session.busy_ms = now_ms;
   std::map<std::string_view, std::int64_t> told;
   for (const auto& use : keep.uses) told[use->lease] += use->device_time_us;
-  for (const std::string& slot : book_.SlotsOfServer(server)) {
-    for (const std::string& id : book_.LeasesOfSlot(slot)) {
-      const LeaseRecord& lease = *book_.Lease(id);
-      Use& use = uses_[id];
-      if (use.heard_ms == 0) use.used_ms = use.heard_ms = std::max(lease.began_ms, moment_.now_ms);
-      const auto at = told.find(id);
-      const std::int64_t since_ms = std::max<std::int64_t>(moment_.now_ms - use.heard_ms, 1);
-      const bool is_used = at != told.end() && at->second * 1000 >= since_ms * kUsedPpm;
-      use.heard_ms = moment_.now_ms;
-      if (is_used || keep.uses.size() >= kUsesTold) use.used_ms = moment_.now_ms;
-      const bool is_unused = moment_.now_ms - use.used_ms >= unused_ms;
-      if (is_unused) {
-        unused_.insert(id);
-      } else {
-        unused_.erase(id);
-      }
-    }
+  for (const auto& [id, device_us] : told) {
+    const LeaseRecord* lease = book_.Lease(std::string(id));
+    if (lease == nullptr || lease->server != server || device_us * 1000 < since_ms * kUsedPpm) continue;
+    used_ms_[std::string(id)] = now_ms;
+    unused_.erase(std::string(id));
   }
+  LookForUnused(server, session, unused_ms);
   const auto is_over = [this](const std::string& id) {
     const LeaseRecord* lease = book_.Lease(id);
     return lease == nullptr || lease->state != LeaseState::kActive;
   };
   std::erase_if(unused_, is_over);
-  if (uses_.size() > 2 * book_.active_leases() + kUsesTold) {
-    std::erase_if(uses_, [&](const auto& entry) { return is_over(entry.first); });
+  if (used_ms_.size() > 2 * book_.active_leases() + kUsesTold) {
+    std::erase_if(used_ms_, [&](const auto& entry) { return is_over(entry.first); });
   }
+}
+
+// Goes on behind the lease that was looked at last, round and round.
+void Desk::LookForUnused(const std::string& server, Session& session, std::int64_t unused_ms) {
+  const std::set<std::string>& slots = book_.SlotsOfServer(server);
+  auto slot = slots.lower_bound(session.looked_at.first);
+  std::size_t looked = 0;
+  // The first slot comes once more, for what lies before the place where it began.
+  for (std::size_t i = 0; i <= slots.size() && !slots.empty(); ++i, ++slot) {
+    if (slot == slots.end()) slot = slots.begin();
+    const std::set<std::string>& leases = book_.LeasesOfSlot(*slot);
+    const bool goes_on = i == 0 && *slot == session.looked_at.first;
+    for (auto id = goes_on ? leases.upper_bound(session.looked_at.second) : leases.begin(); id != leases.end(); ++id) {
+      const std::int64_t seen_ms = std::max(book_.Lease(*id)->began_ms, moment_.now_ms);
+      const std::int64_t used_ms = std::max(used_ms_.try_emplace(*id, seen_ms).first->second, session.busy_ms);
+      if (moment_.now_ms - used_ms >= unused_ms) {
+        unused_.insert(*id);
+      } else {
+        unused_.erase(*id);
+      }
+      if (++looked < kLeasesLookedAt) continue;
+      session.looked_at = {*slot, *id};
+      return;
+    }
+  }
+  session.looked_at = {};
 }
 
 }  // namespace accelmesh::market

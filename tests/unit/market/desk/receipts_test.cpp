@@ -283,6 +283,30 @@ TEST_F(ReceiptsDeskTest, ALeaseThatNobodyUsesIsForSale) {
   EXPECT_GE(Verify().facts.trades, 1U);
 }
 
+// No message takes longer for what else its server has: a thousand leases are looked at each time.
+TEST_F(ReceiptsDeskTest, OfAServerWithManyLeasesAllAreLookedAtInTurn) {
+  constexpr int kLeases = 1200;
+  change_options_ = [](DeskOptions& options) { options.unused = std::chrono::milliseconds(1); };
+  Stop();
+  Start();
+  ASSERT_EQ(Ask(server_, ServerWith("s", 2, 1, 1)).code, 0);
+  std::vector<std::uint64_t> asked;
+  for (int i = 0; i < kLeases; ++i)
+    asked.push_back(Send(tenants_[static_cast<std::size_t>(i) % tenants_.size()], AskFor("0.001 TOPS fp32")));
+  for (const std::uint64_t number : asked) ASSERT_EQ(Await(number).code, 0);
+  ASSERT_EQ(desk_->book().active_leases(), static_cast<std::size_t>(kLeases));
+  messages::PriceToWinT price;
+  price.class_name = class_name_;
+  price.share_milli = 1;
+  price.notice_us = 60'000'000;
+  int for_sale = 0;
+  for (int keeps = 0; keeps < 100 && for_sale < kLeases; ++keeps) {
+    ASSERT_EQ(Ask(server_, messages::KeepServerT()).code, 0);
+    for_sale = std::stoi(Ask(tenants_[0], price).body.AsWinningPrice()->why);
+  }
+  EXPECT_GE(for_sale, kLeases);
+}
+
 TEST_F(ReceiptsDeskTest, AFloorIsHadAtThePostedPriceBeforeOthers) {
   messages::SetSharesT shares;
   shares.identity = Hex(tenants_[0]);
