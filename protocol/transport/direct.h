@@ -13,6 +13,7 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/clock.h"
+#include "protocol/base/limits.h"
 #include "protocol/base/result.h"
 
 namespace accelmesh {
@@ -32,7 +33,7 @@ struct DirectBlock {
   std::uint64_t bytes = 0;
 };
 
-// The backend's half. It outlives every use by a lane, which ends with DirectLane::Leave().
+// The backend's half. It outlives every use by a lane, which ends with DirectLane::Leave(), or with the process.
 class DirectMemory {
  public:
   virtual ~DirectMemory() = default;
@@ -43,6 +44,9 @@ class DirectMemory {
   // has none to give. Any thread.
   virtual Result<int> ExportDmaBuf(const DirectBlock& block) = 0;
 };
+
+// Of where bodies lie that came to the process's memory: a smaller one takes as much.
+inline constexpr std::uint64_t kBodyUnitBytes = 64 * limits::kKiB;
 
 // The transport's half.
 class DirectLane {
@@ -55,7 +59,12 @@ class DirectLane {
   // Nothing of the backend's memory is used any more when this returns; no thread of the backend is in a function here.
   virtual void Leave() = 0;
 
-  // Where bodies lie that came to this process's memory; they stay there until they are destroyed. Any thread.
+  // Instead of Leave(), where a thread of the backend does not come back: what it may use here stays, as the backend's
+  // memory does, until the process ends.
+  virtual void Abandon() = 0;
+
+  // Where bodies lie that came to this process's memory, each in units of kBodyUnitBytes; they stay there until they
+  // are destroyed. Any thread.
   virtual MutableByteView bodies() = 0;
   // `memory` of this process is pinned until Leave(): what of it is sent need not be copied. Any thread.
   virtual void NotePinned(MutableByteView memory) = 0;

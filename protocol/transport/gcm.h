@@ -1,6 +1,6 @@
 // AES-256-GCM, a message in pieces, by whichever library is the faster here. What one seals the other opens.
 //
-// With VAES and AVX-512 one instruction does a round of four blocks. ipsec-mb uses them and is three to five times as
+// With VAES and AVX-512 one instruction does a round of four blocks. ipsec-mb uses them and is 2.5 to 3.7 times as
 // fast as OpenSSL 3.0 (docs/results), which has such code from 3.1 on. OpenSSL is there wherever we are, ipsec-mb if it
 // was built in and the processor has those instructions.
 //

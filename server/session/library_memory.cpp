@@ -4,15 +4,10 @@
 #include <cstdlib>
 #include <utility>
 
+#include "server/session/hash.h"
+
 namespace accelmesh {
 namespace {
-
-// FNV-1a. Identities are our own words, a handful on a machine: nobody looks for two that are alike.
-std::uint64_t HashOf(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
-  return hash;
-}
 
 void Append(Bytes& bytes, ByteView more) { bytes.insert(bytes.end(), more.begin(), more.end()); }
 
@@ -33,7 +28,8 @@ Bytes LibraryMemory::KeyOf(const std::string& identity, std::uint32_t function, 
   Bytes key;
   key.reserve(kFrontBytes + question.size());
   Append(key, owner_);
-  Append(key, AsBytes(HashOf(identity)));
+  // Identities are our own words, a handful on a machine: nobody looks for two that are alike.
+  Append(key, AsBytes(HashOf(AsBytes(std::string_view(identity)))));
   Append(key, AsBytes(function));
   Append(key, question);
   return key;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/session/hash.h"
 #include "server/session/library_memory_file.h"
 #include "server/session/own_file.h"
 
@@ -14,13 +15,6 @@ namespace accelmesh {
 namespace {
 
 constexpr std::size_t kHeadBytes = 64;  // of a record, or fewer
-
-// FNV-1a. Who makes two that are alike has two plans in one place, and makes one of them again.
-std::uint64_t HashOf(ByteView bytes) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const std::uint8_t byte : bytes) hash = (hash ^ byte) * 0x100000001b3;
-  return hash;
-}
 
 }  // namespace
 
@@ -30,7 +24,8 @@ Bytes PlanMemory::Owned(ByteView key) const {
   return owned;
 }
 
-// The owner has a hash of its own, so that nobody chooses a key whose place is another's.
+// The owner has a hash of its own, so that nobody chooses a key whose place is another's. Who makes two of the own that
+// are alike has two plans in one place, and makes one of them again.
 std::string PlanMemory::PathOf(ByteView owned) const {
   std::array<char, 40> name{};
   std::snprintf(name.data(), name.size(), "%016llx%016llx",

@@ -3,9 +3,10 @@
 // one. The file is a record as in library_memory_file.h, whose key is the owner and the backend's key; its name is a
 // hash of that, and whoever reads it compares the key.
 //
-// Each owner finds what it kept itself. All are bounded together, and those longest unused go: that costs their owners
-// time, no more. What cannot be read or written is as good as not there; a file that is damaged is replaced when its
-// plan is kept again.
+// Each owner finds what it kept itself: holders of leases are told apart by their keys, and whoever comes without one
+// is the server's user. All are bounded together, and those longest unused go: that costs their owners time, no more.
+// What cannot be read or written is as good as not there; a file that is damaged is replaced when its plan is kept
+// again.
 //
 // Threads: any.
 #pragma once

@@ -141,18 +141,23 @@ TEST_F(RdmaDeviceProcess, SystemCallsOfCallsLaunchesAndCopies) {
     const Counts& before = seen[i].counts;
     const Counts& after = seen[i + 1].counts;
     const std::uint64_t doorbells = after.doorbells - before.doorbells;
+    const std::uint64_t arms = after.arms - before.arms;
     const std::uint64_t sleeps = after.sleeps - before.sleeps;
     const std::uint64_t ms = seen[i + 1].ms - seen[i].ms;
-    std::printf("soft-roce system calls, %s: %llu, of them doorbells %llu; sleeps %llu, %llu ms\n", names[i],
-                static_cast<unsigned long long>((*calls)[i]), static_cast<unsigned long long>(doorbells),
-                static_cast<unsigned long long>(sleeps), static_cast<unsigned long long>(ms));
-    // A sleep asks for an event, waits, and takes what woke it; every 20 ms the connection's end is looked for, and the
-    // scheduler refreshed.
-    EXPECT_LE((*calls)[i], doorbells + 8 * sleeps + ms / 5 + 50) << names[i];
+    std::printf(
+        "soft-roce system calls, %s: %llu, of them doorbells %llu, events asked for %llu; sleeps %llu, %llu ms\n",
+        names[i], static_cast<unsigned long long>((*calls)[i]), static_cast<unsigned long long>(doorbells),
+        static_cast<unsigned long long>(arms), static_cast<unsigned long long>(sleeps),
+        static_cast<unsigned long long>(ms));
+    // An event is asked for before a sleep, and in vain if the answer comes first; a sleep waits, and takes what woke
+    // it; every 20 ms the connection's end is looked for, and the scheduler refreshed.
+    EXPECT_LE((*calls)[i], doorbells + arms + 7 * sleeps + ms / 5 + 50) << names[i];
   }
   const Counts& launched = seen[2].counts;
   EXPECT_LE(launched.doorbells - seen[1].counts.doorbells, 1000u + 20) << "one a launch, and heartbeats";
-  EXPECT_EQ(launched.sleeps - seen[1].counts.sleeps, 0u) << "nothing is waited for";
+  // Nothing is waited for but room in the send queue, on a host that has no time for the device's work: at most once
+  // for a completion, of which there is one for 64 launches, in naps that grow to a millisecond.
+  EXPECT_LE(launched.sleeps - seen[1].counts.sleeps, 4 * (1000 / 64 + 1) + seen[2].ms - seen[1].ms);
   // A body is its bytes and its announcement, with one doorbell, and one completion for pinned memory. Waits for room
   // ask every 150 ms whether the peer is there.
   const Counts& copied = seen[3].counts;

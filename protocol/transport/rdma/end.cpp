@@ -205,9 +205,9 @@ Result<std::uint64_t> End::PostBody(std::size_t ring, std::uint64_t token, std::
                                     Deadline deadline, const Memory* registered, BodyTo to) {
   if (closed()) return ClosedStatus();
   ACCELMESH_ASSIGN_OR_RETURN(const std::uint32_t unit, TakeUnits(body.size(), to, deadline));
-  const bool is_landing = unit >= kUnits;
-  const std::size_t at = is_landing ? InboxBytes(Role::kServer) + (unit - kUnits) * kUnitBytes
-                                    : ArenaOffset(block_->peer()) + unit * kUnitBytes;
+  const bool is_landing = IsLandingUnit(unit);
+  const std::size_t at =
+      is_landing ? InboxBytes(Role::kServer) + LandingOffset(unit) : ArenaOffset(block_->peer()) + unit * kUnitBytes;
   TsanReleaseToPeer();
   Work work;
   work.local = body.data();
@@ -227,7 +227,7 @@ Result<std::uint64_t> End::PostBody(std::size_t ring, std::uint64_t token, std::
   const Status waited = WaitForRoom(deadline, [&] {
     const MutexLock lock(mutex_);
     if (is_landing) {
-      work.remote = landing_->address + (unit - kUnits) * kUnitBytes;
+      work.remote = landing_->address + LandingOffset(unit);
       work.remote_key = landing_->key;
     }
     sent = TrySendLocked(ring, Kind::kBody, AsBytes(announcement), &work, registered != nullptr);
@@ -328,6 +328,7 @@ bool End::AnnounceSleep() {
     LookLocked();
   }
   // What completes from here on makes the descriptor readable.
+  counts_.arms.fetch_add(1, std::memory_order_relaxed);
   if (!link_->Arm().ok()) return false;
   DrainLocked();
   for (int round = 0; round < kLookRounds && completed_ < look_ && is_announced_; ++round) DrainLocked();

@@ -36,6 +36,7 @@ struct Counts {
   std::uint64_t doorbells = 0;     // posts of one or several
   std::uint64_t completions = 0;   // taken of the own work
   std::uint64_t wakes = 0;         // immediates sent
+  std::uint64_t arms = 0;          // events asked for, each before a sleep, which may then not be needed
   std::uint64_t sleeps = 0;        // waits in the kernel
   std::uint64_t bytes_copied = 0;  // by this end's processor
 };
@@ -100,7 +101,7 @@ class End {
   }
   // Takes the next record of `ring` into `to`. kBadFrame, and the connection is closed, if it is none.
   Status Take(std::size_t ring, MutableByteView to, Kind& kind, std::size_t& size);
-  // Tells the peer what was taken and released, if it is much or `now`.
+  // Tells the peer what was taken and released, if it is much or `now`. Not `now` is the receiving thread's alone.
   void Publish(bool now);
   const Words& peers() const { return block_->peers(); }
   MutableByteView arena() const { return block_->inbox().subspan(ArenaOffset(block_->role())); }
@@ -157,6 +158,8 @@ class End {
   void CloseLocked(const Status& why) ACCELMESH_REQUIRES(mutex_);
   Work PieceOf(std::size_t ring, const RingOut& out, const Stretch& stretch) const;
   bool HasUnpublishedLocked() const ACCELMESH_REQUIRES(mutex_);
+  // Whether so much was taken that the peer has to hear of it. The receiving thread's.
+  bool IsPublishingDue() const;
 
   bool LookForLone(RingIn& in) {
     Told told;
@@ -197,7 +200,7 @@ class End {
   std::atomic<bool> closed_{false};
   std::atomic<bool> sleeping_{false};
   struct {
-    std::atomic<std::uint64_t> work{0}, doorbells{0}, completions{0}, wakes{0}, sleeps{0}, bytes_copied{0};
+    std::atomic<std::uint64_t> work{0}, doorbells{0}, completions{0}, wakes{0}, arms{0}, sleeps{0}, bytes_copied{0};
   } counts_;
 
   mutable Mutex mutex_;

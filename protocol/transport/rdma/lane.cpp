@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
+#include <vector>
 
 #include "protocol/base/log.h"
 
@@ -19,13 +21,13 @@ MutableByteView ViewOf(std::uint64_t address, std::uint64_t bytes) {
 
 }  // namespace
 
-ServerLane::ServerLane(End& end) : end_(end) {}
+ServerLane::ServerLane(std::shared_ptr<End> end) : end_(std::move(end)) {}
 
 Result<std::unique_ptr<Memory>> ServerLane::Register(const DirectBlock& block, Access access) {
   if (means_.load(std::memory_order_acquire) == DirectMeans::kPeerMemory)
-    return end_.link().Register(ViewOf(block.address, block.bytes), access);
+    return end_->link().Register(ViewOf(block.address, block.bytes), access);
   ACCELMESH_ASSIGN_OR_RETURN(const int fd, memory_->ExportDmaBuf(block));
-  Result<std::unique_ptr<Memory>> registered = end_.link().RegisterDmaBuf(fd, block.address, block.bytes, access);
+  Result<std::unique_ptr<Memory>> registered = end_->link().RegisterDmaBuf(fd, block.address, block.bytes, access);
   // The registration holds what it needs of it.
   ::close(fd);
   return registered;
@@ -53,7 +55,7 @@ DirectMeans ServerLane::Join(DirectMemory& memory) {
   if (landing_ == nullptr) return means;
   landing_address_ = landing->address;
   const LandingPlace place{landing->address, landing_->remote_key(), 0};
-  const Status told = end_.Send(kDownRing, Kind::kLanding, AsBytes(place), Deadline::After(kTellPatience));
+  const Status told = end_->Send(kDownRing, Kind::kLanding, AsBytes(place), Deadline::After(kTellPatience));
   // A client that was not told uses the arena.
   if (!told.ok()) log::Warning("rdma", "bodies do not land in the device's memory: " + told.text());
   return means;
@@ -65,6 +67,14 @@ void ServerLane::Leave() {
   pinned_.Clear();
   landing_.reset();
   memory_ = nullptr;
+}
+
+void ServerLane::Abandon() {
+  // Where nobody takes it for lost.
+  static Mutex mutex;
+  static auto* const kept = new std::vector<std::shared_ptr<ServerLane>>;
+  const MutexLock lock(mutex);
+  kept->push_back(shared_from_this());
 }
 
 Status ServerLane::SendDevice(std::uint64_t token, std::uint64_t offset, const DirectBlock& block,
@@ -82,12 +92,12 @@ Status ServerLane::SendDevice(std::uint64_t token, std::uint64_t offset, const D
   std::uint64_t posted = 0;
   for (std::uint64_t at = 0; at < bytes && sent.ok(); at += limits::kBulkBytesMax) {
     const MutableByteView piece = ViewOf(address + at, std::min<std::uint64_t>(bytes - at, limits::kBulkBytesMax));
-    const Result<std::uint64_t> last = end_.PostBody(kDownRing, token, offset + at, piece, deadline, registered.get());
+    const Result<std::uint64_t> last = end_->PostBody(kDownRing, token, offset + at, piece, deadline, registered.get());
     if (last.ok()) posted = *last;
     sent = last.status();
   }
   // The card reads the device's memory until it is done; then that may change.
-  const Status done = posted != 0 ? end_.Await(posted) : Status();
+  const Status done = posted != 0 ? end_->Await(posted) : Status();
   return sent.ok() ? done : sent;
 }
 

@@ -12,15 +12,18 @@
 
 namespace accelmesh::rdma {
 
-class ServerLane final : public DirectLane {
+static_assert(kBodyUnitBytes == kUnitBytes);
+
+class ServerLane final : public DirectLane, public std::enable_shared_from_this<ServerLane> {
  public:
-  explicit ServerLane(End& end);
+  explicit ServerLane(std::shared_ptr<End> end);
 
   DirectMeans Join(DirectMemory& memory) override;
   void Leave() override;
-  MutableByteView bodies() override { return end_.arena(); }
+  void Abandon() override;
+  MutableByteView bodies() override { return end_->arena(); }
   void NotePinned(MutableByteView memory) override { pinned_.Note(memory); }
-  void NoteCopied(std::uint64_t bytes) override { end_.NoteCopied(bytes); }
+  void NoteCopied(std::uint64_t bytes) override { end_->NoteCopied(bytes); }
   Status SendDevice(std::uint64_t token, std::uint64_t offset, const DirectBlock& block, std::uint64_t address,
                     std::uint64_t bytes, Deadline deadline) override;
   void Forget(const DirectBlock& block) override { blocks_.Forget(block); }
@@ -33,8 +36,8 @@ class ServerLane final : public DirectLane {
  private:
   Result<std::unique_ptr<Memory>> Register(const DirectBlock& block, Access access);
 
-  End& end_;
-  PinnedMemory pinned_{[this](MutableByteView memory) { return end_.RegisterOwn(memory); }};
+  const std::shared_ptr<End> end_;  // goes after what is registered with it
+  PinnedMemory pinned_{[this](MutableByteView memory) { return end_->RegisterOwn(memory); }};
   DirectMemory* memory_ = nullptr;
   std::atomic<DirectMeans> means_{DirectMeans::kNone};
   std::unique_ptr<Memory> landing_;

@@ -1,6 +1,6 @@
 // What each end of an rdma session registers, and how the ends tell each other where it is.
 //
-// Every end has one block of memory, in four parts with a registration each but for the first page's neighbour:
+// Every end has one block of memory, in three parts with a registration each:
 //
 //     outbox words  what this end says of itself; the peer may read it            (remote read)
 //     inbox         the peer's words, and the rings and the arena into which
@@ -57,8 +57,12 @@ static_assert(sizeof(Words) == 96);
 static_assert(kLandingUnits == 64);
 static_assert(kBodyRingBytes >= 2 * (kUnits + kLandingUnits) * RecordBytes(24));
 
-// A record of kind kBody: a body (or a piece of one) lies in the arena from `first_unit` on. Units from kUnits on are
-// those of the landing.
+// Units from kUnits on are those of the landing.
+constexpr bool IsLandingUnit(std::uint32_t unit) { return unit >= kUnits; }
+// Where one of those lies within the landing.
+constexpr std::size_t LandingOffset(std::uint32_t unit) { return (unit - kUnits) * kUnitBytes; }
+
+// A record of kind kBody: a body (or a piece of one) lies in the arena, or in the landing, from `first_unit` on.
 struct Announcement {
   std::uint64_t token = 0;
   std::uint64_t offset = 0;  // down only
@@ -67,12 +71,12 @@ struct Announcement {
 };
 static_assert(sizeof(Announcement) == 24);
 inline bool IsInArena(const Announcement& body) {
-  return body.size <= limits::kBulkBytesMax && body.first_unit < kUnits &&
+  return body.size <= limits::kBulkBytesMax && !IsLandingUnit(body.first_unit) &&
          UnitsFor(body.size) <= kUnits - body.first_unit;
 }
 inline bool IsInLanding(const Announcement& body) {
-  return body.size <= limits::kBulkBytesMax && body.first_unit >= kUnits && body.first_unit - kUnits < kLandingUnits &&
-         UnitsFor(body.size) <= kLandingUnits - (body.first_unit - kUnits);
+  return body.size <= limits::kBulkBytesMax && IsLandingUnit(body.first_unit) &&
+         body.first_unit - kUnits < kLandingUnits && UnitsFor(body.size) <= kLandingUnits - (body.first_unit - kUnits);
 }
 
 // A record of kind kLanding, once at most: the server has one of kLandingBytes there.

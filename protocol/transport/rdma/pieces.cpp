@@ -53,16 +53,20 @@ bool End::HasUnpublishedLocked() const {
   return !is_same;
 }
 
-void End::Publish(bool now) {
-  bool is_due = now;
+bool End::IsPublishingDue() const {
   for (std::size_t ring = 0; ring < kRings; ++ring) {
     const std::uint64_t published = head_published_[ring].load(std::memory_order_relaxed);
     const std::uint64_t told = ring == 0 ? head_told_.load(std::memory_order_relaxed) : 0;
     const std::uint64_t taken = in_[ring].head();
-    is_due = is_due || taken - std::max(published, told) >= kPublishBytes ||
-             taken - published >= RingBytes(ring) / kPublishParts;
+    if (taken - std::max(published, told) >= kPublishBytes) return true;
+    if (taken - published >= RingBytes(ring) / kPublishParts) return true;
   }
-  if (!is_due) return;
+  return false;
+}
+
+void End::Publish(bool now) {
+  // The rings' own positions are the receiving thread's: whoever publishes now may be another.
+  if (!now && !IsPublishingDue()) return;
   const MutexLock lock(mutex_);
   if (closed() || !HasUnpublishedLocked() || !HasQueueRoomLocked(1, NeedsRoom::kAnybody)) return;
   Work words[1];

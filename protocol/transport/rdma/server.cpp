@@ -50,7 +50,7 @@ class LandedBody final : public BulkBody {
   }
   ByteView bytes() const override { return {}; }
   std::size_t size() const override { return where_.size; }
-  std::uint64_t device_address() const override { return landing_ + (where_.first_unit - kUnits) * kUnitBytes; }
+  std::uint64_t device_address() const override { return landing_ + LandingOffset(where_.first_unit); }
 
  private:
   const std::shared_ptr<End> end_;
@@ -141,7 +141,7 @@ class RdmaServer final : public ServerChannel {
 
   const std::unique_ptr<Awaiting> awaiting_;
   std::shared_ptr<End> end_;          // written once, before live_
-  std::unique_ptr<ServerLane> lane_;  // so is this
+  std::shared_ptr<ServerLane> lane_;  // so is this
   std::atomic<End*> live_{nullptr};
   std::atomic<bool> interrupted_{false};
   std::atomic<bool> is_dirty_{false};
@@ -170,7 +170,7 @@ void RdmaServer::AwaitClient() {
   Result<std::unique_ptr<End>> connected = awaiting_->Await(Deadline::After(kFirstConnectPatience));
   if (connected.ok()) {
     end_ = *std::move(connected);
-    lane_ = std::make_unique<ServerLane>(*end_);
+    lane_ = std::make_shared<ServerLane>(end_);
     end_->Acknowledge(acknowledged_.load(std::memory_order_seq_cst));
     bool is_closed = false;
     {
@@ -307,7 +307,7 @@ Result<std::unique_ptr<BulkBody>> RdmaServer::TakeBulk(std::uint64_t token) {
   }
   const Announcement where = found->second;
   arrived_.erase(found);
-  if (where.first_unit >= kUnits) return std::unique_ptr<BulkBody>(new LandedBody(end_, where, lane_->landing()));
+  if (IsLandingUnit(where.first_unit)) return std::unique_ptr<BulkBody>(new LandedBody(end_, where, lane_->landing()));
   return std::unique_ptr<BulkBody>(new ArenaBody(end_, where));
 }
 

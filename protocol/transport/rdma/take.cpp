@@ -15,7 +15,7 @@ Status End::Take(std::size_t ring, MutableByteView to, Kind& kind, std::size_t& 
 }
 
 void End::Release(std::uint32_t first_unit) {
-  if (first_unit >= kUnits) {
+  if (IsLandingUnit(first_unit)) {
     block_->mine().landing_released.fetch_xor(std::uint64_t{1} << (first_unit - kUnits), std::memory_order_release);
     return;
   }
@@ -23,7 +23,7 @@ void End::Release(std::uint32_t first_unit) {
 }
 
 void End::FreeUnitsLocked(std::uint32_t first) {
-  if (first >= kUnits) return landing_units_.Free(first - kUnits);
+  if (IsLandingUnit(first)) return landing_units_.Free(first - kUnits);
   units_.Free(first);
 }
 
@@ -42,8 +42,8 @@ End::Positions End::PositionsOf(std::size_t ring) {
 
 Counts End::counts() const {
   const auto get = [](const std::atomic<std::uint64_t>& count) { return count.load(std::memory_order_relaxed); };
-  return {get(counts_.work),  get(counts_.doorbells), get(counts_.completions),
-          get(counts_.wakes), get(counts_.sleeps),    get(counts_.bytes_copied)};
+  return {get(counts_.work), get(counts_.doorbells), get(counts_.completions), get(counts_.wakes),
+          get(counts_.arms), get(counts_.sleeps),    get(counts_.bytes_copied)};
 }
 
 }  // namespace accelmesh::rdma

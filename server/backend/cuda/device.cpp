@@ -299,7 +299,7 @@ Result<DeviceDescription> CudaBackend::Describe(const Device& device) const {
 void CudaBackend::JoinLane() {
   Parts& parts = *parts_;
   (void)cuda::Enter(parts.driver, *parts.devices.front());
-  parts.direct = std::make_unique<cuda::Direct>(parts.driver, *parts.devices.front(), *lane_);
+  parts.direct = std::make_unique<cuda::Direct>(parts.driver, *parts.devices.front(), parts.devices.size(), *lane_);
   parts.direct->Join({parts.pinned + kWordsBytes, kStagingBytes + 2 * kMoverBytes});
   if (!parts.direct->reaches_memory()) return;
   for (const std::unique_ptr<DeviceMemory>& memory : parts.memory) memory->UseLane(lane_);
@@ -374,6 +374,7 @@ void CudaBackend::Close() {
     if (!ended()) {
       // This process ends now, and the driver ends what still runs; until then the stuck thread needs its memory.
       log::Warning("cuda backend", "a call of the driver does not return; it ends with this process");
+      if (parts.direct != nullptr) parts.direct->lane().Abandon();
       (void)parts_.release();
       return;
     }

@@ -7,14 +7,15 @@ namespace {
 
 // Queued copies hold at most this part of the arena: a stream that does not come to its turn leaves room for others.
 constexpr std::uint64_t kHeldDivisor = 2;
-// A body smaller than this is copied: it would hold a unit of the arena.
+// A body smaller than this is copied: it would hold a whole unit of the arena.
 constexpr std::uint64_t kHeldBytesMin = 16 * limits::kKiB;
 
 }  // namespace
 
-Direct::Direct(const Driver& driver, const Device& device, DirectLane& lane)
+Direct::Direct(const Driver& driver, const Device& device, std::size_t devices, DirectLane& lane)
     : driver_(driver),
       device_(device),
+      devices_(devices),
       lane_(lane),
       arena_first_(reinterpret_cast<std::uint64_t>(lane.bodies().data())),
       arena_bytes_(lane.bodies().size()),
@@ -43,8 +44,17 @@ Result<DirectBlock> Direct::Landing(std::uint64_t bytes) {
   const bool can_flush = driver_.FlushGPUDirectRDMAWrites != nullptr &&
                          (Attribute(CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_FLUSH_WRITES_OPTIONS) &
                           CU_FLUSH_GPU_DIRECT_RDMA_WRITES_OPTION_HOST) != 0;
-  if (ordering_ < CU_GPU_DIRECT_RDMA_WRITES_ORDERING_OWNER && !can_flush)
-    return Status(Code::kUnsupported, kWhere, "the device cannot say when it sees what a card has written");
+  if (device_.reached_by.size() < devices_) {
+    return Status(Code::kUnsupported, kWhere,
+                  "not every device reaches the memory of device " + std::to_string(device_.index));
+  }
+  const int needed =
+      devices_ > 1 ? CU_GPU_DIRECT_RDMA_WRITES_ORDERING_ALL_DEVICES : CU_GPU_DIRECT_RDMA_WRITES_ORDERING_OWNER;
+  if (ordering_ < needed && !can_flush) {
+    return Status(Code::kUnsupported, kWhere,
+                  devices_ > 1 ? "the devices cannot say when all of them see what a card has written"
+                               : "the device cannot say when it sees what a card has written");
+  }
   CUmemAllocationProp properties{};
   properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
   properties.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
@@ -66,13 +76,7 @@ Result<DirectBlock> Direct::Landing(std::uint64_t bytes) {
     is_mapped_ = result == CUDA_SUCCESS;
   }
   if (result == CUDA_SUCCESS) {
-    std::vector<CUmemAccessDesc> access(device_.reached_by.size());
-    for (std::size_t i = 0; i < access.size(); ++i) {
-      access[i].location.type = CU_MEM_LOCATION_TYPE_DEVICE;
-      access[i].location.id = device_.reached_by[i];
-      access[i].flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
-    }
-    result = driver_.MemSetAccess(landing_.address, landing_.bytes, access.data(), access.size());
+    result = LetReach(driver_, device_, landing_.address, landing_.bytes);
   }
   if (result == CUDA_SUCCESS) return landing_;
   if (landing_.bytes != 0) Unmap();
@@ -128,13 +132,14 @@ Direct::Held Direct::Hold(std::unique_ptr<BulkBody>& body, bool is_pinned) {
   const auto first = reinterpret_cast<std::uint64_t>(body->bytes().data());
   const bool is_in_arena = first >= arena_first_ && first - arena_first_ < arena_bytes_;
   if (!is_pinned || !is_in_arena || size < kHeldBytesMin) return {};
-  if (held_bytes_->fetch_add(size) + size > arena_bytes_ / kHeldDivisor) {
-    held_bytes_->fetch_sub(size);
+  const std::uint64_t units_bytes = AlignUp(size, kBodyUnitBytes);
+  if (held_bytes_->fetch_add(units_bytes) + units_bytes > arena_bytes_ / kHeldDivisor) {
+    held_bytes_->fetch_sub(units_bytes);
     return {};
   }
-  const auto release = [held = held_bytes_, size](const BulkBody* gone) {
+  const auto release = [held = held_bytes_, units_bytes](const BulkBody* gone) {
     delete gone;
-    held->fetch_sub(size);
+    held->fetch_sub(units_bytes);
   };
   return {first, BodyHold(body.release(), release)};
 }

@@ -4,7 +4,8 @@
 //
 // A card's writes need not be visible to the device when the processor sees that they are done. Where the device does
 // not order them by itself the driver is asked to before work that reads them (Settle); where it can do neither there
-// is no landing. Threads: as direct.h says; what else there is, the executor's.
+// is no landing. Nor is there one where a device does not reach it: a client sends all bodies to the one place,
+// whatever device they are for. Threads: as direct.h says; what else there is, the executor's.
 #pragma once
 
 #include <atomic>
@@ -17,8 +18,8 @@ namespace accelmesh::cuda {
 
 class Direct final : public DirectMemory {
  public:
-  // Of this device's memory.
-  Direct(const Driver& driver, const Device& device, DirectLane& lane);
+  // Of this device's memory; bodies land there for all of `devices`.
+  Direct(const Driver& driver, const Device& device, std::size_t devices, DirectLane& lane);
   ~Direct() override;
   Direct(const Direct&) = delete;
 
@@ -51,6 +52,7 @@ class Direct final : public DirectMemory {
 
   const Driver& driver_;
   const Device& device_;
+  const std::size_t devices_;
   DirectLane& lane_;
   const std::uint64_t arena_first_;
   const std::uint64_t arena_bytes_;

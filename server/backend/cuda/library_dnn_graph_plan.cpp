@@ -312,17 +312,20 @@ class Maker {
     if (ReadKnobs(configuration, &note.knobs)) note.engine = index;
     return note;
   }
-  // False if a choice cannot be told.
+  // False if a choice cannot be told, or one may be missing: the engine without it would be another plan.
   bool ReadKnobs(const BackendDescriptor& configuration, std::vector<GraphNote::Knob>* knobs) const {
     std::vector<BackendDescriptor> choices;
-    std::array<cudnnBackendDescriptor_t, GraphNote::kKnobsMax> places{};
+    std::array<cudnnBackendDescriptor_t, GraphNote::kKnobsMax + 1> places{};
     for (cudnnBackendDescriptor_t& place : places) {
       place = choices.emplace_back(library_, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR).get();
       if (place == nullptr) return false;
     }
-    const std::size_t count = configuration.Get(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                                                places.size(), places.data());
-    for (std::size_t i = 0; i < count; ++i) {
+    std::int64_t count = 0;
+    const cudnnStatus_t status =
+        library_.BackendGetAttribute(configuration.get(), CUDNN_ATTR_ENGINECFG_KNOB_CHOICES,
+                                     CUDNN_TYPE_BACKEND_DESCRIPTOR, std::ssize(places), &count, places.data());
+    if (status != CUDNN_STATUS_SUCCESS || count < 0 || count > std::int64_t{GraphNote::kKnobsMax}) return false;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
       GraphNote::Knob knob;
       if (choices[i].Get(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &knob.type) != 1 ||
           choices[i].Get(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &knob.value) != 1)

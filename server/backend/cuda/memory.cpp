@@ -52,13 +52,7 @@ CUresult DeviceMemory::Back(const ChunkTable::Run& run, std::uint64_t* handle) {
 CUresult DeviceMemory::Map(const ChunkTable::Run& run, CUmemGenericAllocationHandle handle) {
   CUresult result = driver_.MemMap(run.address, run.bytes, 0, handle, 0);
   if (result != CUDA_SUCCESS) return result;
-  std::vector<CUmemAccessDesc> access(device_.reached_by.size());
-  for (std::size_t i = 0; i < access.size(); ++i) {
-    access[i].location.type = CU_MEM_LOCATION_TYPE_DEVICE;
-    access[i].location.id = device_.reached_by[i];
-    access[i].flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
-  }
-  result = driver_.MemSetAccess(run.address, run.bytes, access.data(), access.size());
+  result = LetReach(driver_, device_, run.address, run.bytes);
   if (result != CUDA_SUCCESS) {
     // Nothing has used the mapping, so taking it away does not wait either.
     (void)driver_.MemUnmap(run.address, run.bytes);

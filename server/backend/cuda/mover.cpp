@@ -84,7 +84,7 @@ void Mover::Start(CompletionSink* sink) {
 
 void Mover::Stop() {
   const MutexLock lock(mu_);
-  stop_ = true;
+  stop_.store(true, std::memory_order_release);
   work_.NotifyAll();
 }
 
@@ -243,6 +243,7 @@ bool Mover::Deliver(const Stream& stream, const cuda::Stop& stop, const Piece& p
 bool Mover::SendBytes(const Stream& stream, std::uint64_t sequence, std::uint64_t token, std::uint64_t offset,
                       ByteView bytes) {
   for (std::size_t at = 0; at < bytes.size(); at += limits::kBulkBytesMax) {
+    if (stop_.load(std::memory_order_acquire)) return false;
     const Status sent =
         sink_->SendToClient(token, offset + at, bytes.subspan(at, std::min(limits::kBulkBytesMax, bytes.size() - at)));
     if (!NoteSent(stream, sequence, sent)) return false;
@@ -252,13 +253,14 @@ bool Mover::SendBytes(const Stream& stream, std::uint64_t sequence, std::uint64_
 
 bool Mover::NoteSent(const Stream& stream, std::uint64_t sequence, const Status& sent) {
   if (sent.ok()) return true;
+  if (stop_.load(std::memory_order_acquire)) return false;
   sink_->Failed(stream.slot, sequence, kDeviceUnknown, true,
                 "a copy to the client did not get through: " + sent.ToString());
   return false;
 }
 
 void Mover::Fail(const Stream& stream, std::uint64_t sequence, CUresult result) {
-  if (progress_.NoteResult(result)) return;
+  if (progress_.NoteResult(result) || stop_.load(std::memory_order_acquire)) return;
   sink_->Failed(stream.slot, sequence, static_cast<DeviceStatus>(result), false, "a copy: " + driver_.Text(result));
 }
 

@@ -62,6 +62,7 @@ class Mover {
   void UseDirect(SendDirect send) { send_direct_ = std::move(send); }
 
   void Start(CompletionSink* sink);
+  // Nobody hears of what comes back from the driver after this: the sink may be gone by then.
   void Stop();
   void Join() { thread_.join(); }
   bool ended() const { return ended_.load(std::memory_order_acquire); }
@@ -105,7 +106,7 @@ class Mover {
   Mutex mu_;
   CondVar work_;
   std::deque<Work> queue_ ACCELMESH_GUARDED_BY(mu_);
-  bool stop_ ACCELMESH_GUARDED_BY(mu_) = false;
+  std::atomic<bool> stop_{false};  // written under mu_
   std::atomic<bool> ended_{false};
   std::thread thread_;
 };

@@ -28,6 +28,16 @@ CUresult Enter(const Driver& driver, const Device& device) {
   return result;
 }
 
+CUresult LetReach(const Driver& driver, const Device& device, CUdeviceptr address, std::uint64_t bytes) {
+  std::vector<CUmemAccessDesc> access(device.reached_by.size());
+  for (std::size_t i = 0; i < access.size(); ++i) {
+    access[i].location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+    access[i].location.id = device.reached_by[i];
+    access[i].flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+  }
+  return driver.MemSetAccess(address, bytes, access.data(), access.size());
+}
+
 void Progress::Start(CompletionSink* sink, Hooks hooks, Output* output) {
   sink_ = sink;
   hooks_ = std::move(hooks);

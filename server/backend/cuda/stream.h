@@ -46,6 +46,8 @@ struct Device {
 
 // Makes the device's context the calling thread's.
 CUresult Enter(const Driver& driver, const Device& device);
+// Lets the device, and those that may reach its memory, read and write what is mapped there.
+CUresult LetReach(const Driver& driver, const Device& device, CUdeviceptr address, std::uint64_t bytes);
 
 // A range of the staging arena.
 struct StagingRange {

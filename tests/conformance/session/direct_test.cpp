@@ -1,6 +1,11 @@
 // Whole sessions over rdma whose bodies go between the network card and the device's memory by each of the means there
 // are: the client core, the executor, the cuda backend on the contract libcuda, and verbs that are inside this process.
 // That bytes are right over every way that a program has to copy them, the other suites show (rdma_fake_cuda).
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
 #include <cstdlib>
 #include <random>
 
@@ -20,12 +25,15 @@ struct Means {
 };
 void PrintTo(const Means& means, std::ostream* out) { *out << means.name; }
 
-class DirectTest : public ::testing::TestWithParam<Means> {
+constexpr unsigned kTestSeconds = 60;
+
+class DirectSession : public ::testing::Test {
  protected:
-  void SetUp() override {
+  void Start(const Means& means, const std::string& contract = "") {
+    alarm(kTestSeconds);
     ::unsetenv("ACCELMESH_GPUDIRECT");
-    fabric_->takes_dma_buf = GetParam().takes_dma_buf;
-    if (!GetParam().takes_device_memory)
+    fabric_->takes_dma_buf = means.takes_dma_buf;
+    if (!means.takes_device_memory)
       fabric_->refuses = [](MutableByteView memory) { return memory.size() == rdma::kLandingBytes; };
     Transport transport{"rdma_fake", nullptr, nullptr, nullptr, [this] {
                           rdma::Channels channels = rdma::OpenSession(*fabric_);
@@ -34,11 +42,13 @@ class DirectTest : public ::testing::TestWithParam<Means> {
                         }};
     BackendOptions options;
     options.memory_bytes = kMemory;
-    world_.Start(Setting(std::move(transport), "cuda"), options);
+    Setting setting(std::move(transport), "cuda");
+    if (!contract.empty()) setting.contract = contract;
+    world_.Start(setting, options);
     ASSERT_NE(world_.session, nullptr);
     ASSERT_EQ(session().CreateStream(0, wire::StreamKind::NonBlocking, 0, 0, &stream_), 0u);
   }
-  void TearDown() override {
+  void Stop() {
     if (world_.session != nullptr) {
       EXPECT_EQ(session().SynchronizeDevice(0), 0u);
       EXPECT_EQ(session().TakeAsyncError(), 0u);
@@ -48,10 +58,18 @@ class DirectTest : public ::testing::TestWithParam<Means> {
     EXPECT_FALSE(world_.broke_contract());
     EXPECT_EQ(world_.server_code(), Code::kOk) << CodeName(world_.server_code());
     EXPECT_EQ(fabric_->registered(rdma::kServerSide), 0u) << "keys end with the session";
+    alarm(0);
   }
 
   ClientSession& session() { return *world_.session; }
-  bool is_direct() const { return GetParam().takes_dma_buf || GetParam().takes_device_memory; }
+  // What the server's log says of the means.
+  static std::vector<std::string> Said() {
+    std::vector<std::string> said;
+    for (const std::string& line : rdma::CapturedLog::Take()) {
+      if (line.find("bodies go to the device") != std::string::npos) said.push_back(line);
+    }
+    return said;
+  }
   // By the server's processor: bodies, and what it reads and writes of the rings.
   std::uint64_t ServerCopies() const { return rdma::CountsOf(*server_).bytes_copied; }
   Bytes Random(std::size_t size) {
@@ -91,11 +109,15 @@ class DirectTest : public ::testing::TestWithParam<Means> {
   Stream* stream_ = nullptr;
 };
 
+class DirectTest : public DirectSession, public ::testing::WithParamInterface<Means> {
+ protected:
+  void SetUp() override { Start(GetParam()); }
+  void TearDown() override { Stop(); }
+  bool is_direct() const { return GetParam().takes_dma_buf || GetParam().takes_device_memory; }
+};
+
 TEST_P(DirectTest, TheMeansIsChosenAndSaidOnce) {
-  std::vector<std::string> said;
-  for (const std::string& line : rdma::CapturedLog::Take()) {
-    if (line.find("bodies go to the device") != std::string::npos) said.push_back(line);
-  }
+  const std::vector<std::string> said = Said();
   ASSERT_EQ(said.size(), 1u);
   EXPECT_NE(said[0].find(GetParam().said), std::string::npos) << said[0];
   EXPECT_EQ(said[0].find("has never run on hardware") != std::string::npos, is_direct()) << said[0];
@@ -182,6 +204,88 @@ TEST_P(DirectTest, MemoryThatIsFreedAndUsedAgainIsNotReachedThroughWhatWasRegist
     ASSERT_EQ(session().Free(address), 0u);
     EXPECT_LE(fabric_->registered(rdma::kServerSide), registered + kMemory / (32 * limits::kMiB) + 4);
   }
+}
+
+// A small body takes a whole unit of the arena.
+TEST_P(DirectTest, SmallBodiesOfAStreamThatStandsStillLeaveRoomForAnother) {
+  constexpr std::uint64_t kBody = 16 * limits::kKiB;
+  constexpr std::uint64_t kBodies = rdma::kUnits + rdma::kLandingUnits + 32;
+  constexpr std::uint64_t kOther = kBodies * kBody;
+  constexpr std::uint64_t kGate = kOther + limits::kMiB;
+  std::uint64_t address = 0;
+  ASSERT_EQ(session().Malloc(0, kGate + 4, &address), 0u);
+  ASSERT_NO_FATAL_FAILURE(AwaitPinnedArena(address));
+  Write(address + kGate, Bytes(4, 0), true);
+  const std::shared_ptr<const LoadedModule> module = session().LoadModule(0, TestKernels());
+  ASSERT_EQ(module->error, 0u);
+  std::uint64_t gate = address + kGate;
+  void* arguments[] = {&gate};
+  ASSERT_EQ(session().Launch(stream_, module->kernels.at("wait_gate"), {{1, 1, 1}, {1, 1, 1}}, arguments), 0u);
+  const Bytes content = Random(kBodies * kBody);
+  for (std::uint64_t at = 0; at < content.size(); at += kBody)
+    Write(address + at, ByteView(content).subspan(at, kBody), false);
+  Stream* const still = stream_;
+  ASSERT_EQ(session().CreateStream(0, wire::StreamKind::NonBlocking, 0, 0, &stream_), 0u);
+  const Bytes other = Random(limits::kMiB);
+  Write(address + kOther, other, true);
+  EXPECT_TRUE(Read(address + kOther, other.size()) == other);
+  EXPECT_FALSE(session().Idle(*still));
+  Write(address + kGate, Bytes(4, 1), true);
+  ASSERT_EQ(session().Synchronize(*still), 0u);
+  EXPECT_TRUE(Read(address, content.size()) == content);
+}
+
+// Each in a process of its own: a driver says once how many devices there are.
+class DirectDevicesTest : public DirectSession {
+ protected:
+  // What the log says, with bytes that went to two devices and back.
+  void Run(const std::string& contract, const std::string& said) {
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      Start(Means{"", true, true, ""}, contract);
+      if (!HasFatalFailure()) Check(said);
+      Stop();
+      ::_exit(HasFailure() ? 1 : 0);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  }
+
+ private:
+  void Check(const std::string& expected) {
+    const std::vector<std::string> said = Said();
+    ASSERT_EQ(said.size(), 1u);
+    EXPECT_NE(said[0].find(expected), std::string::npos) << said[0];
+    for (const std::uint32_t device : {0, 1}) {
+      constexpr std::uint64_t kBytes = 8 * limits::kMiB;
+      std::uint64_t address = 0;
+      ASSERT_EQ(session().Malloc(device, kBytes, &address), 0u);
+      ASSERT_EQ(session().CreateStream(device, wire::StreamKind::NonBlocking, 0, 0, &stream_), 0u);
+      ASSERT_NO_FATAL_FAILURE(AwaitPinnedArena(address));
+      Bytes content = Random(kBytes);
+      Write(address, content, true);
+      EXPECT_TRUE(Read(address, kBytes) == content) << "of device " << device;
+      for (int round = 0; round < 50; ++round) {
+        const std::uint64_t size = 1 + random_() % 600'000;
+        const std::uint64_t at = random_() % (kBytes - size);
+        const Bytes part = Random(size);
+        std::copy(part.begin(), part.end(), content.begin() + static_cast<std::ptrdiff_t>(at));
+        Write(address + at, part, false);
+      }
+      EXPECT_TRUE(Read(address, kBytes) == content) << "of device " << device;
+    }
+  }
+};
+
+TEST_F(DirectDevicesTest, BodiesForAllLandAtTheFirstIfTheyReachIt) { Run("devices=2;dma-buf", "GPUDirect (dma-buf)"); }
+
+TEST_F(DirectDevicesTest, BodiesGoThroughPinnedMemoryIfOneDoesNotReachTheFirst) {
+  const std::string none_reaches = "error=cuDeviceCanAccessPeer:1:101;error=cuDeviceCanAccessPeer:2:101";
+  Run("devices=2;dma-buf;" + none_reaches,
+      "through pinned memory: no dma-buf, not every device reaches the memory of device 0");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DirectTest,

@@ -158,8 +158,7 @@ void World::Start(const Setting& setting, const BackendOptions& options, const s
 #ifdef ACCELMESH_CONTRACT_LIBCUDNN
     setenv("ACCELMESH_LIBCUDNN", ACCELMESH_CONTRACT_LIBCUDNN, 1);
 #endif
-    // As many devices as the software GPU is: one. Over rdma its memory is reached by the network card.
-    setenv("ACCELMESH_CONTRACT", "devices=1;dma-buf", 1);
+    setenv("ACCELMESH_CONTRACT", setting.contract.c_str(), 1);
   }
   if (setting.listen) {
     StartForked(setting, options, answers);

@@ -23,6 +23,9 @@ namespace accelmesh::conformance {
 struct Setting : Transport {
   Setting(Transport over, std::string with = "cpu") : Transport(std::move(over)), backend(std::move(with)) {}
   std::string backend;
+  // Of the contract libcuda (tests/contract/control.h). As many devices as the software GPU is: one. Over rdma its
+  // memory is reached by the network card.
+  std::string contract = "devices=1;dma-buf";
 };
 // Every transport with each backend that runs kernels.
 std::vector<Setting> AllSettings();

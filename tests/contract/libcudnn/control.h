@@ -20,9 +20,12 @@ struct contract_dnn_state {
   unsigned long long workspace_bytes;
 };
 void contract_dnn_last(struct contract_dnn_state* state);
+// How many choices of knobs heuristics make for an engine from now on: 1 at first. Negative: 1, which is not told to
+// who asks.
+void contract_dnn_choose(int knobs);
 
 // What the second algorithm of each convolution needs, each reduction, and each plan. Heuristics name two engines for a
-// graph, each with a choice of its only knob; the first never becomes a plan, and the second does with that choice.
+// graph, each with a choice of its knob; the first never becomes a plan, and the second does with that choice.
 enum {
   CONTRACT_DNN_WORKSPACE_BYTES = 4096,
   CONTRACT_DNN_REDUCTION_BYTES = 512,

@@ -3,6 +3,7 @@
 // networks.
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <deque>
 #include <mutex>
@@ -205,14 +206,20 @@ cudnnStatus_t FinalizeConfiguration(cudnnBackendDescriptor_t descriptor) {
   state.values.insert(state.values.end(), knobs.begin(), knobs.end());
   return status;
 }
+std::atomic<int> knobs_chosen{1};
 void ChooseKnobs(GraphState& heuristics) {
+  const int knobs = knobs_chosen.load();
+  const auto count = static_cast<std::size_t>(std::max(knobs, 1));
+  // Whoever asks for descriptors asks for what there is none of, and is refused.
+  const cudnnBackendAttributeType_t type = knobs < 0 ? CUDNN_TYPE_INT64 : CUDNN_TYPE_BACKEND_DESCRIPTOR;
   for (const GraphState::Reference& configuration : heuristics.Find(CUDNN_ATTR_ENGINEHEUR_RESULTS)->references) {
     auto choice = std::make_shared<GraphState>(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR);
     choice->values = {{CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, {CUDNN_KNOB_TYPE_TILE_SIZE}, {}},
                       {CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, {CONTRACT_DNN_KNOB_VALUE}, {}}};
     choice->is_final = true;
+    const std::vector<GraphState::Reference> choices(count, std::move(choice));
     configuration->values.push_back(
-        {CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, {0}, {std::move(choice)}});
+        {CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, type, std::vector<std::int64_t>(count), choices});
   }
 }
 bool HasKnobs(const GraphState& plan) {
@@ -328,4 +335,7 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
 extern "C" __attribute__((visibility("default"))) void contract_dnn_last(contract_dnn_state* state) {
   const std::lock_guard lock(accelmesh::dnn::AllHandles().mu);
   *state = accelmesh::dnn::AllHandles().state;
+}
+extern "C" __attribute__((visibility("default"))) void contract_dnn_choose(int knobs) {
+  accelmesh::dnn::knobs_chosen.store(knobs);
 }

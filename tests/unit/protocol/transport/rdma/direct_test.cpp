@@ -6,6 +6,7 @@
 
 #include "protocol/transport/rdma/direct.h"
 #include "tests/unit/protocol/transport/rdma/captured_log.h"
+#include "tests/unit/protocol/transport/rdma/counted_memory.h"
 
 namespace accelmesh::rdma {
 namespace {
@@ -30,17 +31,6 @@ TEST(RdmaDirectChoice, TheCardItselfBeforeThroughPinnedMemory) {
 
 // The cache -----------------------------------------------------------------------------------------------------------
 
-class Counted final : public Memory {
- public:
-  explicit Counted(int& live) : live_(live) { ++live_; }
-  ~Counted() override { --live_; }
-  std::uint32_t local_key() const override { return 1; }
-  std::uint32_t remote_key() const override { return 1; }
-
- private:
-  int& live_;
-};
-
 class RdmaDeviceRegistrations : public ::testing::Test {
  protected:
   static DirectBlock Block(std::uint64_t allocation, std::uint64_t epoch) { return {allocation, epoch, 4096, 4096}; }
@@ -50,7 +40,7 @@ class RdmaDeviceRegistrations : public ::testing::Test {
   DeviceRegistrations blocks_{[this](const DirectBlock&) -> Result<std::unique_ptr<Memory>> {
     ++registered_;
     if (fails_) return Status(Code::kOutOfMemory, "test", "no");
-    return std::unique_ptr<Memory>(new Counted(live_));
+    return std::unique_ptr<Memory>(new CountedMemory(live_));
   }};
 };
 

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "protocol/base/clock.h"
 #include "protocol/transport/rdma/client.h"
 #include "protocol/transport/rdma/end.h"
 #include "protocol/transport/rdma/server.h"
@@ -12,6 +13,8 @@ namespace accelmesh::rdma {
 
 inline constexpr int kClientSide = 0;
 inline constexpr int kServerSide = 1;
+
+inline Deadline In(int ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
 
 struct Ends {
   std::unique_ptr<End> client;

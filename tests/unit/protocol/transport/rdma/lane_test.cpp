@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <functional>
+#include <future>
 #include <random>
 #include <thread>
 
@@ -20,8 +22,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-Deadline In(int ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
 
 struct Nothing final : FrameSink {
   void OnFrame(ByteView) override {}
@@ -68,6 +68,7 @@ class FakeDevice final : public DirectMemory {
   }
   Result<int> ExportDmaBuf(const DirectBlock& block) override {
     ++exports;
+    if (before_export) before_export();
     if (!can_export) return Status(Code::kUnsupported, "FakeDevice", "the driver exports nothing");
     return ::dup(backings_.at({block.allocation, block.epoch})->fd());
   }
@@ -76,6 +77,7 @@ class FakeDevice final : public DirectMemory {
   bool can_export = true;
   bool has_real_addresses = false;
   int exports = 0;
+  std::function<void()> before_export;
   DirectBlock landing;
 
  private:
@@ -339,6 +341,28 @@ TEST_F(RdmaDirect, NothingIsRegisteredAnyMoreOnceTheBackendLeaves) {
   Status ended;
   while (ended.ok() || ended.code() == Code::kDeadlineExceeded) ended = channels_.client->Pump(sink, In(100));
   EXPECT_THAT(ended.text(), HasSubstr("refused access"));
+}
+
+// The process ends, and its channel before the thread has come back from the driver.
+TEST_F(RdmaDirect, WhatAThreadThatDoesNotComeBackMayUseStays) {
+  ASSERT_EQ(Open(), DirectMeans::kDmaBuf);
+  const DirectBlock block = device_.Add(1, 1, limits::kMiB);
+  std::promise<void> is_there;
+  std::promise<void> goes_on;
+  device_.before_export = [&] {
+    is_there.set_value();
+    goes_on.get_future().wait();
+  };
+  Status sent;
+  std::thread stuck([&] { sent = lane_->SendDevice(1, 0, block, block.address, 1000, Deadline::Never()); });
+  is_there.get_future().wait();
+  lane_->Abandon();
+  channels_.server->Close();
+  channels_.server.reset();
+  EXPECT_GT(fabric_->registered(kServerSide), 0u);
+  goes_on.set_value();
+  stuck.join();
+  EXPECT_EQ(sent.code(), Code::kClosed) << sent.ToString();
 }
 
 TEST_F(RdmaDirect, PinnedMemoryOfTheServerIsSentWithoutACopy) {

@@ -17,6 +17,18 @@ TEST_F(RdmaPieces, ASmallRecordIsOnePieceOfWorkAndNoCompletion) {
   EXPECT_EQ(Receive(), "hello");
 }
 
+// Its bytes, up to a multiple of 8, and a head of 32 are all that goes inline.
+TEST_F(RdmaPieces, ARecordIsOnePieceOfWorkAsLongAsAllOfItGoesInline) {
+  ASSERT_EQ(fabric_->limits.inline_bytes_max, 220u);
+  ASSERT_TRUE(Send(std::string(184, 'x')).ok());
+  EXPECT_EQ(client_->counts().work, 1u);
+  ASSERT_TRUE(Send(std::string(185, 'y')).ok());
+  EXPECT_EQ(client_->counts().work, 3u) << "its bytes and the words";
+  EXPECT_EQ(client_->counts().doorbells, 2u);
+  EXPECT_EQ(Receive(), std::string(184, 'x'));
+  EXPECT_EQ(Receive(), std::string(185, 'y'));
+}
+
 TEST_F(RdmaPieces, ALargerRecordIsItsBytesAndTheWordsWithOneDoorbell) {
   const std::string text(limits::kKiB, 'x');
   ASSERT_TRUE(Send(text).ok());

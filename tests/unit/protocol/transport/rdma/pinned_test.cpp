@@ -2,19 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/unit/protocol/transport/rdma/counted_memory.h"
+
 namespace accelmesh::rdma {
 namespace {
-
-class Counted final : public Memory {
- public:
-  explicit Counted(int& live) : live_(live) { ++live_; }
-  ~Counted() override { --live_; }
-  std::uint32_t local_key() const override { return 1; }
-  std::uint32_t remote_key() const override { return 1; }
-
- private:
-  int& live_;
-};
 
 class RdmaPinned : public ::testing::Test {
  protected:
@@ -24,7 +15,7 @@ class RdmaPinned : public ::testing::Test {
   PinnedMemory pinned_{[this](MutableByteView) -> Result<std::unique_ptr<Memory>> {
     ++registered_;
     if (fails_) return Status(Code::kOutOfMemory, "test", "no");
-    return std::unique_ptr<Memory>(new Counted(live_));
+    return std::unique_ptr<Memory>(new CountedMemory(live_));
   }};
   Bytes memory_ = Bytes(4096);
   MutableByteView all_{memory_};

@@ -10,7 +10,6 @@
 
 namespace accelmesh::rdma {
 
-inline Deadline In(int ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
 inline Duration Beat() { return Heart::kBeat; }
 
 class RdmaEnd : public ::testing::Test {

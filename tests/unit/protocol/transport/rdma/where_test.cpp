@@ -26,8 +26,6 @@ TEST(RdmaWhere, HereIsOneMachine) {
   EXPECT_NE(HereIs(0), 0u) << "that would be: not told";
 }
 
-Deadline In(int ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
-
 void BindToFirst() {
   cpu_set_t mine;
   ASSERT_EQ(::sched_getaffinity(0, sizeof(mine), &mine), 0);

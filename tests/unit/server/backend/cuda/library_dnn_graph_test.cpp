@@ -332,6 +332,25 @@ TEST_F(CudaDnnPlansTest, WhatANoteDoesNotMakeIsMadeAnew) {
   }
 }
 
+// Without one of its choices it would be another plan.
+TEST_F(CudaDnnPlansTest, AnEngineWhoseKnobsAreNotAllToldIsNotRemembered) {
+  const auto choose = Find<decltype(contract_dnn_choose)>(ACCELMESH_CONTRACT_LIBCUDNN, "contract_dnn_choose");
+  constexpr int kMost = static_cast<int>(GraphNote::kKnobsMax);
+  for (const int knobs : {kMost, kMost + 1, -1}) {
+    notes_->all().clear();
+    choose(knobs);
+    EXPECT_EQ(Session(), kAnew);
+    GraphNote note = Note();
+    EXPECT_EQ(note.engine, knobs == kMost ? 1 : -1) << knobs;
+    EXPECT_EQ(note.knobs.size(), knobs == kMost ? GraphNote::kKnobsMax : 0u) << knobs;
+    EXPECT_FALSE(note.text.empty()) << "the plan's own is none the worse";
+    note.text.clear();
+    Change(note);
+    EXPECT_EQ(Session().heuristics, knobs == kMost ? 0 : 1) << knobs;
+  }
+  choose(1);
+}
+
 TEST_F(CudaDnnPlansTest, AnotherLibraryOrKindOfDeviceMakesItsOwn) {
   EXPECT_EQ(Session(), kAnew);
   EXPECT_EQ(Session(1), kOfText) << "two that are alike share";
