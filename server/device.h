@@ -284,7 +284,8 @@ class DeviceGate {
 };
 
 // What a backend has made for one session and would have to make again for the next, as bytes that only it reads: it is
-// handed what it kept for the same client, and nobody else's. Any thread; waits for files.
+// handed what it kept for the same holder of leases, and nobody else's; a server without a market serves one owner, its
+// user. Any thread; waits for files.
 class PlanKeeper {
  public:
   virtual ~PlanKeeper() = default;

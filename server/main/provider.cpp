@@ -8,6 +8,7 @@
 
 #include "protocol/base/log.h"
 #include "server/main/lease_receipts.h"
+#include "server/main/provider_uses.h"
 #include "server/main/self_run.h"
 #include "server/measure/duty.h"
 #include "server/measure/measure.h"
@@ -186,21 +187,24 @@ class Provider::Run {
 
   void Keep() {
     messages::KeepServerT keep;
-    std::map<std::string, LeaseFacts> now;
+    std::map<std::string, LeaseFacts> now, told = told_;
+    std::vector<std::string> next;
     if (const std::optional<ServerFacts> facts = Facts(); facts.has_value()) {
       now = facts->leases;
       if (facts->died_total != died_) troubles_.died_ms = WallMs();
       died_ = facts->died_total;
-      for (const auto& [lease, use] : now) {
-        const LeaseFacts& before = told_[lease];
-        if (use.device_us == before.device_us && use.sessions == before.sessions) continue;
-        auto told = std::make_unique<messages::LeaseUseT>();
-        told->lease = lease;
-        told->device_time_us = static_cast<std::int64_t>(use.device_us - std::min(use.device_us, before.device_us));
-        told->memory_bytes_high = use.memory_bytes_high;
-        told->sessions = use.sessions - std::min(use.sessions, before.sessions);
-        keep.uses.push_back(std::move(told));
-        if (keep.uses.size() == kUsesMax) break;
+      std::erase_if(told, [&](const auto& entry) { return !now.contains(entry.first); });
+      next = NextUses(now, told, last_told_, kUsesMax);
+      for (const std::string& lease : next) {
+        const LeaseFacts& use = now.at(lease);
+        LeaseFacts& before = told[lease];
+        auto fresh = std::make_unique<messages::LeaseUseT>();
+        fresh->lease = lease;
+        fresh->device_time_us = static_cast<std::int64_t>(use.device_us - std::min(use.device_us, before.device_us));
+        fresh->memory_bytes_high = use.memory_bytes_high;
+        fresh->sessions = use.sessions - std::min(use.sessions, before.sessions);
+        keep.uses.push_back(std::move(fresh));
+        before = use;
       }
     }
     const Result<messages::KeptT> kept =
@@ -212,7 +216,8 @@ class Provider::Run {
       if (const std::optional<ServerFacts> facts = Facts(); facts.has_value()) NoteUses(facts->leases);
     }
     SignReceipts(kept->receipts);
-    told_ = std::move(now);
+    told_ = std::move(told);
+    if (!next.empty()) last_told_ = next.back();
     SetKeep(kept->keep_us);
   }
 
@@ -339,6 +344,7 @@ class Provider::Run {
   std::uint64_t connection_ = 0;
   Instant next_keep_{};
   std::map<std::string, LeaseFacts> told_;
+  std::string last_told_;
   std::map<std::string, std::pair<LeaseFacts, Instant>> uses_;  // also of leases that are over
   std::uint64_t died_ = 0;
   ServerTroubles troubles_{.started_ms = WallMs()};

@@ -47,9 +47,11 @@ void ServerMetrics::Show(const ServerFacts& facts) {
       .Set(static_cast<double>(facts.device_us) * 1e-6);
   for (const auto& [lease, use] : facts.leases) {
     const MetricLabels labels{{"lease", lease}};
-    m.Gauge("accelmesh_lease_device_seconds", "Device time that a lease has used.", labels)
+    m.Gauge("accelmesh_lease_device_seconds", "Device time that a lease has used; those of late that have ended too.",
+            labels)
         .Set(static_cast<double>(use.device_us) * 1e-6);
-    m.Gauge("accelmesh_lease_memory_high_bytes", "The most device memory that a lease had.", labels)
+    m.Gauge("accelmesh_lease_memory_high_bytes",
+            "The most device memory that a lease had; those of late that have ended too.", labels)
         .Set(static_cast<double>(use.memory_bytes_high));
   }
   for (const auto& [lease, use] : shown_) {

@@ -25,6 +25,7 @@
 #include "protocol/transport/rdma/rdma.h"
 #include "server/main/session_limits.h"
 #include "server/main/ticket.h"
+#include "server/main/ticket_lease.h"
 #include "server/main/worker_process.h"
 
 namespace accelmesh {
@@ -167,11 +168,12 @@ void Supervisor::Assign(Listener& listener, Arrival arrival) {
   const Admission admission = Admit(arrival, listener.endpoint(), options_.security.get(), UnixMs());
   if (admission.kind == Admission::Kind::kRefuse) return Refuse(listener, arrival, admission.refusal, admission.text);
   if (admission.kind == Admission::Kind::kEnd) {
-    // A flood of them is answered with what is known now.
-    const Deadline until = ending_.size() < kEndingMax ? Deadline::After(kEndAnswer) : Deadline::Poll();
-    ending_.push_back({&listener, arrival.peer, admission.lease->Key(), until});
-    EndLeases();
-    return AnswerEnds();
+    // A flood of them is answered with what is known now, and one lease's holds nobody else's up.
+    const std::string key = admission.lease->Key();
+    const auto same = std::count_if(ending_.begin(), ending_.end(), [&](const auto& one) { return one.key == key; });
+    const bool may_wait = ending_.size() < kEndingMax && same < kEndingSameMax;
+    ending_.push_back({&listener, arrival.peer, key, may_wait ? Deadline::After(kEndAnswer) : Deadline::Poll()});
+    return EndLeases();
   }
   if (admission.kind == Admission::Kind::kAnswer) {
     const std::int64_t until = admission.lease.has_value() ? admission.lease->not_after_ms : 0;
@@ -215,19 +217,11 @@ Status Supervisor::Hand(Worker& worker, Listener& listener, const Arrival& arriv
     return {Code::kSystem, "Supervisor", "no random bytes"};
   std::snprintf(ticket.host, sizeof(ticket.host), "%s", endpoint.host.c_str());
   std::snprintf(ticket.folder, sizeof(ticket.folder), "%s", endpoint.path.substr(0, endpoint.path.rfind('/')).c_str());
-  if (arrival.client_key.has_value()) {
-    ticket.is_secured = 1;
-    ticket.client_key = arrival.client_key->bytes;
-  }
+  TellLease(arrival, admission, &ticket);
   std::string group;
   if (hello.group() != nullptr && hello.group()->size() <= limits::kGroupSecretBytesMax) group = hello.group()->str();
-  if (admission.lease.has_value()) {
-    ticket.lease_share_milli = admission.lease->share_milli;
-    ticket.lease_memory_bytes = admission.lease->memory_bytes;
-    ticket.lease_not_after_ms = admission.lease->not_after_ms;
-    // Whoever learns another lease's secret gets nothing by it.
-    if (!group.empty()) group = admission.lease->lease + "/" + group;
-  }
+  // Whoever learns another lease's secret gets nothing by it.
+  if (admission.lease.has_value() && !group.empty()) group = admission.lease->lease + "/" + group;
   worker.serving = true;
   worker.session_id = ticket.session_id;
   worker.listener = endpoint.scheme == Endpoint::Scheme::kShm ? nullptr : &listener;
@@ -397,8 +391,8 @@ Status Supervisor::Run() {
     EndOrphans();
     const std::size_t before = workers_.size();
     ReapChildren();
-    AnswerEnds();
     for (const auto& listener : listeners_) Accept(*listener);
+    AnswerEnds();
     const auto warm = std::count_if(workers_.begin(), workers_.end(), [](const Worker& w) { return !w.serving; });
     // A worker that cannot even start would be started for ever: give up after a few in a row.
     if (static_cast<std::uint32_t>(warm) < options_.warm_workers) {

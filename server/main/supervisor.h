@@ -61,6 +61,7 @@ class Supervisor {
     Deadline until;
   };
   static constexpr std::size_t kEndingMax = 256;
+  static constexpr std::ptrdiff_t kEndingSameMax = 4;  // of one lease
   // What a worker gets to end by itself once it was told to.
   static constexpr std::chrono::seconds kEndPatience{2};
   static std::int64_t UnixMs();

@@ -110,17 +110,25 @@ ServerFacts Supervisor::Facts() const {
 
 // Its holder is told what it used, which is known when its sessions are over.
 void Supervisor::AnswerEnds() {
-  std::erase_if(ending_, [this](const EndingLease& ending) {
+  const auto waits = [this](const EndingLease& ending) {
     const bool is_served = std::any_of(workers_.begin(), workers_.end(), [&](const Worker& worker) {
       return worker.lease.has_value() && worker.lease->Key() == ending.key;
     });
-    if (is_served && !ending.until.passed()) return false;
-    const shares::Board::Use use = board_->UseOf(std::string(kLeaseKey) + ending.key);
+    return is_served && !ending.until.passed();
+  };
+  const auto ready = std::stable_partition(ending_.begin(), ending_.end(), waits);
+  if (ready == ending_.end()) return;
+  std::vector<std::string> keys;
+  for (auto ending = ready; ending != ending_.end(); ++ending) keys.push_back(std::string(kLeaseKey) + ending->key);
+  // All at once: while a worker is stopped that holds the page, each look at it takes its time.
+  const std::vector<shares::Board::Use> uses = board_->UsesOf(keys);
+  auto use = uses.begin();
+  for (auto ending = ready; ending != ending_.end(); ++ending, ++use) {
     const Status answered =
-        ending.listener->Answer(ending.peer, MakeEndAnswer(use.device_ns / 1000, use.delivered_ppm));
+        ending->listener->Answer(ending->peer, MakeEndAnswer(use->device_ns / 1000, use->delivered_ppm));
     if (!answered.ok()) log::Warning("supervisor", answered.ToString());
-    return true;
-  });
+  }
+  ending_.erase(ready, ending_.end());
 }
 
 void Supervisor::EndLeases() {

@@ -29,7 +29,7 @@ struct Ticket {
   std::uint64_t lease_memory_bytes = 0;
   std::int64_t lease_not_after_ms = 0;
   std::uint32_t share_seat = shares::kNobody;  // in the page of shares
-  std::array<std::uint8_t, 32> client_key{};
+  std::array<std::uint8_t, 32> client_key{};   // whose session it is; over shm too
 };
 struct TicketFile {
   std::uint64_t session_id = 0;

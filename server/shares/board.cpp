@@ -1,12 +1,14 @@
 #include "server/shares/board.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace accelmesh::shares {
 namespace {
 
-// The supervisor has other things to do as well.
+// The supervisor has other things to do as well. Whoever has been stopped with the lock may be for long.
 constexpr std::int64_t kPatienceNs = 500'000'000;
+constexpr std::int64_t kPatienceAgainNs = 5'000'000;
 
 // Of one lease, at different times.
 Board::Use Sum(const Board::Use& before, const Board::Use& later) {
@@ -23,14 +25,35 @@ Result<std::unique_ptr<Board>> Board::Create(std::uint32_t threads) {
   return std::unique_ptr<Board>(new Board(std::move(page)));
 }
 
+std::int64_t Board::Patience() const { return was_missed_ ? kPatienceAgainNs : kPatienceNs; }
+
+Board::Lock::Lock(Board& board, std::int64_t patience_ns) : lock_(*board.page_, patience_ns) {
+  board.was_missed_ = !held();
+  if (held()) board.CatchUp(turns());
+}
+
+void Board::CatchUp(Turns turns) {
+  // Before any row is free for others: with a lease its seats go.
+  for (const std::uint32_t seat : risen_) turns.RemoveSeat(seat, NowNs());
+  risen_.clear();
+  for (auto lease = leases_.begin(); lease != leases_.end();) {
+    const auto known = lease++;
+    if (const std::optional<Terms> terms = std::exchange(known->second.later, std::nullopt))
+      turns.ResizeLease(known->second.row, terms->share_milli, terms->memory_limit, NowNs());
+    if (known->second.is_ended && known->second.seats == 0) Forget(known);
+  }
+}
+
 Result<std::uint32_t> Board::Sit(const std::string& lease, std::uint32_t share_milli, std::uint64_t memory_limit) {
-  Page::Lock lock(*page_, kPatienceNs);
+  // Not later: without a seat the session would have no limits.
+  Lock lock(*this, kPatienceNs);
   if (!lock.held()) return Locked();
   auto known = leases_.find(lease);
   if (known == leases_.end()) {
     const std::uint32_t row = lock.turns().AddLease(share_milli, memory_limit);
     if (row == kNobody) return Status(Code::kFull, "Board::Sit", "as many leases have a share as may");
-    known = leases_.emplace(lease, Known{row, 0, 0, false, false}).first;
+    known = leases_.try_emplace(lease).first;
+    known->second.row = row;
   }
   const std::uint32_t seat = lock.turns().AddSeat(known->second.row);
   if (seat == kNobody) {
@@ -48,23 +71,21 @@ Result<std::uint32_t> Board::Sit(const std::string& lease, std::uint32_t share_m
 void Board::Rise(std::uint32_t seat, bool ends_lease) {
   const auto found = seats_.find(seat);
   if (found == seats_.end()) return;
-  const auto known = leases_.find(found->second);
+  if (const auto known = leases_.find(found->second); known != leases_.end()) {
+    --known->second.seats;
+    if (ends_lease) known->second.is_ended = true;
+  }
   seats_.erase(found);
-  Page::Lock lock(*page_, kPatienceNs);
-  // It stays taken in the page then: one seat fewer, no harm to others.
-  if (lock.held()) lock.turns().RemoveSeat(seat);
-  if (known == leases_.end()) return;
-  --known->second.seats;
-  if (ends_lease) known->second.is_ended = true;
-  if (known->second.is_ended && known->second.seats == 0) Forget(known);
+  risen_.push_back(seat);
+  const Lock due(*this, Patience());
   CountLeases();
 }
 
 void Board::Resize(const std::string& lease, std::uint32_t share_milli, std::uint64_t memory_limit) {
   const auto known = leases_.find(lease);
   if (known == leases_.end()) return;
-  Page::Lock lock(*page_, kPatienceNs);
-  if (lock.held()) lock.turns().ResizeLease(known->second.row, share_milli, memory_limit);
+  known->second.later = Terms{share_milli, memory_limit};
+  const Lock due(*this, Patience());
 }
 
 void Board::End(const std::string& lease) {
@@ -72,24 +93,27 @@ void Board::End(const std::string& lease) {
   if (known == leases_.end()) return;
   known->second.is_ended = known->second.is_remembered = true;
   if (known->second.seats != 0) return;
-  Page::Lock lock(*page_, kPatienceNs);
-  if (lock.held()) Forget(known);
+  const Lock due(*this, Patience());
 }
 
-std::map<std::string, Board::Use> Board::Uses() const {
+std::map<std::string, Board::Use> Board::Uses() {
+  const Lock lock(*this, Patience());
   std::map<std::string, Use> uses = past_;
-  Page::Lock lock(*page_, kPatienceNs);
   if (!lock.held()) return uses;
   for (const auto& [name, known] : leases_) uses[name] = Sum(uses[name], Read(known));
   return uses;
 }
 
-Board::Use Board::UseOf(const std::string& lease) const {
-  const auto past = past_.find(lease);
-  const Use use = past != past_.end() ? past->second : Use{};
-  const auto known = leases_.find(lease);
-  Page::Lock lock(*page_, kPatienceNs);
-  return known == leases_.end() || !lock.held() ? use : Sum(use, Read(known->second));
+std::vector<Board::Use> Board::UsesOf(const std::vector<std::string>& leases) {
+  const Lock lock(*this, Patience());
+  std::vector<Use> uses;
+  for (const std::string& lease : leases) {
+    const auto past = past_.find(lease);
+    const Use use = past != past_.end() ? past->second : Use{};
+    const auto known = leases_.find(lease);
+    uses.push_back(known == leases_.end() || !lock.held() ? use : Sum(use, Read(known->second)));
+  }
+  return uses;
 }
 
 // Under the page's lock.
@@ -99,18 +123,18 @@ Board::Use Board::Read(const Known& known) const {
           Turns(page_->layout().state).DeliveredPpm(known.row, NowNs())};
 }
 
-// Under the page's lock.
 void Board::Forget(std::map<std::string, Known>::iterator lease) {
   if (lease->second.is_remembered) {
     const auto [past, is_new] = past_.try_emplace(lease->first);
     past->second = Sum(past->second, Read(lease->second));
-    if (is_new) past_order_.push_back(lease->first);
+    if (!is_new) std::erase(past_order_, lease->first);
+    past_order_.push_back(lease->first);
     if (past_order_.size() > kPastMax) {
       past_.erase(past_order_.front());
       past_order_.pop_front();
     }
   }
-  Turns(page_->layout().state).RemoveLease(lease->second.row);
+  Turns(page_->layout().state).RemoveLease(lease->second.row, NowNs());
   leases_.erase(lease);
 }
 

@@ -15,7 +15,7 @@
 namespace accelmesh::shares {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x53484131;  // changes with the layout
+constexpr std::uint32_t kMagic = 0x53484132;  // changes with the layout
 // Calls may be lost with a process that died: nobody waits longer without looking.
 constexpr long kCallNs = 5'000'000;
 constexpr std::size_t kBytes = (sizeof(PageLayout) + 4095) / 4096 * 4096;

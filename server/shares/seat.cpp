@@ -24,11 +24,22 @@ void Seat::ChargeLocked(Turns& turns) {
   used_ns_ = now;
 }
 
+void Seat::CatchUp(Turns& turns, std::int64_t now_ns) {
+  const MutexLock own(missed_mu_);
+  for (const std::uint32_t turn : not_left_) turns.Leave(seat_, turn, now_ns);
+  for (const std::uint32_t threads : not_given_up_) turns.GiveUp(seat_, threads, now_ns);
+  turns.GiveMemory(seat_, not_given_bytes_);
+  not_left_.clear();
+  not_given_up_.clear();
+  not_given_bytes_ = 0;
+}
+
 void Seat::Settle() {
   const MutexLock own(used_mu_);
   Page::Lock lock(*page_, Page::kTurnsNs);
   if (!lock.held()) return;
   Turns turns = lock.turns();
+  CatchUp(turns, NowNs());
   ChargeLocked(turns);
   settled_ns_.store(NowNs(), std::memory_order_relaxed);
 }
@@ -46,10 +57,15 @@ std::uint32_t Seat::Enter(std::uint32_t threads) {
     {
       Page::Lock lock(*page_, Page::kTurnsNs);
       // Somebody is stopped with the lock: better unfair than not at all.
-      if (!lock.held()) return kNoTurn;
+      if (!lock.held()) {
+        const MutexLock own(missed_mu_);
+        if (waits) not_given_up_.push_back(threads);
+        return kNoTurn;
+      }
       Turns turns = lock.turns();
+      CatchUp(turns, NowNs());
       if (stopped_.load(std::memory_order_relaxed)) {
-        if (waits) turns.GiveUp(seat_);
+        if (waits) turns.GiveUp(seat_, threads, NowNs());
         return kNoTurn;
       }
       const std::int64_t now = NowNs();
@@ -72,10 +88,15 @@ void Seat::Leave(std::uint32_t turn) {
   std::uint32_t next = kNobody;
   {
     Page::Lock lock(*page_, Page::kTurnsNs);
-    // The turn is overdue then, until the session ends: it takes no room.
-    if (!lock.held()) return;
+    if (!lock.held()) {
+      // The turn is overdue until the lock is got again: it takes no room.
+      const MutexLock missed(missed_mu_);
+      not_left_.push_back(turn);
+      return;
+    }
     Turns turns = lock.turns();
     const std::int64_t now = NowNs();
+    CatchUp(turns, now);
     turns.Leave(seat_, turn, now);
     ChargeLocked(turns);
     next = turns.Next(now);
@@ -91,12 +112,17 @@ void Seat::Stop() {
 bool Seat::Take(std::uint64_t bytes) {
   Page::Lock lock(*page_, Page::kMemoryNs);
   // Memory that cannot be counted is not given.
-  return lock.held() && lock.turns().TakeMemory(seat_, bytes);
+  if (!lock.held()) return false;
+  Turns turns = lock.turns();
+  CatchUp(turns, NowNs());
+  return turns.TakeMemory(seat_, bytes);
 }
 
 void Seat::Give(std::uint64_t bytes) {
   Page::Lock lock(*page_, Page::kMemoryNs);
-  if (lock.held()) lock.turns().GiveMemory(seat_, bytes);
+  if (lock.held()) return lock.turns().GiveMemory(seat_, bytes);
+  const MutexLock own(missed_mu_);
+  not_given_bytes_ += bytes;
 }
 
 std::uint64_t Seat::limit() const {

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <memory>
+#include <vector>
 
 #include "protocol/base/mutex.h"
 #include "server/device.h"
@@ -33,6 +34,8 @@ class Seat final : public DeviceGate, public MemoryQuota {
   // Says what was used until now.
   void Settle();
   void ChargeLocked(Turns& turns) ACCELMESH_REQUIRES(used_mu_);
+  // The page is locked: ends what could not be ended while somebody else held it.
+  void CatchUp(Turns& turns, std::int64_t now_ns);
   bool IsAlone() const { return page_->layout().leases.load(std::memory_order_relaxed) <= 1; }
 
   std::unique_ptr<Page> page_;
@@ -41,6 +44,10 @@ class Seat final : public DeviceGate, public MemoryQuota {
   Mutex used_mu_;
   std::int64_t used_ns_ ACCELMESH_GUARDED_BY(used_mu_) = 0;  // that was said
   std::atomic<std::int64_t> settled_ns_{0};                  // when
+  Mutex missed_mu_;                                          // behind the page's lock; nobody waits while he holds it
+  std::vector<std::uint32_t> not_left_ ACCELMESH_GUARDED_BY(missed_mu_);      // turns that are over
+  std::vector<std::uint32_t> not_given_up_ ACCELMESH_GUARDED_BY(missed_mu_);  // threads that nobody waits for any more
+  std::uint64_t not_given_bytes_ ACCELMESH_GUARDED_BY(missed_mu_) = 0;        // memory that is free
 };
 
 }  // namespace accelmesh::shares

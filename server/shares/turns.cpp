@@ -9,6 +9,15 @@ constexpr std::int64_t kLookNs = 1'000'000;
 
 std::uint32_t ShareOf(std::uint32_t share_milli) { return std::clamp<std::uint32_t>(share_milli, 1, kWholeMilli); }
 
+// What a process left half-written never makes less than nothing.
+void Take(std::uint32_t& from, std::uint32_t amount) { from -= std::min(from, amount); }
+
+// `part` of `whole` of it. Whoever counts often loses less than a nanosecond each time, and a long time does not
+// overflow.
+std::int64_t PartOf(std::int64_t time_ns, std::int64_t part, std::int64_t whole) {
+  return time_ns / whole * part + time_ns % whole * part / whole;
+}
+
 }  // namespace
 
 std::uint32_t Turns::AddLease(std::uint32_t share_milli, std::uint64_t memory_limit) {
@@ -25,14 +34,18 @@ std::uint32_t Turns::AddLease(std::uint32_t share_milli, std::uint64_t memory_li
   return kNobody;
 }
 
-void Turns::ResizeLease(std::uint32_t lease, std::uint32_t share_milli, std::uint64_t memory_limit) {
-  state_.leases[lease].share_milli = ShareOf(share_milli);
-  state_.leases[lease].memory_limit = memory_limit;
+void Turns::ResizeLease(std::uint32_t lease, std::uint32_t share_milli, std::uint64_t memory_limit,
+                        std::int64_t now_ns) {
+  LeaseRow& row = state_.leases[lease];
+  // What it was owed until now it was owed of the share that it had.
+  Count(row, now_ns);
+  row.share_milli = ShareOf(share_milli);
+  row.memory_limit = memory_limit;
 }
 
-void Turns::RemoveLease(std::uint32_t lease) {
+void Turns::RemoveLease(std::uint32_t lease, std::int64_t now_ns) {
   for (std::uint32_t seat = 0; seat < kSeatsMax; ++seat) {
-    if (state_.seats[seat].is_used != 0 && state_.seats[seat].lease == lease) RemoveSeat(seat);
+    if (state_.seats[seat].is_used != 0 && state_.seats[seat].lease == lease) RemoveSeat(seat, now_ns);
   }
   state_.leases[lease] = {};
 }
@@ -51,10 +64,11 @@ std::uint32_t Turns::AddSeat(std::uint32_t lease) {
   return kNobody;
 }
 
-void Turns::RemoveSeat(std::uint32_t seat) {
+void Turns::RemoveSeat(std::uint32_t seat, std::int64_t now_ns) {
   SeatRow& row = state_.seats[seat];
   if (row.is_used == 0) return;
   LeaseRow& lease = state_.leases[row.lease];
+  Count(lease, now_ns);
   lease.memory_used -= std::min(lease.memory_used, row.memory_used);
   if (lease.seats > 0) --lease.seats;
   row = {};
@@ -88,14 +102,14 @@ void Turns::NoteOverdue(std::int64_t now_ns) {
     if (seat.waiting != 0 && seat.is_absent == 0 && seat.called_ns != 0 && now_ns - seat.called_ns > kAbsentNs) {
       LeaseRow& lease = state_.leases[seat.lease];
       Count(lease, now_ns);
-      lease.wanting -= std::min(lease.wanting, seat.waiting);
+      Take(lease.wanting, seat.wanting);
       seat.is_absent = 1;
     }
     for (TurnRow& turn : seat.turns) {
       if (turn.width == 0 || now_ns - turn.begin_ns <= kOverdueNs) continue;
       if (turn.is_overdue == 0) {
         turn.is_overdue = 1;
-        state_.busy -= std::min(state_.busy, turn.width);
+        Take(state_.busy, turn.width);
       }
       // As if all of its threads worked; its session says later what they did.
       const std::int64_t ahead = (now_ns - turn.begin_ns) * turn.width - turn.charged_ns;
@@ -111,18 +125,21 @@ void Turns::AddVirtual(LeaseRow& lease, std::int64_t device_ns) {
                       static_cast<std::int64_t>(ShareOf(lease.share_milli));
 }
 
+std::uint32_t Turns::WidthOf(std::uint32_t width) const { return std::clamp<std::uint32_t>(width, 1, state_.threads); }
+
 std::optional<std::uint32_t> Turns::Enter(std::uint32_t seat, std::uint32_t width, std::int64_t now_ns, bool waits) {
   SeatRow& row = state_.seats[seat];
   LeaseRow& lease = state_.leases[row.lease];
-  width = std::clamp<std::uint32_t>(width, 1, state_.threads);
+  width = WidthOf(width);
   Count(lease, now_ns);
-  if (row.is_absent != 0) lease.wanting += row.waiting;
+  if (row.is_absent != 0) lease.wanting += row.wanting;
   row.is_absent = 0;
   row.called_ns = 0;
   if (!waits) {
     if (row.waiting == 0) row.since_ns = now_ns;
     ++row.waiting;
-    ++lease.wanting;
+    row.wanting += width;
+    lease.wanting += width;
     // What it could have had and did not ask for is gone, but for a bucketful.
     lease.virtual_ns = std::max(lease.virtual_ns, state_.virtual_ns - kDepthNs);
   }
@@ -134,19 +151,22 @@ std::optional<std::uint32_t> Turns::Enter(std::uint32_t seat, std::uint32_t widt
   *turn = {now_ns, 0, width, 0};
   state_.busy += width;
   --row.waiting;
-  lease.wanting -= std::min(lease.wanting, 1U);
-  ++lease.running;
+  Take(row.wanting, width);
+  Take(lease.wanting, width);
+  lease.running += width;
   row.since_ns = now_ns;
   state_.virtual_ns = std::max(state_.virtual_ns, lease.virtual_ns);
   return static_cast<std::uint32_t>(turn - row.turns.begin());
 }
 
-void Turns::GiveUp(std::uint32_t seat) {
+void Turns::GiveUp(std::uint32_t seat, std::uint32_t width, std::int64_t now_ns) {
   SeatRow& row = state_.seats[seat];
   LeaseRow& lease = state_.leases[row.lease];
+  Count(lease, now_ns);
   if (row.waiting > 0) {
     --row.waiting;
-    if (row.is_absent == 0) lease.wanting -= std::min(lease.wanting, 1U);
+    Take(row.wanting, WidthOf(width));
+    if (row.is_absent == 0) Take(lease.wanting, WidthOf(width));
   }
   row.called_ns = 0;
 }
@@ -155,8 +175,8 @@ void Turns::Leave(std::uint32_t seat, std::uint32_t turn, std::int64_t now_ns) {
   TurnRow& row = state_.seats[seat].turns[turn];
   LeaseRow& lease = state_.leases[state_.seats[seat].lease];
   Count(lease, now_ns);
-  lease.running -= std::min(lease.running, 1U);
-  if (row.is_overdue == 0) state_.busy -= std::min(state_.busy, row.width);
+  Take(lease.running, row.width);
+  if (row.is_overdue == 0) Take(state_.busy, row.width);
   row = {};
 }
 
@@ -196,13 +216,20 @@ void Turns::GiveMemory(std::uint32_t seat, std::uint64_t bytes) {
   lease.memory_used -= std::min(lease.memory_used, bytes);
 }
 
-void Turns::Count(LeaseRow& lease, std::int64_t now_ns) {
+void Turns::Count(LeaseRow& lease, std::int64_t now_ns) const {
   const std::int64_t time_ns = std::max<std::int64_t>(0, now_ns - lease.counted_ns);
   lease.counted_ns = now_ns;
-  if (lease.running == 0 && lease.wanting == 0) return;
-  const std::int64_t owed_ns = time_ns / static_cast<std::int64_t>(kWholeMilli) * ShareOf(lease.share_milli);
+  const std::uint64_t wanted = std::uint64_t{lease.running} + lease.wanting;
+  if (wanted == 0) return;
+  // Whoever asks for few threads is owed no others; turns that are overdue may have more than there are.
+  const std::int64_t threads = state_.threads;
+  const std::int64_t wanted_milli =
+      kWholeMilli * static_cast<std::int64_t>(std::min<std::uint64_t>(wanted, threads)) / threads;
+  const std::int64_t owed_ns =
+      PartOf(time_ns, std::min<std::int64_t>(ShareOf(lease.share_milli), wanted_milli), kWholeMilli);
+  const std::int64_t got_ns = PartOf(time_ns, std::min<std::int64_t>(lease.running, threads), threads);
   lease.owed_ns += owed_ns;
-  lease.behind_ns = std::max(-kDepthNs, lease.behind_ns + owed_ns - (lease.running > 0 ? time_ns : 0));
+  lease.behind_ns = std::max(-kDepthNs, lease.behind_ns + owed_ns - got_ns);
 }
 
 std::uint32_t Turns::DeliveredPpm(std::uint32_t lease, std::int64_t now_ns) {
@@ -234,10 +261,11 @@ void Turns::Repair() {
     }
     memory[seat.lease] += seat.memory_used;
     ++seats[seat.lease];
-    wanting[seat.lease] += seat.is_absent == 0 ? seat.waiting : 0;
+    if (seat.waiting == 0) seat.wanting = 0;
+    wanting[seat.lease] += seat.is_absent == 0 ? seat.wanting : 0;
     for (const TurnRow& turn : seat.turns) {
       state_.busy += turn.is_overdue == 0 ? turn.width : 0;
-      running[seat.lease] += turn.width != 0 ? 1 : 0;
+      running[seat.lease] += turn.width;
     }
   }
   for (std::size_t i = 0; i < kLeasesMax; ++i) {

@@ -43,10 +43,10 @@ struct LeaseRow {
   std::uint64_t memory_used = 0;
   std::uint64_t memory_high = 0;
   // What it got of its share, where others were there, too.
-  std::uint32_t running = 0;    // turns of its sessions
-  std::uint32_t wanting = 0;    // their threads that wait, and would come
+  std::uint32_t running = 0;    // threads of the device that its sessions' turns have
+  std::uint32_t wanting = 0;    // and that those wait for that would come
   std::int64_t counted_ns = 0;  // up to here
-  std::int64_t owed_ns = 0;     // its share of the time in which it had a turn or waited for one
+  std::int64_t owed_ns = 0;     // its share of the device's time, and no more of it than it had or waited for
   std::int64_t behind_ns = 0;   // of that, what it has not got yet; what it got beyond is kept for kDepthNs
 };
 struct TurnRow {
@@ -60,6 +60,7 @@ struct SeatRow {
   std::uint32_t is_used = 0;
   std::uint32_t lease = 0;
   std::uint32_t waiting = 0;  // threads of it
+  std::uint32_t wanting = 0;  // threads of the device that those wait for
   std::uint32_t is_absent = 0;
   std::int64_t since_ns = 0;   // that it waits
   std::int64_t called_ns = 0;  // that it is its turn; 0: it was not told
@@ -84,18 +85,18 @@ class Turns {
 
   // kNobody: there are as many as may be. A share of 0 is one of 1.
   std::uint32_t AddLease(std::uint32_t share_milli, std::uint64_t memory_limit);
-  void ResizeLease(std::uint32_t lease, std::uint32_t share_milli, std::uint64_t memory_limit);
+  void ResizeLease(std::uint32_t lease, std::uint32_t share_milli, std::uint64_t memory_limit, std::int64_t now_ns);
   // With what its sessions had; none is left.
-  void RemoveLease(std::uint32_t lease);
+  void RemoveLease(std::uint32_t lease, std::int64_t now_ns);
   std::uint32_t AddSeat(std::uint32_t lease);
   // Its session is gone, whatever it was doing; its memory is the lease's again.
-  void RemoveSeat(std::uint32_t seat);
+  void RemoveSeat(std::uint32_t seat, std::int64_t now_ns);
 
   // The turn, if it is this session's; else one of its threads waits, and asks again (`waits`) when it is called.
   // `width` is the threads that it will use, cut to what the device has.
   std::optional<std::uint32_t> Enter(std::uint32_t seat, std::uint32_t width, std::int64_t now_ns, bool waits);
-  // A thread that waited does so no more.
-  void GiveUp(std::uint32_t seat);
+  // A thread that waited for `width` does so no more.
+  void GiveUp(std::uint32_t seat, std::uint32_t width, std::int64_t now_ns);
   void Leave(std::uint32_t seat, std::uint32_t turn, std::int64_t now_ns);
   // Device time that the session has used since it said so last. `alone`: no other lease was there, so that nobody is
   // owed anything for it.
@@ -108,7 +109,8 @@ class Turns {
   void GiveMemory(std::uint32_t seat, std::uint64_t bytes);
 
   // How far a lease got its share of the device's time while it wanted it, in millionths; all of it while nobody else
-  // was there. A lease whose sessions are slow to come waits for themselves and is owed nothing.
+  // was there. A turn counts by its part of the device's threads, and who asks for few is owed no more than those. A
+  // lease whose sessions are slow to come waits for themselves and is owed nothing.
   std::uint32_t DeliveredPpm(std::uint32_t lease, std::int64_t now_ns);
 
   void Repair();
@@ -119,8 +121,9 @@ class Turns {
   bool IsBefore(std::uint32_t seat, std::uint32_t other) const;
   void NoteOverdue(std::int64_t now_ns);
   void AddVirtual(LeaseRow& lease, std::int64_t device_ns);
-  // Before `running` or `wanting` changes.
-  static void Count(LeaseRow& lease, std::int64_t now_ns);
+  // Before `running`, `wanting` or the share changes.
+  void Count(LeaseRow& lease, std::int64_t now_ns) const;
+  std::uint32_t WidthOf(std::uint32_t width) const;
 
   State& state_;
 };

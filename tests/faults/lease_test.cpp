@@ -238,14 +238,21 @@ TEST_P(LeaseTest, WhoGivesItBackIsToldWhatItUsed) {
   const Instant asked = Clock::now();
   const Result<LeaseUse> use = EndLease(server_->endpoint(), As(holder_), "lease-1", Soon());
   ASSERT_TRUE(use.ok()) << use.status().ToString();
-  EXPECT_GE(use->device_us, 1'000U);
-  EXPECT_LE(use->device_us, 5'000'000U);
-  EXPECT_EQ(use->delivered_ppm, 1'000'000U) << "nobody else was there";
   EXPECT_LE(Clock::now() - asked, std::chrono::seconds(3));
-  // Asked again it is the same: all of it was counted.
-  const Result<LeaseUse> again = EndLease(server_->endpoint(), As(holder_), "lease-1", Soon());
-  ASSERT_TRUE(again.ok());
-  EXPECT_EQ(again->device_us, use->device_us);
+  // A worker that takes long to end is not waited for, and what it used is not known before it has ended. Asked again
+  // it is the same once all of it was counted.
+  LeaseUse last = *use;
+  const Deadline deadline = Soon(60'000);
+  for (bool is_same = false; (!is_same || last.device_us < 1'000) && !deadline.passed();) {
+    const Result<LeaseUse> again = EndLease(server_->endpoint(), As(holder_), "lease-1", Soon());
+    ASSERT_TRUE(again.ok()) << again.status().ToString();
+    EXPECT_GE(again->device_us, last.device_us);
+    is_same = again->device_us == last.device_us;
+    last = *again;
+  }
+  EXPECT_GE(last.device_us, 1'000U);
+  EXPECT_LE(last.device_us, 5'000'000U);
+  EXPECT_EQ(last.delivered_ppm, 1'000'000U) << "nobody else was there";
 }
 
 TEST_P(LeaseTest, ALaterGrantEndsTheSessionsOfTheEarlier) {

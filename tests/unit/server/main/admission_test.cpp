@@ -5,6 +5,7 @@
 
 #include "protocol/base/command.h"
 #include "protocol/schema/session_generated.h"
+#include "server/main/ticket_lease.h"
 
 namespace accelmesh {
 namespace {
@@ -126,6 +127,52 @@ TEST_F(AdmissionTest, NoticesAreTakenFromTheHolder) {
   arrival_.client_key = holder;
   EXPECT_EQ(Decide(end).kind, Admission::Kind::kEnd);
   EXPECT_EQ(security_.leases->Expire(kNow).size(), 1u);
+}
+
+// What its worker remembers for later sessions is its holder's (Ticket::client_key), and not for who leases after him.
+TEST_F(AdmissionTest, AWorkerIsToldWhoseSessionItIs) {
+  const auto told = [&](const Admission& admission) {
+    Ticket ticket;
+    TellLease(arrival_, admission, &ticket);
+    return ticket;
+  };
+  std::vector<Ticket> over_shm;
+  const std::array<std::uint8_t, 32> nobody{};
+  for (const std::uint8_t holder : {10, 20}) {
+    SCOPED_TRACE(static_cast<int>(holder));
+    endpoint_.scheme = Endpoint::Scheme::kTcp;
+    arrival_.client_key.emplace().bytes.fill(holder);
+    const std::array<std::uint8_t, 32> key = arrival_.client_key->bytes;
+    const std::string name = "lease-" + std::to_string(holder), secret = "secret of " + name;
+    const security::LeaseTerms terms{400, 1 << 20, kNow, kNow + 60'000, *arrival_.client_key, std::nullopt};
+    Hello note;
+    note.purpose = wire::HelloPurpose::NoteLease;
+    note.token = GrantLease(market_, {name, "slot-1", "server-1", holder}, terms).value();
+    const security::SecretHash hash = security::HashOfSecret(AsBytes(secret));
+    note.group_secret_hash.assign(hash.begin(), hash.end());
+    ASSERT_EQ(Decide(note).kind, Admission::Kind::kAnswer);
+    Hello curve;
+    curve.token = note.token;
+    const Ticket by_curve = told(Decide(curve));
+    EXPECT_EQ(by_curve.is_secured, 1U);
+    EXPECT_EQ(by_curve.client_key, key);
+    endpoint_.scheme = Endpoint::Scheme::kShm;
+    arrival_.client_key.reset();
+    Hello shm;
+    shm.group = secret;
+    const Ticket by_secret = told(Decide(shm));
+    EXPECT_EQ(by_secret.is_secured, 0U) << "no CURVE";
+    EXPECT_EQ(by_secret.client_key, key);
+    EXPECT_EQ(by_secret.lease_share_milli, 400U);
+    EXPECT_EQ(by_secret.lease_memory_bytes, 1U << 20);
+    EXPECT_EQ(by_secret.lease_not_after_ms, kNow + 60'000);
+    over_shm.push_back(by_secret);
+  }
+  EXPECT_NE(over_shm[0].client_key, over_shm[1].client_key);
+  // Without a market they are all this user's.
+  const Ticket standalone = told(Decide({}, false));
+  EXPECT_EQ(standalone.client_key, nobody);
+  EXPECT_EQ(standalone.is_secured, 0U);
 }
 
 }  // namespace

@@ -13,26 +13,10 @@
 #include "protocol/base/clock.h"
 #include "server/shares/board.h"
 #include "server/shares/seat.h"
+#include "tests/unit/server/shares/held_page.h"
 
 namespace accelmesh::shares {
 namespace {
-
-std::unique_ptr<Page> Mapped(int fd) {
-  Result<std::unique_ptr<Page>> page = Page::Map(::dup(fd));
-  EXPECT_TRUE(page.ok()) << page.status().ToString();
-  return *std::move(page);
-}
-
-// Runs in a process of its own; `body` says its exit status.
-template <typename Body>
-pid_t Child(Body body) {
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    ::alarm(20);
-    ::_exit(body());
-  }
-  return pid;
-}
 
 TEST(PageTest, ALockOutlivesItsHolder) {
   Result<std::unique_ptr<Page>> page = Page::Create(2);
@@ -58,24 +42,11 @@ TEST(PageTest, ALockOutlivesItsHolder) {
 TEST(PageTest, NobodyWaitsLongForALockThatAStoppedProcessHolds) {
   Result<std::unique_ptr<Page>> page = Page::Create(2);
   ASSERT_TRUE(page.ok());
-  int ready[2];
-  ASSERT_EQ(::pipe(ready), 0);
-  const pid_t pid = Child([&] {
-    const Page::Lock lock(**page, Page::kTurnsNs);
-    (void)!::write(ready[1], "x", 1);
-    while (true) ::pause();
-    return 0;
-  });
-  char byte = 0;
-  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  const Holder holder(**page);
   const Instant begin = Clock::now();
   const Page::Lock lock(**page, Page::kTurnsNs);
   EXPECT_FALSE(lock.held());
   EXPECT_LT(Clock::now() - begin, std::chrono::seconds(2));
-  ::kill(pid, SIGKILL);
-  ::waitpid(pid, nullptr, 0);
-  ::close(ready[0]);
-  ::close(ready[1]);
 }
 
 TEST(PageTest, WhatIsNoPageIsRefused) {
@@ -190,6 +161,24 @@ TEST(PageTest, WhatALeaseUsedIsKnownAfterItsEnd) {
   }
   EXPECT_EQ((*board)->Uses().count("a"), 0U);
   EXPECT_EQ((*board)->Uses().size(), Board::kPastMax);
+}
+
+// It counts as who has ended last.
+TEST(PageTest, ALeaseThatEndsAgainIsKnownAsLongAsIfItHadNotBefore) {
+  Result<std::unique_ptr<Board>> board = Board::Create(1);
+  ASSERT_TRUE(board.ok());
+  const auto comes_and_ends = [&](const std::string& name) {
+    (*board)->Rise(*(*board)->Sit(name, 500, 0), false);
+    (*board)->End(name);
+  };
+  comes_and_ends("a");
+  comes_and_ends("other");
+  comes_and_ends("a");
+  for (std::size_t i = 1; i < Board::kPastMax; ++i) comes_and_ends("b" + std::to_string(i));
+  EXPECT_EQ((*board)->Uses().count("other"), 0U);
+  EXPECT_EQ((*board)->UseOf("a").sessions, 2U);
+  comes_and_ends("last");
+  EXPECT_EQ((*board)->Uses().count("a"), 0U);
 }
 
 TEST(PageTest, TheRowOfALeaseIsFreeWithItsLastSessionOnceItHasEnded) {

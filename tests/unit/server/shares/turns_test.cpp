@@ -213,14 +213,77 @@ TEST(TurnsTest, WhoGetsItsShareIsToldSo) {
 
 // What was let beyond the device cannot be delivered: each of two that have 800 of 1000 gets a half, 0.5 / 0.8.
 TEST(TurnsTest, WhoGetsLessThanItsShareIsToldHowMuch) {
-  SimulatedDevice device(1);
-  for (int lease = 0; lease < 2; ++lease) {
-    device.Add({device.turns().AddSeat(device.turns().AddLease(800, 0)), 1, Always(3 * kMs)});
+  for (const std::uint32_t threads : {1U, 2U, 4U}) {
+    SimulatedDevice device(threads);
+    for (int lease = 0; lease < 2; ++lease) {
+      const std::uint32_t seat = device.turns().AddSeat(device.turns().AddLease(800, 0));
+      // Each wants the whole device; on several threads it always has some of them.
+      for (std::uint32_t i = 0; i < threads; ++i) device.Add({seat, 1, Always(3 * kMs)});
+    }
+    device.Run(60 * kSecond);
+    for (std::uint32_t lease = 0; lease < 2; ++lease) {
+      EXPECT_NEAR(device.turns().DeliveredPpm(lease, device.now_ns()), 625'000, 10'000) << lease << " of " << threads;
+    }
   }
+}
+
+// One thread of four that are its own is all that it asks for.
+TEST(TurnsTest, WhoAsksForFewThreadsIsOwedNoOthers) {
+  SimulatedDevice device(4);
+  device.Add({device.turns().AddSeat(device.turns().AddLease(800, 0)), 1, Always(3 * kMs)});
+  const std::uint32_t other = device.turns().AddSeat(device.turns().AddLease(200, 0));
+  for (int i = 0; i < 4; ++i) device.Add({other, 1, Always(3 * kMs)});
   device.Run(60 * kSecond);
-  for (std::uint32_t lease = 0; lease < 2; ++lease) {
-    EXPECT_NEAR(device.turns().DeliveredPpm(lease, device.now_ns()), 625'000, 10'000) << lease;
-  }
+  EXPECT_EQ(device.turns().DeliveredPpm(0, device.now_ns()), 1'000'000U);
+  EXPECT_EQ(device.turns().DeliveredPpm(1, device.now_ns()), 1'000'000U);
+}
+
+// Whoever gives up waiting is owed nothing from then on, and what it was owed before stays.
+TEST(TurnsTest, WhoGivesUpIsOwedForTheTimeItWaited) {
+  SimulatedDevice device(1);
+  Turns& turns = device.turns();
+  const std::uint32_t holder = turns.AddSeat(turns.AddLease(500, 0));
+  const std::uint32_t waiter = turns.AddSeat(turns.AddLease(500, 0));
+  ASSERT_TRUE(turns.Enter(holder, 1, 0, false).has_value());
+  ASSERT_FALSE(turns.Enter(waiter, 1, 0, false).has_value());
+  turns.GiveUp(waiter, 1, kSecond);
+  EXPECT_EQ(device.state().leases[1].owed_ns, kSecond / 2);
+  turns.DeliveredPpm(1, 10 * kSecond);
+  EXPECT_EQ(device.state().leases[1].owed_ns, kSecond / 2);
+  EXPECT_EQ(device.state().leases[1].wanting, 0U);
+}
+
+// What it was owed before was of the share that it had then.
+TEST(TurnsTest, AnotherShareCountsFromThenOn) {
+  SimulatedDevice device(1);
+  Turns& turns = device.turns();
+  const std::uint32_t holder = turns.AddSeat(turns.AddLease(500, 0));
+  const std::uint32_t waiter = turns.AddSeat(turns.AddLease(500, 0));
+  ASSERT_TRUE(turns.Enter(holder, 1, 0, false).has_value());
+  ASSERT_FALSE(turns.Enter(waiter, 1, 0, false).has_value());
+  turns.ResizeLease(1, 100, 0, kSecond);
+  EXPECT_EQ(device.state().leases[1].owed_ns, kSecond / 2);
+  turns.DeliveredPpm(1, 2 * kSecond);
+  EXPECT_EQ(device.state().leases[1].owed_ns, kSecond / 2 + kSecond / 10);
+}
+
+// Neither what is owed nor what was got is lost in short times.
+TEST(TurnsTest, TimeIsCountedHoweverOftenSomebodyLooks) {
+  SimulatedDevice device(3);
+  Turns& turns = device.turns();
+  const std::uint32_t seat = turns.AddSeat(turns.AddLease(500, 0));
+  ASSERT_TRUE(turns.Enter(seat, 3, 0, false).has_value());
+  constexpr std::int64_t kLooks = 10'000;
+  constexpr std::int64_t kStepNs = 999;
+  for (std::int64_t i = 1; i <= kLooks; ++i) turns.DeliveredPpm(0, i * kStepNs);
+  const LeaseRow& lease = device.state().leases[0];
+  EXPECT_NEAR(static_cast<double>(lease.owed_ns), kLooks * kStepNs / 2.0, kLooks);
+  EXPECT_NEAR(static_cast<double>(lease.behind_ns), -kLooks * kStepNs / 2.0, kLooks);
+  // Nor in long ones.
+  constexpr std::int64_t kYearNs = 365 * 86'400 * kSecond;
+  const std::int64_t before_ns = lease.owed_ns;
+  turns.DeliveredPpm(0, kLooks * kStepNs + kYearNs);
+  EXPECT_EQ(lease.owed_ns - before_ns, kYearNs / 2);
 }
 
 // Time in which it wants nothing is owed to nobody; nor is what it had too much before, but for a bucketful.
@@ -257,7 +320,7 @@ TEST(TurnsTest, ADeadSessionLeavesItsTurnsAndItsMemory) {
   ASSERT_TRUE(turns.TakeMemory(dead, 900));
   ASSERT_TRUE(turns.TakeMemory(alive, 50));
   EXPECT_FALSE(turns.Enter(alive, 1, kMs, false).has_value());
-  turns.RemoveSeat(dead);
+  turns.RemoveSeat(dead, 2 * kMs);
   EXPECT_TRUE(turns.Enter(alive, 1, 2 * kMs, true).has_value());
   EXPECT_TRUE(turns.TakeMemory(alive, 950)) << "all but its own 50";
   EXPECT_FALSE(turns.TakeMemory(alive, 1));
@@ -279,7 +342,7 @@ TEST(TurnsTest, TheMemoryOfALeaseIsExactOverAllItsSessions) {
         sessions.push_back({turns.AddSeat(lease), {}});
       } else if (what == 1) {
         const std::size_t i = random() % sessions.size();
-        turns.RemoveSeat(sessions[i].first);
+        turns.RemoveSeat(sessions[i].first, 0);
         used -= std::accumulate(sessions[i].second.begin(), sessions[i].second.end(), std::uint64_t{0});
         sessions.erase(sessions.begin() + static_cast<std::ptrdiff_t>(i));
       } else if (what < 7) {
@@ -335,7 +398,7 @@ TEST(TurnsTest, ThereAreAsManyLeasesAndSeatsAsMayBe) {
   EXPECT_EQ(turns.AddLease(1, 0), kNobody);
   for (std::size_t i = 0; i < kSeatsMax; ++i) ASSERT_NE(turns.AddSeat(static_cast<std::uint32_t>(i)), kNobody);
   EXPECT_EQ(turns.AddSeat(0), kNobody);
-  turns.RemoveLease(3);
+  turns.RemoveLease(3, 0);
   EXPECT_EQ(turns.AddLease(1, 0), 3U);
   EXPECT_EQ(turns.AddSeat(3), 3U);
 }
