@@ -49,7 +49,7 @@ class EpochLog {
   virtual Status Record(const EpochPlan& plan, const auction::EpochOutcome& outcome, std::int64_t time_ms,
                         std::int64_t credits, std::int64_t deposited) = 0;
   // Takes orders, which are due from then on; again, if they were taken before. The promise of each, as a text
-  // (market/ledger/promise.h). kFull: too many are due.
+  // (market/ledger/promise.h); empty: its owner has too many that are due, and this one was not taken. kFull: all have.
   virtual Result<std::vector<std::string>> Take(const std::vector<SignedOrderBytes>& orders, std::int64_t now_ms) = 0;
   // What was taken, and cleared by no epoch so far, whoever took it: all of it, or only what no epoch has looked at.
   virtual std::size_t due() const = 0;

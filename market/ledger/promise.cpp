@@ -56,31 +56,6 @@ class Text {
   std::string_view rest_;
 };
 
-// An epoch, as its parts come by.
-class Parts {
- public:
-  // The record, with its last part.
-  Result<std::optional<EpochRecord>> Take(const EpochPart& part) {
-    if (part.part != next_ || (next_ != 0 && (part.number != number_ || part.parts != parts_))) {
-      return Bad("an epoch's parts do not go together");
-    }
-    number_ = part.number;
-    parts_ = part.parts;
-    bytes_.insert(bytes_.end(), part.bytes.begin(), part.bytes.end());
-    if (++next_ < parts_) return std::optional<EpochRecord>();
-    ACCELMESH_ASSIGN_OR_RETURN(EpochRecord record, ParseEpoch(bytes_));
-    bytes_.clear();
-    next_ = 0;
-    return std::optional(std::move(record));
-  }
-
- private:
-  Bytes bytes_;
-  std::uint64_t number_ = 0;
-  std::uint32_t parts_ = 0;
-  std::uint32_t next_ = 0;
-};
-
 // What one epoch says of one order that was due in it.
 PromiseVerdict Look(const EpochRecord& record, std::uint64_t index, const OrderTerms& terms) {
   PromiseVerdict verdict;
@@ -156,31 +131,43 @@ Status DueOrders::Recorded(const EpochRecord& record) {
   return Status::Ok();
 }
 
+PromiseJudge::PromiseJudge(const Promise& promise, const OrderReader& reader) : promise_(promise), reader_(reader) {
+  verdict_.text = "no epoch that was recorded since may be read yet";
+}
+
+Status PromiseJudge::Take(const Bytes& bytes) {
+  if (taken_++ == 0) {
+    if (bytes != promise_.entry) {
+      return {Code::kPermissionDenied, kWhere,
+              "the log has something else at entry " + std::to_string(promise_.inclusion.index) +
+                  " than the order that was promised"};
+    }
+    ACCELMESH_ASSIGN_OR_RETURN(const Entry first, ParseEntry(bytes));
+    const auto* order = std::get_if<SignedOrder>(&first);
+    if (order == nullptr) return Bad("a promise of something that is no order");
+    ACCELMESH_ASSIGN_OR_RETURN(terms_, reader_.Read(*order));
+    verdict_.text = "no epoch was recorded since";
+    return Status::Ok();
+  }
+  ACCELMESH_ASSIGN_OR_RETURN(const Entry entry, ParseEntry(bytes));
+  const auto* part = std::get_if<EpochPart>(&entry);
+  if (part == nullptr) return Status::Ok();
+  ACCELMESH_ASSIGN_OR_RETURN(const std::optional<Bytes> whole, parts_.Take(*part));
+  if (!whole) return Status::Ok();
+  ACCELMESH_ASSIGN_OR_RETURN(const EpochRecord record, ParseEpoch(*whole));
+  if (record.seal <= promise_.inclusion.index) return Status::Ok();
+  verdict_ = Look(record, promise_.inclusion.index, terms_);
+  verdict_.entries = taken_;
+  return Status::Ok();
+}
+
 Result<PromiseVerdict> JudgePromise(const Promise& promise, std::span<const Bytes> entries, const OrderReader& reader) {
-  if (entries.empty()) return PromiseVerdict{};
-  if (entries.front() != promise.entry) {
-    return Status(Code::kPermissionDenied, kWhere,
-                  "the log has something else at entry " + std::to_string(promise.inclusion.index) +
-                      " than the order that was promised");
+  PromiseJudge judge(promise, reader);
+  for (const Bytes& entry : entries) {
+    if (!judge.is_open()) break;
+    ACCELMESH_RETURN_IF_ERROR(judge.Take(entry));
   }
-  ACCELMESH_ASSIGN_OR_RETURN(const Entry first, ParseEntry(promise.entry));
-  const auto* order = std::get_if<SignedOrder>(&first);
-  if (order == nullptr) return Bad("a promise of something that is no order");
-  ACCELMESH_ASSIGN_OR_RETURN(const OrderTerms terms, reader.Read(*order));
-  Parts parts;
-  PromiseVerdict verdict;
-  verdict.text = "no epoch was recorded since";
-  for (std::size_t i = 1; i < entries.size(); ++i) {
-    ACCELMESH_ASSIGN_OR_RETURN(const Entry entry, ParseEntry(entries[i]));
-    const auto* part = std::get_if<EpochPart>(&entry);
-    if (part == nullptr) continue;
-    ACCELMESH_ASSIGN_OR_RETURN(const std::optional<EpochRecord> record, parts.Take(*part));
-    if (!record || record->seal <= promise.inclusion.index) continue;
-    verdict = Look(*record, promise.inclusion.index, terms);
-    verdict.entries = i + 1;
-    if (verdict.standing != Standing::kOpen) return verdict;
-  }
-  return verdict;
+  return judge.verdict();
 }
 
 Result<TreeHead> HeadBehind(const Promise& promise, std::span<const Bytes> entries) {

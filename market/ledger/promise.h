@@ -24,6 +24,7 @@
 #include <set>
 
 #include "market/ledger/checkpoint.h"
+#include "market/ledger/epoch_parts.h"
 #include "market/ledger/epoch_record.h"
 #include "market/ledger/order_terms.h"
 
@@ -69,6 +70,25 @@ struct PromiseVerdict {
 // `entries`: of the log, from the order's own on. kPermissionDenied: the first is not the order's; kBadFrame: one is no
 // entry, or an epoch's parts do not go together. Precondition: the promise was verified.
 Result<PromiseVerdict> JudgePromise(const Promise& promise, std::span<const Bytes> entries, const OrderReader& reader);
+
+// The same, an entry at a time.
+class PromiseJudge {
+ public:
+  // Both outlive it.
+  PromiseJudge(const Promise& promise, const OrderReader& reader);
+  // The next entry; precondition: it is open. After an error it says nothing more.
+  Status Take(const Bytes& entry);
+  const PromiseVerdict& verdict() const { return verdict_; }
+  bool is_open() const { return verdict_.standing == Standing::kOpen; }
+
+ private:
+  const Promise& promise_;
+  const OrderReader& reader_;
+  OrderTerms terms_;  // of the order, when its entry was taken
+  EpochParts parts_;
+  std::size_t taken_ = 0;
+  PromiseVerdict verdict_;
+};
 
 // The tree that ends with these entries, of which the order's own is the first. Precondition: the promise was verified.
 Result<TreeHead> HeadBehind(const Promise& promise, std::span<const Bytes> entries);

@@ -9,8 +9,9 @@
 // A bid is settled all at once, by its trades and by nothing else: the buyer pays for each the price that the epoch
 // cleared it at, for all of its time; postings add up to nothing. A trade that begins later has the pool's part in
 // escrow until then. What a seller gets back of its own escrow, and its provider is due for the time up to now, follows
-// from the market's books. Trades that could not be carried out (a lease had ended, a purse was empty) are not settled;
-// that they could not is the market's word.
+// from the market's books. Trades that could not be carried out (a lease had ended, a purse was empty, the registry did
+// not answer then) are not settled, nor those of an epoch whose settlement the ledger's disk had no room for; that it
+// was so is the market's word.
 //
 // Pure; the bytes may be anything. Threads: values.
 #pragma once

@@ -6,6 +6,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "market/ledger/epoch_parts.h"
 #include "market/ledger/folder_store.h"
 #include "market/ledger/promise.h"
 #include "market/ledger/reputation.h"
@@ -79,10 +80,7 @@ class Verification {
   ReputationBook reputations_{ReputationRules{.is_capped = false}};
   std::set<std::string> stated_;  // whose reputations
   std::uint64_t seal_number_ = 0;
-  Bytes epoch_;  // parts so far
-  std::uint64_t epoch_number_ = 0;
-  std::uint32_t epoch_parts_ = 0;
-  std::uint32_t epoch_part_ = 0;
+  EpochParts epoch_;
   std::uint64_t epoch_begin_ = 0;  // index of its first part
 };
 
@@ -102,10 +100,10 @@ Status Verification::Verify() {
     anew_->Add(entry, nullptr);
     ACCELMESH_RETURN_IF_ERROR(VerifyEntry(entry));
   }
-  if (epoch_parts_ != 0) {
+  if (epoch_.is_open()) {
     report_.place = "entry " + std::to_string(epoch_begin_);
-    return Wrong("epoch " + std::to_string(epoch_number_) + " has " + std::to_string(epoch_part_) + " of " +
-                 std::to_string(epoch_parts_) + " parts");
+    return Wrong("epoch " + std::to_string(epoch_.number()) + " has " + std::to_string(epoch_.taken()) + " of " +
+                 std::to_string(epoch_.parts()) + " parts");
   }
   if (check_.progress) check_.progress(index_, tree_->size());
   note_ = check_.extension ? check_.extension->note : content.note;
@@ -144,8 +142,8 @@ Status Verification::CompareTiles(const std::vector<StoredFile>& completed) {
 Status Verification::VerifyEntry(ByteView bytes) {
   report_.place = "entry " + std::to_string(index_);
   ACCELMESH_ASSIGN_OR_RETURN(const Entry entry, ParseEntry(bytes));
-  if (epoch_parts_ != 0 && !std::holds_alternative<EpochPart>(entry)) {
-    return Wrong("it stands between the parts of epoch " + std::to_string(epoch_number_));
+  if (epoch_.is_open() && !std::holds_alternative<EpochPart>(entry)) {
+    return Wrong("it stands between the parts of epoch " + std::to_string(epoch_.number()));
   }
   if (const auto* order = std::get_if<SignedOrder>(&entry)) {
     ACCELMESH_RETURN_IF_ERROR(Take(*order, LeafHash(bytes)));
@@ -190,20 +188,9 @@ Status Verification::Take(const ledger::Seal& seal) {
 }
 
 Status Verification::Take(const EpochPart& part) {
-  if (epoch_parts_ == 0) {
-    epoch_number_ = part.number;
-    epoch_parts_ = part.parts;
-    epoch_part_ = 0;
-    epoch_begin_ = index_;
-    epoch_.clear();
-  }
-  if (part.number != epoch_number_ || part.parts != epoch_parts_ || part.part != epoch_part_) {
-    return Wrong("it is not the next part of epoch " + std::to_string(epoch_number_));
-  }
-  epoch_.insert(epoch_.end(), part.bytes.begin(), part.bytes.end());
-  if (++epoch_part_ < epoch_parts_) return Status::Ok();
-  epoch_parts_ = 0;
-  return VerifyRecord(epoch_);
+  if (!epoch_.is_open()) epoch_begin_ = index_;
+  ACCELMESH_ASSIGN_OR_RETURN(const std::optional<Bytes> record, epoch_.Take(part));
+  return record ? VerifyRecord(*record) : Status::Ok();
 }
 
 Status Verification::Take(const StatedReputation& stated) {
@@ -279,7 +266,7 @@ Status Verification::VerifyScores(const EpochRecord& record) {
 Status Verification::VerifyRecord(ByteView bytes) {
   ACCELMESH_ASSIGN_OR_RETURN(const EpochRecord record, ParseEpoch(bytes));
   const std::string name = "epoch " + std::to_string(record.input.number) + ": ";
-  if (record.input.number != epoch_number_) return Wrong(name + "its entries say that it is another");
+  if (record.input.number != epoch_.number()) return Wrong(name + "its entries say that it is another");
   const auto seal = open_seals_.find(record.seal);
   if (seal == open_seals_.end()) {
     return Wrong(name + "there is no seal at entry " + std::to_string(record.seal) + " that is not used");

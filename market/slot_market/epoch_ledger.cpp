@@ -4,8 +4,10 @@
 #include <set>
 
 #include "market/client/orders.h"
+#include "market/ledger/epoch_parts.h"
 #include "market/ledger/folder_store.h"
 #include "market/ledger/promise.h"
+#include "market/ledger/remembered_nodes.h"
 #include "market/ledger/witness.h"
 #include "protocol/base/log.h"
 
@@ -16,8 +18,10 @@ constexpr char kWhere[] = "slot-market";
 // An order that was in no epoch for so long is posted again, should it come back.
 constexpr std::uint64_t kEpochsKept = 64;
 constexpr std::size_t kPostedMax = 65536;
-// Orders that wait for an epoch to have them. Who brings more is taken without a promise.
+// Orders that wait for an epoch to have them: of all, and of one owner, who must not take the room of the others. Who
+// brings more is taken without a promise.
 constexpr std::size_t kDueMax = 65536;
+constexpr std::size_t kDueOfOneMax = 1024;
 // A witness that is slower than so many checkpoints cosigns the next one.
 constexpr std::size_t kNotesKept = 256;
 // Below a checkpoint; the one that was heard of longest ago gives way.
@@ -44,22 +48,10 @@ const messages::Order& View(const ledger::SignedOrder& order) {
   return *flatbuffers::GetRoot<messages::Order>(order.order.data());
 }
 
-// Proofs of one batch have most of their nodes in common.
-class Remembered final : public ledger::NodeSource {
- public:
-  explicit Remembered(const ledger::NodeSource& nodes) : nodes_(nodes) {}
-  Result<ledger::Hash> At(ledger::Node node) const override {
-    const auto known = hashes_.find({node.height, node.index});
-    if (known != hashes_.end()) return known->second;
-    Result<ledger::Hash> hash = nodes_.At(node);
-    if (hash.ok()) hashes_[{node.height, node.index}] = *hash;
-    return hash;
-  }
-
- private:
-  const ledger::NodeSource& nodes_;
-  mutable std::map<std::pair<unsigned, std::uint64_t>, ledger::Hash> hashes_;
-};
+std::string OwnerOf(const ledger::SignedOrder& order) {
+  const flatbuffers::String* const owner = View(order).owner();
+  return owner != nullptr ? owner->str() : "";
+}
 
 }  // namespace
 
@@ -119,8 +111,18 @@ Status EpochLedger::Recover() {
   }
   // Where its orders are may have changed with what was cut off.
   posted_.clear();
+  HideDue();
   broken_ = {};
   return WriteStated();
+}
+
+void EpochLedger::HideDue() {
+  std::set<std::uint64_t> hidden;
+  for (const Hidden& bid : hidden_) hidden.insert(bid.index);
+  for (const auto& [leaf, due] : due_) {
+    if (!due.is_bid || hidden.contains(due.order.index)) continue;
+    hidden_.push_back({due.order.index, std::min(due.valid_until_ms, now_ms_ + kHiddenMsMax)});
+  }
 }
 
 // An order that is in the log since the last epoch, or that it left out for now.
@@ -136,8 +138,10 @@ Status EpochLedger::NoteDue(std::uint64_t index) {
 
 void EpochLedger::AddDue(const ledger::PostedOrder& order, const ledger::SignedOrder& signed_order) {
   const messages::Order& read = View(signed_order);
-  const Due due{order, read.kind() == messages::OrderKind::Bid, true, read.valid_until_ms()};
-  if (due_.emplace(order.leaf, due).second) ++due_anew_;
+  const Due due{order, read.kind() == messages::OrderKind::Bid, true, read.valid_until_ms(), OwnerOf(signed_order)};
+  if (!due_.emplace(order.leaf, due).second) return;
+  ++due_anew_;
+  ++due_of_[due.owner];
 }
 
 const ledger::PostedOrder* EpochLedger::Find(const ledger::Hash& leaf) const {
@@ -156,6 +160,7 @@ Status EpochLedger::LookBack() {
   const ledger::Log& log = ledger_->log();
   bool has_number = false;
   due_.clear();
+  due_of_.clear();
   due_anew_ = 0;
   for (std::uint64_t index = log.size(); index > 0; --index) {
     ACCELMESH_ASSIGN_OR_RETURN(const Bytes bytes, log.Entry(index - 1));
@@ -168,15 +173,19 @@ Status EpochLedger::LookBack() {
     const auto* last = std::get_if<ledger::EpochPart>(&entry);
     if (last == nullptr) continue;
     last_number_ = std::max(last_number_, last->number);
-    Bytes record;
+    const Status damaged(Code::kBadFrame, kWhere, "the ledger's last epoch is damaged; put a copy back");
+    ledger::EpochParts parts;
+    std::optional<Bytes> record;
+    if (last->parts > index) return damaged;
     for (std::uint64_t part = index - last->parts; part < index; ++part) {
       ACCELMESH_ASSIGN_OR_RETURN(const Bytes part_bytes, log.Entry(part));
       ACCELMESH_ASSIGN_OR_RETURN(const ledger::Entry part_entry, ledger::ParseEntry(part_bytes));
       const auto* piece = std::get_if<ledger::EpochPart>(&part_entry);
-      if (piece == nullptr) return {Code::kBadFrame, kWhere, "the ledger's last epoch is damaged; put a copy back"};
-      record.insert(record.end(), piece->bytes.begin(), piece->bytes.end());
+      if (piece == nullptr) return damaged;
+      ACCELMESH_ASSIGN_OR_RETURN(record, parts.Take(*piece));
     }
-    ACCELMESH_ASSIGN_OR_RETURN(const ledger::EpochRecord read, ledger::ParseEpoch(record));
+    if (!record) return damaged;
+    ACCELMESH_ASSIGN_OR_RETURN(const ledger::EpochRecord read, ledger::ParseEpoch(*record));
     credits_ = read.credits.after;
     for (const ledger::LeftOutOrder& order : read.left_out) {
       if (!IsFinal(order.why)) ACCELMESH_RETURN_IF_ERROR(NoteDue(read.orders[order.rank]));
@@ -195,7 +204,8 @@ void EpochLedger::NoteAppended() {
   is_published_ = false;
 }
 
-void EpochLedger::Forget(std::uint64_t number) {
+void EpochLedger::Forget(std::uint64_t number, std::int64_t now_ms) {
+  std::erase_if(hidden_, [&](const Hidden& bid) { return bid.until_ms <= now_ms; });
   std::erase_if(posted_, [&](const auto& entry) { return entry.second.used + kEpochsKept < number; });
   if (posted_.size() > kPostedMax) posted_.clear();
 }
@@ -203,8 +213,9 @@ void EpochLedger::Forget(std::uint64_t number) {
 Result<SealedOrders> EpochLedger::Seal(std::uint64_t number, std::int64_t time_ms,
                                        const std::vector<SignedOrderBytes>& orders,
                                        const std::vector<LeftOutBid>& left_out) {
+  now_ms_ = time_ms;
   ACCELMESH_RETURN_IF_ERROR(Recover());
-  Forget(number);
+  Forget(number, time_ms);
   std::vector<ledger::SignedOrder> fresh;
   std::vector<ledger::PostedOrder> standing;
   // Where each of ours is among what is given: the new ones first.
@@ -270,20 +281,27 @@ Result<SealedOrders> EpochLedger::Seal(std::uint64_t number, std::int64_t time_m
 }
 
 Result<std::vector<std::string>> EpochLedger::Take(const std::vector<SignedOrderBytes>& orders, std::int64_t now_ms) {
+  now_ms_ = now_ms;
   ACCELMESH_RETURN_IF_ERROR(Recover());
   if (due_.size() + orders.size() > kDueMax) {
     return Status(Code::kFull, kWhere, "too many orders wait for an epoch that has them; ask again later");
   }
   std::vector<ledger::SignedOrder> fresh;
-  std::vector<ledger::PostedOrder> taken;
   std::vector<ledger::Promise> promises(orders.size());
-  std::map<ledger::Hash, std::size_t> places;  // of the fresh ones
+  std::set<ledger::Hash> fresh_leaves;
+  std::map<std::string, std::size_t> fresh_of;  // how many, by owner
   std::vector<ledger::Hash> leaves;
   for (std::size_t i = 0; i < orders.size(); ++i) {
     ACCELMESH_ASSIGN_OR_RETURN(ledger::SignedOrder order, EntryOf(orders[i]));
     ACCELMESH_ASSIGN_OR_RETURN(promises[i].entry, ledger::EntryBytes(order));
     leaves.push_back(ledger::LeafHash(promises[i].entry));
-    if (Find(leaves[i]) != nullptr || !places.emplace(leaves[i], fresh.size()).second) continue;
+    if (Find(leaves[i]) != nullptr || fresh_leaves.contains(leaves[i])) continue;
+    const std::string owner = OwnerOf(order);
+    const auto due = due_of_.find(owner);
+    std::size_t& beside = fresh_of[owner];
+    if ((due != due_of_.end() ? due->second : 0) + beside >= kDueOfOneMax) continue;
+    ++beside;
+    fresh_leaves.insert(leaves[i]);
     fresh.push_back(std::move(order));
   }
   const Result<std::vector<ledger::PostedOrder>> posted = ledger_->Post(fresh);
@@ -294,11 +312,16 @@ Result<std::vector<std::string>> EpochLedger::Take(const std::vector<SignedOrder
   }
   if (!fresh.empty()) NoteAppended();
   const ledger::Log& log = ledger_->log();
-  const Remembered nodes(log.nodes());
+  const ledger::RememberedNodes nodes(log.nodes());
   std::vector<std::string> texts;
   for (std::size_t i = 0; i < orders.size(); ++i) {
+    const ledger::PostedOrder* const order = Find(leaves[i]);
+    if (order == nullptr) {
+      texts.emplace_back();
+      continue;
+    }
     ledger::Inclusion& inclusion = promises[i].inclusion;
-    inclusion.index = Find(leaves[i])->index;
+    inclusion.index = order->index;
     inclusion.note = log.note();
     ACCELMESH_ASSIGN_OR_RETURN(inclusion.proof, ledger::ProveInclusion(nodes, inclusion.index, log.size()));
     texts.push_back(ledger::PromiseText(promises[i]));
@@ -332,7 +355,9 @@ void EpochLedger::SettleDue() {
     if (due == due_.end()) continue;
     if (due->second.is_new) --due_anew_;
     due->second.is_new = false;
-    if (!again.contains(rank)) due_.erase(due);
+    if (again.contains(rank)) continue;
+    if (const auto owner = due_of_.find(due->second.owner); --owner->second == 0) due_of_.erase(owner);
+    due_.erase(due);
   }
 }
 

@@ -52,6 +52,8 @@ class EpochLedger final : public EpochLog {
   Status OpenLog(bool is_rewritten);
   // After an error of the disk: opens the folder anew, now and then, until that can be written again.
   Status Recover();
+  // Bids of a call that failed may be in the log all the same.
+  void HideDue();
   Status WriteStated();
   // Keeps what went wrong, so that the next call recovers first.
   Status Failed(Status status);
@@ -70,6 +72,7 @@ class EpochLedger final : public EpochLog {
     bool is_bid = false;
     bool is_new = true;  // no epoch has looked at it
     std::int64_t valid_until_ms = 0;
+    std::string owner;
   };
   // What the last epoch was, and what is due since, from the log's end.
   Status LookBack();
@@ -79,7 +82,7 @@ class EpochLedger final : public EpochLog {
   // Of an order that was given: where it is in the log, if it is.
   const ledger::PostedOrder* Find(const ledger::Hash& leaf) const;
   void Hide(const ledger::PostedOrder& order, const ledger::SignedOrder& signed_order, std::int64_t now_ms);
-  void Forget(std::uint64_t number);
+  void Forget(std::uint64_t number, std::int64_t now_ms);
   void NoteAppended();
   std::uint64_t Readable(std::int64_t now_ms);
 
@@ -89,8 +92,9 @@ class EpochLedger final : public EpochLog {
   ledger::NamedKey log_key_;
   Status broken_;
   Instant try_again_;
-  std::map<ledger::Hash, Posted> posted_;  // by leaf; orders that may be in the next epoch, too
-  std::map<ledger::Hash, Due> due_;        // by leaf
+  std::map<ledger::Hash, Posted> posted_;      // by leaf; orders that may be in the next epoch, too
+  std::map<ledger::Hash, Due> due_;            // by leaf
+  std::map<std::string, std::size_t> due_of_;  // how many, by owner
   std::size_t due_anew_ = 0;
   ledger::SealedEpoch sealed_;
   std::vector<ledger::LeftOutOrder> left_out_;    // of it
@@ -100,7 +104,8 @@ class EpochLedger final : public EpochLog {
   bool is_published_ = false;
   std::map<std::uint64_t, std::string> notes_;  // of the last checkpoints, by size
   std::map<std::string, Cosigned> cosigned_;    // by witness
-  std::vector<Hidden> hidden_;                  // by index
+  std::vector<Hidden> hidden_;                  // those that are over are forgotten now and then
+  std::int64_t now_ms_ = 0;                     // as it was told last with orders
   std::uint64_t opened_size_ = 0;               // what is from an earlier run is hidden for a while
   std::int64_t opened_ms_ = -1;
 };

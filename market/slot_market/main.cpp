@@ -53,9 +53,10 @@ int main(int argc, char** argv) {
   amount("--price-step", options.price_step_s, "SECONDS", 0.05, 86400.0, "time between two steps of the posted prices");
   amount("--unused", options.unused_s, "SECONDS", 0.0, 1e9,
          "after how long a lease whose device does nothing is for sale at the posted price; 0: never (default 300)");
-  amount("--gone", options.gone_s, "SECONDS", 0.0, 1e9,
-         "after how long a server that is lost does not come back: its bond pays those whose leases it took along, the "
-         "rest is its owner's; 0: never (default a day)");
+  amount(
+      "--gone", options.gone_s, "SECONDS", 0.0, 1e9,
+      "after how long a lost server is gone for good: its bond pays those whose leases it took along, the rest is its "
+      "owner's again, its slots leave the book; 0: never (default a day)");
   amount("--budget", options.budget_credits, "CREDITS", 0.0, 1e9,
          "credits that are handed out each period, by the weights that slotctl shares sets (default none)");
   amount("--budget-period", options.budget_period_s, "SECONDS", 1.0, 1e9, "how long a period is (default a day)");

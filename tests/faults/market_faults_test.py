@@ -14,7 +14,7 @@ import time
 
 import harness
 from harness import Program, app, binary, need, wait_until
-from market_harness import Daemon, Market
+from market_harness import Daemon, Market, need_market_programs
 
 FIVE_MINUTES_MS = 5 * 60 * 1000
 
@@ -39,9 +39,7 @@ class Shift:
 class MarketFaults(harness.FaultCase):
     def setUp(self):
         super().setUp()
-        harness.need_plain_programs(self)
-        for name in ("slot-market", "gpu-server", "slotctl", "mesh-run"):
-            need(self, binary(name))
+        need_market_programs(self)
         need(self, app("endless"), app("vector_add"))
         self.market = Market()
         self.started.append(self.market)

@@ -7,10 +7,16 @@ import subprocess
 import tempfile
 
 import harness
-from harness import Output, binary, wait_until
+from harness import Output, binary, need, wait_until
 
 # Measuring a device takes seconds, more on a busy machine; it is cached for the tests that follow.
 MEASURE_TIMEOUT_S = 120
+
+
+def need_market_programs(test):
+    """Skips a test aloud if it cannot have programs that lease what they run on."""
+    harness.need_plain_programs(test)
+    need(test, *(binary(name) for name in ("slot-market", "gpu-server", "slotctl", "mesh-run")))
 
 
 class Daemon:

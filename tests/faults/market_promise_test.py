@@ -2,13 +2,14 @@
 """The market's promises of orders, by real daemons: kept, also when slot-market was killed in between, and evidence when it goes on
 from an older ledger."""
 import glob
+import json
 import os
 import shutil
 import subprocess
 
 import harness
 from harness import Program, app, binary, need, wait_until
-from market_harness import Market
+from market_harness import Market, need_market_programs
 
 
 class OneServer(Market):
@@ -23,9 +24,7 @@ class OneServer(Market):
 class MarketPromise(harness.FaultCase):
     def setUp(self):
         super().setUp()
-        harness.need_plain_programs(self)
-        for name in ("slot-market", "gpu-server", "slotctl", "mesh-run"):
-            need(self, binary(name))
+        need_market_programs(self)
         need(self, app("endless"))
         self.market = OneServer()
         self.addCleanup(self.market.end)
@@ -62,6 +61,10 @@ class MarketPromise(harness.FaultCase):
     def promises(self):
         return glob.glob(f"{self.market.home}/state/accelmesh/witness/*/promises/*.promise")
 
+    def orders_taken(self):
+        done = self.slotctl("ledger", "verify", self.folder, "--json")
+        return json.loads(done.stdout)["orders"] if done.returncode == 0 else 0
+
     def assert_kept(self, promise):
         def is_kept():
             done = self.slotctl("ledger", "verify", "--promise", promise, self.folder)
@@ -75,8 +78,12 @@ class MarketPromise(harness.FaultCase):
         shutil.copytree(self.folder, copy)
 
         # Killed with a bid that it has taken: that is in the first epoch after the start, or was before.
+        taken = self.orders_taken()
+        self.assertGreater(taken, 0)
         bidder = self.program("bidder", "--max-price", "0.01")
         self.said(bidder, "bids up to ")
+        # It hears of that when its negotiation is over; the ledger has it at once.
+        self.assertTrue(wait_until(lambda: self.orders_taken() > taken, 15), self.market.market.said())
         self.market.market.kill()
         self.market.start_market(options=("--price-step", "3600"))
         self.market.await_slots(1)

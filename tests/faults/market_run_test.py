@@ -10,7 +10,7 @@ import time
 
 import harness
 from harness import Program, app, binary, need, wait_until
-from market_harness import Market
+from market_harness import Market, need_market_programs
 
 
 class MarketRun(harness.FaultCase):
@@ -24,9 +24,7 @@ class MarketRun(harness.FaultCase):
 
     def setUp(self):
         super().setUp()
-        harness.need_plain_programs(self)
-        for name in ("slot-market", "gpu-server", "slotctl", "mesh-run"):
-            need(self, binary(name))
+        need_market_programs(self)
         if MarketRun.market is None:
             MarketRun.market = Market()
             try:

@@ -9,7 +9,7 @@ import subprocess
 
 import harness
 from harness import Program, app, binary, need, wait_until
-from market_harness import Market
+from market_harness import Market, need_market_programs
 
 
 class OneServer(Market):
@@ -46,9 +46,7 @@ class MarketTrade(harness.FaultCase):
 
     def setUp(self):
         super().setUp()
-        harness.need_plain_programs(self)
-        for name in ("slot-market", "gpu-server", "slotctl", "mesh-run"):
-            need(self, binary(name))
+        need_market_programs(self)
         need(self, app("endless"))
         if MarketTrade.market is None:
             MarketTrade.market = OneServer()

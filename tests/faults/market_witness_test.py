@@ -8,7 +8,7 @@ import subprocess
 
 import harness
 from harness import Program, app, binary, need, wait_until
-from market_harness import Market
+from market_harness import Market, need_market_programs
 
 
 class TwoServers(Market):
@@ -26,9 +26,7 @@ class TwoServers(Market):
 class MarketWitness(harness.FaultCase):
     def setUp(self):
         super().setUp()
-        harness.need_plain_programs(self)
-        for name in ("slot-market", "gpu-server", "slotctl", "mesh-run"):
-            need(self, binary(name))
+        need_market_programs(self)
         need(self, app("endless"))
         self.market = TwoServers()
         self.addCleanup(self.market.end)

@@ -3,11 +3,11 @@
 #include <algorithm>
 
 #include "scheduler/core/quantity.h"
+#include "tools/agent/calls.h"
 
 namespace accelmesh::agent {
 namespace {
 
-constexpr std::int64_t kCallMs = 3000;
 constexpr std::int64_t kTickMsMost = 60'000;
 constexpr std::int64_t kSellMs = 500;
 constexpr double kHourMs = 3'600'000;
@@ -16,8 +16,6 @@ constexpr std::size_t kRebidsMax = 4;
 // Who runs already pays what is allowed: to lose what has been computed costs more. Without a bound, four times what
 // was paid first.
 constexpr std::int64_t kPriceFactorWithoutBound = 4;
-
-Deadline In(std::int64_t ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
 
 // When a lease that was asked for at `asked_ms` ends, by our clock. What the market says is by its own, which may have
 // jumped, or be ahead or behind: a lease lasts as long as it was asked for. One that had been granted a while before

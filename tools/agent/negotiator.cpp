@@ -6,6 +6,7 @@
 #include "scheduler/core/quantity.h"
 #include "scheduler/core/request_text.h"
 #include "tools/agent/auction_bid.h"
+#include "tools/agent/calls.h"
 
 namespace accelmesh::agent {
 namespace {
@@ -14,15 +15,12 @@ using scheduler::CreditsText;
 using scheduler::ReadableBytes;
 using scheduler::ReadableDuration;
 
-constexpr std::int64_t kCallMs = 3000;
 // Asked anew so often, so that whoever waits hears of it when the market has forgotten or moved.
 constexpr std::int64_t kQueueSliceUs = 10'000'000;
 constexpr std::int64_t kPauseMs = 100;
 constexpr int kRoundsMax = 4;
 // Some epochs of the auction.
 constexpr std::int64_t kAuctionWaitUs = 2'000'000;
-
-Deadline In(std::int64_t ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
 
 bool IsUnknown(const Status& status) {
   return status.code() == Code::kUnavailable || status.code() == Code::kDeadlineExceeded ||

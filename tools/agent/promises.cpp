@@ -6,7 +6,9 @@
 
 #include "market/ledger/folder_store.h"
 #include "market/ledger/market_orders.h"
+#include "market/ledger/promise_reader.h"
 #include "market/ledger/witness.h"
+#include "tools/agent/calls.h"
 
 namespace accelmesh::agent {
 namespace {
@@ -14,17 +16,12 @@ namespace {
 namespace ledger = market::ledger;
 
 constexpr std::int64_t kFirstMs = 2500;
-constexpr std::int64_t kEachMs = 10'000;
-constexpr std::int64_t kCallMs = 3000;
-constexpr std::int64_t kLastCallMs = 1000;
-constexpr std::int64_t kNever = std::int64_t{1} << 40;
 constexpr std::size_t kKeptMax = 1024;
 constexpr std::size_t kLookedAtOnce = 32;
 // Of what follows one order until an epoch has it.
 constexpr std::size_t kReadBytesMax = std::size_t{32} << 20;
 constexpr char kSuffix[] = ".promise";
-
-Deadline In(std::int64_t ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
+constexpr char kRefused[] = ".refused";
 
 // The oldest first.
 std::vector<std::string> FilesIn(const std::string& folder) {
@@ -35,6 +32,15 @@ std::vector<std::string> FilesIn(const std::string& folder) {
   }
   std::sort(files.begin(), files.end());
   return files;
+}
+
+// A market that went back behind an order gives its index to another one: that must not take the place of the promise
+// that convicts it.
+std::string FileOf(const ledger::Promise& promise) {
+  std::string number = std::to_string(promise.inclusion.index);
+  number.insert(0, 20 - std::min<std::size_t>(20, number.size()), '0');
+  const ledger::Hash leaf = ledger::LeafHash(promise.entry);
+  return number + "-" + security::HexOf(ByteView(leaf).first(8)) + kSuffix;
 }
 
 }  // namespace
@@ -49,9 +55,7 @@ Promises::Promises(MarketPort& market, WorldPort& world, Negotiator::Sink sink, 
     : market_(market),
       world_(world),
       sink_(std::move(sink)),
-      folder_(folder.empty() ? ""
-                             : folder + "/" + security::HexOf(ByteView(market_key.bytes).first(8)) + "-" +
-                                   security::HexOf(ByteView(identity.public_key().bytes).first(8)) + "/promises"),
+      folder_(folder.empty() ? "" : SeenFolder(folder, market_key, identity) + "/promises"),
       identity_(identity.public_key()),
       log_{ledger::kMarketLog, market_key},
       next_ms_(world.NowMs() + kFirstMs) {}
@@ -95,9 +99,10 @@ void Promises::Keep(const std::string& text) {
     return Trouble("many", std::to_string(kKeptMax) + " promises of the market in " + folder_ +
                                " are not kept yet; new ones are not looked at. See slotctl ledger verify --promise");
   }
-  std::string number = std::to_string(promise->inclusion.index);
-  number.insert(0, 20 - std::min<std::size_t>(20, number.size()), '0');
-  const Status kept = ledger::ReplaceFile(folder_ + "/" + number + kSuffix, AsBytes(std::string_view(text)));
+  const std::string path = folder_ + "/" + FileOf(*promise);
+  // The first promise of an order is the older history: it shows whether the market has gone back behind it.
+  const Status kept =
+      std::filesystem::exists(path, error) ? Status::Ok() : ledger::ReplaceFile(path, AsBytes(std::string_view(text)));
   if (!kept.ok()) {
     return Trouble("folder",
                    "the market's promises cannot be kept (" + kept.text() + "); make room there, or give --no-witness");
@@ -113,8 +118,8 @@ std::int64_t Promises::Tick() {
   if (folder_.empty()) return world_.NowMs() + kNever;
   Collect();
   if (world_.NowMs() >= next_ms_) {
-    Look(kCallMs);
-    next_ms_ = world_.NowMs() + kEachMs + static_cast<std::int64_t>(world_.Draw() % (kEachMs / 4));
+    Look(In(kCallMs));
+    next_ms_ = NextLookMs(world_);
   }
   return next_ms_;
 }
@@ -122,13 +127,16 @@ std::int64_t Promises::Tick() {
 void Promises::End() {
   if (folder_.empty()) return;
   Collect();
-  Look(kLastCallMs);
+  Look(In(kLastCallMs));
 }
 
-void Promises::Look(std::int64_t patience_ms) {
-  std::size_t looked = 0;
-  for (const std::string& path : FilesIn(folder_)) {
-    if (++looked > kLookedAtOnce) return;
+void Promises::Look(Deadline deadline) {
+  std::vector<std::string> files = FilesIn(folder_);
+  std::rotate(files.begin(), std::upper_bound(files.begin(), files.end(), looked_at_), files.end());
+  if (files.size() > kLookedAtOnce) files.resize(kLookedAtOnce);
+  for (const std::string& path : files) {
+    if (deadline.passed()) return;
+    looked_at_ = path;
     const Result<Bytes> bytes = ledger::ReadFileBytes(path, ledger::kPromiseBytesMax);
     const Result<ledger::Promise> promise =
         bytes.ok() ? ledger::ParsePromise(AsText(*bytes)) : Result<ledger::Promise>(bytes.status());
@@ -137,60 +145,72 @@ void Promises::Look(std::int64_t patience_ms) {
       if (bytes.ok()) Trouble("file", path + " is no promise of this market; take it away");
       continue;
     }
-    if (!Check(path, *promise, patience_ms)) return;
+    if (!Check(path, *promise, deadline)) return;
   }
 }
 
-bool Promises::Check(const std::string& path, const ledger::Promise& promise, std::int64_t patience_ms) {
-  ledger::BrokenPromise read{promise, {}, {}};
-  std::size_t bytes = 0;
-  const std::uint64_t first = promise.inclusion.index;
-  while (bytes < kReadBytesMax) {
-    const Result<LedgerPiece> piece = market_.ReadLedger(first + read.entries.size(), In(patience_ms));
-    if (!piece.ok()) return false;
-    if (piece->entries.empty()) break;
-    for (const Bytes& entry : piece->entries) bytes += entry.size();
-    read.entries.insert(read.entries.end(), piece->entries.begin(), piece->entries.end());
-    const Result<ledger::PromiseVerdict> verdict = JudgePromise(promise, read.entries, ledger::MarketOrders());
-    if (!verdict.ok()) {
-      // Another entry stands where the order was, or nonsense behind it.
-      TellFork(promise, patience_ms);
-      Trouble("ledger", "the market's ledger does not have what it promised: " + verdict.status().text() +
-                            "; verify it: slotctl ledger verify --promise " + path);
-      return true;
-    }
-    if (verdict->standing == ledger::Standing::kOpen) continue;
-    read.entries.resize(verdict->entries);
-    CheckSigned(path, read, *verdict, patience_ms);
-    return true;
+bool Promises::Check(const std::string& path, const ledger::Promise& promise, Deadline deadline) {
+  const ledger::MarketOrders orders;
+  ledger::PromiseReader reader(promise, orders);
+  const auto read = [&](std::uint64_t first) -> Result<std::vector<Bytes>> {
+    if (deadline.passed()) return Status(Code::kDeadlineExceeded, "Promises", "it shows its ledger too slowly");
+    ACCELMESH_ASSIGN_OR_RETURN(LedgerPiece piece, market_.ReadLedger(first, deadline));
+    return std::move(piece.entries);
+  };
+  if (!reader.ReadOn(read, kReadBytesMax).ok()) return false;
+  const Result<ledger::PromiseVerdict> verdict = reader.verdict();
+  if (!verdict.ok()) return Refuse(path, promise, verdict.status(), deadline);
+  if (verdict->standing == ledger::Standing::kOpen) return true;
+  return CheckSigned(path, reader.Evidence(), *verdict, deadline);
+}
+
+// Another entry stands where the order was, or nonsense behind it. As long as the market does not answer for it, it is
+// asked again: the promise may convict it yet.
+bool Promises::Refuse(const std::string& path, const ledger::Promise& promise, const Status& why, Deadline deadline) {
+  const std::string what = "the market's ledger does not have what it promised: " + why.text();
+  if (!TellFork(promise, deadline)) {
+    Trouble("shown", what + "; it does not say which ledger it has signed, and is asked again");
+    return false;
   }
+  const std::string refused = path.substr(0, path.size() - std::string_view(kSuffix).size()) + kRefused;
+  std::error_code error;
+  std::filesystem::rename(path, refused, error);
+  // Another run may have done so.
+  Trouble("ledger", what + "; verify it: slotctl ledger verify --promise " +
+                        (std::filesystem::exists(refused, error) ? refused : path));
   return true;
 }
 
 // What was read counts only if the market has signed it.
-void Promises::CheckSigned(const std::string& path, const ledger::BrokenPromise& read,
-                           const ledger::PromiseVerdict& verdict, std::int64_t patience_ms) {
-  const std::uint64_t size = read.promise.inclusion.index + read.entries.size();
-  const Result<std::string> text = market_.Checkpoint(size, In(patience_ms));
-  if (!text.ok()) return;
-  ledger::BrokenPromise evidence = read;
+bool Promises::CheckSigned(const std::string& path, ledger::BrokenPromise read, const ledger::PromiseVerdict& verdict,
+                           Deadline deadline) {
+  const std::uint64_t entry = read.promise.inclusion.index;
+  const Result<std::string> text = market_.Checkpoint(entry + read.entries.size(), deadline);
+  if (!text.ok()) return false;
   const Result<ledger::Extension> extension = ledger::ParseExtension(*text);
-  if (!extension.ok()) return Trouble("checkpoint", "the market's checkpoint is none: " + extension.status().text());
-  evidence.extension = *extension;
-  const Status is_signed = CheckEntries(evidence.promise, evidence.entries, evidence.extension, log_);
-  if (!is_signed.ok()) {
-    TellFork(evidence.promise, patience_ms);
-    return Trouble("unsigned", "the market shows entries of its ledger that it has not signed: " + is_signed.text() +
-                                   "; verify it: slotctl ledger verify --promise " + path);
+  if (!extension.ok()) {
+    Trouble("checkpoint", "the market's checkpoint is none: " + extension.status().text());
+    return true;
   }
-  if (verdict.standing == ledger::Standing::kBroken) return TellBroken(path, evidence, verdict);
+  read.extension = *extension;
+  const Status is_signed = CheckEntries(read.promise, read.entries, read.extension, log_);
+  if (!is_signed.ok()) {
+    TellFork(read.promise, deadline);
+    Trouble("unsigned", "the market shows entries of its ledger that it has not signed: " + is_signed.text() +
+                            "; verify it: slotctl ledger verify --promise " + path);
+    return true;
+  }
+  if (verdict.standing == ledger::Standing::kBroken) {
+    TellBroken(path, read, verdict);
+    return true;
+  }
   std::error_code error;
   std::filesystem::remove(path, error);
-  sink_(
-      {"promise",
-       "the market has kept its promise of entry " + std::to_string(read.promise.inclusion.index) + ": " + verdict.text,
-       {{"entry", std::to_string(read.promise.inclusion.index)}, {"epoch", std::to_string(verdict.epoch)}},
-       false});
+  sink_({"promise",
+         "the market has kept its promise of entry " + std::to_string(entry) + ": " + verdict.text,
+         {{"entry", std::to_string(entry)}, {"epoch", std::to_string(verdict.epoch)}},
+         false});
+  return true;
 }
 
 void Promises::TellBroken(const std::string& path, const ledger::BrokenPromise& evidence,
@@ -208,20 +228,20 @@ void Promises::TellBroken(const std::string& path, const ledger::BrokenPromise& 
                                        : "but the evidence could not be kept (" + kept.text() + ")"));
 }
 
-void Promises::TellFork(const ledger::Promise& promise, std::int64_t patience_ms) {
+bool Promises::TellFork(const ledger::Promise& promise, Deadline deadline) {
   const Result<ledger::VerifiedCheckpoint> promised = VerifyCheckpoint(promise.inclusion.note, log_, {});
-  if (!promised.ok()) return;
+  if (!promised.ok()) return true;
   // From a power of two on a proof leaves the older root out; from the next size on it has it.
   const std::uint64_t size = promised->checkpoint.head.size;
   for (const std::uint64_t from : {size, size + 1}) {
-    const Result<std::string> text = market_.Checkpoint(from, In(patience_ms));
-    const Result<ledger::Extension> extension =
-        text.ok() ? ledger::ParseExtension(*text) : Result<ledger::Extension>(text.status());
-    if (!extension.ok()) return;
+    const Result<std::string> text = market_.Checkpoint(from, deadline);
+    if (!text.ok()) return false;
+    const Result<ledger::Extension> extension = ledger::ParseExtension(*text);
+    if (!extension.ok()) return true;
     std::vector<ledger::ForkEvidence> tries;
     if (from == size) {
       const Result<ledger::Judgement> judgement = ledger::Judge(promise.inclusion.note, *extension, log_);
-      if (!judgement.ok() || judgement->verdict == ledger::Verdict::kExtends) return;
+      if (!judgement.ok() || judgement->verdict == ledger::Verdict::kExtends) return true;
       if (judgement->evidence) tries.push_back(*judgement->evidence);
     }
     for (const ledger::Hash& hash : extension->proof) {
@@ -232,14 +252,16 @@ void Promises::TellFork(const ledger::Promise& promise, std::int64_t patience_ms
       const std::string path = folder_ + "/fork-evidence";
       const std::string written = EvidenceText(evidence);
       const Status kept = ledger::ReplaceFile(path, AsBytes(std::string_view(written)));
-      return Trouble("fork",
-                     "THE MARKET HAS SIGNED TWO HISTORIES of its ledger: the one in which it took an order is not what "
-                     "it shows now. Its own signatures prove it to anybody: " +
-                         (kept.ok() ? "slotctl ledger convict " + path + " --log-key " +
-                                          ledger::VerifierKey(log_, ledger::SignatureType::kEd25519)
-                                    : "but the evidence could not be kept (" + kept.text() + ")"));
+      Trouble("fork",
+              "THE MARKET HAS SIGNED TWO HISTORIES of its ledger: the one in which it took an order is not what it "
+              "shows now. Its own signatures prove it to anybody: " +
+                  (kept.ok() ? "slotctl ledger convict " + path + " --log-key " +
+                                   ledger::VerifierKey(log_, ledger::SignatureType::kEd25519)
+                             : "but the evidence could not be kept (" + kept.text() + ")"));
+      return true;
     }
   }
+  return true;
 }
 
 }  // namespace accelmesh::agent

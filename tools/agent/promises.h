@@ -4,8 +4,9 @@
 //
 // A promise is kept in a folder from when it comes until it was kept: what may not be read yet, for bids that stand are
 // hidden, a later look or a later run reads. A market that gives none, or does not answer, is no trouble of the
-// program's; that it gave none is said to whoever asks for explanations.
-// Threads: one at a time.
+// program's; that it gave none is said to whoever asks for explanations. One that what the market shows contradicts is
+// renamed to .refused: it is evidence, and is not looked at again.
+// Threads: one at a time, that of lease renewals: a look ends with its deadline, whatever the market does.
 #pragma once
 
 #include <set>
@@ -33,15 +34,17 @@ class Promises {
 
  private:
   void Keep(const std::string& text);
-  void Look(std::int64_t patience_ms);
+  // What it does not come to is looked at next time: it begins behind the last one that it looked at.
+  void Look(Deadline deadline);
   // False: the market does not answer just now.
-  bool Check(const std::string& path, const market::ledger::Promise& promise, std::int64_t patience_ms);
-  void CheckSigned(const std::string& path, const market::ledger::BrokenPromise& read,
-                   const market::ledger::PromiseVerdict& verdict, std::int64_t patience_ms);
+  bool Check(const std::string& path, const market::ledger::Promise& promise, Deadline deadline);
+  bool CheckSigned(const std::string& path, market::ledger::BrokenPromise read,
+                   const market::ledger::PromiseVerdict& verdict, Deadline deadline);
+  bool Refuse(const std::string& path, const market::ledger::Promise& promise, const Status& why, Deadline deadline);
   void TellBroken(const std::string& path, const market::ledger::BrokenPromise& evidence,
                   const market::ledger::PromiseVerdict& verdict);
-  // What it shows now is not the history under which it promised.
-  void TellFork(const market::ledger::Promise& promise, std::int64_t patience_ms);
+  // What it shows now is not the history under which it promised: asks for what proves that. False: no answer.
+  bool TellFork(const market::ledger::Promise& promise, Deadline deadline);
   // Once of each kind.
   void Trouble(const char* kind, const std::string& text);
 
@@ -53,6 +56,7 @@ class Promises {
   const market::ledger::NamedKey log_;
   std::int64_t next_ms_ = 0;
   std::uint64_t answered_ = 0;
+  std::string looked_at_;  // the last path
   std::set<std::string> told_;
   std::size_t broken_ = 0;
 };

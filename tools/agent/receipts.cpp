@@ -4,11 +4,10 @@
 
 #include "market/ledger/receipt.h"
 #include "scheduler/core/quantity.h"
+#include "tools/agent/calls.h"
 
 namespace accelmesh::agent {
 namespace {
-
-Deadline In(std::int64_t ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
 
 std::string Percent(std::uint32_t ppm) { return std::to_string((ppm + 5'000) / 10'000) + " %"; }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "scheduler/core/quantity.h"
+#include "tools/agent/calls.h"
 
 namespace accelmesh::agent {
 namespace {
@@ -10,14 +11,11 @@ namespace {
 using scheduler::CreditsText;
 
 constexpr std::int64_t kLookMs = 500;
-constexpr std::int64_t kCallMs = 3000;
 constexpr double kHourMs = 3'600'000;
 constexpr double kPriceMax = 1e12;
 // What a run has cost so far grows all the time: the ask follows in steps, each of which the market writes down.
 constexpr std::int64_t kRepriceMs = 5000;
 constexpr std::int64_t kRepricePart = 8;
-
-Deadline In(std::int64_t ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
 
 }  // namespace
 

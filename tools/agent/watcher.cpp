@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "market/ledger/folder_store.h"
+#include "tools/agent/calls.h"
 
 namespace accelmesh::agent {
 namespace {
@@ -18,12 +19,6 @@ namespace ledger = market::ledger;
 
 // A start is not the time for it.
 constexpr std::int64_t kFirstMs = 1500;
-constexpr std::int64_t kEachMs = 10'000;
-constexpr std::int64_t kCallMs = 3000;
-constexpr std::int64_t kLastCallMs = 1000;
-constexpr std::int64_t kNever = std::int64_t{1} << 40;
-
-Deadline In(std::int64_t ms) { return Deadline::After(std::chrono::milliseconds(ms)); }
 
 // One run at a time judges: a witness that two of them are would cosign what each has seen, and not what both have.
 class FolderLock {
@@ -58,10 +53,7 @@ Watcher::Watcher(MarketPort& market, WorldPort& world, Negotiator::Sink sink, st
     : market_(market),
       world_(world),
       sink_(std::move(sink)),
-      // What one identity has seen of one market.
-      folder_(folder.empty() ? ""
-                             : folder + "/" + security::HexOf(ByteView(market_key.bytes).first(8)) + "-" +
-                                   security::HexOf(ByteView(identity.public_key().bytes).first(8))),
+      folder_(folder.empty() ? "" : SeenFolder(folder, market_key, identity)),
       identity_(identity),
       log_{ledger::kMarketLog, market_key},
       next_ms_(world.NowMs() + kFirstMs),
@@ -79,8 +71,7 @@ std::int64_t Watcher::Tick() {
   if (is_over_) return world_.NowMs() + kNever;
   if (world_.NowMs() >= next_ms_) {
     Look(kCallMs);
-    // A little by chance, so that many witnesses do not come at once.
-    next_ms_ = world_.NowMs() + kEachMs + static_cast<std::int64_t>(world_.Draw() % (kEachMs / 4));
+    next_ms_ = NextLookMs(world_);
   }
   return is_over_ ? world_.NowMs() + kNever : next_ms_;
 }

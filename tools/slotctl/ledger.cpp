@@ -190,7 +190,8 @@ Report ReportOf(const ledger::FolderReport& verified, const LedgerOptions& optio
       report.text +=
           Line("settled", std::to_string(facts.trades_settled) +
                               " trades, each paid as it was cleared; what was cleared and is not settled could "
-                              "not be carried out, or the market was stopped before it wrote that down");
+                              "not be carried out, or the market was stopped before it wrote that down, or the "
+                              "ledger's disk was full, or the registry did not answer then");
     }
   } else {
     report.text += Line("epochs", "none");

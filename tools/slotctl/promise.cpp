@@ -2,6 +2,7 @@
 
 #include "market/ledger/folder_store.h"
 #include "market/ledger/market_orders.h"
+#include "market/ledger/promise_reader.h"
 #include "market/ledger/tree.h"
 #include "tools/slotctl/table.h"
 
@@ -109,14 +110,17 @@ Result<LedgerVerdict> VerifyPromiseInFolder(const PromiseFile& file, const Ledge
                              ledger::OpenFolder(options.path, ledger::Access::kRead));
   ACCELMESH_ASSIGN_OR_RETURN(const ledger::Store::Content content, store->Load());
   ACCELMESH_ASSIGN_OR_RETURN(const ledger::Tree tree, ledger::Tree::Load(*store, content, nullptr));
-  std::vector<Bytes> entries;
-  std::size_t bytes = 0;
-  for (std::uint64_t at = promise.inclusion.index; at < tree.size() && bytes < kBytesMax; ++at) {
-    ACCELMESH_ASSIGN_OR_RETURN(Bytes entry, tree.Entry(at));
-    bytes += entry.size();
+  const ledger::MarketOrders orders;
+  ledger::PromiseReader reader(promise, orders);
+  const auto read = [&](std::uint64_t first) -> Result<std::vector<Bytes>> {
+    std::vector<Bytes> entries;
+    if (first >= tree.size()) return entries;
+    ACCELMESH_ASSIGN_OR_RETURN(Bytes entry, tree.Entry(first));
     entries.push_back(std::move(entry));
-  }
-  const Result<ledger::PromiseVerdict> verdict = JudgePromise(promise, entries, ledger::MarketOrders());
+    return entries;
+  };
+  ACCELMESH_RETURN_IF_ERROR(reader.ReadOn(read, kBytesMax));
+  const Result<ledger::PromiseVerdict> verdict = reader.verdict();
   if (!verdict.ok() && folder.holds) return Nothing(verdict.status());
   LedgerVerdict told;
   if (verdict.ok()) {
@@ -132,27 +136,22 @@ Result<LedgerVerdict> VerifyPromiseInFolder(const PromiseFile& file, const Ledge
 Result<LedgerVerdict> VerifyPromiseOf(const PromiseFile& file, LedgerSource& source, const ledger::NamedKey& log) {
   const ledger::Promise& promise = file.content.promise;
   if (const auto order = VerifyPromise(promise, log); !order.ok()) return Nothing(order.status());
-  ledger::BrokenPromise read{promise, {}, {}};
-  ledger::PromiseVerdict verdict;
-  verdict.text = "no epoch that was recorded since may be read yet";
-  std::size_t bytes = 0;
-  while (verdict.standing == ledger::Standing::kOpen && bytes < kBytesMax) {
-    ACCELMESH_ASSIGN_OR_RETURN(const LedgerSource::Entries more,
-                               source.Read(promise.inclusion.index + read.entries.size()));
-    if (more.entries.empty()) break;
-    for (const Bytes& entry : more.entries) bytes += entry.size();
-    read.entries.insert(read.entries.end(), more.entries.begin(), more.entries.end());
-    const Result<ledger::PromiseVerdict> judged = JudgePromise(promise, read.entries, ledger::MarketOrders());
-    if (!judged.ok()) return Nothing(judged.status());
-    verdict = *judged;
-  }
-  if (verdict.standing == ledger::Standing::kOpen) return Told(promise, verdict);
-  read.entries.resize(verdict.entries);
-  ACCELMESH_ASSIGN_OR_RETURN(read.extension, source.Checkpoint(promise.inclusion.index + read.entries.size()));
-  if (const Status status = CheckEntries(promise, read.entries, read.extension, log); !status.ok()) {
+  const ledger::MarketOrders orders;
+  ledger::PromiseReader reader(promise, orders);
+  const auto read = [&](std::uint64_t first) -> Result<std::vector<Bytes>> {
+    ACCELMESH_ASSIGN_OR_RETURN(LedgerSource::Entries more, source.Read(first));
+    return std::move(more.entries);
+  };
+  ACCELMESH_RETURN_IF_ERROR(reader.ReadOn(read, kBytesMax));
+  const Result<ledger::PromiseVerdict> verdict = reader.verdict();
+  if (!verdict.ok()) return Nothing(verdict.status());
+  if (verdict->standing == ledger::Standing::kOpen) return Told(promise, *verdict);
+  ledger::BrokenPromise evidence = reader.Evidence();
+  ACCELMESH_ASSIGN_OR_RETURN(evidence.extension, source.Checkpoint(promise.inclusion.index + evidence.entries.size()));
+  if (const Status status = CheckEntries(promise, evidence.entries, evidence.extension, log); !status.ok()) {
     return Nothing(status);
   }
-  return Told(promise, verdict);
+  return Told(promise, *verdict);
 }
 
 }  // namespace accelmesh::slotctl

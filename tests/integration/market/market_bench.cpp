@@ -230,8 +230,16 @@ int Run(const Options& options) {
 
 int Main(int argc, char** argv) {
   Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
+  const auto usage = [](std::FILE* to, int code) {
+    std::fprintf(to,
+                 "usage: market-bench [--store sqlite|etcd] [--seconds N] [--tenants N] [--window N] [--rate N] "
+                 "[--members N] [--price-rate N] [--orders N [--promises 0]]\n");
+    return code;
+  };
+  for (int i = 1; i < argc; i += 2) {
     const std::string name = argv[i];
+    if (name == "--help" || name == "-h") return usage(stdout, 0);
+    if (i + 1 == argc) return usage(stderr, 2);
     int* number = name == "--seconds"      ? &options.seconds
                   : name == "--tenants"    ? &options.tenants
                   : name == "--window"     ? &options.window
@@ -248,10 +256,7 @@ int Main(int argc, char** argv) {
     } else if (name == "--store") {
       options.store = argv[i + 1];
     } else {
-      std::fprintf(stderr,
-                   "usage: market-bench [--store sqlite|etcd] [--seconds N] [--tenants N] [--window N] [--rate N] "
-                   "[--members N] [--price-rate N] [--orders N [--promises 0]]\n");
-      return 2;
+      return usage(stderr, 2);
     }
   }
   return Run(options);

@@ -186,11 +186,11 @@ TEST_F(PromisesDeskTest, BroughtAgainItIsPromisedAgainAsItWasTaken) {
 TEST_F(PromisesDeskTest, ABidOfBeforeThatHasExpiredIsSettledAndStandsNoMore) {
   HoldEpochs(true);
   messages::OrderT bid = BidOrder(tenants_[0], 200, 5 * reserve_);
-  bid.valid_until_ms = Now() + 300;
+  bid.valid_until_ms = Now() + 2000;
   Bring(tenants_[0], bid, 5'000'000);
   const ledger::Promise promise = AwaitPromise();
   Stop();
-  std::this_thread::sleep_for(std::chrono::milliseconds(350));
+  while (Now() <= bid.valid_until_ms) std::this_thread::sleep_for(std::chrono::milliseconds(20));
   change_options_ = nullptr;
   Start();
   ASSERT_EQ(Ask(server_, ServerWith("s", 2, 1, 10)).code, 0);
@@ -213,11 +213,11 @@ TEST_F(PromisesDeskTest, WhileTheLedgerCannotBeWrittenOrdersCountWithoutAPromise
     ASSERT_EQ(::stat(folder_.Path("ledger/journal").c_str(), &file), 0);
     const rlimit full{static_cast<rlim_t>(file.st_size) + 10, old.rlim_max};
     ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &full), 0);
+    const Instant begun = Clock::now();
     const Result<SealedOrders> sealed = ledger_->Seal(ledger_->last_number() + 1, Now(), {}, {});
     ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &old), 0);
     ASSERT_FALSE(sealed.ok());
     pushes_.clear();
-    const Instant begun = Clock::now();
     ASSERT_EQ(Await(Bring(tenants_[0], AskOrder(tenants_[0], lease, (2 + i) * reserve_))).code, 0);
     // It is tried again half a second after it failed.
     was_quick = Clock::now() - begun < std::chrono::milliseconds(300);
@@ -230,6 +230,28 @@ TEST_F(PromisesDeskTest, WhileTheLedgerCannotBeWrittenOrdersCountWithoutAPromise
   ASSERT_EQ(Await(Bring(tenants_[0], AskOrder(tenants_[0], lease, 20 * reserve_))).code, 0);
   EXPECT_EQ(Promised().size(), 1U);
   ASSERT_EQ(Place(tenants_[1], BidOrder(tenants_[1], 100, 9 * reserve_), 1'000'000).code, 0);
+  Verify();
+}
+
+// Who changes an ask over and over while nobody bids: the change counts, and others have their promises.
+TEST_F(PromisesDeskTest, WhoHasTooManyOrdersThatAreDueIsAnsweredWithoutAPromise) {
+  const std::string lease = Lease(tenants_[0], "0.4 TOPS fp32, memory=100B");
+  const std::string other = Lease(tenants_[1], "0.4 TOPS fp32, memory=100B");
+  std::vector<SignedOrderBytes> changes;
+  for (int i = 0; i < 1024; ++i) {
+    const messages::PlaceOrderT placed = SignOrder(AskOrder(tenants_[0], lease, 2 * reserve_ + i), tenants_[0]);
+    changes.push_back({{placed.order.begin(), placed.order.end()}, {placed.signature.begin(), placed.signature.end()}});
+  }
+  ASSERT_TRUE(ledger_->Take(changes, Now()).ok());
+  ASSERT_EQ(Await(Bring(tenants_[0], AskOrder(tenants_[0], lease, 3 * reserve_))).code, 0);
+  EXPECT_EQ(Promised().size(), 0U);
+  ASSERT_EQ(Await(Bring(tenants_[1], AskOrder(tenants_[1], other, 3 * reserve_))).code, 0);
+  EXPECT_EQ(Promised().size(), 1U);
+  EXPECT_EQ(desk_->book().Asked().size(), 2U);
+  // After the next epoch the first one has them again.
+  ASSERT_EQ(Place(tenants_[2], BidOrder(tenants_[2], 100, 9 * reserve_), 1'000'000).code, 0);
+  ASSERT_EQ(Await(Bring(tenants_[0], AskOrder(tenants_[0], lease, 4 * reserve_))).code, 0);
+  EXPECT_EQ(Promised().size(), 2U);
   Verify();
 }
 

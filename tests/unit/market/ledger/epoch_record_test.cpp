@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "market/ledger/epoch_parts.h"
 #include "tests/unit/market/ledger/epoch_world.h"
 #include "tests/unit/market/ledger/scratch.h"
 
@@ -39,6 +40,29 @@ TEST_F(EpochRecordTest, IsReadBackAsItWas) {
   EXPECT_EQ(read.credits, record_.credits);
   // What the auction sees is the same.
   EXPECT_EQ(DigestsOf(auction::ClearEpoch(read.input).value()), DigestsOf(auction::ClearEpoch(record_.input).value()));
+}
+
+TEST(EpochPartsTest, ComeInTheirOrderAndGoTogether) {
+  const EpochPart first{7, 0, 2, {1, 2}};
+  const EpochPart second{7, 1, 2, {3}};
+  EpochParts parts;
+  EXPECT_FALSE(parts.is_open());
+  EXPECT_EQ(parts.Take(second).code(), Code::kBadFrame);
+  EXPECT_FALSE(parts.Take(first).value().has_value());
+  EXPECT_TRUE(parts.is_open());
+  EXPECT_EQ(parts.number(), 7u);
+  EXPECT_EQ(parts.taken(), 1u);
+  EXPECT_EQ(parts.parts(), 2u);
+  EXPECT_EQ(parts.Take(second).value(), (Bytes{1, 2, 3}));
+  EXPECT_FALSE(parts.is_open());
+  EXPECT_EQ(parts.number(), 7u);
+  // The next one, of one part; then one whose parts are of others.
+  EXPECT_EQ(parts.Take({8, 0, 1, {4}}).value(), Bytes{4});
+  for (const EpochPart& other : {EpochPart{9, 1, 2, {3}}, EpochPart{7, 1, 3, {3}}, EpochPart{7, 0, 2, {3}}}) {
+    ASSERT_TRUE(parts.Take(first).ok());
+    EXPECT_EQ(parts.Take(other).code(), Code::kBadFrame);
+    EXPECT_FALSE(parts.is_open());
+  }
 }
 
 TEST_F(EpochRecordTest, ScoresAreReadBackAndGoWithTheAsks) {

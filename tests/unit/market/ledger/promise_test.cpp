@@ -6,6 +6,7 @@
 
 #include "market/ledger/folder_store.h"
 #include "market/ledger/market_orders.h"
+#include "market/ledger/promise_reader.h"
 #include "tests/unit/market/ledger/epoch_world.h"
 #include "tests/unit/market/ledger/scratch.h"
 
@@ -209,6 +210,87 @@ TEST_F(PromiseTest, EvidenceThatTheLogHasNotSignedShowsNothing) {
   EXPECT_FALSE(JudgeEvidence(shorter, log_, MarketOrders()).ok());
   shorter.extension = world_.ledger().log().ProveExtension(bid + shorter.entries.size()).value();
   EXPECT_EQ(JudgeEvidence(shorter, log_, MarketOrders()).code(), Code::kPermissionDenied);
+}
+
+// As MarketOrders, and counts.
+class CountedOrders final : public OrderReader {
+ public:
+  Result<OrderTerms> Read(const SignedOrder& order) const override {
+    ++read_;
+    return MarketOrders().Read(order);
+  }
+  int read() const { return read_; }
+
+ private:
+  mutable int read_ = 0;
+};
+
+TEST_F(PromiseTest, ReadInPiecesItIsJudgedOnceAndAsAWhole) {
+  const std::uint64_t bid = world_.TakeBid(1);
+  const Promise promise = world_.PromiseOf(bid);
+  world_.TakeBid(2);
+  world_.drops = {bid};
+  world_.RunEpoch(3);
+  world_.RunEpoch(3);
+  const Log& log = world_.ledger().log();
+  std::vector<std::uint64_t> asked;
+  std::uint64_t end = bid;
+  const auto read = [&](std::uint64_t first) -> Result<std::vector<Bytes>> {
+    asked.push_back(first);
+    if (first >= end) return std::vector<Bytes>();
+    return std::vector<Bytes>{log.Entry(first).value()};
+  };
+  const CountedOrders orders;
+  PromiseReader reader(promise, orders);
+  ASSERT_TRUE(reader.ReadOn(read, 1U << 20).ok());
+  EXPECT_EQ(reader.verdict()->text, "no epoch that was recorded since may be read yet");
+  // Some more can be read, later all of it.
+  end = bid + 2;
+  ASSERT_TRUE(reader.ReadOn(read, 1U << 20).ok());
+  EXPECT_EQ(reader.verdict()->text, "no epoch was recorded since");
+  end = log.size();
+  ASSERT_TRUE(reader.ReadOn(read, 1U << 20).ok());
+  const PromiseVerdict whole = Judge(promise);
+  EXPECT_EQ(reader.verdict()->standing, Standing::kBroken);
+  EXPECT_EQ(reader.verdict()->text, whole.text);
+  EXPECT_EQ(reader.verdict()->entries, whole.entries);
+  EXPECT_EQ(orders.read(), 1);
+  for (std::size_t i = 1; i < asked.size(); ++i) EXPECT_LE(asked[i] - asked[i - 1], 1U) << "each once, in their order";
+  EXPECT_EQ(asked.back(), bid + whole.entries - 1) << "nothing behind the epoch that decides";
+  BrokenPromise evidence = reader.Evidence();
+  evidence.extension = log.ProveExtension(bid + evidence.entries.size()).value();
+  EXPECT_EQ(JudgeEvidence(evidence, log_, orders)->standing, Standing::kBroken);
+}
+
+TEST_F(PromiseTest, AReaderEndsWithItsBytesWithAContradictionAndWithWhoeverIsRead) {
+  const std::uint64_t bid = world_.TakeBid(1);
+  const Promise promise = world_.PromiseOf(bid);
+  for (int i = 0; i < 5; ++i) world_.TakeBid(2);
+  const Log& log = world_.ledger().log();
+  const MarketOrders orders;
+  int asked = 0;
+  const auto read = [&](std::uint64_t first) -> Result<std::vector<Bytes>> {
+    ++asked;
+    return std::vector<Bytes>{log.Entry(first).value()};
+  };
+  PromiseReader bounded(promise, orders);
+  ASSERT_TRUE(bounded.ReadOn(read, promise.entry.size() + 1).ok());
+  EXPECT_EQ(asked, 2);
+  EXPECT_EQ(bounded.verdict()->standing, Standing::kOpen);
+
+  asked = 0;
+  PromiseReader contradicted(promise, orders);
+  ASSERT_TRUE(contradicted.ReadOn([&](std::uint64_t first) { return read(first + 1); }, 1U << 20).ok());
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(contradicted.verdict().code(), Code::kPermissionDenied);
+  EXPECT_TRUE(contradicted.ReadOn(read, 1U << 20).ok());
+  EXPECT_EQ(asked, 1) << "there is nothing more to be known";
+
+  PromiseReader silent(promise, orders);
+  const auto none = [](std::uint64_t) -> Result<std::vector<Bytes>> {
+    return Status(Code::kUnavailable, "test", "no");
+  };
+  EXPECT_EQ(silent.ReadOn(none, 1U << 20).code(), Code::kUnavailable);
 }
 
 TEST_F(PromiseTest, CutOffOrFlippedTextsAreRefusedOrOthers) {

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <set>
+#include <thread>
 
 #include "market/ledger/folder_store.h"
 #include "market/ledger/market_orders.h"
@@ -26,7 +28,9 @@ using ::testing::SizeIs;
 class PromisingMarket : public testing::FakeMarket {
  public:
   std::vector<std::string> TakePromises() override { return std::exchange(promises, {}); }
-  Result<LedgerPiece> ReadLedger(std::uint64_t first, Deadline) override {
+  Result<LedgerPiece> ReadLedger(std::uint64_t first, Deadline deadline) override {
+    asked.push_back(first);
+    deadlines.insert(deadline.at());
     if (is_silent) return Status(Code::kUnavailable, "fake", "nobody answers");
     LedgerPiece piece;
     const ledger::Log& log = (forged != nullptr ? forged : shown)->ledger().log();
@@ -34,10 +38,15 @@ class PromisingMarket : public testing::FakeMarket {
     if (first >= piece.readable) return piece;
     piece.entries = log.Entries(first, 700).value();
     if (piece.entries.size() > piece.readable - first) piece.entries.resize(piece.readable - first);
+    if (dawdles) {
+      piece.entries.resize(1);
+      while (asked.size() > 1 && !deadline.passed()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
     return piece;
   }
-  Result<std::string> Checkpoint(std::uint64_t old_size, Deadline) override {
-    if (is_silent) return Status(Code::kUnavailable, "fake", "nobody answers");
+  Result<std::string> Checkpoint(std::uint64_t old_size, Deadline deadline) override {
+    deadlines.insert(deadline.at());
+    if (is_silent || hides_checkpoints) return Status(Code::kUnavailable, "fake", "nobody answers");
     const ledger::Log& log = shown->ledger().log();
     return ExtensionText(log.ProveExtension(std::min(old_size, log.size())).value());
   }
@@ -50,6 +59,11 @@ class PromisingMarket : public testing::FakeMarket {
   EpochWorld* forged = nullptr;  // has the entries, if any; checkpoints are those of `shown`
   std::uint64_t readable = ~std::uint64_t{0};
   bool is_silent = false;
+  bool hides_checkpoints = false;
+  // Gives one entry at a time, and from the second on only when nobody should wait for it any more.
+  bool dawdles = false;
+  std::vector<std::uint64_t> asked;  // of its ledger, from which entries on
+  std::set<Instant> deadlines;
 };
 
 class PromisesTest : public ::testing::Test {
@@ -183,6 +197,110 @@ TEST_F(PromisesTest, AMarketThatShowsAnotherHistoryIsConvictedByThePromise) {
     std::filesystem::remove_all(scratch_.Path("witness"));
     world_->RunEpoch(1);
   }
+}
+
+// The market has gone back behind an order, and gives its place to the next one.
+TEST_F(PromisesTest, TwoPromisesOfOneEntryAreBothKeptAndTheFirstConvicts) {
+  Promises promises = NewPromises();
+  const std::uint64_t entry = Bid();
+  promises.Collect();
+  const std::unique_ptr<EpochWorld> other = NewWorld(4);
+  other->PostAsks(5);
+  while (other->ledger().log().size() < entry) other->TakeBid(1);
+  ASSERT_EQ(other->TakeBid(0), entry);
+  market_.shown = &*other;
+  market_.promises.push_back(PromiseText(other->PromiseOf(entry)));
+  promises.Collect();
+  EXPECT_THAT(Files(".promise"), SizeIs(2));
+  Look(promises);
+  EXPECT_THAT(Texts(true), ::testing::Contains(HasSubstr("THE MARKET HAS SIGNED TWO HISTORIES")));
+  EXPECT_THAT(Files(".promise"), SizeIs(1)) << "that of the history that is shown is open";
+  EXPECT_THAT(Files(".refused"), SizeIs(1));
+}
+
+TEST_F(PromisesTest, AnOrderThatIsPromisedAgainIsHeldToTheFirstTime) {
+  Promises promises = NewPromises();
+  const std::uint64_t entry = world_->TakeBid(0);
+  const std::string first = PromiseText(world_->PromiseOf(entry));
+  world_->TakeBid(1);
+  const std::string again = PromiseText(world_->PromiseOf(entry));
+  ASSERT_NE(first, again);
+  market_.promises = {first, again};
+  promises.Collect();
+  ASSERT_THAT(Files(".promise"), SizeIs(1));
+  EXPECT_EQ(ledger::ReadWhole(Files(".promise")[0]), first);
+}
+
+TEST_F(PromisesTest, WhatIsContradictedIsKeptAsEvidenceAndNotAskedForAgain) {
+  Promises promises = NewPromises();
+  Bid();
+  promises.Collect();
+  const std::unique_ptr<EpochWorld> other = NewWorld(4);
+  other->PostAsks(5);
+  for (int i = 0; i < 3; ++i) other->RunEpoch(20);
+  market_.shown = &*other;
+  market_.hides_checkpoints = true;
+  Look(promises);
+  EXPECT_THAT(Files(".promise"), SizeIs(1)) << "it may convict the market yet";
+  ASSERT_THAT(Texts(true), SizeIs(1));
+  EXPECT_THAT(Texts(true)[0], HasSubstr("has something else at entry"));
+  market_.hides_checkpoints = false;
+  Look(promises);
+  ASSERT_THAT(Files(".refused"), SizeIs(1));
+  EXPECT_THAT(Files(".promise"), IsEmpty());
+  EXPECT_THAT(Texts(true), ::testing::Contains(HasSubstr("THE MARKET HAS SIGNED TWO HISTORIES")));
+  EXPECT_THAT(Texts(true).back(), HasSubstr("slotctl ledger verify --promise " + Files(".refused")[0]));
+  const std::size_t told = steps_.size();
+  market_.asked.clear();
+  Look(promises);
+  EXPECT_THAT(market_.asked, IsEmpty());
+  EXPECT_EQ(steps_.size(), told);
+}
+
+TEST_F(PromisesTest, OneThatTheMarketDoesNotShowKeepsNoOtherFromBeingLookedAt) {
+  Promises promises = NewPromises();
+  std::vector<std::uint64_t> entries;
+  for (int i = 0; i < 3; ++i) entries.push_back(Bid());
+  promises.Collect();
+  market_.is_silent = true;
+  for (int i = 0; i < 3; ++i) Look(promises);
+  EXPECT_THAT(market_.asked, ::testing::ElementsAreArray(entries));
+  Look(promises);
+  EXPECT_EQ(market_.asked.back(), entries[0]);
+}
+
+TEST_F(PromisesTest, ManyThatStayOpenKeepNoOtherFromBeingLookedAt) {
+  Promises promises = NewPromises();
+  std::set<std::uint64_t> entries;
+  for (int i = 0; i < 40; ++i) entries.insert(Bid());
+  promises.Collect();
+  market_.readable = 0;
+  // Each look has time for one at least, whatever the machine does meanwhile.
+  for (int i = 0; i < 40; ++i) Look(promises);
+  EXPECT_EQ(std::set<std::uint64_t>(market_.asked.begin(), market_.asked.end()), entries);
+}
+
+TEST_F(PromisesTest, ALookHasOneDeadlineForAllThatItAsks) {
+  Promises promises = NewPromises();
+  for (int i = 0; i < 5; ++i) Bid();
+  promises.Collect();
+  world_->RunEpoch(5);
+  Look(promises);
+  EXPECT_GE(market_.asked.size(), 1U);
+  EXPECT_THAT(market_.deadlines, SizeIs(1));
+}
+
+TEST_F(PromisesTest, ALookEndsInTimeHoweverManyPiecesTheMarketMakes) {
+  Promises promises = NewPromises();
+  Bid();
+  promises.Collect();
+  for (int i = 0; i < 20; ++i) world_->TakeBid(1);
+  world_->RunEpoch(5);
+  market_.dawdles = true;
+  promises.End();
+  EXPECT_LE(market_.asked.size(), 2U) << "the second one came too late";
+  EXPECT_THAT(Files(".promise"), SizeIs(1));
+  EXPECT_THAT(Texts(true), IsEmpty());
 }
 
 TEST_F(PromisesTest, EntriesThatTheMarketHasNotSignedKeepNoPromise) {
