@@ -21,6 +21,8 @@ constexpr std::uint64_t kSignalEvery = 64;
 constexpr std::size_t kWorkReserved = 8;
 // How often the connection's end, and claims that cannot be, are looked for.
 constexpr Duration kSlowLook = std::chrono::milliseconds(20);
+// Whoever writes a position may lose his processor in the middle of it; a lie does no harm meanwhile.
+constexpr Duration kClaimsLook = std::chrono::milliseconds(500);
 // Sleeps of a sender without room.
 constexpr Duration kNapFirst = std::chrono::microseconds(100);
 constexpr Duration kNapMax = std::chrono::milliseconds(1);
@@ -394,7 +396,7 @@ void End::LearnWhere() {
 
 void End::CheckClaims(Instant now) {
   if (now < next_claims_) return;
-  next_claims_ = now + kSlowLook;
+  next_claims_ = now + kClaimsLook;
   const Words& peers = block_->peers();
   bool is_lie = false;
   const auto look = [&](std::uint64_t& suspect, std::uint64_t claim, bool is_possible) {
@@ -405,6 +407,7 @@ void End::CheckClaims(Instant now) {
   for (std::size_t ring = 0; ring < RingsOf(block_->role()); ++ring) {
     const std::uint64_t tail = peers.tail[ring].load(std::memory_order_acquire);
     look(suspect_[ring], tail, in_[ring].Learn(tail));
+    look(suspect_record_[ring], in_[ring].head() + 1, !in_[ring].EndsWithin());
   }
   {
     const MutexLock lock(mutex_);

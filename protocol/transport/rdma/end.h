@@ -233,7 +233,8 @@ class End {
   // The receiving thread's.
   Spins spins_;
   RingIn in_[kRings];
-  std::uint64_t suspect_[2 * kRings] = {};
+  std::uint64_t suspect_[2 * kRings] = {};     // positions
+  std::uint64_t suspect_record_[kRings] = {};  // where one begins that does not end
   Instant next_claims_{};
 
   // In this order, so that the registrations go before the connection, and all before the memory.

@@ -71,28 +71,36 @@ bool RingIn::LookAtLone(std::uint64_t first, Told& told) {
   return true;
 }
 
+RingIn::Header RingIn::ReadHeader() const {
+  std::uint32_t words[2];
+  std::memcpy(words, data_ + (head_ & (capacity_ - 1)), kRecordHeaderBytes);  // read once; the peer may change it
+  Header header{words[0], words[1] & 0xff, (words[1] >> 8) != 0 ? kLoneHeaderBytes : kRecordHeaderBytes, 0};
+  header.need = header.header_bytes + AlignUp(header.size, 8);
+  return header;
+}
+
+bool RingIn::EndsWithin() const {
+  const std::uint64_t there = tail_ - head_;
+  if (there < kRecordHeaderBytes) return false;
+  const std::uint64_t need = ReadHeader().need;
+  return need > there && need <= capacity_;
+}
+
 bool RingIn::Pop(std::uint8_t* to, std::size_t size_max, Kind& kind, std::size_t& size) {
   const std::uint64_t there = tail_ - head_;
   if (there < kRecordHeaderBytes) return false;
-  const std::size_t at = head_ & (capacity_ - 1);
-  std::uint32_t header[2];
-  std::memcpy(header, data_ + at, kRecordHeaderBytes);  // read once; the peer may change it meanwhile
-  const std::size_t claimed = header[0];
-  const bool is_lone = header[1] >> 8 != 0;
-  const std::size_t header_bytes = is_lone ? kLoneHeaderBytes : kRecordHeaderBytes;
-  const std::uint64_t need = header_bytes + AlignUp(claimed, 8);
-  if (claimed > size_max || need > there) return false;
-  const std::uint32_t claimed_kind = header[1] & 0xff;
-  if (claimed_kind < static_cast<std::uint32_t>(Kind::kFrame) ||
-      claimed_kind > static_cast<std::uint32_t>(Kind::kLanding))
+  const Header header = ReadHeader();
+  if (header.size > size_max || header.need > there) return false;
+  if (header.kind < static_cast<std::uint32_t>(Kind::kFrame) ||
+      header.kind > static_cast<std::uint32_t>(Kind::kLanding))
     return false;
-  const std::size_t from = (at + header_bytes) & (capacity_ - 1);
-  const std::size_t first = std::min(claimed, capacity_ - from);
+  const std::size_t from = (head_ + header.header_bytes) & (capacity_ - 1);
+  const std::size_t first = std::min(header.size, capacity_ - from);
   if (first != 0) std::memcpy(to, data_ + from, first);
-  if (first < claimed) std::memcpy(to + first, data_, claimed - first);
-  kind = static_cast<Kind>(claimed_kind);
-  size = claimed;
-  head_ += need;
+  if (first < header.size) std::memcpy(to + first, data_, header.size - first);
+  kind = static_cast<Kind>(header.kind);
+  size = header.size;
+  head_ += header.need;
   return true;
 }
 

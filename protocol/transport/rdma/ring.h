@@ -20,8 +20,9 @@
 //
 // A position that the peer writes is read while the network writes it, byte by byte on some devices, so that a reader
 // may see a mixture of the old value and the new one. Positions only grow: a claim that goes back, or past what is
-// possible, is not believed and the next look decides. A claim that stays impossible is a peer that lies
-// (End::CheckClaims). Threads: each half belongs to one at a time.
+// possible, is not believed and the next look decides. One that lies between the two is: all before it is there, but it
+// may end within a record, which is there once the position itself is seen. A claim that stays impossible is a peer
+// that lies (End::CheckClaims). Threads: each half belongs to one at a time.
 #pragma once
 
 #include <algorithm>
@@ -103,7 +104,10 @@ class RingIn {
     const std::uint64_t first = Load(tail_);
     return (first >> 40) == StampOf(tail_) && LookAtLone(first, told);
   }
-  bool Available() const { return head_ != tail_; }
+  // Whether the next record is there, or what cannot be one.
+  bool Available() const { return head_ != tail_ && !EndsWithin(); }
+  // What is said to be there ends within a record: for a moment, or the peer lies.
+  bool EndsWithin() const;
   // Copies the next record to `to`. False if it is none: longer than `size_max` or than what is there, or of no kind.
   // Precondition: Available().
   bool Pop(std::uint8_t* to, std::size_t size_max, Kind& kind, std::size_t& size);
@@ -117,6 +121,14 @@ class RingIn {
   // The network writes meanwhile.
   std::uint64_t Load(std::uint64_t position) const;
   bool LookAtLone(std::uint64_t first, Told& told);
+  // Of the record at head_, by its header. Precondition: that is there.
+  struct Header {
+    std::size_t size = 0;
+    std::uint32_t kind = 0;
+    std::size_t header_bytes = 0;
+    std::uint64_t need = 0;
+  };
+  Header ReadHeader() const;
 
   const std::uint8_t* const data_;
   const std::size_t capacity_;

@@ -10,7 +10,10 @@ namespace {
 TEST_P(TransportTest, CommandsArriveInOrder) {
   Executor executor(server());
   constexpr int kCount = 3000;
-  for (int i = 0; i < kCount; ++i) ASSERT_TRUE(SendText(UpLane::kCommand, Numbered(i)).ok());
+  for (int i = 0; i < kCount; ++i) {
+    const Status sent = SendText(UpLane::kCommand, Numbered(i));
+    ASSERT_TRUE(sent.ok()) << i << ": " << sent.ToString();
+  }
   const auto frames = executor.Frames(kCount);
   ASSERT_EQ(frames.size(), static_cast<std::size_t>(kCount));
   for (int i = 0; i < kCount; ++i) ASSERT_EQ(frames[i], Numbered(i));
@@ -20,10 +23,14 @@ TEST_P(TransportTest, FramesDownArriveInOrder) {
   Executor executor(server());
   constexpr int kCount = 3000;
   std::thread sender([&] {
-    for (int i = 0; i < kCount; ++i) ASSERT_TRUE(server().Send(AsBytes(Numbered(i)), In(10000)).ok());
+    for (int i = 0; i < kCount; ++i) {
+      const Status sent = server().Send(AsBytes(Numbered(i)), In(10000));
+      ASSERT_TRUE(sent.ok()) << i << ": " << sent.ToString();
+    }
   });
   Collector sink;
-  EXPECT_TRUE(PumpUntil(client(), sink, [&] { return sink.frames.size() >= kCount; }).ok());
+  const Status pumped = PumpUntil(client(), sink, [&] { return sink.frames.size() >= kCount; });
+  EXPECT_TRUE(pumped.ok()) << pumped.ToString();
   sender.join();
   ASSERT_EQ(sink.frames.size(), static_cast<std::size_t>(kCount));
   for (int i = 0; i < kCount; ++i) ASSERT_EQ(sink.frames[i], Numbered(i));

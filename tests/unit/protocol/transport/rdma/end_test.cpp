@@ -365,7 +365,7 @@ TEST_F(RdmaHostile, ATailThatCannotBeEndsTheConnection) {
     BeginAnew();
     words_.tail[kCommandRing].store(tail);
     WriteWords();
-    EXPECT_EQ(Wait(1000), shm::Waited::kGone) << tail;
+    EXPECT_EQ(Wait(10000), shm::Waited::kGone) << tail;
     EXPECT_EQ(server_->ClosedStatus().code(), Code::kBadFrame) << tail;
   }
 }
@@ -373,7 +373,16 @@ TEST_F(RdmaHostile, ATailThatCannotBeEndsTheConnection) {
 TEST_F(RdmaHostile, AHeadThatCannotBeEndsTheConnection) {
   words_.head[kDownRing].store(800);
   WriteWords();
-  EXPECT_EQ(Wait(1000), shm::Waited::kGone);
+  EXPECT_EQ(Wait(10000), shm::Waited::kGone);
+  EXPECT_EQ(server_->ClosedStatus().code(), Code::kBadFrame);
+}
+
+TEST_F(RdmaHostile, ARecordThatDoesNotEndEndsTheConnection) {
+  const std::uint32_t header[2] = {100, 1};
+  Write(RingOffset(kCommandRing), {reinterpret_cast<const std::uint8_t*>(header), sizeof(header)});
+  words_.tail[kCommandRing].store(64);
+  WriteWords();
+  EXPECT_EQ(Wait(10000), shm::Waited::kGone);
   EXPECT_EQ(server_->ClosedStatus().code(), Code::kBadFrame);
 }
 

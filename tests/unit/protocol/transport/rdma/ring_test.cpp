@@ -204,6 +204,28 @@ TEST(RdmaRing, AProducersClaimIsBelievedOnlyIfItCanBe) {
   EXPECT_TRUE(in.Available());
 }
 
+// Read while it is written, byte by byte, a position may be a mixture that lies within a record.
+TEST(RdmaRing, AMixtureOfTwoPositionsEndsNoRecord) {
+  alignas(8) std::uint8_t staging[kCapacity] = {};
+  RingOut out(staging, kCapacity);
+  Stretch stretches[2];
+  for (const std::size_t size : {16U, 40U, 40U}) (void)out.Place(Kind::kFrame, Bytes(size, 7), stretches);
+  RingIn in(staging, kCapacity);
+  std::uint8_t to[64];
+  Kind kind = Kind::kFrame;
+  std::size_t size = 0;
+  std::size_t popped = 0;
+  for (std::uint64_t tail = 8; tail <= out.tail(); tail += 8) {
+    ASSERT_TRUE(in.Learn(tail));
+    while (in.Available()) {
+      ASSERT_TRUE(in.Pop(to, sizeof(to), kind, size)) << tail;
+      ++popped;
+    }
+    ASSERT_EQ(popped, tail < 24 ? 0U : tail < 72 ? 1U : tail < 120 ? 2U : 3U) << tail;
+    ASSERT_EQ(in.EndsWithin(), in.head() != tail) << tail;
+  }
+}
+
 TEST(RdmaRing, NothingThatAPeerWritesLeadsOutOfTheRing) {
   std::mt19937 random(11);
   for (int round = 0; round < 20000; ++round) {
