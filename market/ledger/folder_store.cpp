@@ -173,7 +173,7 @@ Status FolderStore::Commit(std::uint64_t first, std::span<const Bytes> entries, 
   Bytes record;
   AppendRecord(record, salt_, first, entries, note);
   if (journal_bytes_ + record.size() > kJournalBytesMax) {
-    return {Code::kLimitExceeded, kWhere, path_ + ": the journal is full; settle it"};
+    return {Code::kFull, kWhere, path_ + ": the journal is full; settle it"};
   }
   Status status = WriteAt(journal_.get(), record, journal_bytes_, At("journal"));
   if (status.ok() && ::fdatasync(journal_.get()) != 0) status = Status::System(errno, kWhere, "syncing the journal");

@@ -116,7 +116,7 @@ void Supervisor::AnswerEnds() {
     });
     return is_served && !ending.until.passed();
   };
-  const auto ready = std::stable_partition(ending_.begin(), ending_.end(), waits);
+  const auto ready = std::partition(ending_.begin(), ending_.end(), waits);
   if (ready == ending_.end()) return;
   std::vector<std::string> keys;
   for (auto ending = ready; ending != ending_.end(); ++ending) keys.push_back(std::string(kLeaseKey) + ending->key);

@@ -6,6 +6,7 @@ namespace accelmesh::shares {
 namespace {
 
 constexpr std::int64_t kLookNs = 1'000'000;
+constexpr std::uint32_t kThreadsMax = 1U << 20;
 
 std::uint32_t ShareOf(std::uint32_t share_milli) { return std::clamp<std::uint32_t>(share_milli, 1, kWholeMilli); }
 
@@ -121,11 +122,13 @@ void Turns::NoteOverdue(std::int64_t now_ns) {
 }
 
 void Turns::AddVirtual(LeaseRow& lease, std::int64_t device_ns) {
-  lease.virtual_ns += device_ns / static_cast<std::int64_t>(state_.threads) * static_cast<std::int64_t>(kWholeMilli) /
+  lease.virtual_ns += device_ns / static_cast<std::int64_t>(Threads()) * static_cast<std::int64_t>(kWholeMilli) /
                       static_cast<std::int64_t>(ShareOf(lease.share_milli));
 }
 
-std::uint32_t Turns::WidthOf(std::uint32_t width) const { return std::clamp<std::uint32_t>(width, 1, state_.threads); }
+// Whatever a process has made of the page, it is a number to divide by.
+std::uint32_t Turns::Threads() const { return std::clamp<std::uint32_t>(state_.threads, 1, kThreadsMax); }
+std::uint32_t Turns::WidthOf(std::uint32_t width) const { return std::clamp<std::uint32_t>(width, 1, Threads()); }
 
 std::optional<std::uint32_t> Turns::Enter(std::uint32_t seat, std::uint32_t width, std::int64_t now_ns, bool waits) {
   SeatRow& row = state_.seats[seat];
@@ -222,7 +225,7 @@ void Turns::Count(LeaseRow& lease, std::int64_t now_ns) const {
   const std::uint64_t wanted = std::uint64_t{lease.running} + lease.wanting;
   if (wanted == 0) return;
   // Whoever asks for few threads is owed no others; turns that are overdue may have more than there are.
-  const std::int64_t threads = state_.threads;
+  const std::int64_t threads = Threads();
   const std::int64_t wanted_milli =
       kWholeMilli * static_cast<std::int64_t>(std::min<std::uint64_t>(wanted, threads)) / threads;
   const std::int64_t owed_ns =

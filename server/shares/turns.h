@@ -123,6 +123,7 @@ class Turns {
   void AddVirtual(LeaseRow& lease, std::int64_t device_ns);
   // Before `running`, `wanting` or the share changes.
   void Count(LeaseRow& lease, std::int64_t now_ns) const;
+  std::uint32_t Threads() const;
   std::uint32_t WidthOf(std::uint32_t width) const;
 
   State& state_;
