@@ -168,7 +168,7 @@ TEST_P(LeaseTest, MemoryIsNeverMoreThanTheLeaseHas) {
   some.share_milli = 400;
   some.memory_bytes = 64 * limits::kMiB;
   const Bytes token = Token(some, 6, "some");
-  const auto whole = Open(token, holder_);
+  auto whole = Open(token, holder_);
   ASSERT_NE(whole, nullptr);
   LeaseTerms part = some;
   part.holder_key = other_.key;
@@ -178,6 +178,7 @@ TEST_P(LeaseTest, MemoryIsNeverMoreThanTheLeaseHas) {
   const auto sublet = Open(security::AttenuateLease(token, tenant_, part).value(), other_);
   ASSERT_NE(sublet, nullptr);
   EXPECT_EQ(sublet->Malloc(0, 30 * limits::kMiB, &address), 0u);
+  whole.reset();  // a sanitized process has room for two windows
   // What is let on the holder has no more.
   const auto later = Open(token, holder_);
   ASSERT_NE(later, nullptr);
