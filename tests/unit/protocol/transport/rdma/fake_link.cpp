@@ -49,16 +49,20 @@ void CopyIn(std::uint8_t* to, const std::uint8_t* from, std::size_t bytes, bool 
     std::uint64_t word = 0;
     std::memcpy(&word, from + at, 8);
     std::atomic_ref<std::uint64_t> place(*reinterpret_cast<std::uint64_t*>(to + at));
-    if (tears) {
-      std::uint64_t mixture = place.load(std::memory_order_relaxed);
-      for (int byte = 0; byte < 7; ++byte) {
-        const std::uint64_t mask = std::uint64_t{0xff} << (8 * byte);
-        mixture = (mixture & ~mask) | (word & mask);
-        place.store(mixture, std::memory_order_release);
-        if (byte < 2) ::sched_yield();
-      }
+    if (!tears) {
+      place.store(word, std::memory_order_seq_cst);
+      continue;
     }
-    place.store(word, std::memory_order_seq_cst);
+    // Nothing is written once more when it is all there: by then it may be read as what it is.
+    std::uint64_t mixture = place.load(std::memory_order_relaxed);
+    for (int byte = 0; byte < 8; ++byte) {
+      const std::uint64_t mask = std::uint64_t{0xff} << (8 * byte);
+      const std::uint64_t next = (mixture & ~mask) | (word & mask);
+      if (next == mixture) continue;
+      mixture = next;
+      place.store(mixture, std::memory_order_seq_cst);
+      if (byte < 2) ::sched_yield();
+    }
   }
 }
 
