@@ -178,7 +178,9 @@ TEST_P(LeaseTest, MemoryIsNeverMoreThanTheLeaseHas) {
   const auto sublet = Open(security::AttenuateLease(token, tenant_, part).value(), other_);
   ASSERT_NE(sublet, nullptr);
   EXPECT_EQ(sublet->Malloc(0, 30 * limits::kMiB, &address), 0u);
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   whole.reset();  // a sanitized process has room for two windows
+#endif
   // What is let on the holder has no more.
   const auto later = Open(token, holder_);
   ASSERT_NE(later, nullptr);
@@ -244,13 +246,15 @@ TEST_P(LeaseTest, WhoGivesItBackIsToldWhatItUsed) {
   // it is the same once all of it was counted.
   LeaseUse last = *use;
   const Deadline deadline = Soon(60'000);
-  for (bool is_same = false; (!is_same || last.device_us < 1'000) && !deadline.passed();) {
+  bool is_same = false;
+  while ((!is_same || last.device_us < 1'000) && !deadline.passed()) {
     const Result<LeaseUse> again = EndLease(server_->endpoint(), As(holder_), "lease-1", Soon());
     ASSERT_TRUE(again.ok()) << again.status().ToString();
     EXPECT_GE(again->device_us, last.device_us);
     is_same = again->device_us == last.device_us;
     last = *again;
   }
+  EXPECT_TRUE(is_same);
   EXPECT_GE(last.device_us, 1'000U);
   EXPECT_LE(last.device_us, 5'000'000U);
   EXPECT_EQ(last.delivered_ppm, 1'000'000U) << "nobody else was there";

@@ -234,6 +234,7 @@ TEST_F(RdmaDevice, CountsOfCallsAndLaunches) {
   // The request, and the announcements of sleeps, of two pieces of work, whether or not the answer comes first.
   EXPECT_LE(calls.doorbells, kCalls + calls.arms + 20);
   EXPECT_LE(calls.work, kCalls + 2 * (calls.arms + 20));
+  EXPECT_LE(calls.arms, 2 * (kCalls + calls.sleeps)) << "a wait that goes on and on announces no sleep again and again";
   EXPECT_EQ(calls.bytes_copied, kCalls * 9);
   const Bytes launch(100, 1);
   for (int i = 0; i < 1000; ++i) ASSERT_TRUE(pair.client->Send(UpLane::kCommand, launch, In(20000)).ok());

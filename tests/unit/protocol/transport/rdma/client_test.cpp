@@ -80,6 +80,7 @@ TEST_F(RdmaSession, ASynchronousCallIsOneDoorbellAndNoSleepWhileThePeerIsQuick) 
   EXPECT_LE(counts.doorbells, kCalls + counts.arms + 20);
   EXPECT_GE(counts.doorbells, kCalls);
   EXPECT_LE(counts.work, kCalls + 2 * (counts.arms + 20));
+  EXPECT_LE(counts.arms, 2 * (kCalls + counts.sleeps)) << "a wait announces no sleep again and again";
   EXPECT_LE(counts.completions, kCalls / 64 + counts.arms + 20);
   EXPECT_EQ(counts.bytes_copied, kCalls * (3 + 6)) << "the request once and the answer once";
 }
