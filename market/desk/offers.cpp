@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "market/core/accounts.h"
-
 namespace accelmesh::market {
 
 void Offers::Add(Offer offer) {

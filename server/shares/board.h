@@ -47,7 +47,6 @@ class Board {
   std::map<std::string, Use> Uses();
   // Of each of these.
   std::vector<Use> UsesOf(const std::vector<std::string>& leases);
-  Use UseOf(const std::string& lease) { return UsesOf({lease}).front(); }
 
  private:
   struct Terms {

@@ -27,8 +27,8 @@ TEST_F(BoardTest, RowsAndSeatsComeBack) {
   Sit("c");
   EXPECT_EQ(leases(), 1);
   EXPECT_EQ(seats(), 1);
-  EXPECT_EQ(board_->UseOf("a").sessions, 1U) << "and what they used is known";
-  EXPECT_EQ(board_->UseOf("b").sessions, 1U);
+  EXPECT_EQ(board_->UsesOf({"a"}).front().sessions, 1U) << "and what they used is known";
+  EXPECT_EQ(board_->UsesOf({"b"}).front().sessions, 1U);
   EXPECT_EQ(board_->Uses().count("session/1"), 0U);
 }
 
@@ -61,7 +61,7 @@ TEST_F(BoardTest, WhatManyLeasesUsedIsAskedWithOneWait) {
   const Holder holder(*page_);
   const Instant begin = Clock::now();
   EXPECT_EQ(board_->UsesOf(std::vector<std::string>(80, "a")).size(), 80U);
-  for (int i = 0; i < 80; ++i) (void)board_->UseOf("a");
+  for (int i = 0; i < 80; ++i) (void)board_->UsesOf({"a"}).front();
   EXPECT_LT(Clock::now() - begin, std::chrono::seconds(20)) << "each by itself: 80 s";
 }
 

@@ -140,17 +140,17 @@ TEST(PageTest, WhatALeaseUsedIsKnownAfterItsEnd) {
   }
   (*board)->End("a");
   (*board)->Rise(seat, false);
-  const Board::Use use = (*board)->UseOf("a");
+  const Board::Use use = (*board)->UsesOf({"a"}).front();
   EXPECT_GE(use.device_ns, 25'000'000U) << "its last session has said it at its end";
   EXPECT_EQ(use.sessions, 1U);
   EXPECT_EQ((*board)->Uses().at("a").device_ns, use.device_ns);
   // Its name may come again, with a later grant.
   const std::uint32_t again = *(*board)->Sit("a", 500, 0);
-  EXPECT_EQ((*board)->UseOf("a").sessions, 2U);
+  EXPECT_EQ((*board)->UsesOf({"a"}).front().sessions, 2U);
   (*board)->End("a");
   (*board)->Rise(again, false);
-  EXPECT_EQ((*board)->UseOf("a").sessions, 2U);
-  EXPECT_GE((*board)->UseOf("a").device_ns, use.device_ns);
+  EXPECT_EQ((*board)->UsesOf({"a"}).front().sessions, 2U);
+  EXPECT_GE((*board)->UsesOf({"a"}).front().device_ns, use.device_ns);
   // A session that had no lease is nobody's.
   (*board)->Rise(*(*board)->Sit("session/1", 500, 0), true);
   EXPECT_EQ((*board)->Uses().count("session/1"), 0U);
@@ -176,7 +176,7 @@ TEST(PageTest, ALeaseThatEndsAgainIsKnownAsLongAsIfItHadNotBefore) {
   comes_and_ends("a");
   for (std::size_t i = 1; i < Board::kPastMax; ++i) comes_and_ends("b" + std::to_string(i));
   EXPECT_EQ((*board)->Uses().count("other"), 0U);
-  EXPECT_EQ((*board)->UseOf("a").sessions, 2U);
+  EXPECT_EQ((*board)->UsesOf({"a"}).front().sessions, 2U);
   comes_and_ends("last");
   EXPECT_EQ((*board)->Uses().count("a"), 0U);
 }

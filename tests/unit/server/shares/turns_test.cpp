@@ -238,14 +238,20 @@ TEST(TurnsTest, WhoAsksForFewThreadsIsOwedNoOthers) {
   EXPECT_EQ(device.turns().DeliveredPpm(1, device.now_ns()), 1'000'000U);
 }
 
+// Of two leases that have a half each, the second one's seat, which waits for the only thread.
+std::uint32_t WaiterForAHalf(Turns& turns) {
+  const std::uint32_t holder = turns.AddSeat(turns.AddLease(500, 0));
+  const std::uint32_t waiter = turns.AddSeat(turns.AddLease(500, 0));
+  EXPECT_TRUE(turns.Enter(holder, 1, 0, false).has_value());
+  EXPECT_FALSE(turns.Enter(waiter, 1, 0, false).has_value());
+  return waiter;
+}
+
 // Whoever gives up waiting is owed nothing from then on, and what it was owed before stays.
 TEST(TurnsTest, WhoGivesUpIsOwedForTheTimeItWaited) {
   SimulatedDevice device(1);
   Turns& turns = device.turns();
-  const std::uint32_t holder = turns.AddSeat(turns.AddLease(500, 0));
-  const std::uint32_t waiter = turns.AddSeat(turns.AddLease(500, 0));
-  ASSERT_TRUE(turns.Enter(holder, 1, 0, false).has_value());
-  ASSERT_FALSE(turns.Enter(waiter, 1, 0, false).has_value());
+  const std::uint32_t waiter = WaiterForAHalf(turns);
   turns.GiveUp(waiter, 1, kSecond);
   EXPECT_EQ(device.state().leases[1].owed_ns, kSecond / 2);
   turns.DeliveredPpm(1, 10 * kSecond);
@@ -257,10 +263,7 @@ TEST(TurnsTest, WhoGivesUpIsOwedForTheTimeItWaited) {
 TEST(TurnsTest, AnotherShareCountsFromThenOn) {
   SimulatedDevice device(1);
   Turns& turns = device.turns();
-  const std::uint32_t holder = turns.AddSeat(turns.AddLease(500, 0));
-  const std::uint32_t waiter = turns.AddSeat(turns.AddLease(500, 0));
-  ASSERT_TRUE(turns.Enter(holder, 1, 0, false).has_value());
-  ASSERT_FALSE(turns.Enter(waiter, 1, 0, false).has_value());
+  WaiterForAHalf(turns);
   turns.ResizeLease(1, 100, 0, kSecond);
   EXPECT_EQ(device.state().leases[1].owed_ns, kSecond / 2);
   turns.DeliveredPpm(1, 2 * kSecond);
