@@ -68,12 +68,16 @@ class Checker {
     if (trade.price_buyer_microcredits < trade.price_seller_microcredits) {
       return Wrong("a seller got more than the buyer paid", trade.ask);
     }
-    if (trade.price_buyer_microcredits != trade.price_seller_microcredits &&
+    const bool is_lane_c = trade.lane == Lane::kGang;
+    if (is_lane_c && trade.price_seller_microcredits != slot_class->second->reserve_microcredits) {
+      return Wrong("lane C's sellers get the reserve", trade.ask);
+    }
+    if (trade.price_buyer_microcredits != trade.price_seller_microcredits && !is_lane_c &&
         (trade.lane != Lane::kAuction || input_.rules.auction == DoubleAuction::kSbba) && !IsHuang(trade.slot_class)) {
       return Wrong("money is left where none may be", trade.ask);
     }
-    return trade.lane == Lane::kGang ? CheckGangTrade(trade, *slot_class->second)
-                                     : CheckBidTrade(trade, *slot_class->second, sold);
+    return is_lane_c && !bids_.contains(trade.bid) ? CheckGangTrade(trade, *slot_class->second)
+                                                   : CheckBidTrade(trade, *slot_class->second, sold);
   }
 
   bool IsHuang(ClassId id) const {
@@ -104,6 +108,9 @@ class Checker {
     if (bid.notice_ms_max < slot_class.notice_ms) return Wrong("a bid traded that cannot wait", bid.id);
     if (trade.lane == Lane::kNetted ? sold.price_microcredits > bid.price_microcredits : trade.seller == trade.buyer) {
       return Wrong("a party traded with itself", bid.id);
+    }
+    if (trade.lane == Lane::kGang && trade.units_milli != slot_class.lot_milli) {
+      return Wrong("a bid for more than a lot traded in lane C", bid.id);
     }
     if (trade.lane != Lane::kNetted && (trade.lane == Lane::kFloor) != bid.uses_floor) {
       return Wrong("a bid for a floor traded elsewhere, or another one there", bid.id);

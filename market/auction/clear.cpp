@@ -7,8 +7,7 @@ namespace {
 void Report(State& state, const BidRow& bid) {
   const std::int64_t units = bid.left + bid.cut;
   if (units == 0) return;
-  const bool is_cut = bid.left == 0;
-  state.outcome.unserved.push_back({bid.id, units, is_cut ? bid.cut_why : bid.why, is_cut ? -1 : bid.price_to_win});
+  state.outcome.unserved.push_back({bid.id, units, bid.left == 0 ? bid.cut_why : bid.why, bid.price_to_win});
 }
 
 }  // namespace

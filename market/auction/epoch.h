@@ -4,9 +4,12 @@
 // In this order:
 //   1. What one party asks and bids in a class is netted: it keeps its units, no money moves.
 //   2. Floors: bids that call on a floor buy at the surrogate price, before others.
-//   3. Lane C, gangs: greedy by value/sqrt(normalised units), winners pay what they would have had to bid at least, and
-//      never less than the reserve; sellers who ask no more than the reserve are drawn (idle units first, then by
-//      reputation x chance) and paid the reserve; what is over goes to the insurance pool. (gangs.h)
+//   3. Lane C: gangs, and with them the bids for one lot of every class that a gang contends for (it bids the reserve
+//      there or more, and so much is for sale). Greedy by (value - reserves)/sqrt(normalised units); winners pay what
+//      they would have had to bid at least, and never less than the reserve; sellers who ask no more than the reserve
+//      are drawn (idle units first, then by reputation x chance) and paid the reserve; what is over goes to the
+//      insurance pool. (gangs.h) Such bids are not in lane B: who loses here could else buy there for less than those
+//      who won paid, so that bidding less would pay.
 //   4. Lane B, the rest: a double auction where a class has enough eligible trades (SBBA or McAfee if all orders are of
 //      one size, Huang et al.'s else), or the surrogate price with random rationing. (double_auction.h)
 //
@@ -16,9 +19,10 @@
 //
 // Truthful (a price other than one's own value gains nothing, to the microcredit that prices are rounded to): lane B
 // for an order of one size on either side, and for every order as to its price under Huang et al.'s rule; the surrogate
-// price; lane C for a gang with one bundle, given reserves. Not claimed: choosing between lanes, several orders of one
-// party, quantities, and the number of trades from which lane B is an auction, if that is counted where bids and asks
-// cross (ThickBy::kCrossing): of exactly so many traders one may leave to have the surrogate price instead.
+// price; lane C for a gang with one bundle and for a bid of one lot, given reserves. Not claimed: choosing between
+// lanes (a seller may, in that whether a gang can have what it bids for depends on what is for sale), several orders of
+// one party, quantities, and the number of trades from which lane B is an auction, if that is counted where bids and
+// asks cross (ThickBy::kCrossing): of exactly so many traders one may leave to have the surrogate price instead.
 // ThickBy::kOrders has no such edge.
 //
 // Pure. Threads: functions on values.
@@ -114,7 +118,7 @@ struct EpochInput {
   std::vector<GangBid> gangs;
 };
 
-enum class Lane : std::uint8_t { kNetted = 0, kFloor = 1, kGang = 2, kAuction = 3, kPosted = 4 };
+enum class Lane : std::uint8_t { kNetted = 0, kFloor = 1, kGang = 2, kAuction = 3, kPosted = 4 };  // kGang: lane C
 
 // Prices are for a unit-hour; amounts an hour are price x units_milli nanocredits. What the buyer pays over what the
 // seller gets goes to the pool. Netted: both prices are 0.
@@ -131,7 +135,8 @@ struct Trade {
   bool operator==(const Trade&) const = default;
 };
 
-// A gang that has its bundle. Its trades are at reserves; what it pays beyond them is in `surcharge_nanocredits`.
+// A gang that has its bundle. Its trades are at reserves (a bid's in lane C: the seller's price is); what it pays
+// beyond them is in `surcharge_nanocredits`.
 struct GangAward {
   OrderId gang = 0;
   PartyId owner = 0;
@@ -159,7 +164,7 @@ struct UnservedBid {
   std::int64_t units_milli = 0;  // not served
   UnservedWhy why = UnservedWhy::kPrice;
   // A price with which such an order would have been in the draw, or would have won where nothing is drawn; -1: none.
-  // In an auction of one size it is exact: above it the bid wins. Elsewhere Why() is (why.h).
+  // In an auction of one size it is exact: above it the bid wins; in lane C with it. Elsewhere Why() is (why.h).
   std::int64_t price_to_win_microcredits = -1;
   bool operator==(const UnservedBid&) const = default;
 };

@@ -66,7 +66,11 @@ class Recorder {
 
 // Trades as many of the offers as there can be; returns the units.
 std::int64_t PackInto(State& state, std::vector<Offer>& sellers, std::vector<Offer>& buyers, Recorder record) {
-  for (const Packed& packed : Pack(state, sellers, buyers)) record(packed.ask_row, packed.bid_row, packed.units);
+  const std::vector<Packed> packed = Pack(state, sellers, buyers);
+  for (std::size_t i = 0; i < packed.size(); ++i) {
+    if (i + kAhead < packed.size()) __builtin_prefetch(&state.asks[packed[i + kAhead].ask_row], 1);
+    record(packed[i].ask_row, packed[i].bid_row, packed[i].units);
+  }
   return record.units();
 }
 

@@ -91,8 +91,11 @@ class Counter {
  public:
   Counter(State& state, const std::vector<Offer>& sellers) {
     SortSellers(state, sellers);
-    for (const Keyed& key : state.scratch.keys) {
-      const Offer& seller = sellers[key.place];
+    const std::vector<Keyed>& keys = state.scratch.keys;
+    others_.reserve(keys.size());
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      if (i + kAhead < keys.size()) __builtin_prefetch(&sellers[keys[i + kAhead].place]);
+      const Offer& seller = sellers[keys[i].place];
       if (seller.is_lump) {
         lumps_.Add({seller.row, seller.units});
       } else {
@@ -246,7 +249,13 @@ std::vector<Packed> Pack(State& state, std::vector<Offer>& sellers, std::vector<
   std::vector<Packed> drawn;
   std::vector<std::uint32_t> begins(buyers.size() + 1);
   drawn.reserve(buyers.size());
-  for (const Keyed& turn : state.scratch.keys) {
+  const std::vector<Keyed>& turns = state.scratch.keys;
+  for (std::size_t i = 0; i < turns.size(); ++i) {
+    const Keyed turn = turns[i];
+    if (i + kAhead < turns.size()) {
+      __builtin_prefetch(&buyers[turns[i + kAhead].place]);
+      __builtin_prefetch(&begins[turns[i + kAhead].place], 1);
+    }
     const Offer& buyer = buyers[turn.place];
     const auto sell = [&](std::uint32_t ask_row, std::int64_t units) {
       drawn.push_back({ask_row, turn.place, units});
@@ -260,7 +269,14 @@ std::vector<Packed> Pack(State& state, std::vector<Offer>& sellers, std::vector<
   }
   for (std::size_t i = 1; i < begins.size(); ++i) begins[i] += begins[i - 1];
   packed.resize(drawn.size());
-  for (const Packed& one : drawn) packed[begins[one.bid_row]++] = {one.ask_row, buyers[one.bid_row].row, one.units};
+  for (std::size_t i = 0; i < drawn.size(); ++i) {
+    if (i + kAhead < drawn.size()) {
+      __builtin_prefetch(&begins[drawn[i + kAhead].bid_row], 1);
+      __builtin_prefetch(&buyers[drawn[i + kAhead].bid_row]);
+    }
+    const Packed one = drawn[i];
+    packed[begins[one.bid_row]++] = {one.ask_row, buyers[one.bid_row].row, one.units};
+  }
   for (std::size_t begin = 0, end = 0; begin < packed.size(); begin = end) {
     while (end < packed.size() && packed[end].bid_row == packed[begin].bid_row) ++end;
     if (end - begin < 2) continue;

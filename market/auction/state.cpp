@@ -131,7 +131,6 @@ void Arrange(State& state, const std::vector<Order>& orders, const std::vector<s
   rows.resize(begins[classes]);
   if (place != nullptr) place->reserve(orders.size());
   std::vector<std::uint32_t> next(begins.begin(), begins.end() - 1);
-  constexpr std::size_t kAhead = 16;  // orders that are not sorted lie anywhere in memory
   for (std::size_t i = 0; i < orders.size(); ++i) {
     if (i + kAhead < by_id.size()) __builtin_prefetch(&orders[by_id[i + kAhead]]);
     const std::size_t from = by_id.empty() ? i : by_id[i];

@@ -10,6 +10,9 @@
 
 namespace accelmesh::market::auction {
 
+// Orders that are drawn or not sorted lie anywhere in memory: they are fetched so many turns before they are needed.
+inline constexpr std::size_t kAhead = 16;
+
 struct AskRow {
   OrderId id = 0;
   PartyId owner = 0;
@@ -25,7 +28,7 @@ struct BidRow {
   PartyId owner = 0;
   std::int64_t price = 0;
   std::int64_t left = 0;
-  std::int64_t cut = 0;  // what no lane may serve: odd parts of a lot, beyond the budget
+  std::int64_t cut = 0;  // what no lane may serve (any more): odd parts of a lot, beyond the budget, lost in lane C
   bool is_lump = false;
   bool uses_floor = false;
   UnservedWhy why = UnservedWhy::kRationed;

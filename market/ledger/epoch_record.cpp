@@ -6,9 +6,15 @@ namespace accelmesh::market::ledger {
 namespace {
 
 constexpr char kWhere[] = "ledger::EpochRecord";
-constexpr std::string_view kMagicDue = "AMepoch3";
-constexpr std::string_view kMagic = "AMepoch2";       // without what is due
-constexpr std::string_view kMagicPlain = "AMepoch1";  // without scores
+// What a record says, and by which rules it was cleared.
+struct Version {
+  std::string_view magic;
+  bool has_all_due, has_scores, has_gangs_first;
+};
+constexpr Version kVersions[] = {
+    {"AMepoch6", true, true, false}, {"AMepoch5", false, true, false}, {"AMepoch4", false, false, false},
+    {"AMepoch3", true, true, true},  {"AMepoch2", false, true, true},  {"AMepoch1", false, false, true},
+};
 constexpr std::size_t kPartiesMax = 1U << 20;
 constexpr std::size_t kNamesMax = 1U << 20;
 constexpr std::size_t kNameMax = 256;
@@ -307,7 +313,11 @@ Result<Bytes> EpochBytes(const EpochRecord& record) {
   ACCELMESH_RETURN_IF_ERROR(CheckCounts(record));
   ACCELMESH_RETURN_IF_ERROR(CheckTables(record));
   Writer writer;
-  writer.Raw(AsBytes(record.has_all_due ? kMagicDue : record.deliverers.empty() ? kMagicPlain : kMagic));
+  const auto* const version = std::find_if(std::begin(kVersions), std::end(kVersions), [&](const Version& one) {
+    return one.has_gangs_first == record.has_gangs_first && one.has_all_due == record.has_all_due &&
+           one.has_scores == (record.has_all_due || !record.deliverers.empty());
+  });
+  writer.Raw(AsBytes(version->magic));
   writer.Number(record.seal);
   writer.Text(record.sealed_note);
   writer.Number(record.time_ms);
@@ -333,7 +343,7 @@ Result<Bytes> EpochBytes(const EpochRecord& record) {
   writer.Number(record.credits.before);
   writer.Number(record.credits.deposited);
   writer.Number(record.credits.after);
-  if (record.deliverers.empty() && !record.has_all_due) return writer.Take();
+  if (!version->has_scores) return writer.Take();
   WriteAll(writer, record.deliverers, [](Writer& to, const security::PublicKey& key) { to.Raw(key.bytes); });
   WriteAll(writer, record.scores, [](Writer& to, std::uint32_t score) { to.Number(score); });
   WriteAll(writer, record.ask_deliverers, [](Writer& to, std::uint32_t place) { to.Number(place); });
@@ -347,11 +357,15 @@ Result<Bytes> EpochBytes(const EpochRecord& record) {
 
 Result<EpochRecord> ParseEpoch(ByteView bytes) {
   Reader reader(bytes, kWhere);
-  const std::string_view magic = AsText(reader.Raw(kMagic.size()));
-  if (magic != kMagic && magic != kMagicPlain && magic != kMagicDue) {
+  const std::string_view magic = AsText(reader.Raw(kVersions[0].magic.size()));
+  const auto* const version =
+      std::find_if(std::begin(kVersions), std::end(kVersions), [&](const Version& one) { return one.magic == magic; });
+  if (version == std::end(kVersions)) {
     return Status(Code::kBadFrame, kWhere, "no record of an epoch of this version");
   }
   EpochRecord record;
+  record.has_gangs_first = version->has_gangs_first;
+  record.has_all_due = version->has_all_due;
   record.seal = reader.Number<std::uint64_t>();
   record.sealed_note = reader.Text(kNoteBytesMax);
   record.time_ms = reader.Number<std::int64_t>();
@@ -378,16 +392,15 @@ Result<EpochRecord> ParseEpoch(ByteView bytes) {
   record.credits.before = reader.Number<std::int64_t>();
   record.credits.deposited = reader.Number<std::int64_t>();
   record.credits.after = reader.Number<std::int64_t>();
-  if (magic != kMagicPlain) {
+  if (version->has_scores) {
     ReadAll(reader, record.deliverers, kPartiesMax, security::kKeyBytes,
             [](Reader& from) { return security::PublicKey{from.Array<security::kKeyBytes>()}; });
     const auto number = [](Reader& from) { return from.Number<std::uint32_t>(); };
     ReadAll(reader, record.scores, kPartiesMax, 4, number);
     ReadAll(reader, record.ask_deliverers, auction::kOrdersMax, 4, number);
-    if (record.deliverers.empty() && magic == kMagic) reader.Fail("a table of scores that is empty");
+    if (record.deliverers.empty() && !record.has_all_due) reader.Fail("a table of scores that is empty");
   }
-  if (magic == kMagicDue) {
-    record.has_all_due = true;
+  if (record.has_all_due) {
     ReadAll(reader, record.left_out, kOrdersSealedMax, 5, [](Reader& from) {
       const auto rank = from.Number<std::uint32_t>();
       return LeftOutOrder{rank, ReadKind(from, kLeftOutLast)};

@@ -89,6 +89,8 @@ struct EpochRecord {
   // Every order that was taken before the seal and is due (promise.h) is among `orders`, here by rank if it was not
   // cleared. Records of before there were promises do not say so.
   bool has_all_due = false;
+  // Cleared when gangs came before bids (until 28 November 2026): of gangs it cannot be cleared again.
+  bool has_gangs_first = false;
   std::vector<LeftOutOrder> left_out;
 };
 

@@ -75,7 +75,7 @@ PromiseVerdict Look(const EpochRecord& record, std::uint64_t index, const OrderT
     verdict.text = "it was in " + epoch;
     return verdict;
   }
-  const Status may_be = CheckLeftOut(left->why, terms, record.time_ms);
+  const Status may_be = CheckLeftOut(left->why, terms, record);
   verdict.text = epoch + " left it out: " + (may_be.ok() ? std::string(Name(left->why)) : may_be.text());
   verdict.standing = !may_be.ok() ? Standing::kBroken : IsFinal(left->why) ? Standing::kKept : Standing::kOpen;
   return verdict;

@@ -25,7 +25,7 @@ class Checker {
       }
       if (terms.market != market) return Fail(NameOf(rank) + " is for another market");
       if (left != record_.left_out.end() && left->rank == rank) {
-        const Status status = CheckLeftOut(left->why, terms, record_.time_ms);
+        const Status status = CheckLeftOut(left->why, terms, record_);
         if (!status.ok()) return Fail(NameOf(rank) + ": " + status.text());
         ACCELMESH_RETURN_IF_ERROR(Use(rank));
         ++left;
@@ -165,14 +165,14 @@ class Checker {
 
 }  // namespace
 
-Status CheckLeftOut(LeftOut why, const OrderTerms& terms, std::int64_t time_ms) {
+Status CheckLeftOut(LeftOut why, const OrderTerms& terms, const EpochRecord& record) {
   const auto wrong = [&](const std::string& what) {
     return Status(Code::kPermissionDenied, "CheckLeftOut", what + std::string(Name(why)));
   };
   const bool is_bid = terms.sort == OrderSort::kBid || terms.sort == OrderSort::kGang;
   if (why == LeftOut::kExpired) {
-    if (terms.valid_until_ms <= time_ms) return Status::Ok();
-    return wrong("it was valid for " + std::to_string(terms.valid_until_ms - time_ms) +
+    if (terms.valid_until_ms <= record.time_ms) return Status::Ok();
+    return wrong("it was valid for " + std::to_string(terms.valid_until_ms - record.time_ms) +
                  " ms more, and left out because ");
   }
   if (is_bid ? why == LeftOut::kNotOffered : why != LeftOut::kNotOffered) {
@@ -180,6 +180,8 @@ Status CheckLeftOut(LeftOut why, const OrderTerms& terms, std::int64_t time_ms) 
   }
   if (why == LeftOut::kGangsTurn && terms.sort == OrderSort::kGang)
     return wrong("it is a gang, and was left out because ");
+  if (why == LeftOut::kGangsTurn && terms.units_milli == auction::kUnitMilli && !record.has_gangs_first)
+    return wrong("it is for a whole device, and was left out because ");
   if (why == LeftOut::kPartsTurn && terms.sort == OrderSort::kBid)
     return wrong("it is no gang, and was left out because ");
   return Status::Ok();
@@ -213,6 +215,13 @@ Result<EpochFacts> VerifyEpoch(const EpochRecord& record, const Seal& seal, std:
   ACCELMESH_RETURN_IF_ERROR(checker.CheckQuality());
   if (record.input.seed != SeedOf(record.input.number, record.sealed_note)) {
     return checker.Fail("its seed does not follow from the sealed checkpoint");
+  }
+  if (record.has_gangs_first && !record.input.gangs.empty()) {
+    return Status(
+        Code::kUnsupported, "VerifyEpoch",
+        "epoch " + std::to_string(record.input.number) +
+            " has gangs, and was cleared by rules of before 28 November 2026; clear it again with the slotctl "
+            "of its time");
   }
   Result<auction::EpochOutcome> outcome = auction::ClearEpoch(record.input);
   if (!outcome.ok()) return checker.Fail("it cannot be cleared: " + outcome.status().text());

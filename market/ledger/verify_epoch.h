@@ -28,10 +28,10 @@ struct EpochFacts {
 };
 
 // `orders`: by rank, already read from the log (signatures are verified then). `market`: in which orders count.
-// Whether such an order may have been left out of an epoch of that time for that reason, as far as what was signed
+// Whether such an order may have been left out of that epoch for that reason, as far as what was signed
 // tells: that others had the turn, that an account had too little, that an ask did not stand is the market's word.
 // kPermissionDenied: it may not.
-Status CheckLeftOut(LeftOut why, const OrderTerms& terms, std::int64_t time_ms);
+Status CheckLeftOut(LeftOut why, const OrderTerms& terms, const EpochRecord& record);
 
 // kPermissionDenied with the first thing that does not hold.
 Result<EpochFacts> VerifyEpoch(const EpochRecord& record, const Seal& seal, std::span<const SealedOrder> orders,

@@ -91,7 +91,8 @@ BENCHMARK_CAPTURE(ClearOrders, classes64, Shape{64})->Arg(100'000)->Unit(benchma
 BENCHMARK_CAPTURE(ClearOrders, shuffled, Shape{1, true, false})->Arg(100'000)->Unit(benchmark::kMillisecond);
 
 // `bundles` classes to choose from each; 64 classes share 6,212 devices, and gangs want two to three times as many.
-EpochInput Gangs(std::size_t gangs, int bundles) {
+// `bids` for one device each rank with them.
+EpochInput Gangs(std::size_t gangs, int bundles, std::size_t bids) {
   constexpr ClassId kClasses = 64;
   Random random(2);
   EpochInput input;
@@ -126,11 +127,21 @@ EpochInput Gangs(std::size_t gangs, int bundles) {
     }
     input.gangs.push_back(gang);
   }
+  for (OrderId id = 1; id <= bids; ++id) {
+    Bid bid;
+    bid.id = 200'000 + id;
+    bid.owner = bid.id;
+    bid.slot_class = static_cast<ClassId>(random() % kClasses);
+    bid.units_milli = 1000;
+    bid.price_microcredits = Between(random, 0, 2'000'000);
+    input.bids.push_back(bid);
+  }
   return input;
 }
 
 void ClearGangs(benchmark::State& state) {
-  const EpochInput input = Gangs(static_cast<std::size_t>(state.range(0)), static_cast<int>(state.range(1)));
+  const EpochInput input = Gangs(static_cast<std::size_t>(state.range(0)), static_cast<int>(state.range(1)),
+                                 static_cast<std::size_t>(state.range(2)));
   Clear(state, input);
   const auto outcome = ClearEpoch(input);
   double surcharged = 0;
@@ -138,7 +149,13 @@ void ClearGangs(benchmark::State& state) {
   state.counters["winners"] = static_cast<double>(outcome->gangs.size());
   state.counters["above_reserve"] = surcharged;
 }
-BENCHMARK(ClearGangs)->Args({8000, 1})->Args({8000, 3})->Args({8000, 8})->Unit(benchmark::kMillisecond);
+BENCHMARK(ClearGangs)
+    ->Args({8000, 1, 0})
+    ->Args({8000, 3, 0})
+    ->Args({8000, 8, 0})
+    ->Args({8000, 3, 10'000})
+    ->Args({8000, 3, 100'000})
+    ->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace accelmesh::market::auction

@@ -293,7 +293,11 @@ Result<EpochCase> RunEpochCase(const JobWorkload& workload, const ValueRules& ru
   const std::vector<Party> parties = DrawParties(jobs, scene, random);
   const market::auction::EpochInput input = InputOf(parties, scene.gpus, prices, seed + 1);
   ACCELMESH_ASSIGN_OR_RETURN(const market::auction::EpochOutcome outcome, market::auction::ClearEpoch(input));
-  for (const auto& of_class : outcome.classes) {
+  // What lane B finds eligible where no gang asks for the class: with gangs lane C has the bids.
+  market::auction::EpochInput alone = input;
+  alone.gangs.clear();
+  ACCELMESH_ASSIGN_OR_RETURN(const market::auction::EpochOutcome without, market::auction::ClearEpoch(alone));
+  for (const auto& of_class : without.classes) {
     bool has_bids = false;
     for (const market::auction::Bid& bid : input.bids) has_bids |= bid.slot_class == of_class.id;
     if (!has_bids) continue;

@@ -303,12 +303,23 @@ WorldRules Gangs() {
   return rules;
 }
 
+// Bids of one lot beside the gangs.
+WorldRules GangsAndLots() {
+  WorldRules rules = Gangs();
+  rules.classes = 2;
+  rules.bids_max = 24;
+  rules.gangs_max = 8;
+  rules.one_size = true;
+  rules.lots = 1;
+  return rules;
+}
+
 TEST(ClearTest, NoValueButOnesOwnPaysForAGangWithOneBundle) {
   Random random(46);
-  const WorldRules rules = Gangs();
   int paid_more = 0;
   int tried = 0;
-  for (int round = 0; round < 800; ++round) {
+  for (int round = 0; round < 1200; ++round) {
+    const WorldRules rules = round < 800 ? Gangs() : GangsAndLots();
     World world(random, rules);
     const auto truth = ClearEpoch(world.input);
     ASSERT_TRUE(truth.ok());
@@ -336,7 +347,7 @@ TEST(ClearTest, NoValueButOnesOwnPaysForAGangWithOneBundle) {
       for (const std::int64_t lie : values) {
         bundle.value_microcredits = lie;
         const auto lied = ClearEpoch(world.input);
-        ASSERT_LE(utility(*lied), honest);
+        ASSERT_LE(utility(*lied), honest) << "round " << round;
         // Monotone: with more it still wins.
         const bool wins = OfBid(*lied, gang.id).units > 0;
         ASSERT_TRUE(wins || !has_won);
@@ -349,6 +360,7 @@ TEST(ClearTest, NoValueButOnesOwnPaysForAGangWithOneBundle) {
       const std::int64_t cost = ask.price_microcredits;
       const Got honest = OfAsk(*truth, ask.id);
       ASSERT_GE(honest.money, cost * honest.units);
+      if (rules.bids_max > 0) break;  // an ask may decide whether gangs contend for its class: not claimed
       for (std::int64_t price = 0; price <= rules.price_max; price += 7) {
         ask.price_microcredits = price;
         const Got got = OfAsk(*ClearEpoch(world.input), ask.id);
@@ -400,6 +412,96 @@ TEST(ClearTest, WhatAGangHadToBidIsExact) {
   }
   EXPECT_GT(checked, 300);
   EXPECT_GT(losers, 300);
+}
+
+// Where gangs contend for a class, a bid of one lot is a gang of one: it has its lot if it ranks, pays the least that
+// it could have bid and never less than the reserve, and a loser is told what it had to bid.
+TEST(ClearTest, NoPriceButOnesOwnPaysForALotBesideGangs) {
+  Random random(49);
+  int paid_more = 0;
+  int losers = 0;
+  int tried = 0;
+  for (int round = 0; round < 1500; ++round) {
+    World world(random, GangsAndLots());
+    const auto truth = ClearEpoch(world.input);
+    ASSERT_TRUE(truth.ok());
+    ASSERT_TRUE(CheckOutcome(world.input, *truth).ok());
+    std::set<ClassId> contended;
+    for (const Trade& trade : truth->trades) {
+      if (trade.lane == Lane::kGang) contended.insert(trade.slot_class);
+    }
+    for (Bid& bid : world.input.bids) {
+      if (!contended.contains(bid.slot_class)) continue;
+      const std::int64_t value = bid.price_microcredits;
+      const Got honest = OfBid(*truth, bid.id);
+      ASSERT_GE(value * honest.units, honest.money);
+      std::set<std::int64_t> prices = PricesOf(world.input);
+      for (const ClassInput& slot_class : world.input.classes) prices.insert(slot_class.reserve_microcredits);
+      std::int64_t least = -1;
+      for (const Trade& trade : truth->trades) {
+        if (trade.bid != bid.id) continue;
+        ASSERT_EQ(trade.lane, Lane::kGang);
+        ASSERT_GE(trade.price_buyer_microcredits, trade.price_seller_microcredits);
+        least = trade.price_buyer_microcredits;
+        paid_more += least > trade.price_seller_microcredits ? 1 : 0;
+      }
+      for (const UnservedBid& unserved : truth->unserved) {
+        if (unserved.bid != bid.id) continue;
+        ASSERT_EQ(unserved.why, UnservedWhy::kPrice);
+        least = unserved.price_to_win_microcredits;
+        ASSERT_GT(least, value);
+        ++losers;
+      }
+      for (const std::int64_t near : {least - 1, least}) prices.insert(std::max<std::int64_t>(0, near));
+      for (const std::int64_t lie : prices) {
+        bid.price_microcredits = lie;
+        const Got got = OfBid(*ClearEpoch(world.input), bid.id);
+        ASSERT_EQ(got.units > 0, lie >= least) << "round " << round;
+        ASSERT_LE(value * got.units - got.money, value * honest.units - honest.money) << "round " << round;
+        ++tried;
+      }
+      bid.price_microcredits = value;
+    }
+  }
+  EXPECT_GT(paid_more, 100);
+  EXPECT_GT(losers, 300);
+  EXPECT_GT(tried, 20'000);
+}
+
+// Gangs do not come before those who would pay more for the same devices.
+TEST(ClearTest, ALotThatIsWorthMoreComesBeforeAGang) {
+  EpochInput input = OneClass(50);
+  input.classes[0].lot_milli = 1000;
+  for (OrderId id = 1; id <= 4; ++id) input.asks.push_back(AskOf(id, id, 1000, 40));
+  GangBid gang;
+  gang.id = 100;
+  gang.owner = 100;
+  gang.bundles = {{{{1, 4000}}, 4 * 60}};
+  input.gangs = {gang};
+  input.bids = {BidOf(10, 10, 1000, 90)};
+  const auto outcome = ClearEpoch(input);
+  ASSERT_TRUE(outcome.ok());
+  ASSERT_EQ(outcome->trades.size(), 1U);
+  EXPECT_EQ(outcome->trades[0].bid, 10U);
+  // (60 - 50) x 4 / sqrt(4): a lot had to bid 20 beyond the reserve.
+  EXPECT_EQ(outcome->trades[0].price_buyer_microcredits, 70);
+  EXPECT_EQ(outcome->trades[0].price_seller_microcredits, 50);
+  EXPECT_EQ(outcome->sums.pool, 20'000);
+  ASSERT_EQ(outcome->unserved_gangs.size(), 1U);
+  // (v - 200) / 2 > 40
+  EXPECT_EQ(outcome->unserved_gangs[0].value_to_win_microcredits, 281);
+  input.bids[0].price_microcredits = 69;
+  const auto other = ClearEpoch(input);
+  ASSERT_EQ(other->gangs.size(), 1U);
+  EXPECT_EQ(other->gangs[0].pays_nanocredits, 239'000);  // (v - 200) / 2 > 19, of whole microcredits
+  // Bids of more than a lot have what is left, in lane B.
+  input.bids[0].units_milli = 2000;
+  input.bids[0].price_microcredits = 90;
+  input.asks.push_back(AskOf(5, 5, 2000, 45));
+  const auto rest = ClearEpoch(input);
+  ASSERT_EQ(rest->gangs.size(), 1U);
+  EXPECT_EQ(rest->gangs[0].surcharge_nanocredits, 0);
+  EXPECT_EQ(OfBid(*rest, 10).units, 2000);
 }
 
 }  // namespace

@@ -25,10 +25,10 @@ Both RandomGangs(Random& random, std::size_t classes, std::uint32_t gangs, std::
       GangTable::Row row;
       row.gang = gang;
       row.bundle = b;
-      row.value = Between(random, 0, value_max);
+      row.excess = Between(random, 0, value_max);
       row.tie = tie;
       row.needs_begin = static_cast<std::uint32_t>(both.table.needs.size());
-      ReferenceBundle bundle{gang, row.value, 0, tie, {}};
+      ReferenceBundle bundle{gang, row.excess, 0, tie, {}};
       for (std::uint32_t c = 0; c < classes; ++c) {
         if (!Chance(random, classes > 8 ? 5 : 40) && c + 1 < classes) continue;
         const std::int64_t units = Between(random, 1, units_max);
@@ -102,7 +102,9 @@ TEST(GangsTest, WinnersAndWhatTheyHadToBidAreThoseOfTheNaiveRun) {
   Compare(random, 300, 1, 8, 1, 100);
   Compare(random, 300, 3, 8, 1, 100);
   Compare(random, 300, 3, 8, 3, 100);
-  Compare(random, 40, 4, 16, 3, 6);  // many ties
+  Compare(random, 40, 4, 16, 3, 6);    // many ties
+  Compare(random, 40, 1, 40, 1, 100);  // many winners of one class and size
+  Compare(random, 40, 2, 30, 2, 100);
   // Where runs with and without a winner could differ most.
   Compare(random, 60, 6, 20, 2, 1000);
 }

@@ -22,6 +22,7 @@ struct WorldRules {
   int parties = 12;             // few: some trade with themselves
   std::int64_t price_max = 60;  // low: ties are common
   bool one_size = false;
+  std::int64_t lots = 2;  // of every order, if of one size
   bool one_bundle = false;
   bool all_divisible = false;
   bool plain = false;        // full reputation, no floors, budgets or notice windows
@@ -54,7 +55,7 @@ class World {
   }
   PartyId SomeParty() { return rules_.own_parties ? next_id_ : random_() % static_cast<std::uint64_t>(rules_.parties); }
   std::int64_t SomeUnits(const ClassInput& slot_class) {
-    const std::int64_t lots = rules_.one_size ? 2 : Between(random_, 1, 6);
+    const std::int64_t lots = rules_.one_size ? rules_.lots : Between(random_, 1, 6);
     return lots * slot_class.lot_milli + (rules_.plain || Chance(random_, 95) ? 0 : 1);
   }
 

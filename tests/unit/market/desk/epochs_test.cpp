@@ -159,5 +159,38 @@ TEST_F(EpochsTest, AGangIsSettledWithWhatItPaysBeyondTheReserves) {
   EXPECT_TRUE(desk_->book().CountSums().balanced());
 }
 
+// One device of the two is worth more to somebody than both are to a gang: he has it, and pays what the gang would have
+// let him have it for.
+TEST_F(EpochsTest, ABidForAWholeDeviceRanksWithGangs) {
+  messages::OrderT gang = BidOrder(tenants_[0], 0, 0);
+  gang.class_name.clear();
+  gang.notice_us = 1'000'000;
+  gang.bundles.push_back(std::make_unique<messages::BundleT>());
+  gang.bundles.back()->value_microcredits_per_hour = 4 * reserve_;
+  for (int i = 0; i < 2; ++i) {
+    gang.bundles.back()->parts.push_back(std::make_unique<messages::PartT>());
+    gang.bundles.back()->parts.back()->class_name = class_name_;
+    gang.bundles.back()->parts.back()->share_milli = 1000;
+  }
+  // No epoch comes before all are there: the desk does nothing by itself but when it is told the time (Await()).
+  messages::PlaceOrderT placed = SignOrder(gang, tenants_[0]);
+  placed.wait_us = 300'000;
+  const std::uint64_t of_gang = Send(tenants_[0], std::move(placed));
+  placed = SignOrder(BidOrder(tenants_[1], 1000, 9 * reserve_), tenants_[1]);
+  placed.wait_us = 2'000'000;
+  const std::uint64_t of_bid = Send(tenants_[1], std::move(placed));
+  // In gangs' turns bids for parts wait; for theirs there is the other device.
+  placed = SignOrder(BidOrder(tenants_[2], 500, 3 * reserve_), tenants_[2]);
+  placed.wait_us = 2'000'000;
+  const std::uint64_t of_part = Send(tenants_[2], std::move(placed));
+  EXPECT_EQ(WhyNot(Await(of_bid)), "");
+  EXPECT_EQ(WhyNot(Await(of_part)), "");
+  EXPECT_NE(WhyNot(Await(of_gang)), "");
+  const ledger::FolderReport report = Settled();
+  EXPECT_EQ(report.facts.trades, 2U);
+  EXPECT_EQ(report.facts.trades_settled, 2U);
+  EXPECT_TRUE(desk_->book().CountSums().balanced());
+}
+
 }  // namespace
 }  // namespace accelmesh::market

@@ -50,6 +50,17 @@ TEST_F(VerifyEpochTest, AnHonestEpochHolds) {
   EXPECT_TRUE(VerifyEpoch(read, seal_, orders_, world_.market()).ok());
 }
 
+// Until 28 November 2026 gangs came before bids: such an epoch is no fraud, and cannot be cleared again here.
+TEST_F(VerifyEpochTest, GangsOfEarlierRulesAreToldApartFromFraud) {
+  record_.has_gangs_first = true;
+  const EpochRecord read = ParseEpoch(EpochBytes(record_).value()).value();
+  EXPECT_TRUE(read.has_gangs_first);
+  ASSERT_FALSE(read.input.gangs.empty());
+  const Status status = VerifyEpoch(read, seal_, orders_, world_.market()).status();
+  EXPECT_EQ(status.code(), Code::kUnsupported);
+  EXPECT_THAT(status.text(), HasSubstr("the slotctl of its time"));
+}
+
 TEST_F(VerifyEpochTest, AnAskThatCountsByAnotherScoreIsFound) {
   EpochWorld::GiveScores(record_, 900'000, 300'000);
   EXPECT_EQ(Fault(), "");
