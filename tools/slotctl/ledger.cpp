@@ -98,14 +98,14 @@ std::string Line(const char* name, const std::string& value) {
   return line + value + "\n";
 }
 
-void AddWatched(const std::vector<Watched>& watched, Report& report) {
+void AddWatched(const std::vector<Watched>& watched, std::uint64_t entries, Report& report) {
   report.json["watched"] = Json::array();
   std::string text;
   for (const Watched& one : watched) {
     report.json["watched"].push_back(
         {{"witness", one.witness}, {"entries", one.entries}, {"verified", one.is_verified}});
     text += (text.empty() ? "" : ", ") + Shown(one.witness, 60) + " up to entry " + std::to_string(one.entries) +
-            (one.is_verified ? "" : " (--witness KEY verifies it)");
+            " of " + std::to_string(entries) + (one.is_verified ? "" : " (--witness KEY verifies it)");
   }
   if (!text.empty()) report.text += Line("watched by", text);
 }
@@ -180,7 +180,8 @@ Report ReportOf(const ledger::FolderReport& verified, const LedgerOptions& optio
   }
   report.text = Line("holds", options.path);
   report.text += Line("entries", std::to_string(facts.head.size) + ", root " + security::HexOf(facts.head.root));
-  report.text += Line("cosigned by", names.empty() ? "none of the witnesses that were named" : names);
+  report.text +=
+      Line("cosigned by", names.empty() ? "none of the witnesses that were named, up to its last entry" : names);
   if (facts.epochs > 0) {
     report.text += Line("epochs", std::to_string(facts.epochs) + ", from " + std::to_string(facts.epoch_first) +
                                       " to " + std::to_string(facts.epoch_last) +
@@ -251,7 +252,7 @@ Result<LedgerVerdict> VerifyLedger(const LedgerOptions& options) {
   progress.End();
   if (!verified.ok()) return verified.status();
   ACCELMESH_ASSIGN_OR_RETURN(LedgerVerdict verdict, VerdictOf(*verified, options, options.log_key.empty()));
-  AddWatched(watched, verdict.report);
+  AddWatched(watched, verified->facts.head.size, verdict.report);
   return verdict;
 }
 
