@@ -232,6 +232,15 @@ class MarketRun(harness.FaultCase):
         self.assertEqual(waiting.wait(), 0, waiting.said())
         self.assertIn("PASSED", waiting.out.lines)
 
+    def test_who_can_wait_for_a_cheap_hour_looks_at_the_past_ones(self):
+        run = self.mesh_run("--memory", "64MiB", "--duration", "1s", "--cheap-within", "1h", "--no-profile", "--explain")
+        self.assertEqual(run.process.returncode, 0, run.said())
+        # A market that has just begun has no prices of the past; one that has any knows none lower than today's.
+        self.assertRegex(self.assert_one_line(run.err, "patience: "), "no prices of the past|credits an hour at most")
+        run = self.mesh_run("--memory", "64MiB", "--deadline", "1m", "--cheap-within", "1h")
+        self.assertEqual(run.process.returncode, 2, run.said())
+        self.assert_one_line(run.err, "--cheap-within ends after --deadline")
+
     def test_drain_ban_and_doctor(self):
         right = self.market.slots()["right"]["slot"]
         self.market.slotctl("drain", right)

@@ -7,6 +7,8 @@
 #include "scheduler/core/request_text.h"
 #include "tools/agent/auction_bid.h"
 #include "tools/agent/calls.h"
+#include "tools/agent/core/patience.h"
+#include "tools/agent/core/price.h"
 
 namespace accelmesh::agent {
 namespace {
@@ -21,6 +23,8 @@ constexpr std::int64_t kPauseMs = 100;
 constexpr int kRoundsMax = 4;
 // Some epochs of the auction.
 constexpr std::int64_t kAuctionWaitUs = 2'000'000;
+// Posted prices move once a minute.
+constexpr std::int64_t kCheapPauseMs = 10'000;
 
 bool IsUnknown(const Status& status) {
   return status.code() == Code::kUnavailable || status.code() == Code::kDeadlineExceeded ||
@@ -73,6 +77,12 @@ Outcome Negotiator::Negotiate(const Wish& wish) {
     return outcome;
   }
   for (const Step& step : prediction->steps) sink_(step);
+  const Cheap cheap = WaitForCheap(wish, *prediction, outcome);
+  if (cheap == Cheap::kHad) return outcome;
+  if (cheap == Cheap::kStopped) {
+    outcome.status = {Code::kClosed, "Negotiator::WaitForCheap", "ended while it waited for a lower price"};
+    return outcome;
+  }
   for (const Rung& rung : LadderOf(*prediction, wish.when_nothing)) {
     sink_(rung.why);
     switch (rung.kind) {
@@ -228,6 +238,74 @@ bool Negotiator::Queue(const Wish& wish, const Rung& rung, Outcome& outcome) {
     // A little by chance, so that many who wait do not come at once.
     if (!world_.Pause(kPauseMs + static_cast<std::int64_t>(world_.Draw() % kPauseMs))) return false;
   }
+}
+
+Negotiator::Cheap Negotiator::WaitForCheap(const Wish& wish, const Prediction& prediction, Outcome& outcome) {
+  if (wish.cheap_within_us <= 0) return Cheap::kOver;
+  const std::int64_t needed_ms = (prediction.duration_us != 0 ? prediction.duration_us : LeaseUs(prediction)) / 1000;
+  const std::int64_t until_ms = world_.NowMs() + wish.cheap_within_us / 1000;
+  std::int64_t said = -1;
+  for (std::int64_t left_ms = wish.cheap_within_us / 1000; needed_ms < left_ms; left_ms = until_ms - world_.NowMs()) {
+    const double need = NeedOf(static_cast<double>(needed_ms), static_cast<double>(left_ms));
+    const Result<Prediction> bounded = Bounded(wish, prediction, need);
+    if (!bounded.ok()) {
+      if (IsUnknown(bounded.status())) return Cheap::kOver;  // the first step says so
+      Say("patience", "does not wait for a lower price: " + bounded.status().text());
+      return Cheap::kOver;
+    }
+    const std::int64_t bound = CeilingOf(bounded->request);
+    if (bound != said) {
+      Say("patience",
+          "pays " + CreditsText(bound) + " credits an hour at most for another " +
+              ReadableDuration(static_cast<double>(left_ms - needed_ms) * 1000) +
+              ": so much was enough for as great a part of the past hours as the run needs of the time that it has",
+          {{"price_max", CreditsText(bound)}, {"need_milli", std::to_string(static_cast<int>(need * 1000))}});
+    }
+    said = bound;
+    if (AskFor(wish, *bounded, outcome)) {
+      outcome.prediction = prediction;  // what it is renewed for
+      return Cheap::kHad;
+    }
+    if (IsOfNoUse(last_)) return Cheap::kOver;
+    const auto pause_ms = kCheapPauseMs + static_cast<std::int64_t>(world_.Draw() % kCheapPauseMs);
+    const std::int64_t rest_ms = std::max<std::int64_t>(1, until_ms - needed_ms - world_.NowMs());
+    if (!world_.Pause(std::min(pause_ms, rest_ms))) return Cheap::kStopped;
+  }
+  Say("patience", "the time for a lower price is over: takes any that is allowed");
+  return Cheap::kOver;
+}
+
+Result<Prediction> Negotiator::Bounded(const Wish& wish, const Prediction& prediction, double need) {
+  ACCELMESH_ASSIGN_OR_RETURN(const std::vector<scheduler::Slot> slots,
+                             market_.Slots(In(std::min(kCallMs, wish.patience_ms))));
+  // What suits best if nothing were let: a price is that of its kind.
+  ACCELMESH_ASSIGN_OR_RETURN(
+      const AuctionBid best,
+      MakeAuctionBid(
+          prediction, slots, [this](const std::string& slot) { return market_.KindOf(slot); }, wish.policy, failed_));
+  const bool is_gang = !best.auction.bundles.empty();
+  const std::string& slot = is_gang ? best.auction.bundles.front().slot : best.auction.slot;
+  ACCELMESH_ASSIGN_OR_RETURN(const std::vector<PriceSeen> prices,
+                             market_.Prices(market_.KindOf(slot), In(std::min(kCallMs, wish.patience_ms))));
+  PriceHistory history;
+  std::int64_t price = 0;
+  for (const PriceSeen& seen : prices) {
+    history.See(seen.time_ms, price);
+    price = seen.price_microcredits_per_hour;
+  }
+  if (!prices.empty()) history.See(world_.NowMs(), price);
+  const std::int64_t cheap = PatientPrice(history, need);
+  if (cheap == kAnyPrice) {
+    return Status(Code::kNotFound, "Negotiator::Bounded", "the market has no prices of the past for " + slot);
+  }
+  const std::int64_t milli =
+      is_gang ? std::int64_t{best.auction.bundles.front().count} * scheduler::kWholeMilli : best.auction.share_milli;
+  __extension__ using Wide = __int128;
+  const auto bound = static_cast<std::int64_t>(std::max<Wide>(1, Wide{cheap} * milli / scheduler::kWholeMilli));
+  Prediction bounded = prediction;
+  const std::int64_t ceiling = CeilingOf(prediction.request);
+  bounded.request.price_microcredits_per_hour = ceiling < 0 ? bound : std::min(bound, ceiling);
+  return bounded;
 }
 
 Result<Answer> Negotiator::Ask(const Order& order, const Wish& wish) {

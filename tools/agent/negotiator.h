@@ -34,6 +34,9 @@ struct Wish {
   security::SecretHash group{};
   // How long a market or a server that does not answer is waited for.
   std::int64_t patience_ms = 10'000;
+  // Within that it begins at the price of the cheapest hours that suffice (core/patience.h); later at any price that is
+  // allowed. 0: at once.
+  std::int64_t cheap_within_us = 0;
   SellPolicy sell;
   bool bids = true;  // into the auction, when nothing can be had at the posted price
 };
@@ -73,6 +76,10 @@ class Negotiator {
   bool TryAuction(const Wish& wish, const Prediction& prediction, std::int64_t wait_us, Outcome& outcome);
   void TellWhoSold(const Outcome& outcome);
   bool Queue(const Wish& wish, const Rung& rung, Outcome& outcome);
+  enum class Cheap : std::uint8_t { kHad, kOver, kStopped };
+  Cheap WaitForCheap(const Wish& wish, const Prediction& prediction, Outcome& outcome);
+  // The request with what it costs in the cheapest hours that suffice as its bound.
+  Result<Prediction> Bounded(const Wish& wish, const Prediction& prediction, double need);
   bool TryOne(const Wish& wish, const Prediction& prediction, Order order, const std::string& name, Outcome& outcome);
   bool Allocate(const Wish& wish, const std::vector<Won>& won, const security::CurvePair& holder, Outcome& outcome);
   // Repeats what nobody knows to have happened, with the same id, until the patience ends.

@@ -88,6 +88,12 @@ struct Traded {
   std::int64_t begins_ms = 0;
 };
 
+// What a whole device of a kind cost an hour from then on.
+struct PriceSeen {
+  std::int64_t time_ms = 0;
+  std::int64_t price_microcredits_per_hour = 0;
+};
+
 // What is said of a lease that is over, in parts of a million.
 struct LeaseWords {
   std::uint32_t delivered_ppm = 1'000'000;  // of what was advertised
@@ -134,6 +140,8 @@ class MarketPort {
   virtual bool has_auction() const { return false; }
   // Of a slot that Slots() has listed: which kind of device it is. Slots of one kind are one kind of goods.
   virtual std::string KindOf(const std::string& slot) const { return slot; }
+  // Posted prices of a kind in the past hours, the oldest first; the last one is today's. kUnsupported: it keeps none.
+  virtual Result<std::vector<PriceSeen>> Prices(const std::string& kind, Deadline deadline);
   virtual Status Post(const Offer& offer, const OperationId& id, Deadline deadline);
   virtual Result<std::vector<Traded>> Trades(const std::string& lease, Deadline deadline);
   // Of markets with receipts. SignReceipt(): of one that OpenReceipts() has listed, or whose lease Release() has ended.

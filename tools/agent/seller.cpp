@@ -19,6 +19,9 @@ constexpr std::int64_t kRepricePart = 8;
 
 }  // namespace
 
+Result<std::vector<PriceSeen>> MarketPort::Prices(const std::string& /*kind*/, Deadline /*deadline*/) {
+  return Status(Code::kUnsupported, "MarketPort::Prices", "this market keeps no prices of the past");
+}
 Status MarketPort::Post(const Offer& /*offer*/, const OperationId& /*id*/, Deadline /*deadline*/) {
   return {Code::kUnsupported, "MarketPort", "this market has no auction"};
 }

@@ -328,6 +328,7 @@ int RunByMarket(const Options& options) {
   wish.policy = options.policy;
   wish.when_nothing = options.when_nothing;
   wish.lease_us = options.lease_us;
+  wish.cheap_within_us = options.cheap_within_us;
   wish.sell = options.sell;
   wish.group = security::HashOfSecret(AsBytes(group));
   const agent::Profile before = wish.profile;

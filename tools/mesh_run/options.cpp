@@ -40,6 +40,8 @@ Examples: mesh-run --server tcp://127.0.0.1:7700 -- ./vector_add
           mesh-run --tops 0.05 --dtype fp32 --memory 1GiB --max-price 3 -- ./program
           mesh-run --tops 100 --dtype int8 --deadline 2h --policy deadline --when-nothing wait -- python train.py)";
 
+constexpr std::int64_t kCheapWithinUsMax = 30LL * 24 * 3600 * 1'000'000;
+
 // What is asked for, as it stands on the command line.
 struct Texts {
   std::string tops, dtype, operation;
@@ -48,7 +50,7 @@ struct Texts {
   std::vector<std::string> throughput;
   std::vector<std::string> labels;
   std::vector<std::pair<const char*, std::string>> fields;  // of SetField()
-  std::string policy, when_nothing = "fail", lease;
+  std::string policy, when_nothing = "fail", lease, cheap_within;
 };
 
 // False, and said, if a text is wrong.
@@ -126,6 +128,18 @@ bool ReadRequest(const Texts& texts, Options& options) {
     }
     options.lease_us = *lease;
   }
+  if (!texts.cheap_within.empty()) {
+    const auto within = scheduler::ParseDurationUs(texts.cheap_within);
+    if (!within.ok() || *within < 1'000'000 || *within > kCheapWithinUsMax) {
+      Say("--cheap-within is between 1s and 30 days, like 6h");
+      return false;
+    }
+    if (options.asked.deadline_us != 0 && *within > options.asked.deadline_us) {
+      Say("--cheap-within ends after --deadline; make it shorter");
+      return false;
+    }
+    options.cheap_within_us = *within;
+  }
   options.policy = options.asked.deadline_us != 0 ? agent::Policy::kDeadline : agent::Policy::kCost;
   if (!texts.policy.empty()) {
     const auto policy = agent::FindPolicy(texts.policy);
@@ -163,16 +177,17 @@ void Arrange(CLI::App& app) {
     const char* group;
   };
   for (const Shown& shown : std::initializer_list<Shown>{
-           {"--tops", "N", kNeeds},          {"--dtype", "TYPE", kNeeds},      {"--operation", "NAME", kNeeds},
-           {"--throughput", "TEXT", kNeeds}, {"--memory", "SIZE", kNeeds},     {"--latency", "TIME", kNeeds},
-           {"--bandwidth", "SPEED", kNeeds}, {"--count", "N", kNeeds},         {"--topology", "NAME", kNeeds},
-           {"--zone", "NAME", kNeeds},       {"--label", "NAME", kNeeds},      {"--duration", "TIME", kCost},
-           {"--deadline", "TIME", kCost},    {"--notice", "TIME", kCost},      {"--max-price", "CREDITS", kCost},
-           {"--budget", "CREDITS", kCost},   {"--policy", "NAME", kCost},      {"--when-nothing", "WHAT", kCost},
-           {"--lease", "TIME", kCost},       {"--no-profile", nullptr, kCost}, {"--ask", "CREDITS", kSale},
-           {"--sublet", "SHARE", kSale},     {"--sell-notice", "TIME", kSale}, {"--firm", nullptr, kSale},
-           {"--market", "URL", kWhich},      {"--market-key", "KEY", kWhich},  {"--identity", "NAME", kWhich},
-           {"--keys", "FOLDER", kWhich},     {"--transport", "WAY", kWhich},   {"--no-witness", nullptr, kWhich}}) {
+           {"--tops", "N", kNeeds},           {"--dtype", "TYPE", kNeeds},  {"--operation", "NAME", kNeeds},
+           {"--throughput", "TEXT", kNeeds},  {"--memory", "SIZE", kNeeds}, {"--latency", "TIME", kNeeds},
+           {"--bandwidth", "SPEED", kNeeds},  {"--count", "N", kNeeds},     {"--topology", "NAME", kNeeds},
+           {"--zone", "NAME", kNeeds},        {"--label", "NAME", kNeeds},  {"--duration", "TIME", kCost},
+           {"--deadline", "TIME", kCost},     {"--notice", "TIME", kCost},  {"--max-price", "CREDITS", kCost},
+           {"--budget", "CREDITS", kCost},    {"--policy", "NAME", kCost},  {"--when-nothing", "WHAT", kCost},
+           {"--cheap-within", "TIME", kCost}, {"--lease", "TIME", kCost},   {"--no-profile", nullptr, kCost},
+           {"--ask", "CREDITS", kSale},       {"--sublet", "SHARE", kSale}, {"--sell-notice", "TIME", kSale},
+           {"--firm", nullptr, kSale},        {"--market", "URL", kWhich},  {"--market-key", "KEY", kWhich},
+           {"--identity", "NAME", kWhich},    {"--keys", "FOLDER", kWhich}, {"--transport", "WAY", kWhich},
+           {"--no-witness", nullptr, kWhich}}) {
     CLI::Option* const option = app.get_option(shown.option);
     if (shown.type != nullptr) option->type_name(shown.type);
     option->group(shown.group);
@@ -230,6 +245,8 @@ Parsed ParseCommandLine(int argc, char** argv) {
   option("--policy", texts.policy, "latency, throughput, cost (default) or deadline (default with --deadline)");
   option("--when-nothing", texts.when_nothing,
          "if nothing can be had: fail (default), wait, shrink (ask for less), or a command for this machine's shell");
+  option("--cheap-within", texts.cheap_within,
+         "waits so long in all for a cheap hour, by the prices of the past ones (default: begins at once)");
   option("--lease", texts.lease, "how long a lease is before it is renewed: 1s to 15m (default: by the duration)");
   option("--ask", texts.ask,
          "for sale while the program runs, at so many credits an hour of a whole device or more (default: what "

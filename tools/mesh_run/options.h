@@ -31,6 +31,7 @@ struct Options {
   agent::Policy policy = agent::Policy::kCost;
   agent::NothingOption when_nothing;
   std::int64_t lease_us = 0;
+  std::int64_t cheap_within_us = 0;  // agent::Wish
   bool witness = true;
   bool profile = true;
   agent::SellPolicy sell;

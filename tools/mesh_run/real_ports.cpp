@@ -161,6 +161,17 @@ Status RealMarket::Post(const agent::Offer& offer, const agent::OperationId& id,
   return status;
 }
 
+Result<std::vector<agent::PriceSeen>> RealMarket::Prices(const std::string& kind, Deadline deadline) {
+  ACCELMESH_ASSIGN_OR_RETURN(const auto reply,
+                             market::Ask<messages::PricesT>(client_, messages::ListPricesT{}, deadline));
+  std::vector<agent::PriceSeen> prices;
+  for (const auto& one : reply.prices) {
+    if (one->class_name != kind) continue;
+    for (const auto& point : one->history) prices.push_back({point->time_ms, point->price_microcredits_per_hour});
+  }
+  return prices;
+}
+
 Result<std::vector<agent::Traded>> RealMarket::Trades(const std::string& lease, Deadline deadline) {
   messages::ListEpochsT ask;
   ask.lease = lease;

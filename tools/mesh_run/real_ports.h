@@ -37,6 +37,7 @@ class RealMarket : public agent::MarketPort {
     const auto found = classes_.find(slot);
     return found != classes_.end() ? found->second : "";
   }
+  Result<std::vector<agent::PriceSeen>> Prices(const std::string& kind, Deadline deadline) override;
   Status Post(const agent::Offer& offer, const agent::OperationId& id, Deadline deadline) override;
   Result<std::vector<agent::Traded>> Trades(const std::string& lease, Deadline deadline) override;
   Result<std::vector<agent::OpenReceipt>> OpenReceipts(Deadline deadline) override;

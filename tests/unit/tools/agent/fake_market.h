@@ -39,6 +39,10 @@ class FakeMarket : public MarketPort, public ServerPort, public WorldPort {
   std::int64_t price_factor_milli = 1000;  // what the price has become since it was posted
   std::int64_t balance = 1'000'000'000;
   int asked = 0;
+  bool has_prices = true;
+  std::int64_t stopped_ms = 1LL << 60;  // from then on somebody wants us to end
+  std::int64_t begin_ms = now_ms;
+  std::int64_t cheap_from_ms = 1LL << 60;  // from then on all costs 0.1 credits an hour
   std::mt19937_64 random{42};
 
   Result<std::vector<scheduler::Slot>> Slots(Deadline) override {
@@ -92,6 +96,19 @@ class FakeMarket : public MarketPort, public ServerPort, public WorldPort {
     return Receipt{7, 3};
   }
 
+  // An hour at 0.2 credits, then hours at what it costs now; and whenever it is asked.
+  Result<std::vector<PriceSeen>> Prices(const std::string& kind, Deadline) override {
+    if (IsDown()) return Silence();
+    if (!has_prices) return MarketPort::Prices(kind, Deadline::After(std::chrono::seconds(1)));
+    const std::int64_t hour = 3'600'000;
+    for (const scheduler::Slot& slot : slots) {
+      if (slot.id != kind) continue;
+      const std::int64_t price = slot.price_microcredits_per_hour * price_factor_milli / 1000;
+      return std::vector<PriceSeen>{{begin_ms - 5 * hour, 200'000}, {begin_ms - 4 * hour, price}, {now_ms, price}};
+    }
+    return std::vector<PriceSeen>{};
+  }
+
   Status Admit(const Won& won, const security::CurvePair&, const security::SecretHash&, Deadline) override {
     if (dead_servers.contains(won.slot)) return {Code::kUnavailable, "fake", "nobody answers at tcp://nowhere"};
     // By the server's clock, which is ours.
@@ -115,7 +132,10 @@ class FakeMarket : public MarketPort, public ServerPort, public WorldPort {
   }
   bool Pause(std::int64_t ms) override {
     now_ms += ms;
-    return true;
+    if (now_ms >= cheap_from_ms) {
+      for (scheduler::Slot& slot : slots) slot.price_microcredits_per_hour = 100'000;
+    }
+    return now_ms < stopped_ms;
   }
 
   std::size_t Live() const {

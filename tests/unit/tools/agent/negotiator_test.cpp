@@ -21,6 +21,7 @@ class NegotiatorTest : public ::testing::Test {
     wish.asked = Asked(text);
     wish.policy = policy;
     wish.when_nothing = *ParseWhenNothing(when_nothing);
+    wish.cheap_within_us = cheap_within_us_;
     Negotiator negotiator(market_, market_, market_, [this](const Step& step) { steps_.push_back(step); });
     return negotiator.Negotiate(wish);
   }
@@ -39,6 +40,7 @@ class NegotiatorTest : public ::testing::Test {
   }
 
   FakeMarket market_;
+  std::int64_t cheap_within_us_ = 0;
   std::vector<scheduler::Slot> before_;
   Explanation steps_;
 };
@@ -54,6 +56,50 @@ TEST_F(NegotiatorTest, StepByStepToTheSlotThatThePolicyWants) {
             (std::vector<std::string>{"analyse", "request", "query", "price", "select", "secure", "allocate"}));
   EXPECT_TRUE(Said("dear: tried as number 2"));
   EXPECT_EQ(Negotiate("0.05 TOPS", "fail").leases[0].won.memory_bytes, kMemoryBytesUnknown);
+}
+
+constexpr std::int64_t kHourUs = 3'600'000'000;
+
+// Of five hours one was cheap: whoever needs an hour of the ten that he has does not pay more than that one cost.
+TEST_F(NegotiatorTest, WhoCanWaitTakesNoHourThatIsDear) {
+  cheap_within_us_ = 10 * kHourUs;
+  market_.cheap_from_ms = market_.now_ms + 2 * 3'600'000;
+  const Outcome outcome = Negotiate("0.05 TOPS, 1GiB, max-price=3, duration=1h");
+  ASSERT_EQ(outcome.kind, Outcome::Kind::kLeased) << outcome.status.ToString();
+  EXPECT_GE(market_.now_ms, market_.cheap_from_ms);
+  EXPECT_LT(market_.now_ms, market_.cheap_from_ms + 60'000);
+  EXPECT_EQ(outcome.leases[0].won.price_microcredits_per_hour, 25'000) << "a quarter of a device";
+  EXPECT_EQ(outcome.prediction.request.price_microcredits_per_hour, 3'000'000) << "it is renewed for all it is worth";
+  EXPECT_TRUE(Said("pays 0.05"));
+}
+
+TEST_F(NegotiatorTest, WhenTheTimeIsOverItTakesAnyPriceThatIsAllowed) {
+  cheap_within_us_ = 10 * kHourUs;
+  const std::int64_t begin = market_.now_ms;
+  const Outcome outcome = Negotiate("0.05 TOPS, 1GiB, max-price=3, duration=1h");
+  ASSERT_EQ(outcome.kind, Outcome::Kind::kLeased) << outcome.status.ToString();
+  EXPECT_EQ(outcome.leases[0].won.price_microcredits_per_hour, 125'000);
+  // After 2.5 hours more, one of 7.5 was cheap, and it needs one of the 7.5 that are left.
+  EXPECT_GT(market_.now_ms - begin, 2 * 3'600'000);
+  EXPECT_LT(market_.now_ms - begin, 3 * 3'600'000);
+}
+
+TEST_F(NegotiatorTest, WithoutPricesOfThePastItDoesNotWait) {
+  cheap_within_us_ = 10 * kHourUs;
+  market_.has_prices = false;
+  const std::int64_t begin = market_.now_ms;
+  EXPECT_EQ(Negotiate("0.05 TOPS, 1GiB, max-price=3").kind, Outcome::Kind::kLeased);
+  EXPECT_EQ(market_.now_ms, begin);
+  EXPECT_TRUE(Said("does not wait for a lower price: this market keeps no prices of the past"));
+}
+
+TEST_F(NegotiatorTest, WhoIsEndedWhileHeWaitsHasNoLease) {
+  cheap_within_us_ = 10 * kHourUs;
+  market_.stopped_ms = market_.now_ms + 3'600'000;
+  const Outcome outcome = Negotiate("0.05 TOPS, 1GiB, max-price=3, duration=1h", "wait");
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kFailed);
+  EXPECT_EQ(outcome.status.code(), Code::kClosed);
+  EXPECT_EQ(market_.Live(), 0U);
 }
 
 TEST_F(NegotiatorTest, AServerThatDoesNotTakeTheLeaseLosesItToTheNext) {
