@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <unordered_map>
 
 #include "market/auction/epoch.h"
 
@@ -11,6 +12,8 @@ namespace {
 class Checker {
  public:
   Checker(const EpochInput& input, const EpochOutcome& outcome) : input_(input), outcome_(outcome) {
+    asks_.reserve(input.asks.size());
+    bids_.reserve(input.bids.size());
     for (const ClassInput& slot_class : input.classes) classes_[slot_class.id] = &slot_class;
     for (const Ask& ask : input.asks) asks_[ask.id] = {&ask, 0, 0, 0};
     for (const Bid& bid : input.bids) bids_[bid.id] = {&bid, 0, 0, 0};
@@ -186,7 +189,7 @@ class Checker {
   }
 
   Status CheckUnserved() const {
-    std::map<OrderId, Wide> lacks;
+    std::unordered_map<OrderId, Wide> lacks;
     for (const UnservedBid& unserved : outcome_.unserved) {
       if (!lacks.emplace(unserved.bid, unserved.units_milli).second) return Wrong("unserved twice", unserved.bid);
     }
@@ -228,10 +231,10 @@ class Checker {
   const EpochInput& input_;
   const EpochOutcome& outcome_;
   std::map<ClassId, const ClassInput*> classes_;
-  std::map<OrderId, Seen<Ask>> asks_;
-  std::map<OrderId, Seen<Bid>> bids_;
-  std::map<OrderId, const GangBid*> gangs_;
-  std::map<OrderId, const GangAward*> awards_;
+  std::unordered_map<OrderId, Seen<Ask>> asks_;
+  std::unordered_map<OrderId, Seen<Bid>> bids_;
+  std::unordered_map<OrderId, const GangBid*> gangs_;
+  std::unordered_map<OrderId, const GangAward*> awards_;
   std::map<std::pair<OrderId, ClassId>, Wide> gang_units_;
   std::map<std::pair<PartyId, ClassId>, Wide> floor_units_;
 };

@@ -88,8 +88,9 @@ Result<SeedResult> RunSeed(const JobWorkload& whole, std::uint64_t seed) {
   for (const Cause& cause : kCauses) {
     MarketRules rules;
     CheatRun less = honest;
-    if (cause.eligible_trades_min > 0) {
-      rules.auction.eligible_trades_min = cause.eligible_trades_min;
+    if (cause.eligible_trades_min > 0) rules.auction.eligible_trades_min = cause.eligible_trades_min;
+    if (cause.patience_runtimes >= 0) rules.patience_runtimes = cause.patience_runtimes;
+    if (cause.eligible_trades_min > 0 || cause.patience_runtimes >= 0) {
       ACCELMESH_ASSIGN_OR_RETURN(less, RunCheat(workload, Cheat::kHonest, {}, seed, rules));
     }
     ACCELMESH_ASSIGN_OR_RETURN(const CheatRun run, RunCheat(workload, cause.cheat, {}, seed, rules));

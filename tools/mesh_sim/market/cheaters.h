@@ -44,17 +44,18 @@ inline constexpr CheatName kCheats[] = {{Cheat::kLie, "lie", true},
                                         {Cheat::kCollusion, "collusion", false},
                                         {Cheat::kFalseNames, "false names", false}};
 
-// Parts of shading, and shading where lane B is always an auction, or never: eligible trades from which it is one.
+// Parts of shading; shading where lane B is always an auction, or never; and among agents of another patience.
 struct Cause {
   Cheat cheat;
   std::string_view name;
-  std::uint32_t eligible_trades_min = 0;  // 0: as the market's rules have it
+  std::uint32_t eligible_trades_min = 0;  // from which lane B is one; 0: as the market's rules have it
+  double patience_runtimes = -1;          // -1: as the market's rules have it
 };
-inline constexpr Cause kCauses[] = {{Cheat::kShadeDeadline, "only jobs with deadline"},
-                                    {Cheat::kShadePatient, "only jobs without deadline"},
-                                    {Cheat::kShadeUnseen, "unseen by the surrogate rule"},
-                                    {Cheat::kShade, "lane B always an auction", 1},
-                                    {Cheat::kShade, "lane B never an auction", 1'000'000}};
+inline constexpr Cause kCauses[] = {
+    {Cheat::kShadeDeadline, "only jobs with deadline"},    {Cheat::kShadePatient, "only jobs without deadline"},
+    {Cheat::kShadeUnseen, "unseen by the surrogate rule"}, {Cheat::kShade, "lane B always an auction", 1},
+    {Cheat::kShade, "lane B never an auction", 1'000'000}, {Cheat::kShade, "all agents bid at once", 0, 0},
+    {Cheat::kShade, "all agents half as patient", 0, 2.5}, {Cheat::kShade, "all agents twice as patient", 0, 10}};
 
 // Of one seed.
 struct CheatRun {

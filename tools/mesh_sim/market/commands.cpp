@@ -203,7 +203,7 @@ void AddCheaters(CLI::App& app, std::function<int()>& run) {
   CLI::App* const command =
       app.add_subcommand("cheaters", "ten agents that cheat, and their gain; goes on where it was stopped");
   const auto options = std::make_shared<SeedsOptions>();
-  options->seeds = 100;
+  options->seeds = 400;
   AddSeedsOptions(command, *options);
   command->add_option("--threads", options->threads, "runs at once")->check(CLI::Range(1, 256))->capture_default_str();
   command->callback([options, &run] { run = [options] { return RunCheatersCommand(*options); }; });

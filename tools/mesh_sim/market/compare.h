@@ -15,7 +15,7 @@
 namespace accelmesh::sim {
 
 // Of docs/sim-model.md. A folder with results of another number is not added to.
-inline constexpr int kModelVersion = 2;
+inline constexpr int kModelVersion = 3;
 
 struct Variant {
   std::string name;  // in file names and tables

@@ -36,8 +36,8 @@ std::int64_t Amount(double nanocredits_per_hour, std::int64_t ms) {
 }  // namespace
 
 // Jobs that wait and bid what is asked somewhere, each once; then, where units are idle, the dearest of the others.
-std::vector<MarketPolicy::Wish> MarketPolicy::Wishes(World& world) {
-  std::vector<Wish> wishes;
+void MarketPolicy::FindWishes(World& world) {
+  wishes_.clear();
   const std::uint64_t stamp = figures_.epochs;
   const auto look = [&](JobId id, std::size_t below) {
     seen_[id] = stamp;
@@ -45,20 +45,20 @@ std::vector<MarketPolicy::Wish> MarketPolicy::Wishes(World& world) {
     Wish wish{id, kClasses, 0, std::numeric_limits<std::int64_t>::max(), below != kClasses};
     double least_cost = 0;
     for (std::size_t c = 0; c < kClasses; ++c) {
-      const double bid = waiting_.Of(id, c);
-      if (bid <= 0 || (below == kClasses ? PriceOf(bid) < prices_[c] : c != below)) continue;
+      const double worth = waiting_.Of(id, c);
+      if (below == kClasses ? !BidsPrice(world, id, c, worth) : c != below || worth <= 0) continue;
       const double hours = world.HoursOn(id, c);
       if (hours <= 0) continue;
       const double cost = hours * static_cast<double>(prices_[c]);
       if (wish.slot_class == kClasses || cost < least_cost) {
         wish.slot_class = c;
-        wish.price = PriceOf(bid);
+        wish.price = PriceOf(WaitingBid(world, id, c));
         least_cost = cost;
       }
     }
     if (wish.slot_class == kClasses || agents_.HoldsBack(world, id, is_falling_[wish.slot_class]))
       return std::uint64_t{0};
-    wishes.push_back(wish);
+    wishes_.push_back(wish);
     return job.units_milli();
   };
   for (std::size_t c = 0; c < kClasses; ++c) {
@@ -76,21 +76,21 @@ std::vector<MarketPolicy::Wish> MarketPolicy::Wishes(World& world) {
       if (seen_[at->second] != stamp && world.job(at->second).gpus == 1) sent += look(at->second, c);
     }
   }
-  return wishes;
 }
 
 // Dearest first, each bids at most what its tenant still has for an hour.
-void MarketPolicy::CutToBudgets(const World& world, std::vector<Wish>& wishes) {
-  std::sort(wishes.begin(), wishes.end(),
+void MarketPolicy::CutToBudgets(const World& world) {
+  std::sort(wishes_.begin(), wishes_.end(),
             [](const Wish& a, const Wish& b) { return a.price != b.price ? a.price > b.price : a.job < b.job; });
   std::vector<std::int64_t> left;
   for (std::size_t i = 0; i < world.tenants(); ++i) left.push_back(std::max<std::int64_t>(0, accounts_.tenant(i)));
-  std::erase_if(wishes, [&](Wish& wish) {
+  std::erase_if(wishes_, [&](Wish& wish) {
     const Job& job = world.job(wish.job);
     const auto units = static_cast<std::int64_t>(job.units_milli());
     // A gang may win in any of its classes.
     std::int64_t most = wish.price;
-    for (std::size_t c = 0; c < kClasses && job.gpus > 1; ++c) most = std::max(most, PriceOf(waiting_.Of(wish.job, c)));
+    for (std::size_t c = 0; c < kClasses && job.gpus > 1; ++c)
+      most = std::max(most, PriceOf(WaitingBid(world, wish.job, c)));
     const auto wanted = static_cast<std::int64_t>(static_cast<double>(most) * static_cast<double>(units) / 1000);
     if (wanted > left[job.tenant]) {
       ++figures_.cut_bids;
@@ -113,7 +113,7 @@ std::int64_t MarketPolicy::Ask(const World& world, JobId id) const {
   const Job& job = world.job(id);
   const std::int64_t rest_ms = leases_[id].ends_ms - world.now_ms();
   if (world.now_ms() - state.held_from_ms < rules_.run_least_ms || rest_ms <= 0) return -1;
-  double ask = BidOn(world, id, state.slot_class);
+  double ask = HonestBid(world, id, state.slot_class);
   if (job.deadline_ms != kNever && job.deadline_ms - state.ends_ms < kHourMs) {
     ask = std::max(
         ask, job.value / (static_cast<double>(job.units_milli()) / 1000 * static_cast<double>(rest_ms) / kHourMs));
@@ -124,13 +124,18 @@ std::int64_t MarketPolicy::Ask(const World& world, JobId id) const {
   return ask < 1e6 ? PriceOf(ask) : -1;
 }
 
-bool MarketPolicy::Orders(const World& world, const std::vector<Wish>& wishes, EpochInput& input) {
+bool MarketPolicy::Orders(const World& world) {
+  EpochInput& input = input_;
+  input.classes.clear();
+  input.asks.clear();
+  input.bids.clear();
+  input.gangs.clear();
   input.number = figures_.epochs;
   input.seed = market::auction::Draw(seed_, market::auction::Purpose::kClose, figures_.epochs);
   input.rules = rules_.auction;
   std::array<std::int64_t, kClasses> dearest;  // what an ask must not be above to be of any use
   dearest.fill(-1);
-  for (const Wish& wish : wishes) {
+  for (const Wish& wish : wishes_) {
     const Job& job = world.job(wish.job);
     const auto units = static_cast<std::int64_t>(job.units_milli());
     const std::uint64_t name = agents_.NameOf(world, wish.job);
@@ -150,8 +155,9 @@ bool MarketPolicy::Orders(const World& world, const std::vector<Wish>& wishes, E
     gang.id = wish.job + 1;
     gang.owner = name;
     for (std::size_t c = 0; c < kClasses; ++c) {
-      const std::int64_t price = std::min(PriceOf(waiting_.Of(wish.job, c)), wish.most);
-      if (waiting_.Of(wish.job, c) <= 0 || price < prices_[c] || world.HoursOn(wish.job, c) <= 0) continue;
+      const double most = WaitingBid(world, wish.job, c);
+      const std::int64_t price = std::min(PriceOf(most), wish.most);
+      if (most <= 0 || price < prices_[c] || world.HoursOn(wish.job, c) <= 0) continue;
       const auto value = static_cast<std::int64_t>(static_cast<double>(price) * static_cast<double>(units) / 1000);
       gang.bundles.push_back({{{static_cast<std::uint32_t>(c), units}}, value});
       dearest[c] = std::max(dearest[c], prices_[c]);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace accelmesh::sim {
 namespace {
@@ -50,15 +51,73 @@ MarketPolicy::MarketPolicy(const World& world, const std::vector<double>& quotas
       leases_(world.jobs().size()),
       chain_(world.jobs().size(), 0),
       stopped_ms_(world.jobs().size(), -1),
-      seen_(world.jobs().size(), 0) {
+      waits_(world.jobs().size()),
+      seen_(world.jobs().size(), 0),
+      counted_(world.jobs().size(), 0) {
   prices_.fill(rules.floor_microcredits);
 }
 
-double MarketPolicy::BidFor(const World& world, JobId id, std::size_t slot_class) const {
-  return BidOn(world, id, slot_class) * agents_.BidTimes(world, id);
+// With a deadline all of the value is at stake until the end. Without one each part of the work is worth its part of
+// the value: whoever bid the whole value for what is left would pay more for all hours together than they are worth.
+double MarketPolicy::WorthTimes(const World& world, JobId id) const {
+  return rules_.patience_runtimes > 0 && world.job(id).deadline_ms == kNever ? world.Left(id) : 1;
+}
+double MarketPolicy::WorthOf(const World& world, JobId id, std::size_t slot_class) const {
+  return BidOn(world, id, slot_class) * WorthTimes(world, id);
 }
 
-void MarketPolicy::Wait(World& world, JobId id) { waiting_.Add(world, id, agents_.BidTimes(world, id)); }
+// Which part it needs of the time for which it waits for cheap hours; 1 or more: it does not wait (any more).
+double MarketPolicy::NeedOf(const World& world, JobId id, std::size_t slot_class) const {
+  const Waits& waits = waits_[id];
+  if (waits.until_ms <= 0) return 1;
+  const auto now = static_cast<double>(world.now_ms());
+  const JobState& state = world.state(id);
+  double needed = waits.needed_ms[slot_class];
+  if (state.phase == Phase::kRunning && state.slot_class == slot_class) {
+    needed = static_cast<double>(state.ends_ms) - now;
+  } else if (state.phase == Phase::kRunning) {
+    needed = world.HoursOn(id, slot_class) * kHourMs;
+  }
+  return agent::NeedOf(needed, waits.until_ms - now);
+}
+
+// Beyond that a job which loses nothing by waiting does not go.
+double MarketPolicy::PatientPrice(const World& world, JobId id, std::size_t slot_class) const {
+  return static_cast<double>(agent::PatientPrice(history_[slot_class], NeedOf(world, id, slot_class))) / 1e6;
+}
+
+// Whether its bid is the price of this epoch or more: the same as by BidFor() or WaitingBid(), sooner.
+bool MarketPolicy::BidsPrice(const World& world, JobId id, std::size_t slot_class, double worth) const {
+  const double price = static_cast<double>(prices_[slot_class]) / 1e6;
+  if (worth <= 0 || worth < price) return false;
+  const double times = agents_.BidTimes(world, id);
+  if (times != 1) return PatientPrice(world, id, slot_class) * times >= price;
+  const double need = NeedOf(world, id, slot_class);
+  return need >= 1 || need > part_below_[slot_class];
+}
+
+double MarketPolicy::HonestBid(const World& world, JobId id, std::size_t slot_class) const {
+  const double worth = WorthOf(world, id, slot_class);
+  return worth > 0 ? std::min(worth, PatientPrice(world, id, slot_class)) : 0;
+}
+double MarketPolicy::BidFor(const World& world, JobId id, std::size_t slot_class) const {
+  return HonestBid(world, id, slot_class) * agents_.BidTimes(world, id);
+}
+
+// Of one that waits; `waiting_` has what its hours are worth, which does not change meanwhile.
+double MarketPolicy::WaitingBid(const World& world, JobId id, std::size_t slot_class) const {
+  const double worth = waiting_.Of(id, slot_class);
+  return worth > 0 ? std::min(worth, PatientPrice(world, id, slot_class) * agents_.BidTimes(world, id)) : 0;
+}
+
+void MarketPolicy::Wait(World& world, JobId id) {
+  const Job& job = world.job(id);
+  if (rules_.patience_runtimes > 0 && job.deadline_ms == kNever) {
+    waits_[id].until_ms = static_cast<double>(job.arrival_ms) + rules_.patience_runtimes * job.best_hours * kHourMs;
+    for (std::size_t c = 0; c < kClasses; ++c) waits_[id].needed_ms[c] = world.HoursOn(id, c) * kHourMs;
+  }
+  waiting_.Add(world, id, WorthTimes(world, id) * agents_.BidTimes(world, id));
+}
 
 void MarketPolicy::Arrived(World& world, JobId id) {
   Wait(world, id);
@@ -174,7 +233,7 @@ void MarketPolicy::LaneA(World& world) {
     std::size_t best = kClasses;
     double least_cost = 0;
     for (std::size_t c = 0; c < kClasses; ++c) {
-      const double bid = waiting_.Of(id, c) * 1e6;
+      const double bid = WaitingBid(world, id, c) * 1e6;
       const auto price = static_cast<double>(prices_[c]);
       if (bid < price || !world.pool(c).Fits(1, job.share_milli)) continue;
       const double hours = world.HoursOn(id, c);
@@ -229,25 +288,24 @@ void MarketPolicy::Epoch(World& world) {
     last_payout_ms_ = world.now_ms();
     PayOut(world);
   }
+  for (std::size_t c = 0; c < kClasses; ++c) part_below_[c] = history_[c].PartBelow(prices_[c]);
   DropHoarded(world);
   Renew(world);
-  std::vector<Wish> wishes = Wishes(world);
-  CutToBudgets(world, wishes);
-  market::auction::EpochInput input;
-  const bool can_trade = Orders(world, wishes, input);
+  FindWishes(world);
+  CutToBudgets(world);
+  const bool can_trade = Orders(world);
   const Result<market::auction::EpochOutcome> outcome =
-      can_trade ? market::auction::ClearEpoch(input)
-                : Result<market::auction::EpochOutcome>(market::auction::EpochOutcome{});
+      can_trade ? clearing_.Clear(input_) : Result<market::auction::EpochOutcome>(market::auction::EpochOutcome{});
   if (!outcome.ok()) {
     status_ = outcome.status();
     return;
   }
   if (can_trade) {
     ++figures_.cleared;
-    if (!market::auction::CheckOutcome(input, *outcome).ok()) ++figures_.outcome_errors;
-    if (witness_) witness_(input, *outcome);
+    if (!market::auction::CheckOutcome(input_, *outcome).ok()) ++figures_.outcome_errors;
+    if (witness_) witness_(input_, *outcome);
   }
-  StepPrices(world, wishes, can_trade ? &*outcome : nullptr);
+  StepPrices(world, can_trade ? &*outcome : nullptr);
   if (can_trade) Apply(world, *outcome);
   const bool is_still = world.running().empty() && world.now_ms() > world.last_arrival_ms() && outcome->trades.empty();
   if (!is_still) still_since_ms_ = kNever;
@@ -255,27 +313,28 @@ void MarketPolicy::Epoch(World& world) {
   figures_.budget_error = std::max(figures_.budget_error, std::abs(accounts_.error()));
 }
 
-// Those that bid less than the price and would bid it truthfully, each once.
+// Those that bid less than the price and would bid it honestly, each once.
 void MarketPolicy::CountTrulyWaiting(const World& world, ByClass& demand) {
   for (std::size_t c = 0; c < kClasses; ++c) {
     const double price = static_cast<double>(prices_[c]) / 1e6;
-    for (auto at = waiting_.OfClass(c).lower_bound({price, 0}); at != waiting_.OfClass(c).end(); ++at) {
-      if (at->first < price / 2) break;  // nobody says less than half
-      const JobId id = at->second;
-      if (seen_[id] == figures_.epochs || !agents_.IsCountedTruly(world, id) || BidOn(world, id, c) < price) continue;
-      seen_[id] = figures_.epochs;
+    for (const auto& [bid, id] : waiting_.OfClass(c)) {
+      if (bid < price / 2) break;  // nobody says less than half
+      if (counted_[id] == figures_.epochs || !agents_.IsCountedTruly(world, id) || HonestBid(world, id, c) < price) {
+        continue;
+      }
+      counted_[id] = figures_.epochs;
       demand[c] += static_cast<double>(world.job(id).units_milli());
     }
   }
 }
 
 // Demand at the price over what there is, where lane B found no price of its own.
-void MarketPolicy::StepPrices(const World& world, const std::vector<Wish>& wishes,
-                              const market::auction::EpochOutcome* outcome) {
+void MarketPolicy::StepPrices(const World& world, const market::auction::EpochOutcome* outcome) {
   ByClass demand{};
-  for (const Wish& wish : wishes) {
+  for (const Wish& wish : wishes_) {
     if (wish.price >= prices_[wish.slot_class]) {
       demand[wish.slot_class] += static_cast<double>(world.job(wish.job).units_milli());
+      counted_[wish.job] = figures_.epochs;
     }
   }
   for (const Agents::Spoof& spoof : spoofs_) {
@@ -285,8 +344,10 @@ void MarketPolicy::StepPrices(const World& world, const std::vector<Wish>& wishe
   }
   for (const JobId id : world.running()) {
     const std::size_t c = world.state(id).slot_class;
-    const double bid = agents_.IsCountedTruly(world, id) ? BidOn(world, id, c) : BidFor(world, id, c);
-    if (bid * 1e6 >= static_cast<double>(prices_[c])) {
+    const bool is_counted = agents_.IsCountedTruly(world, id)
+                                ? HonestBid(world, id, c) * 1e6 >= static_cast<double>(prices_[c])
+                                : BidsPrice(world, id, c, WorthOf(world, id, c) * agents_.BidTimes(world, id));
+    if (is_counted) {
       demand[c] += static_cast<double>(world.job(id).units_milli());
     }
   }
@@ -310,6 +371,7 @@ void MarketPolicy::StepPrices(const World& world, const std::vector<Wish>& wishe
         }
       }
     }
+    history_[c].See(world.now_ms(), prices_[c]);
     prices_[c] = std::clamp(static_cast<std::int64_t>(std::llround(after)), rules_.floor_microcredits,
                             market::auction::kPriceMicrocreditsMax);
     is_falling_[c] = static_cast<double>(prices_[c]) < before;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "market/auction/epoch.h"
+#include "tools/agent/core/patience.h"
 #include "tools/mesh_sim/market/accounts.h"
 #include "tools/mesh_sim/market/bids.h"
 
@@ -24,6 +25,9 @@ struct MarketRules {
   double eta = 0.125;
   double delta = 0.125;
   double budget_days = 30;
+  // Agents of jobs without deadline buy the cheapest hours of so many times the best runtime; 0: they bid all that an
+  // hour is worth at once.
+  double patience_runtimes = 5;
   std::array<std::int64_t, kClasses> weight_milli = {250, 800, 1000};
   market::auction::Rules auction;
 };
@@ -54,14 +58,14 @@ struct MarketFigures {
   std::vector<ByClass> price_track;  // means of kTrackMs each, from the first arrival to the last
 };
 
-// How an agent departs from truth. The market asks it wherever an agent decides.
+// How an agent departs from what an honest one bids. The market asks it wherever an agent decides.
 class Agents {
  public:
   virtual ~Agents() = default;
-  // What it makes of a truthful bid, and of a truthful ask.
+  // What it makes of an honest bid, and of an honest ask.
   virtual double BidTimes(const World& world, JobId id) const;
   virtual double AskTimes(const World& world, JobId id) const;
-  // Whether the surrogate rule counts a job as if it bid the truth: to tell apart what a lower price gains.
+  // Whether the surrogate rule counts a job as if it bid honestly: to tell apart what a lower price gains.
   virtual bool IsCountedTruly(const World& world, JobId id) const;
   virtual bool CountsTruly() const { return false; }  // any
   // Who signs: the tenant, unless it has several names.
@@ -138,13 +142,20 @@ class MarketPolicy : public Policy {
   void LaneA(World& world);
   void Epoch(World& world);
   void Renew(World& world);
-  std::vector<Wish> Wishes(World& world);
-  void CutToBudgets(const World& world, std::vector<Wish>& wishes);
-  bool Orders(const World& world, const std::vector<Wish>& wishes, market::auction::EpochInput& input);
+  void FindWishes(World& world);
+  void CutToBudgets(const World& world);
+  bool Orders(const World& world);
   void Apply(World& world, const market::auction::EpochOutcome& outcome);
   void Settle(World& world, std::span<const market::auction::Trade> trades, std::int64_t surcharge);
-  void StepPrices(const World& world, const std::vector<Wish>& wishes, const market::auction::EpochOutcome* outcome);
+  void StepPrices(const World& world, const market::auction::EpochOutcome* outcome);
+  double WorthOf(const World& world, JobId id, std::size_t slot_class) const;
+  double WorthTimes(const World& world, JobId id) const;
+  double NeedOf(const World& world, JobId id, std::size_t slot_class) const;
+  double PatientPrice(const World& world, JobId id, std::size_t slot_class) const;
+  double HonestBid(const World& world, JobId id, std::size_t slot_class) const;
   double BidFor(const World& world, JobId id, std::size_t slot_class) const;
+  double WaitingBid(const World& world, JobId id, std::size_t slot_class) const;
+  bool BidsPrice(const World& world, JobId id, std::size_t slot_class, double worth) const;
   void CountTrulyWaiting(const World& world, ByClass& demand);
   void Wait(World& world, JobId id);
   void EndLease(World& world, JobId id);
@@ -170,12 +181,24 @@ class MarketPolicy : public Policy {
   std::priority_queue<Renewal, std::vector<Renewal>, std::greater<>> renewals_;
   std::array<std::int64_t, kClasses> prices_{};
   std::array<bool, kClasses> is_falling_{};
+  std::array<agent::PriceHistory, kClasses> history_;
+  ByClass part_below_{};                  // of the history, the price of this epoch
   std::vector<std::uint32_t> chain_;      // stops that led to a job's own
   std::vector<std::int64_t> stopped_ms_;  // when its lease was sold last
-  std::vector<std::uint64_t> seen_;       // epoch in which a job was looked at
-  std::vector<JobId> hoarded_;            // ended jobs whose leases are kept
-  std::map<JobId, Sold> sold_;            // of the epoch being applied
-  std::vector<Agents::Spoof> spoofs_;     // of the epoch being cleared
+  // Of a job that waits: what it needs on each class, and until when it waits for cheap hours (0: it does not).
+  struct Waits {
+    ByClass needed_ms{};
+    double until_ms = 0;
+  };
+  std::vector<Waits> waits_;
+  std::vector<std::uint64_t> seen_;     // epoch in which a job was looked at
+  std::vector<std::uint64_t> counted_;  // epoch in which it was counted as demand
+  std::vector<JobId> hoarded_;          // ended jobs whose leases are kept
+  std::vector<Wish> wishes_;            // of the epoch being cleared, which is input_
+  market::auction::EpochInput input_;
+  market::auction::Clearing clearing_;
+  std::map<JobId, Sold> sold_;         // of the epoch being applied
+  std::vector<Agents::Spoof> spoofs_;  // of the epoch being cleared
   std::int64_t last_epoch_ms_ = -1;
   std::int64_t last_payout_ms_ = 0;
   std::int64_t still_since_ms_ = kNever;  // since then nothing runs, arrives or trades

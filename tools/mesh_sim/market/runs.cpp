@@ -95,9 +95,11 @@ Result<Measures> RunOne(const JobWorkload& workload, const RunSetup& setup) {
   rules.ignores_slowness = setup.policy == "max-min";
   World world(jobs, setup.gpus, workload.tenants.size(), rules);
   MarketFigures figures;
-  const bool is_market = setup.policy == "market";
+  const bool is_market = setup.policy == "market" || setup.policy == "market-at-once";
   if (is_market) {
-    MarketPolicy policy(world, quotas, setup.market, setup.seed);
+    MarketRules rules_of_market = setup.market;
+    if (setup.policy == "market-at-once") rules_of_market.patience_runtimes = 0;
+    MarketPolicy policy(world, quotas, rules_of_market, setup.seed);
     const Status status = world.Run(policy);
     ACCELMESH_RETURN_IF_ERROR(policy.status());  // the cause, where there are both
     ACCELMESH_RETURN_IF_ERROR(status);

@@ -14,8 +14,8 @@
 namespace accelmesh::sim {
 
 // In the order in which tables have them.
-inline constexpr std::string_view kPolicies[] = {"static",          "fifo",    "drf",         "lending",
-                                                 "lending-reclaim", "max-min", "first-price", "market"};
+inline constexpr std::string_view kPolicies[] = {
+    "static", "fifo", "drf", "lending", "lending-reclaim", "max-min", "first-price", "market-at-once", "market"};
 
 // K80:P100:V100 = 1:1:2; all of the last class for a workload with one class.
 Gpus GpusOf(const JobWorkload& workload, std::uint32_t count);

@@ -13,10 +13,17 @@ namespace {
 using market::auction::EpochInput;
 using market::auction::EpochOutcome;
 
+// Agents bid at once all that an hour is worth: how the market works, and not who waits, is what these tests are about.
+MarketRules AtOnce() {
+  MarketRules rules;
+  rules.patience_runtimes = 0;
+  return rules;
+}
+
 TEST(MarketPolicyTest, ALowBidWaitsAndTheHigherOneRuns) {
   const std::vector<Job> jobs = {JobOf(0, 0, 2, 1, 20), JobOf(1, 0.5, 1, 1, 1)};
   World world(jobs, {0, 0, 1}, 2, {});
-  MarketPolicy policy(world, {0.5, 0.5}, {}, 1);
+  MarketPolicy policy(world, {0.5, 0.5}, AtOnce(), 1);
   ASSERT_TRUE(world.Run(policy).ok());
   EXPECT_NEAR(EndOf(world, 0), 2, 1e-6);  // lane A, at once
   EXPECT_GE(EndOf(world, 1), 3);
@@ -30,7 +37,7 @@ TEST(MarketPolicyTest, AHolderThatIsOutbidIsPaidAtLeastItsAsk) {
   // A hundred hours worth 100; then an hour worth 50: the price climbs until the holder's ask is met.
   const std::vector<Job> jobs = {JobOf(0, 0, 100, 1, 100), JobOf(1, 10, 1, 1, 50)};
   World world(jobs, {0, 0, 1}, 2, {});
-  MarketPolicy policy(world, {0.5, 0.5}, {}, 1);
+  MarketPolicy policy(world, {0.5, 0.5}, AtOnce(), 1);
   std::int64_t ask = 0;
   std::int64_t price = 0;
   std::uint32_t sales = 0;
@@ -60,7 +67,7 @@ TEST(MarketPolicyTest, AHolderThatIsOutbidIsPaidAtLeastItsAsk) {
 TEST(MarketPolicyTest, ALeaseIsNotSoldInItsFirstMinutes) {
   const std::vector<Job> jobs = {JobOf(0, 0, 100, 1, 2), JobOf(1, 0.02, 1, 1, 50)};
   World world(jobs, {0, 0, 1}, 2, {});
-  MarketPolicy policy(world, {0.5, 0.5}, {}, 1);
+  MarketPolicy policy(world, {0.5, 0.5}, AtOnce(), 1);
   std::int64_t sold_ms = -1;
   policy.set_witness([&](const EpochInput& input, const EpochOutcome&) {
     for (const auto& ask : input.asks) {
@@ -74,7 +81,7 @@ TEST(MarketPolicyTest, ALeaseIsNotSoldInItsFirstMinutes) {
 TEST(MarketPolicyTest, AGangWinsWhatItNeedsTogether) {
   const std::vector<Job> jobs = {JobOf(0, 0, 50, 1, 10), JobOf(0, 0, 50, 1, 10), JobOf(1, 5, 2, 2, 400)};
   World world(jobs, {0, 0, 2}, 2, {});
-  MarketPolicy policy(world, {0.5, 0.5}, {}, 1);
+  MarketPolicy policy(world, {0.5, 0.5}, AtOnce(), 1);
   ASSERT_TRUE(world.Run(policy).ok());
   EXPECT_EQ(policy.figures().gangs, 1U);
   EXPECT_EQ(policy.figures().resales, 2U);
@@ -87,7 +94,7 @@ TEST(MarketPolicyTest, WhoHasNoMoneyLeftCannotBid) {
   // pays, but the price falls to the floor, and no lower.
   const std::vector<Job> jobs = {JobOf(0, 0, 5, 1, 100), JobOf(1, 0, 1, 1, 1000, 20)};
   World world(jobs, {0, 0, 1}, 2, {});
-  MarketPolicy policy(world, {1, 0}, {}, 1);
+  MarketPolicy policy(world, {1, 0}, AtOnce(), 1);
   ASSERT_TRUE(world.Run(policy).ok());
   EXPECT_NEAR(EndOf(world, 0), 5, 1e-6);
   EXPECT_EQ(world.state(1).phase, Phase::kWithdrawn);
@@ -100,7 +107,7 @@ TEST(MarketPolicyTest, WhatIsWorthLessThanTheFloorIsGivenUpWhenNothingElseIsLeft
   // 0.005 credits an hour, below the floor of 0.01; the others run first, the second of them at prices that must fall.
   const std::vector<Job> jobs = {JobOf(0, 0, 10, 1, 0.05), JobOf(1, 1, 20, 1, 200), JobOf(1, 2, 5, 1, 5)};
   World world(jobs, {0, 0, 1}, 2, {});
-  MarketPolicy policy(world, {0.5, 0.5}, {}, 1);
+  MarketPolicy policy(world, {0.5, 0.5}, AtOnce(), 1);
   const Status status = world.Run(policy);
   ASSERT_TRUE(status.ok()) << status.ToString();
   EXPECT_GT(EndOf(world, 2), 26);
@@ -120,13 +127,37 @@ TEST(MarketPolicyTest, AGangThatCannotBePaidKeepsNoMoneyFromTheNext) {
   // Tenant 1 has 0.0144 credits: enough for an hour of one device at the floor, not for one of two.
   const std::vector<Job> jobs = {JobOf(0, 0, 5, 2, 1000), JobOf(1, 1, 1, 2, 100), JobOf(1, 1, 0.5, 1, 0.5)};
   World world(jobs, {0, 0, 2}, 2, {});
-  MarketPolicy policy(world, {1 - 1e-5, 1e-5}, {}, 1);
+  MarketPolicy policy(world, {1 - 1e-5, 1e-5}, AtOnce(), 1);
   ASSERT_TRUE(world.Run(policy).ok());
   EXPECT_GT(EndOf(world, 2), 5);
   EXPECT_EQ(world.state(1).phase, Phase::kUnserved);
   EXPECT_EQ(policy.figures().cannot_pay, 1U);
   EXPECT_EQ(policy.figures().below_floor + policy.figures().forgotten, 0U);
   EXPECT_EQ(policy.accounts().error(), 0);
+}
+
+// An hour of the long job is worth more than one of the others, which have deadlines; but it loses nothing by leaving
+// it to them.
+TEST(MarketPolicyTest, WhoCanWaitLeavesDearHoursToOthers) {
+  std::vector<Job> jobs = {JobOf(0, 0, 20, 1, 200)};
+  for (int i = 0; i < 12; ++i) jobs.push_back(JobOf(1, 2 + 4 * i, 1, 1, 8, 5 + 4 * i));
+  const auto run = [&](const MarketRules& rules, double& paid) {
+    World world(jobs, {0, 0, 1}, 2, {});
+    MarketPolicy policy(world, {0.5, 0.5}, rules, 1);
+    EXPECT_TRUE(world.Run(policy).ok());
+    EXPECT_EQ(policy.accounts().error(), 0);
+    EXPECT_EQ(world.state(0).phase, Phase::kEnded);
+    EXPECT_LT(EndOf(world, 0), 100 + 20) << "after five times its runtime it bids what it is worth";
+    paid = -static_cast<double>(policy.accounts().tenant(0)) / 1e6;
+    int in_time = 0;
+    for (JobId id = 1; id < jobs.size(); ++id) in_time += world.state(id).phase == Phase::kEnded ? 1 : 0;
+    return in_time;
+  };
+  double paid_at_once = 0;
+  double paid = 0;
+  EXPECT_EQ(run(AtOnce(), paid_at_once), 7) << "those that come after it has ended";
+  EXPECT_EQ(run({}, paid), 12);
+  EXPECT_LT(paid, paid_at_once);
 }
 
 TEST(MarketPolicyTest, ARunThatMakesOrLosesMoneyIsNoResult) {
@@ -146,7 +177,7 @@ TEST(MarketPolicyTest, PricesInTimeAreMeansOfSixHours) {
   // Nobody else: the price stays at the floor through the ten hours between the arrivals.
   const std::vector<Job> jobs = {JobOf(0, 0, 4, 1, 20), JobOf(0, 10, 1, 1, 20)};
   World world(jobs, {0, 0, 1}, 1, {});
-  MarketPolicy policy(world, {1}, {}, 1);
+  MarketPolicy policy(world, {1}, AtOnce(), 1);
   ASSERT_TRUE(world.Run(policy).ok());
   const std::vector<ByClass> track = policy.figures().price_track;
   ASSERT_EQ(track.size(), 2U);
@@ -156,7 +187,7 @@ TEST(MarketPolicyTest, PricesInTimeAreMeansOfSixHours) {
   const std::vector<Job> more = {JobOf(0, 0, 40, 1, 40), JobOf(0, 0, 40, 1, 40), JobOf(0, 0, 40, 1, 40),
                                  JobOf(0, 20, 1, 1, 20)};
   World busy(more, {0, 0, 1}, 1, {});
-  MarketPolicy other(busy, {1}, {}, 1);
+  MarketPolicy other(busy, {1}, AtOnce(), 1);
   ASSERT_TRUE(busy.Run(other).ok());
   ASSERT_EQ(other.figures().price_track.size(), 4U);
   EXPECT_GT(other.figures().price_track[1][2], 0.02);
@@ -166,7 +197,7 @@ TEST(MarketPolicyTest, UnusedTimeIsPaidBack) {
   // A quarter of an hour at the floor of 0.01 credits an hour: 0.0025 credits go to the operator, which pays them out.
   const std::vector<Job> jobs = {JobOf(0, 0, 0.25, 1, 1)};
   World world(jobs, {0, 0, 1}, 1, {});
-  MarketPolicy policy(world, {1}, {}, 1);
+  MarketPolicy policy(world, {1}, AtOnce(), 1);
   const std::int64_t before = policy.accounts().tenant(0);
   ASSERT_TRUE(world.Run(policy).ok());
   EXPECT_EQ(policy.accounts().operator_balance() + policy.accounts().pool(), 2500);
