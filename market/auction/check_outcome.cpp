@@ -112,8 +112,8 @@ class Checker {
     if (trade.lane == Lane::kNetted ? sold.price_microcredits > bid.price_microcredits : trade.seller == trade.buyer) {
       return Wrong("a party traded with itself", bid.id);
     }
-    if (trade.lane == Lane::kGang && trade.units_milli != slot_class.lot_milli) {
-      return Wrong("a bid for more than a lot traded in lane C", bid.id);
+    if (trade.lane == Lane::kGang && (trade.units_milli != slot_class.lot_milli || !lots_.insert(bid.id).second)) {
+      return Wrong("a bid had more than a lot in lane C", bid.id);
     }
     if (trade.lane != Lane::kNetted && (trade.lane == Lane::kFloor) != bid.uses_floor) {
       return Wrong("a bid for a floor traded elsewhere, or another one there", bid.id);
@@ -235,6 +235,7 @@ class Checker {
   std::unordered_map<OrderId, Seen<Bid>> bids_;
   std::unordered_map<OrderId, const GangBid*> gangs_;
   std::unordered_map<OrderId, const GangAward*> awards_;
+  std::set<OrderId> lots_;  // bids that had theirs in lane C
   std::map<std::pair<OrderId, ClassId>, Wide> gang_units_;
   std::map<std::pair<PartyId, ClassId>, Wide> floor_units_;
 };

@@ -9,7 +9,9 @@
 //      they would have had to bid at least, and never less than the reserve; sellers who ask no more than the reserve
 //      are drawn (idle units first, then by reputation x chance) and paid the reserve; what is over goes to the
 //      insurance pool. (gangs.h) Such bids are not in lane B: who loses here could else buy there for less than those
-//      who won paid, so that bidding less would pay.
+//      who won paid, so that bidding less would pay. The price of that: where a gang contends, bids of one lot and asks
+//      above the reserve do not meet, even if the gang wins nothing. Whoever calls ClearEpoch sees to it that a class
+//      is without gangs now and then (the desk: every other epoch), or anybody could keep it so with one low bid.
 //   4. Lane B, the rest: a double auction where a class has enough eligible trades (SBBA or McAfee if all orders are of
 //      one size, Huang et al.'s else), or the surrogate price with random rationing. (double_auction.h)
 //
@@ -44,7 +46,7 @@ struct Ask {
   PartyId owner = 0;
   ClassId slot_class = 0;
   AskKind kind = AskKind::kIdle;
-  bool is_divisible = true;                  // else all of it or nothing: to one bid, or to gangs
+  bool is_divisible = true;                  // else all of it or nothing: to one bid, or in lane C
   std::uint32_t reputation_ppm = kWholePpm;  // frozen before bids; 0: sells nothing
   std::int64_t units_milli = 0;
   std::int64_t price_microcredits = 0;  // the least its owner takes for a unit-hour
@@ -172,7 +174,8 @@ struct UnservedGang {
   OrderId gang = 0;
   UnservedWhy why = UnservedWhy::kPrice;
   std::uint32_t bundle = 0;  // the one that came nearest
-  // Exact: with more than this for that bundle, all else as it is, the gang would have won; -1: with no value.
+  // With this for that bundle, all else as it is, the gang would have won, and with less not; -1: with no value. Exact
+  // but where no gang has bid the reserve of a class: one that does makes bids of one lot contend with it.
   std::int64_t value_to_win_microcredits = -1;
   bool operator==(const UnservedGang&) const = default;
 };

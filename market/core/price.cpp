@@ -21,6 +21,16 @@ double SeasonAt(const PriceRecord& record, std::int64_t ms) {
 
 std::uint32_t Milli(double value) { return static_cast<std::uint32_t>(std::lround(Unit(value) * 1000)); }
 
+// Drops what is too old, and the step that has just become old if it is too near to the one before.
+void Thin(std::vector<PricePoint>& history, std::int64_t now_ms, const PriceRules& rules) {
+  const auto is_kept = [&](const PricePoint& point) { return point.time_ms >= now_ms - rules.history_life_ms; };
+  history.erase(history.begin(), std::find_if(history.begin(), history.end(), is_kept));
+  if (history.size() <= rules.history_steps) return;
+  const auto old = history.end() - static_cast<std::ptrdiff_t>(rules.history_steps) - 1;
+  if (old == history.begin() || old->time_ms - (old - 1)->time_ms >= rules.history_apart_ms) return;
+  history.erase(old);
+}
+
 }  // namespace
 
 double Forecast(const PriceRecord& record, double now, std::int64_t now_ms, std::int64_t step_ms,
@@ -61,11 +71,7 @@ void Step(PriceRecord& record, double utilisation, std::int64_t floor, std::int6
   const auto price = static_cast<double>(std::clamp(record.price_per_hour, lowest, rules.ceiling));
   record.price_per_hour = std::clamp(static_cast<std::int64_t>(std::llround(price * factor)), lowest, rules.ceiling);
   record.history.push_back({now_ms, record.price_per_hour, Milli(seen), Milli(forecast)});
-  if (record.history.size() > rules.history_max) {
-    record.history.erase(
-        record.history.begin(),
-        record.history.begin() + static_cast<std::ptrdiff_t>(record.history.size() - rules.history_max));
-  }
+  Thin(record.history, now_ms, rules);
 }
 
 }  // namespace accelmesh::market

@@ -30,7 +30,11 @@ struct PriceRules {
   unsigned horizon_steps = 10;
   std::int64_t floor = 1000;  // a millicredit an hour: from nothing no factor leads away
   std::int64_t ceiling = 1'000'000'000'000;
-  std::size_t history_max = 120;
+  // Of the past every step of the last two hours is kept, and one in a quarter of an hour of the week before: who waits
+  // for a cheap hour judges by it.
+  std::size_t history_steps = 120;
+  std::int64_t history_apart_ms = 900'000;
+  std::int64_t history_life_ms = 7LL * 24 * 3'600'000;
 };
 inline constexpr std::size_t kSeasons = 24;
 

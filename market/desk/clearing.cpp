@@ -137,7 +137,8 @@ class EpochPlanner::Impl {
   bool IsGang(std::size_t bid) const { return !bids_[bid].order->bundles.empty(); }
 
   // A gang has whole devices, and so whole leases of others: then a class is dealt in whole ones. Bids for parts of it
-  // have every other epoch; bids for a whole one are there in both.
+  // have every other epoch; bids for a whole one are there in both, so that no gang keeps them from lane B for longer
+  // than an epoch (auction/epoch.h).
   void TakeTurnsOfGangs(std::uint64_t number) {
     for (auto& [name, wants] : wants_) {
       std::erase_if(wants, [&](const Want& want) { return left_out_[want.bid].has_value(); });
@@ -149,8 +150,7 @@ class EpochPlanner::Impl {
         return !is_gang(want) && want.density.share != scheduler::kWholeMilli;
       };
       const bool has_gangs = std::any_of(wants.begin(), wants.end(), is_gang);
-      const bool has_parts = std::any_of(wants.begin(), wants.end(), is_part);
-      if (!has_gangs || !has_parts) continue;
+      if (!has_gangs || std::all_of(wants.begin(), wants.end(), is_gang)) continue;
       for (const Want& want : wants) {
         if (is_gangs_turn ? !is_part(want) : !is_gang(want)) continue;
         left_out_[want.bid] = is_gangs_turn ? LeftOut::kGangsTurn : LeftOut::kPartsTurn;

@@ -189,6 +189,9 @@ Status CheckLeftOut(LeftOut why, const OrderTerms& terms, const EpochRecord& rec
 
 namespace {
 
+// 1 December 2026: nobody clears by the earlier rules so as not to be cleared again.
+constexpr std::int64_t kGangsFirstUntilMs = 1'796'083'200'000;
+
 Status CheckCredits(const Credits& credits) {
   __extension__ const __int128 expected = static_cast<__int128>(credits.before) + credits.deposited;
   if (credits.before >= 0 && credits.after >= 0 && expected == credits.after) return Status::Ok();
@@ -202,6 +205,9 @@ Status CheckCredits(const Credits& credits) {
 Result<EpochFacts> VerifyEpoch(const EpochRecord& record, const Seal& seal, std::span<const SealedOrder> orders,
                                const std::string& market) {
   Checker checker(record, orders);
+  if (record.has_gangs_first && record.time_ms >= kGangsFirstUntilMs) {
+    return checker.Fail("it says that it was cleared by rules which no market has had since December 2026");
+  }
   if (seal.number != record.input.number) return checker.Fail("its seal is that of " + std::to_string(seal.number));
   if (orders.size() != record.orders.size() || seal.orders != orders.size()) {
     return checker.Fail(std::to_string(seal.orders) + " orders were sealed, and it has " +

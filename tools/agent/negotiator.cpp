@@ -77,8 +77,12 @@ Outcome Negotiator::Negotiate(const Wish& wish) {
     return outcome;
   }
   for (const Step& step : prediction->steps) sink_(step);
+  const std::int64_t began_ms = world_.NowMs();
   const Cheap cheap = WaitForCheap(wish, *prediction, outcome);
   if (cheap == Cheap::kHad) return outcome;
+  if (std::int64_t& deadline_us = prediction->request.deadline_us; deadline_us != 0) {
+    deadline_us = std::max<std::int64_t>(1, deadline_us - (world_.NowMs() - began_ms) * 1000);
+  }
   if (cheap == Cheap::kStopped) {
     outcome.status = {Code::kClosed, "Negotiator::WaitForCheap", "ended while it waited for a lower price"};
     return outcome;
@@ -242,31 +246,41 @@ bool Negotiator::Queue(const Wish& wish, const Rung& rung, Outcome& outcome) {
 
 Negotiator::Cheap Negotiator::WaitForCheap(const Wish& wish, const Prediction& prediction, Outcome& outcome) {
   if (wish.cheap_within_us <= 0) return Cheap::kOver;
+  if (prediction.request.deadline_us != 0 && prediction.duration_us == 0) {
+    Trouble("patience",
+            "does not wait for a lower price: nobody knows how long the run takes, and it has a deadline; "
+            "say --duration");
+    return Cheap::kOver;
+  }
   const std::int64_t needed_ms = (prediction.duration_us != 0 ? prediction.duration_us : LeaseUs(prediction)) / 1000;
   const std::int64_t until_ms = world_.NowMs() + wish.cheap_within_us / 1000;
   std::int64_t said = -1;
   for (std::int64_t left_ms = wish.cheap_within_us / 1000; needed_ms < left_ms; left_ms = until_ms - world_.NowMs()) {
     const double need = NeedOf(static_cast<double>(needed_ms), static_cast<double>(left_ms));
-    const Result<Prediction> bounded = Bounded(wish, prediction, need);
-    if (!bounded.ok()) {
-      if (IsUnknown(bounded.status())) return Cheap::kOver;  // the first step says so
-      Say("patience", "does not wait for a lower price: " + bounded.status().text());
+    failed_.clear();  // a server that took no lease an hour ago may take one now
+    const Result<CheapRequest> cheap = CheapRequestOf(wish, prediction, need);
+    if (!cheap.ok() && !IsUnknown(cheap.status())) {
+      Trouble("patience", "does not wait for a lower price: " + cheap.status().text());
       return Cheap::kOver;
     }
-    const std::int64_t bound = CeilingOf(bounded->request);
-    if (bound != said) {
+    if (!cheap.ok()) {
+      if (said != 0) Trouble("patience", "the market does not answer: " + cheap.status().text() + "; asks again");
+      said = 0;
+    } else if (const std::int64_t bound = CeilingOf(cheap->prediction.request); bound != said) {
       Say("patience",
           "pays " + CreditsText(bound) + " credits an hour at most for another " +
               ReadableDuration(static_cast<double>(left_ms - needed_ms) * 1000) +
-              ": so much was enough for as great a part of the past hours as the run needs of the time that it has",
+              ": so much was enough for as great a part of the past as the run needs of the time that it has",
           {{"price_max", CreditsText(bound)}, {"need_milli", std::to_string(static_cast<int>(need * 1000))}});
+      said = bound;
     }
-    said = bound;
-    if (AskFor(wish, *bounded, outcome)) {
-      outcome.prediction = prediction;  // what it is renewed for
-      return Cheap::kHad;
+    if (cheap.ok() && cheap->is_cheap_now) {
+      if (AskFor(wish, cheap->prediction, outcome)) {
+        outcome.prediction = prediction;  // what it is renewed for
+        return Cheap::kHad;
+      }
+      if (IsOfNoUse(last_) && !IsUnknown(last_)) return Cheap::kOver;
     }
-    if (IsOfNoUse(last_)) return Cheap::kOver;
     const auto pause_ms = kCheapPauseMs + static_cast<std::int64_t>(world_.Draw() % kCheapPauseMs);
     const std::int64_t rest_ms = std::max<std::int64_t>(1, until_ms - needed_ms - world_.NowMs());
     if (!world_.Pause(std::min(pause_ms, rest_ms))) return Cheap::kStopped;
@@ -275,7 +289,8 @@ Negotiator::Cheap Negotiator::WaitForCheap(const Wish& wish, const Prediction& p
   return Cheap::kOver;
 }
 
-Result<Prediction> Negotiator::Bounded(const Wish& wish, const Prediction& prediction, double need) {
+Result<Negotiator::CheapRequest> Negotiator::CheapRequestOf(const Wish& wish, const Prediction& prediction,
+                                                            double need) {
   ACCELMESH_ASSIGN_OR_RETURN(const std::vector<scheduler::Slot> slots,
                              market_.Slots(In(std::min(kCallMs, wish.patience_ms))));
   // What suits best if nothing were let: a price is that of its kind.
@@ -294,18 +309,18 @@ Result<Prediction> Negotiator::Bounded(const Wish& wish, const Prediction& predi
     price = seen.price_microcredits_per_hour;
   }
   if (!prices.empty()) history.See(world_.NowMs(), price);
-  const std::int64_t cheap = PatientPrice(history, need);
-  if (cheap == kAnyPrice) {
-    return Status(Code::kNotFound, "Negotiator::Bounded", "the market has no prices of the past for " + slot);
+  const std::int64_t most = PatientPrice(history, need);
+  if (most == kAnyPrice) {
+    return Status(Code::kNotFound, "Negotiator::CheapRequestOf", "the market has no prices of the past for " + slot);
   }
   const std::int64_t milli =
       is_gang ? std::int64_t{best.auction.bundles.front().count} * scheduler::kWholeMilli : best.auction.share_milli;
   __extension__ using Wide = __int128;
-  const auto bound = static_cast<std::int64_t>(std::max<Wide>(1, Wide{cheap} * milli / scheduler::kWholeMilli));
-  Prediction bounded = prediction;
+  const auto bound = static_cast<std::int64_t>(std::max<Wide>(1, Wide{most} * milli / scheduler::kWholeMilli));
   const std::int64_t ceiling = CeilingOf(prediction.request);
-  bounded.request.price_microcredits_per_hour = ceiling < 0 ? bound : std::min(bound, ceiling);
-  return bounded;
+  CheapRequest cheap{prediction, price <= most};
+  cheap.prediction.request.price_microcredits_per_hour = ceiling < 0 ? bound : std::min(bound, ceiling);
+  return cheap;
 }
 
 Result<Answer> Negotiator::Ask(const Order& order, const Wish& wish) {

@@ -78,8 +78,12 @@ class Negotiator {
   bool Queue(const Wish& wish, const Rung& rung, Outcome& outcome);
   enum class Cheap : std::uint8_t { kHad, kOver, kStopped };
   Cheap WaitForCheap(const Wish& wish, const Prediction& prediction, Outcome& outcome);
-  // The request with what it costs in the cheapest hours that suffice as its bound.
-  Result<Prediction> Bounded(const Wish& wish, const Prediction& prediction, double need);
+  // The request with what it costs in the cheapest hours that suffice as its bound, and whether it costs no more now.
+  struct CheapRequest {
+    Prediction prediction;
+    bool is_cheap_now = false;
+  };
+  Result<CheapRequest> CheapRequestOf(const Wish& wish, const Prediction& prediction, double need);
   bool TryOne(const Wish& wish, const Prediction& prediction, Order order, const std::string& name, Outcome& outcome);
   bool Allocate(const Wish& wish, const std::vector<Won>& won, const security::CurvePair& holder, Outcome& outcome);
   // Repeats what nobody knows to have happened, with the same id, until the patience ends.

@@ -117,10 +117,14 @@ const std::vector<Column>& AccountColumns() {
   return columns;
 }
 
+// Of the last steps, a column each; what is older lies further apart (market/core/price.h), and is in pictures only.
 template <typename F>
 std::vector<double> Values(const messages::ClassPriceT& price, const F& of) {
+  constexpr std::size_t kSteps = 120;
   std::vector<double> values;
-  for (const auto& point : price.history) values.push_back(of(*point));
+  for (std::size_t i = price.history.size() - std::min(kSteps, price.history.size()); i < price.history.size(); ++i) {
+    values.push_back(of(*price.history[i]));
+  }
   return values;
 }
 std::vector<double> PricesOf(const messages::ClassPriceT& price) {

@@ -10,8 +10,8 @@ namespace {
 
 constexpr double kWidth = 860, kHeight = 440, kLeft = 80, kRight = 170, kTop = 40, kBottom = 45;
 // Distinct for people who see few colours as well: Okabe and Ito's palette and two greys.
-constexpr std::array<const char*, 8> kColours = {"#999999", "#56b4e9", "#009e73", "#0072b2",
-                                                 "#cc79a7", "#e69f00", "#444444", "#d55e00"};
+constexpr std::array<const char*, 9> kColours = {"#999999", "#56b4e9", "#009e73", "#0072b2", "#cc79a7",
+                                                 "#e69f00", "#444444", "#f4b595", "#d55e00"};
 
 std::string Number(double value) {
   char text[32];

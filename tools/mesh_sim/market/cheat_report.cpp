@@ -21,7 +21,8 @@ struct SeedResult {
 };
 
 constexpr const char* kOneEpochNames[kOrderKinds] = {"one epoch: single devices, auction",
-                                                     "one epoch: single devices, surrogate price", "one epoch: gangs"};
+                                                     "one epoch: single devices, surrogate price", "one epoch: gangs",
+                                                     "one epoch: single devices beside gangs"};
 
 std::vector<std::string> GainNames() {
   std::vector<std::string> names;

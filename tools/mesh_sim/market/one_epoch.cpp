@@ -7,10 +7,10 @@ namespace {
 
 using market::auction::EpochInput;
 using market::auction::EpochOutcome;
-using market::auction::Lane;
 using market::auction::LaneB;
 
 constexpr double kNanoPerCredit = 1e9;
+constexpr std::size_t kAuction = 0, kPosted = 1, kGangs = 2, kBesideGangs = 3;
 
 std::int64_t Shaded(std::int64_t amount, double times) {
   return static_cast<std::int64_t>(static_cast<double>(amount) * times);
@@ -23,18 +23,20 @@ LaneB LaneOf(const EpochOutcome& outcome, std::uint32_t slot_class) {
   return LaneB::kNone;
 }
 
+std::size_t KindOf(LaneB lane) {
+  return lane == LaneB::kPosted ? kPosted : lane == LaneB::kNone ? kBesideGangs : kAuction;
+}
+
 // The same input with the owner's orders of one kind at `times` their price; false if it has none.
 bool Shade(EpochInput& input, const EpochOutcome& honest, std::uint64_t owner, std::size_t kind, double times) {
   bool is_changed = false;
   for (market::auction::Bid& bid : input.bids) {
-    const LaneB lane = LaneOf(honest, bid.slot_class);
-    const bool is_posted = lane == LaneB::kPosted;
-    if (bid.owner != owner || lane == LaneB::kNone || kind == 2 || is_posted != (kind == 1)) continue;
+    if (bid.owner != owner || KindOf(LaneOf(honest, bid.slot_class)) != kind) continue;
     bid.price_microcredits = Shaded(bid.price_microcredits, times);
     is_changed = true;
   }
   for (market::auction::GangBid& gang : input.gangs) {
-    if (gang.owner != owner || kind != 2) continue;
+    if (gang.owner != owner || kind != kGangs) continue;
     for (market::auction::Bundle& bundle : gang.bundles) {
       bundle.value_microcredits = Shaded(bundle.value_microcredits, times);
     }

@@ -12,8 +12,8 @@
 namespace accelmesh::sim {
 
 // The kinds of orders that are shaded, each alone: single devices where lane B was an auction, single devices at the
-// surrogate price, gangs.
-inline constexpr std::size_t kOrderKinds = 3;
+// surrogate price, gangs, single devices in lane C beside gangs.
+inline constexpr std::size_t kOrderKinds = 4;
 
 // (bid - price) of what `owner` wins, (price - ask) of what it sells, credits an hour; what it nets has its bid less
 // its ask. `truth` holds what it is worth to the owner, `outcome` may be of other orders.

@@ -44,7 +44,8 @@ TEST(PriceTest, NoStepIsLargerThanDeltaAndNoneLeavesTheBounds) {
       ASSERT_GE(after, before * (1 - rules.delta) - 1);
       ASSERT_GE(record.price_per_hour, floor);
       ASSERT_LE(record.price_per_hour, rules.ceiling);
-      ASSERT_LE(record.history.size(), rules.history_max);
+      ASSERT_LE(record.history.size(),
+                rules.history_steps + static_cast<std::size_t>(rules.history_life_ms / rules.history_apart_ms) + 1);
     }
   }
 }
@@ -86,6 +87,22 @@ TEST(PriceTest, TheSameInputsGiveTheSamePrice) {
     Step(b, utilisation, 5000, i * kMinute, kMinute, {});
   }
   EXPECT_EQ(a.price_per_hour, b.price_per_hour);
+}
+
+TEST(PriceTest, AWeekIsRememberedTheLastHoursOfItStepByStep) {
+  const PriceRules rules;
+  PriceRecord record;
+  for (int minute = 0; minute < 10 * 24 * 60; ++minute) Step(record, 0.5, 1000, minute * kMinute, kMinute, rules);
+  const std::int64_t now = (10 * 24 * 60 - 1) * kMinute;
+  ASSERT_GE(record.history.size(), 120U + (7 * 24 - 2) * 4 - 1);
+  ASSERT_LE(record.history.size(), 120U + (7 * 24 - 2) * 4 + 1);
+  EXPECT_GE(record.history.front().time_ms, now - rules.history_life_ms);
+  EXPECT_LE(record.history.front().time_ms, now - rules.history_life_ms + 16 * kMinute);
+  for (std::size_t i = 1; i < record.history.size(); ++i) {
+    const std::int64_t apart = record.history[i].time_ms - record.history[i - 1].time_ms;
+    const bool is_late = i + 120 > record.history.size();
+    EXPECT_EQ(apart, is_late ? kMinute : i + 120 == record.history.size() ? apart : 15 * kMinute) << i;
+  }
 }
 
 }  // namespace

@@ -59,6 +59,8 @@ TEST_F(VerifyEpochTest, GangsOfEarlierRulesAreToldApartFromFraud) {
   const Status status = VerifyEpoch(read, seal_, orders_, world_.market()).status();
   EXPECT_EQ(status.code(), Code::kUnsupported);
   EXPECT_THAT(status.text(), HasSubstr("the slotctl of its time"));
+  record_.time_ms = 1'796'083'200'000;
+  EXPECT_THAT(Fault(), HasSubstr("rules which no market has had since December 2026"));
 }
 
 TEST_F(VerifyEpochTest, AnAskThatCountsByAnotherScoreIsFound) {

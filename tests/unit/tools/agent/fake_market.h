@@ -32,9 +32,10 @@ class FakeMarket : public MarketPort, public ServerPort, public WorldPort {
   DeviceUse use;                       // that servers say at a lease's end
   std::set<std::string> dead_servers;  // slots whose servers take no lease
   std::int64_t now_ms = 1'000'000;
-  std::int64_t skew_ms_max = 1LL << 60;    // tokens of a clock that is further away do not count
-  std::int64_t ahead_ms = 0;               // the market's clock, before ours
-  std::int64_t down_until_ms = 0;          // the market does not answer before
+  std::int64_t skew_ms_max = 1LL << 60;  // tokens of a clock that is further away do not count
+  std::int64_t ahead_ms = 0;             // the market's clock, before ours
+  std::int64_t down_from_ms = 0;         // between these two the market does not answer
+  std::int64_t down_until_ms = 0;
   int lost_answers = 0;                    // so many are done and not answered
   std::int64_t price_factor_milli = 1000;  // what the price has become since it was posted
   std::int64_t balance = 1'000'000'000;
@@ -154,7 +155,7 @@ class FakeMarket : public MarketPort, public ServerPort, public WorldPort {
 
  private:
   bool IsDown() {
-    if (now_ms >= down_until_ms) return false;
+    if (now_ms < down_from_ms || now_ms >= down_until_ms) return false;
     now_ms += 500;  // of waiting for an answer
     return true;
   }

@@ -93,6 +93,33 @@ TEST_F(NegotiatorTest, WithoutPricesOfThePastItDoesNotWait) {
   EXPECT_TRUE(Said("does not wait for a lower price: this market keeps no prices of the past"));
 }
 
+TEST_F(NegotiatorTest, AMarketThatIsAwayForAWhileEndsNoWaiting) {
+  cheap_within_us_ = 10 * kHourUs;
+  market_.cheap_from_ms = market_.now_ms + 2 * 3'600'000;
+  market_.down_from_ms = market_.now_ms + 3'600'000;
+  market_.down_until_ms = market_.now_ms + 3'700'000;
+  const Outcome outcome = Negotiate("0.05 TOPS, 1GiB, max-price=3, duration=1h");
+  ASSERT_EQ(outcome.kind, Outcome::Kind::kLeased) << outcome.status.ToString();
+  EXPECT_EQ(outcome.leases[0].won.price_microcredits_per_hour, 25'000);
+  EXPECT_TRUE(Said("the market does not answer: nobody answers; asks again"));
+}
+
+// What was waited for a lower price is not there for the queue any more.
+TEST_F(NegotiatorTest, TheDeadlineIsThatOfTheBeginning) {
+  cheap_within_us_ = 2 * kHourUs;
+  for (scheduler::Slot& slot : market_.slots) slot.share_milli_free = 0;
+  const std::int64_t begin = market_.now_ms;
+  const Outcome outcome =
+      Negotiate("0.05 TOPS, 1GiB, max-price=3, duration=1h, deadline=2h", "wait", Policy::kDeadline);
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kFailed);
+  EXPECT_LE(market_.now_ms - begin, 3'600'000 + 60'000);
+  // And nobody waits into a deadline of which he knows not whether it can be met.
+  const std::int64_t again = market_.now_ms;
+  Negotiate("0.05 TOPS, 1GiB, max-price=3, deadline=2h", "fail", Policy::kDeadline);
+  EXPECT_LE(market_.now_ms - again, 60'000);
+  EXPECT_TRUE(Said("nobody knows how long the run takes, and it has a deadline"));
+}
+
 TEST_F(NegotiatorTest, WhoIsEndedWhileHeWaitsHasNoLease) {
   cheap_within_us_ = 10 * kHourUs;
   market_.stopped_ms = market_.now_ms + 3'600'000;
