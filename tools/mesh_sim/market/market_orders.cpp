@@ -78,28 +78,45 @@ void MarketPolicy::FindWishes(World& world) {
   }
 }
 
+// What an hour of it costs at most: a gang may win in any of its classes.
+std::int64_t MarketPolicy::WantedOf(const World& world, const Wish& wish) const {
+  const Job& job = world.job(wish.job);
+  std::int64_t most = wish.price;
+  for (std::size_t c = 0; c < kClasses && job.gpus > 1; ++c) {
+    most = std::max(most, PriceOf(WaitingBid(world, wish.job, c)));
+  }
+  return static_cast<std::int64_t>(static_cast<double>(most) * static_cast<double>(job.units_milli()) / 1000);
+}
+
 // Dearest first, each bids at most what its tenant still has for an hour.
 void MarketPolicy::CutToBudgets(const World& world) {
+  std::vector<std::int64_t> all;
+  for (std::size_t i = 0; i < world.tenants(); ++i) all.push_back(std::max<std::int64_t>(0, accounts_.tenant(i)));
+  // Who can pay for all that he bids is cut nowhere, in whatever order.
+  std::vector<std::int64_t> left = all;
+  bool is_short = false;
+  for (const Wish& wish : wishes_) {
+    std::int64_t& rest = left[world.job(wish.job).tenant];
+    const std::int64_t wanted = WantedOf(world, wish);
+    is_short = is_short || wanted > rest;
+    rest -= std::min(rest, wanted);
+  }
+  if (!is_short) return;
+  left = all;
   std::sort(wishes_.begin(), wishes_.end(),
             [](const Wish& a, const Wish& b) { return a.price != b.price ? a.price > b.price : a.job < b.job; });
-  std::vector<std::int64_t> left;
-  for (std::size_t i = 0; i < world.tenants(); ++i) left.push_back(std::max<std::int64_t>(0, accounts_.tenant(i)));
   std::erase_if(wishes_, [&](Wish& wish) {
     const Job& job = world.job(wish.job);
-    const auto units = static_cast<std::int64_t>(job.units_milli());
-    // A gang may win in any of its classes.
-    std::int64_t most = wish.price;
-    for (std::size_t c = 0; c < kClasses && job.gpus > 1; ++c)
-      most = std::max(most, PriceOf(WaitingBid(world, wish.job, c)));
-    const auto wanted = static_cast<std::int64_t>(static_cast<double>(most) * static_cast<double>(units) / 1000);
+    const std::int64_t wanted = WantedOf(world, wish);
     if (wanted > left[job.tenant]) {
       ++figures_.cut_bids;
-      const std::int64_t all = left[job.tenant];
-      wish.most = static_cast<std::int64_t>(static_cast<double>(left[job.tenant]) * 1000 / static_cast<double>(units));
+      const std::int64_t before = left[job.tenant];
+      wish.most =
+          static_cast<std::int64_t>(static_cast<double>(before) * 1000 / static_cast<double>(job.units_milli()));
       wish.price = std::min(wish.price, wish.most);
       const bool is_dropped =
           wish.price < rules_.floor_microcredits || (wish.price < prices_[wish.slot_class] && !wish.is_below);
-      left[job.tenant] = is_dropped ? all : 0;  // what is not bid is there for the next
+      left[job.tenant] = is_dropped ? before : 0;  // what is not bid is there for the next
       return is_dropped;
     }
     left[job.tenant] -= wanted;

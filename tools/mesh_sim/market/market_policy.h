@@ -143,6 +143,7 @@ class MarketPolicy : public Policy {
   void Epoch(World& world);
   void Renew(World& world);
   void FindWishes(World& world);
+  std::int64_t WantedOf(const World& world, const Wish& wish) const;
   void CutToBudgets(const World& world);
   bool Orders(const World& world);
   void Apply(World& world, const market::auction::EpochOutcome& outcome);
