@@ -1,5 +1,6 @@
 // What tenants ask.
 #include <algorithm>
+#include <span>
 
 #include "market/core/receipts.h"
 #include "market/desk/desk.h"
@@ -12,6 +13,7 @@ namespace {
 constexpr char kWhere[] = "slot-market";
 // A gang is one transaction.
 constexpr std::uint32_t kGangMax = 40;
+constexpr std::size_t kPricePointsMax = 200'000;  // of a reply; some 9 MiB
 constexpr std::size_t kWaitingPerTenantMax = 64;
 constexpr std::size_t kListedTextMax = 256;
 constexpr std::size_t kListedGapsMax = 20'000;
@@ -195,13 +197,17 @@ void Desk::OnQuote(const Job& job) {
 
 void Desk::OnListPrices(const Job& job) {
   messages::PricesT prices;
-  for (const auto& [name, entry] : book_.All(Family::kPrice)) {
+  const auto& classes = book_.All(Family::kPrice);
+  // Of many classes less of the past, so that it fits into a reply.
+  const std::size_t points_max = kPricePointsMax / std::clamp<std::size_t>(classes.size(), 1, kListedMax);
+  for (const auto& [name, entry] : classes) {
     if (prices.prices.size() >= kListedMax) break;
     const auto& record = std::get<PriceRecord>(entry);
     auto price = std::make_unique<messages::ClassPriceT>();
     price->class_name = name;
     price->price_microcredits_per_hour = record.price_per_hour;
-    for (const PricePoint& point : record.history) {
+    const std::size_t points = std::min(points_max, record.history.size());
+    for (const PricePoint& point : std::span(record.history).last(points)) {
       auto one = std::make_unique<messages::PricePointT>();
       one->time_ms = point.time_ms;
       one->price_microcredits_per_hour = point.price_per_hour;
