@@ -18,7 +18,7 @@ class ById {
   void Add(OrderId id, Value value) { rows_.emplace_back(id, std::move(value)); }
   void Close() {
     const auto before = [](const Row& a, const Row& b) { return a.first < b.first; };
-    if (!std::is_sorted(rows_.begin(), rows_.end(), before)) std::stable_sort(rows_.begin(), rows_.end(), before);
+    if (!std::is_sorted(rows_.begin(), rows_.end(), before)) std::sort(rows_.begin(), rows_.end(), before);
   }
   auto find(OrderId id) {
     const auto at = std::lower_bound(rows_.begin(), rows_.end(), id,
