@@ -214,9 +214,9 @@ std::string ChecksText(const Plan& plan, const Results& results) {
   for (const auto& [key, m] : results) {
     seconds[key.policy].push_back(m.cpu_seconds);
     if (key.policy != "market") continue;
-    const auto figure = [&m = m](const char* name) {
-      const auto at = m.market.find(name);
-      return at == m.market.end() ? 0.0 : at->second;
+    const auto figure = [&measures = m](const char* name) {
+      const auto at = measures.market.find(name);
+      return at == measures.market.end() ? 0.0 : at->second;
     };
     ++runs;
     epochs += figure("epochs");
