@@ -27,7 +27,8 @@ std::size_t PriceHistory::BucketOf(std::int64_t price_microcredits) {
 
 void PriceHistory::See(std::int64_t now_ms, std::int64_t price_microcredits) {
   const std::int64_t last_ms = last_ms_.value_or(now_ms);
-  const auto passed = static_cast<double>(std::max<std::int64_t>(0, now_ms - last_ms));
+  // Times are a market's word: their difference may be more than an integer holds.
+  const double passed = std::max(0.0, static_cast<double>(now_ms) - static_cast<double>(last_ms));
   last_ms_ = std::max(last_ms, now_ms);
   scale_ *= std::exp(passed / kLifeMs);
   if (scale_ > kScaleMax) {

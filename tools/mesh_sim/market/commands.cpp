@@ -226,7 +226,7 @@ void AddMarket(CLI::App& app, std::function<int()>& run) {
   command->add_option("--workload", options->workload, "philly, openb, twin or openb-twin");
   command
       ->add_option("--policy", options->policy,
-                   "static, fifo, drf, lending, lending-reclaim, max-min, first-price or market")
+                   "static, fifo, drf, lending, lending-reclaim, max-min, first-price, market-at-once or market")
       ->capture_default_str();
   command->add_option("--gpus", options->gpus, "in all; K80:P100:V100 = 1:1:2")
       ->check(CLI::Range(4, 100000))

@@ -213,16 +213,7 @@ TEST_F(TradingTest, AGangBuysWholeLeasesOfSeveralBesideBidsForParts) {
   messages::PlaceOrderT part = SignOrder(BidOrder(tenants_[3], 300, 3 * reserve_), tenants_[3]);
   part.wait_us = 10'000'000;
   Send(tenants_[3], std::move(part));
-  messages::OrderT gang = BidOrder(tenants_[2], 0, 0);
-  gang.class_name.clear();
-  gang.notice_us = 10'000'000;
-  gang.bundles.push_back(std::make_unique<messages::BundleT>());
-  gang.bundles.back()->value_microcredits_per_hour = 4 * reserve_;
-  for (int i = 0; i < 2; ++i) {
-    gang.bundles.back()->parts.push_back(std::make_unique<messages::PartT>());
-    gang.bundles.back()->parts.back()->class_name = class_name_;
-    gang.bundles.back()->parts.back()->share_milli = 1000;
-  }
+  messages::OrderT gang = WholeGang(tenants_[2], 2, 4 * reserve_, 10'000'000);
   const std::int64_t owned = Owned();
   const messages::ReplyT served = Place(tenants_[2], gang, 2'000'000);
   ASSERT_EQ(served.code, 0) << served.text;

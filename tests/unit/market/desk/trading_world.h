@@ -132,6 +132,21 @@ class TradingTest : public testing::Test {
     order.holder_key.assign(32, 5);
     return order;
   }
+  // For so many whole devices together.
+  messages::OrderT WholeGang(const security::SigningKey& owner, int devices, std::int64_t value,
+                             std::int64_t notice_us) {
+    messages::OrderT gang = BidOrder(owner, 0, 0);
+    gang.class_name.clear();
+    gang.notice_us = notice_us;
+    gang.bundles.push_back(std::make_unique<messages::BundleT>());
+    gang.bundles.back()->value_microcredits_per_hour = value;
+    for (int i = 0; i < devices; ++i) {
+      gang.bundles.back()->parts.push_back(std::make_unique<messages::PartT>());
+      gang.bundles.back()->parts.back()->class_name = class_name_;
+      gang.bundles.back()->parts.back()->share_milli = 1000;
+    }
+    return gang;
+  }
   messages::ReplyT Place(const security::SigningKey& owner, const messages::OrderT& order, std::int64_t wait_us = 0) {
     messages::PlaceOrderT placed = SignOrder(order, owner);
     placed.wait_us = wait_us;

@@ -49,6 +49,18 @@ TEST(PatienceTest, WhatWasLongAgoCountsLess) {
   EXPECT_LT(history.PriceOf(0.99), 3'200'000);
 }
 
+TEST(PatienceTest, AMarketMaySayWhatItLikes) {
+  PriceHistory history;
+  for (const std::int64_t time : {INT64_MIN, std::int64_t{0}, INT64_MAX, std::int64_t{-5}}) {
+    for (const std::int64_t price : {INT64_MIN, std::int64_t{0}, INT64_MAX}) {
+      history.See(time, price);
+      EXPECT_GT(PatientPrice(history, 0.5), 0);
+      EXPECT_GE(history.PartBelow(1000), 0);
+      EXPECT_LE(history.PartBelow(1000), 1);
+    }
+  }
+}
+
 // PartBelow() and PriceOf() say the same, whatever was seen.
 TEST(PatienceTest, WhetherAPriceIsBidCanBeToldFromThePartBelow) {
   std::mt19937_64 random(3);
